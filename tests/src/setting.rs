@@ -1,27 +1,27 @@
-//! Where the programs are and how much time they get.
+//! Paths of the programs, and time limits.
 
 use std::{env, path::PathBuf, time::Duration};
 
-/// Which rungs taskscope may use: `TASKSCOPE_ATTACH`, else `auto`.
+/// Returns the family of rungs that taskscope may use: `TASKSCOPE_ATTACH`, else `auto`.
 #[must_use]
 pub fn attach() -> String {
     env::var("TASKSCOPE_ATTACH").unwrap_or_else(|_| "auto".to_owned())
 }
 
-/// Whether this is a guest of `cargo xtask vm`, where everything is some times slower.
+/// Whether this is a guest of `cargo xtask vm`, where everything is several times slower.
 #[must_use]
 pub fn in_vm() -> bool {
     env::var_os("TASKSCOPE_VM").is_some()
 }
 
-/// How long to wait for what must come. Only a failing test waits that long. An end that the kernel hides is concluded after
-/// 5 s, and one such can wait for another.
+/// Returns how long to wait for an event that must come. Only a failing test waits that long. The daemon concludes a hidden end
+/// after 5 s, and one conclusion may have to wait for another.
 #[must_use]
 pub const fn deadline() -> Duration {
     Duration::from_secs(30)
 }
 
-/// The program under test: `TASKSCOPE_BIN`, else the release build of this workspace.
+/// Returns the program under test: `TASKSCOPE_BIN`, else the release build of this workspace.
 #[must_use]
 pub fn taskscope() -> PathBuf {
     if let Some(path) = env::var_os("TASKSCOPE_BIN") {
@@ -32,36 +32,35 @@ pub fn taskscope() -> PathBuf {
     target.join("release/taskscope")
 }
 
-/// The scenario program: `TASKSCOPE_SCENARIO`, else the one that cargo built for the test.
+/// Returns the scenario program: `TASKSCOPE_SCENARIO`, else the one that cargo built for the test.
 #[must_use]
 pub fn scenario(built: &str) -> PathBuf {
     env::var_os("TASKSCOPE_SCENARIO").map_or_else(|| PathBuf::from(built), PathBuf::from)
 }
 
-/// A line for the table of a VM run: `TASKSCOPE-REPORT key=value`.
+/// Prints a line for the table of a VM run: `TASKSCOPE-REPORT key=value`.
 pub fn report(key: &str, value: impl std::fmt::Display) {
     println!("TASKSCOPE-REPORT {key}={value}");
 }
 
-/// Says on a line of its own that a test cannot run here, and why: the run counts it as skipped and not as passed.
-///
-/// In a guest its init reads the line; natively it is added to the file that `TASKSCOPE_SKIPPED` names.
+/// Prints a line that this test cannot run here, and why, so that the run counts it as skipped and not as passed. In a guest, init
+/// reads the line; natively, the line is appended to the file that `TASKSCOPE_SKIPPED` names.
 pub fn skip(why: impl std::fmt::Display) {
     println!("TASKSCOPE-SKIPPED {why}");
     let Some(path) = std::env::var_os("TASKSCOPE_SKIPPED") else { return };
     let thread = std::thread::current();
-    // libtest names the thread after the test; with one thread it runs all on its own.
+    // libtest names the thread after the test. With one test thread it runs tests on its main thread, which has no test's name.
     let line = format!("{}: {why}\n", thread.name().unwrap_or("a test"));
     let file = std::fs::OpenOptions::new().append(true).create(true).open(&path);
     let added = file.and_then(|mut file| std::io::Write::write_all(&mut file, line.as_bytes()));
     added.unwrap_or_else(|error| panic!("adding to {}: {error}", path.display()));
 }
 
-/// `CLOCK_BOOTTIME` in ns, the clock of every event and fact.
+/// Returns `CLOCK_BOOTTIME`, ns: the clock of every event and fact.
 #[must_use]
 pub fn now_ns() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `time` is a valid place for the answer.
+    // SAFETY: the pointer is to `time`, which outlives the call.
     unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut time) };
     time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned()
 }

@@ -1,13 +1,12 @@
-//! One NDJSON line of taskscope.
+//! An event: one NDJSON line of taskscope.
 
 use std::{fmt, sync::OnceLock};
 
 use anyhow::Context as _;
 use serde_json::Value;
 
-/// An event as taskscope printed it, with the fields that every search needs.
-///
-/// A storm leaves tens of thousands of events: each is kept as its line, and parsed when its other fields are needed.
+/// An event as taskscope printed it, with the fields that every search needs. A storm makes tens of thousands of events, so each is
+/// kept as its line, and parsed again when other fields are needed.
 #[derive(Clone, Debug)]
 pub struct Event {
     line: Box<str>,
@@ -45,38 +44,38 @@ impl Event {
         Ok(Self { line: line.into(), json: OnceLock::new(), start_ns, action, sequence, pid, tid, at_ns })
     }
 
-    /// The value at a dotted path; `None` where it is absent.
+    /// Returns the value at a dotted path; `None` if it is absent.
     #[must_use]
     pub fn get(&self, path: &str) -> Option<&Value> {
         get(self.json.get_or_init(|| self.parsed()), path)
     }
 
-    /// A string at a dotted path.
+    /// Returns the string at a dotted path.
     #[must_use]
     pub fn text(&self, path: &str) -> Option<&str> {
         self.get(path)?.as_str()
     }
 
-    /// An integer at a dotted path.
+    /// Returns the integer at a dotted path.
     #[must_use]
     pub fn number(&self, path: &str) -> Option<i64> {
         self.get(path)?.as_i64()
     }
 
-    /// Whether any pid or tid in it, of a parent or reaper too, is `id`.
+    /// Whether any pid or tid in the event, including those of a parent or reaper, is `id`.
     #[must_use]
     pub fn concerns(&self, id: i64) -> bool {
         self.line.contains(&id.to_string()) && mentions(&self.parsed(), id)
     }
 
-    /// When the task started, in ns since boot.
+    /// Returns the start of the task, ns since boot.
     #[must_use]
     pub fn start_ns(&self) -> Option<u64> {
         self.start_ns
     }
 
     fn parsed(&self) -> Value {
-        // It was JSON when the event was made of it.
+        // The line was valid JSON when the event was made.
         serde_json::from_str(&self.line).unwrap_or_default()
     }
 }

@@ -11,17 +11,17 @@ const FORK_FLAGS: &str = "CLONE_CHILD_CLEARTID|CLONE_CHILD_SETTID";
 const THREAD_FLAGS: &str = "CLONE_CHILD_CLEARTID|CLONE_FILES|CLONE_FS|CLONE_PARENT_SETTID|CLONE_SETTLS|\
                             CLONE_SIGHAND|CLONE_SYSVSEM|CLONE_THREAD|CLONE_VM";
 
-/// A process that glibc's fork made.
+/// Starts with the fork of a process by glibc.
 pub fn forked_by(parent: &str) -> Life {
     cloned_by(parent, "SIGCHLD", FORK_FLAGS)
 }
 
-/// A process made by clone with this exit signal and these flags, sorted and joined by `|`.
+/// Starts with a process made by clone(2) with this exit signal and these flags, sorted and joined by `|`.
 pub fn cloned_by(parent: &str, signal: &str, flags: &str) -> Life {
     Life::default().does(&format!("forked parent={parent} kind=process signal={signal} flags={flags}"))
 }
 
-/// A thread that `pthread_create` made in a process with this parent.
+/// Starts with a thread that `pthread_create` made in a process with this parent.
 pub fn thread_below(parent: &str) -> Life {
     Life::default().does(&format!("forked parent={parent} kind=thread signal=-1 flags={THREAD_FLAGS}"))
 }
@@ -33,12 +33,12 @@ impl Life {
         self
     }
 
-    /// Execs the scenario program by its name in /proc: the comm becomes the last part of that name.
+    /// Adds an exec of the scenario program by its name in /proc; the comm becomes the last part of that name.
     pub fn execs(self) -> Self {
         self.does("renamed name=exe").does("execed name=exe")
     }
 
-    /// The last task of its group dies: a zombie.
+    /// Adds the death of the last task of its group, which becomes a zombie.
     pub fn dies(self) -> Self {
         self.does("exiting")
             .does("exited state=EXIT_ZOMBIE")
@@ -46,15 +46,15 @@ impl Life {
             .does("zombie_began")
     }
 
-    /// As [`Self::dies`], but no wait(2) of the scenario returns its status.
-    pub fn dies_unasked(self) -> Self {
+    /// Adds what [`Self::dies`] adds, without a status, because no wait(2) of the scenario returns it.
+    pub fn dies_without_a_wait(self) -> Self {
         self.does("exiting")
             .does("exited state=EXIT_ZOMBIE")
             .does("group_exited exit=unasked")
             .does("zombie_began")
     }
 
-    /// The only task of its group dies and is no zombie at any time.
+    /// Adds the death of the only task of its group, which is autoreaped.
     pub fn dies_autoreaped(self) -> Self {
         self.does("exiting")
             .does("exited state=EXIT_DEAD")
@@ -63,22 +63,22 @@ impl Life {
             .does("released")
     }
 
-    /// Reaped by another task, and released by that.
+    /// Adds that another task reaps and releases it.
     pub fn reaped_by(self, who: &str, kind: &str) -> Self {
         self.does(&format!("reaped by={who} kind={kind}")).does(&format!("released by={who}"))
     }
 
-    /// Dies as a zombie for which its parent waits.
+    /// Adds the death as a zombie, and the wait of its parent.
     pub fn waited_for_by(self, parent: &str) -> Self {
         self.dies().reaped_by(parent, "parent")
     }
 
-    /// A thread ends; no wait is needed.
+    /// Adds the end of a thread, for which no wait is needed.
     pub fn ends(self) -> Self {
         self.does("exiting").does("exited state=EXIT_DEAD").does("autoreaped").does("released")
     }
 
-    /// The lines.
+    /// Returns the lines.
     #[must_use]
     pub fn lines(&self) -> Vec<&str> {
         self.lines.iter().map(String::as_str).collect()

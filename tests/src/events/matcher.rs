@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use crate::{event::Event, facts::Role};
 
-/// The kernel shows start times in /proc in ticks of this length.
+/// The unit of start times in /proc, ns.
 pub const TICK_NS: u64 = 10_000_000;
 
-/// What one value must be.
+/// A condition on one value.
 #[derive(Clone, Debug)]
 enum Check {
     Is(Value),
@@ -29,35 +29,35 @@ pub struct Matcher {
     conditions: Vec<(String, Check)>,
 }
 
-/// An event with this `event.action`.
+/// Returns the condition that an event has this `event.action`.
 pub fn event(action: &str) -> Matcher {
     Matcher { conditions: Vec::new() }.field("event.action", action)
 }
 
 impl Matcher {
-    /// The value at `path` equals `value`.
+    /// Adds: the value at `path` equals `value`.
     pub fn field(self, path: &str, value: impl Into<Value>) -> Self {
         self.with(path, Check::Is(value.into()))
     }
 
-    /// Nothing is known about `path`.
+    /// Adds: `path` is absent.
     pub fn absent(self, path: &str) -> Self {
         self.with(path, Check::Absent)
     }
 
-    /// Something is known about `path`.
+    /// Adds: `path` is present.
     pub fn present(self, path: &str) -> Self {
         self.with(path, Check::Present)
     }
 
-    /// The number at `path` lies between two others, both included.
+    /// Adds: the number at `path` lies between two others, both included.
     pub fn between(self, path: &str, low: impl TryInto<i64>, high: impl TryInto<i64>) -> Self {
         let low = low.try_into().unwrap_or(i64::MIN);
         let high = high.try_into().unwrap_or(i64::MAX);
         self.with(path, Check::Between(low, high))
     }
 
-    /// The list at `path` holds `value`.
+    /// Adds: the list at `path` contains `value`.
     pub fn holds(self, path: &str, value: impl Into<Value>) -> Self {
         self.with(path, Check::Holds(value.into()))
     }
@@ -72,7 +72,7 @@ impl Matcher {
         self.field("thread.id", tid)
     }
 
-    /// The task that plays a role: its group, its tid and, against reuse of both, its start as /proc has it.
+    /// Adds: the event is about the task of a role, by pid, tid and, because these can be reused, its start in /proc.
     pub fn of(self, role: &Role) -> Self {
         let matcher = self.pid(role.pid).tid(role.tid);
         match role.start_ticks() {
@@ -89,7 +89,7 @@ impl Matcher {
     /// Whether all conditions hold.
     #[must_use]
     pub fn matches(&self, event: &Event) -> bool {
-        // Most events are about other tasks, which shows without parsing them.
+        // Most events are about other tasks, which is known without parsing them.
         let quick = self.conditions.iter().all(|(path, check)| match path.as_str() {
             "event.action" => check.holds(Some(&event.action.as_str().into())),
             "process.pid" => check.holds(Some(&event.pid.into())),
@@ -99,7 +99,7 @@ impl Matcher {
         quick && self.conditions.iter().all(|(path, check)| check.holds(event.get(path)))
     }
 
-    /// How near the event comes: the number of conditions that hold, with a higher weight for process and action.
+    /// Returns how near the event comes: the number of conditions that hold, with a higher weight for process and action.
     fn nearness(&self, event: &Event) -> usize {
         let parsed = event.clone();
         let weight = |path: &str| match path {
@@ -114,7 +114,7 @@ impl Matcher {
             .sum()
     }
 
-    /// The event that comes nearest, compared field by field.
+    /// Describes the event that comes nearest, field by field.
     pub fn nearest_miss<'a>(&self, events: impl Iterator<Item = &'a Event>) -> String {
         let Some(nearest) = events.max_by_key(|event| self.nearness(event)) else {
             return "no event at all was seen".to_owned();
@@ -129,7 +129,7 @@ impl Matcher {
         lines.join("\n")
     }
 
-    /// The ids of tasks that the conditions ask for.
+    /// Returns the ids of tasks in the conditions.
     pub fn ids(&self) -> impl Iterator<Item = i64> + '_ {
         self.conditions.iter().filter_map(|(path, check)| match (path.as_str(), check) {
             ("process.pid" | "thread.id", Check::Is(value)) => value.as_i64(),

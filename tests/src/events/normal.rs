@@ -13,12 +13,12 @@ use crate::{
     life::Life,
 };
 
-/// What the rungs in use can report. One expected value serves both; the normal form says what each allows.
+/// What the rungs in use can report. One expected value serves both families; the normal form has the differences.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
-    /// kprobe or fentry: everything.
+    /// kprobe and fentry report everything.
     Full,
-    /// Tracepoints: no reaper, no failed clone.
+    /// Tracepoints report no reaper and no failed clone.
     Tracepoint,
 }
 
@@ -40,13 +40,13 @@ impl Family {
         }
     }
 
-    /// Whether this family may lack an event altogether.
+    /// Whether this family may lack an event.
     #[must_use]
     pub fn may_lack(self, line: &str) -> bool {
         self == Self::Tracepoint && line.starts_with("clone_failed")
     }
 
-    /// Whether an expected line matches the found one. The reaper may be missing here, but not wrong.
+    /// Whether an expected line matches the found one. With tracepoints the reaper may be missing, but not wrong.
     fn accepts(self, expected: &str, found: &str) -> bool {
         expected == found
             || (self == Self::Tracepoint
@@ -77,7 +77,7 @@ impl Family {
                 .all(|((after, line), (found_after, found))| line == found && found_after >= after)
     }
 
-    /// The lines of one role that this family must show.
+    /// Returns the lines of one role that this family must show.
     #[must_use]
     pub fn required(self, life: &Life) -> Vec<&str> {
         life.lines().into_iter().filter(|line| !self.may_lack(line)).collect()
@@ -121,7 +121,7 @@ pub fn assert_equal(events: &[Arc<Event>], facts: &Facts, expected: &[(&str, Lif
 /// Actions that only say that time has passed.
 const TIMED: [&str; 4] = ["zombie_flagged", "exit_stuck", "blocked_flagged", "blocked_cleared"];
 
-/// One role's events, in order, in normal form.
+/// Returns one role's events in order, in normal form.
 #[must_use]
 pub fn sequence(events: &[Arc<Event>], facts: &Facts, role: &Role) -> Vec<String> {
     events
@@ -131,7 +131,7 @@ pub fn sequence(events: &[Arc<Event>], facts: &Facts, role: &Role) -> Vec<String
         .collect()
 }
 
-/// One event in normal form.
+/// Returns one event in normal form.
 fn line(event: &Event, facts: &Facts) -> String {
     let mut words = vec![event.action.clone()];
     let mut word = |key: &str, value: Option<String>| {
@@ -170,7 +170,7 @@ fn line(event: &Event, facts: &Facts) -> String {
     words.join(" ")
 }
 
-/// The name of the exit signal, or its number where it has none.
+/// Returns the name of the exit signal, or its number if it has no name.
 fn signal(event: &Event) -> Option<String> {
     event
         .text("task.exit_signal_name")
@@ -185,8 +185,8 @@ fn flags(event: &Event) -> Option<String> {
     Some(names.join("|"))
 }
 
-/// `waited` if it is what wait(2) returned for the group; `unasked` if no wait(2) returned a status, because the status then
-/// differs between kernels.
+/// Returns `waited` if the status is what wait(2) returned for the group, and `unasked` if no wait(2) returned a status, because
+/// the status then differs between kernels.
 fn exit(event: &Event, facts: &Facts) -> Option<String> {
     let status = event.number("process.exit.status")?;
     let group = facts.roles().into_iter().find(|role| role.pid == event.pid && role.tid == event.pid);
@@ -198,7 +198,7 @@ fn exit(event: &Event, facts: &Facts) -> Option<String> {
     })
 }
 
-/// The role of a task by tid.
+/// Returns the role of a task by tid.
 fn who(id: i64, facts: &Facts) -> String {
     if let Some(role) = facts.roles().into_iter().find(|role| role.tid == id) {
         return role.name;
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn tracepoints_may_tell_a_reparenting_later_and_not_earlier() {
+    fn tracepoints_may_report_a_reparenting_later_and_not_earlier() {
         let expected = ["forked", "reparented new=init", "exiting", "exited"];
         let reported = |lines: &[&str]| lines.iter().map(|&line| line.to_owned()).collect::<Vec<_>>();
         let late = reported(&["forked", "exiting", "exited", "reparented new=init"]);
@@ -304,7 +304,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "but wait(2) said 1792")]
-    fn a_status_that_wait_did_not_say_is_a_difference() {
+    fn a_status_that_wait_did_not_return_is_a_difference() {
         let mut events = recorded();
         let wrong = events[4].to_string().replace("1792", "1536");
         events[4] = Arc::new(Event::parse(&wrong).unwrap());

@@ -30,7 +30,7 @@ pub fn apply(tree: &mut Tree, event: &Event) {
     let is_leader = event.tid == event.pid;
     if event.action == "forked" && is_leader {
         let parent = event.number("process.parent_pid").unwrap_or(0);
-        // A birth whose record was lost is reported late: perhaps after the death, and for threads as well.
+        // A fork whose record was lost is reported late, perhaps after the death; this holds for threads too.
         let is_dead = event.text("task.exit_state") == Some("EXIT_ZOMBIE");
         let state = if is_dead { State::Zombie } else { State::Alive };
         let group = tree.entry(event.pid).or_insert(Group { parent, state, threads: BTreeSet::new() });
@@ -42,7 +42,7 @@ pub fn apply(tree: &mut Tree, event: &Event) {
         return;
     }
     if event.action == "forked" && !is_leader {
-        // Perhaps a thread of a group whose own birth is not reported yet.
+        // The thread may belong to a group whose own fork is not reported yet.
         let parent = event.number("process.parent_pid").unwrap_or(0);
         let group = Group { parent, state: State::Alive, threads: BTreeSet::from([event.pid]) };
         tree.entry(event.pid).or_insert(group).threads.insert(event.tid);
@@ -52,7 +52,7 @@ pub fn apply(tree: &mut Tree, event: &Event) {
         "exited" if is_leader && event.text("task.exit_state") == Some("EXIT_ZOMBIE") => {
             group.state = State::Zombie;
         }
-        // A thread that is not the leader is not waited for.
+        // A thread that is not the leader is released without a wait.
         "exited" | "released" => drop(group.threads.remove(&event.tid)),
         "reparented" => group.parent = event.number("task.new_parent_pid").unwrap_or(group.parent),
         "exec_takeover" => {
@@ -66,8 +66,7 @@ pub fn apply(tree: &mut Tree, event: &Event) {
     }
 }
 
-/// Checks that each process with a fork and no release among the events is in /proc, with the same parent and state, once both
-/// are quiet.
+/// Waits until each process with a fork and no release among the events is in /proc, with the same parent and state.
 #[track_caller]
 pub fn assert_repaired(stream: &Stream) {
     let end = Instant::now() + setting::deadline();
@@ -77,7 +76,7 @@ pub fn assert_repaired(stream: &Stream) {
         let is_birth = |event: &&Arc<Event>| event.action == "forked" && event.tid == event.pid;
         let born: BTreeSet<i64> = events.iter().filter(is_birth).map(|event| event.pid).collect();
         let mut ours = replay(&events);
-        // A thread's birth alone says nothing of the threads before it.
+        // A group whose first event is the creation of a thread may have earlier threads.
         ours.retain(|pid, _| born.contains(pid));
         let of_both = proc.into_iter().filter(|(pid, _)| ours.contains_key(pid)).collect();
         let differences = tree::differences(&of_both, &ours);
@@ -89,7 +88,7 @@ pub fn assert_repaired(stream: &Stream) {
     }
 }
 
-/// Checks that the processes below `root` are those of /proc according to the events, once both are quiet.
+/// Waits until the processes below `root` according to the events are those of /proc.
 #[track_caller]
 pub fn assert_equals_proc(view: &View<'_>, root: i64) {
     let end = Instant::now() + setting::deadline();
@@ -104,10 +103,10 @@ pub fn assert_equals_proc(view: &View<'_>, root: i64) {
         }
         assert!(
             Instant::now() < end,
-            "the events do not add up to what /proc shows:\n{}",
+            "the tree of the events is not that of /proc:\n{}",
             differences.join("\n")
         );
-        // A release can come an RCU grace period late: try again.
+        // A release can be reported an RCU grace period late, so this tries again.
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -142,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn births_that_are_reported_late_are_in_the_tree_as_they_are_now() {
+    fn forks_that_are_reported_late_have_their_present_state_in_the_tree() {
         let mut events = vec![event("forked", 5, 6, "", "")];
         events.push(event("forked", 5, 5, r#","parent_pid":1"#, r#","exit_state":"EXIT_ZOMBIE""#));
         let tree = replay(&events);

@@ -8,10 +8,10 @@ use std::{
 
 use crate::{event::Event, matcher::Matcher, setting};
 
-/// From the record of a loss to the comparison that follows, on a slow machine.
+/// The time from the record of a loss to the comparison that follows, on a slow machine.
 const REPAIRED_WITHIN: Duration = Duration::from_secs(10);
 
-/// Events as they come, shared between the thread that reads and the tests that wait.
+/// The events so far, shared by the thread that reads and the tests that wait.
 #[derive(Default)]
 pub struct Stream {
     state: Mutex<State>,
@@ -21,16 +21,16 @@ pub struct Stream {
 #[derive(Default)]
 struct State {
     events: Vec<Arc<Event>>,
-    /// Lines that are no events, with what is wrong with them.
+    /// Lines that are no events, with their errors.
     broken: Vec<String>,
     /// Calls of programs that the kernel skipped, as taskscope reports them: the stream is not at fault.
     skipped: u64,
     skipped_at: Option<Instant>,
-    /// No more will come.
+    /// Whether the output has ended.
     ended: bool,
 }
 
-/// A wait that has not begun: `within` or `soon` starts it.
+/// A wait that `within` or `soon` starts.
 #[must_use]
 pub struct Expectation<'a> {
     stream: &'a Stream,
@@ -65,13 +65,13 @@ impl Stream {
         self.changed.notify_all();
     }
 
-    /// Says that no more will come.
+    /// Marks the output as ended.
     pub fn end(&self) {
         self.lock().ended = true;
         self.changed.notify_all();
     }
 
-    /// Blocks until the stream has ended; whether it did before the deadline.
+    /// Waits until the stream has ended; returns whether it did before the deadline.
     #[must_use]
     pub fn ended_within(&self, deadline: Duration) -> bool {
         let state = self.lock();
@@ -79,7 +79,7 @@ impl Stream {
         wait.unwrap_or_else(PoisonError::into_inner).0.ended
     }
 
-    /// An event since a moment that must come; `log` is shown when it does not.
+    /// Returns a wait for an event since an index; `log` is shown if it does not come.
     pub fn expect<'a>(
         &'a self,
         matcher: Matcher,
@@ -89,13 +89,13 @@ impl Stream {
         Expectation { stream: self, matcher, since_ns, log }
     }
 
-    /// The events since a moment.
+    /// Returns the events since an index.
     #[must_use]
     pub fn since(&self, since_ns: u64) -> Vec<Arc<Event>> {
         self.lock().events.iter().filter(|event| event.at_ns >= since_ns).cloned().collect()
     }
 
-    /// Shows every event since a moment once, in order, until `done` says so; whether it did in time.
+    /// Passes every event since an index to `done`, in order, until that returns true; returns whether it did in time.
     pub fn until(&self, since_ns: u64, deadline: Duration, done: &mut dyn FnMut(&Event) -> bool) -> bool {
         let end = Instant::now() + deadline;
         let mut next = 0;
@@ -118,25 +118,25 @@ impl Stream {
         }
     }
 
-    /// How many events came in all.
+    /// Returns the number of events so far.
     #[must_use]
     pub fn len(&self) -> usize {
         self.lock().events.len()
     }
 
-    /// Whether none came.
+    /// Whether there is no event so far.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Lines that were no events, or out of sequence.
+    /// Returns errors: lines that were no events, or out of sequence.
     #[must_use]
     pub fn broken(&self) -> Vec<String> {
         self.lock().broken.clone()
     }
 
-    /// How many calls of its programs taskscope says the kernel skipped.
+    /// Returns how many skipped calls of its programs taskscope has reported.
     #[must_use]
     pub fn skipped(&self) -> u64 {
         self.lock().skipped
@@ -154,12 +154,12 @@ impl Stream {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // A test that panicked while it held the lock changed nothing.
+        // A test that panics while it holds the lock has changed nothing.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What is lost by a gap record of that place.
+/// Returns the number of skipped calls in a gap record.
 fn skipped(line: &str) -> Option<u64> {
     let gap: serde_json::Value = serde_json::from_str(line).ok()?;
     let is_skip = gap["event"]["action"] == "gap" && gap["gap"]["place"] == "skipped";
@@ -167,7 +167,7 @@ fn skipped(line: &str) -> Option<u64> {
 }
 
 impl Expectation<'_> {
-    /// The event; fails with the nearest miss if it has not come in time.
+    /// Waits for the event; fails with the nearest miss if it does not come in time.
     #[track_caller]
     pub fn within(self, deadline: Duration) -> Arc<Event> {
         let begin = Instant::now();
@@ -179,7 +179,7 @@ impl Expectation<'_> {
                 Ok(event) => return event,
                 Err(next) => from = next,
             }
-            // What was lost is repaired by then, if that is possible at all.
+            // A lost event is repaired within this time, if it can be repaired.
             if let Some(skipped_at) = state.skipped_at.filter(|at| *at >= begin) {
                 end = end.min(skipped_at + REPAIRED_WITHIN);
             }
@@ -194,7 +194,7 @@ impl Expectation<'_> {
         panic!("{text}\ntaskscope said:\n{}", self.log);
     }
 
-    /// As [`Self::within`] with the usual deadline.
+    /// Waits for the event with the usual deadline.
     #[track_caller]
     pub fn soon(self) -> Arc<Event> {
         self.within(setting::deadline())
@@ -207,7 +207,7 @@ impl Expectation<'_> {
         } else if state.ended {
             "the stream has ended".to_owned()
         } else {
-            format!("nothing came within {deadline:?}")
+            format!("it did not come within {deadline:?}")
         };
         let since: Vec<&Event> =
             state.events.iter().filter(|event| event.at_ns >= self.since_ns).map(AsRef::as_ref).collect();
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_comes_later_ends_the_wait() {
+    fn a_later_event_ends_the_wait() {
         let stream = Stream::default();
         stream.line(&line(1, 1));
         std::thread::scope(|scope| {
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn events_of_before_are_no_answer() {
+    fn earlier_events_do_not_match() {
         let stream = Stream::default();
         stream.line(&line(1, 1));
         assert_eq!(stream.since(1_500_000_000).len(), 1);

@@ -1,4 +1,4 @@
-//! What one observer sees of one scenario.
+//! The events of one scenario in the stream of one observer.
 
 use std::sync::Arc;
 
@@ -26,12 +26,12 @@ impl<'a> View<'a> {
         Self { stream, log, since_ns, family }
     }
 
-    /// An event that must come.
+    /// Returns a wait for an event.
     pub fn expect(&self, matcher: Matcher) -> Expectation<'_> {
         self.stream.expect(matcher, self.since_ns, self.log)
     }
 
-    /// Several events that must come, in order.
+    /// Waits for several events, in order.
     #[track_caller]
     pub fn expect_many(&self, matcher: &Matcher, count: usize) -> Vec<Arc<Event>> {
         let mut found: Vec<Arc<Event>> = Vec::new();
@@ -43,8 +43,8 @@ impl<'a> View<'a> {
         found
     }
 
-    /// Shows every event since the start once, in order, and waits for more until `done` says so; whether it did
-    /// before the usual deadline. What does not come because the stream is broken is reported as that.
+    /// Passes every event since the start to `done`, in order, and waits for more until it returns true; returns whether it did
+    /// before the usual deadline. Fails if it did not and the stream is broken.
     #[track_caller]
     pub fn until(&self, mut done: impl FnMut(&Event) -> bool) -> bool {
         let is_done = self.stream.until(self.since_ns, setting::deadline(), &mut done);
@@ -53,19 +53,19 @@ impl<'a> View<'a> {
         is_done
     }
 
-    /// What the observer's rungs can report.
+    /// Returns the family of the observer's rungs.
     #[must_use]
     pub fn family(&self) -> Family {
         self.family
     }
 
-    /// Every event so far.
+    /// Returns every event so far.
     #[must_use]
     pub fn events(&self) -> Vec<Arc<Event>> {
         self.stream.since(self.since_ns)
     }
 
-    /// Every event of the task that plays a role, so far.
+    /// Returns every event so far of the task of a role.
     #[must_use]
     pub fn of(&self, role: &Role) -> Vec<Arc<Event>> {
         let mut events = self.events();
@@ -73,8 +73,7 @@ impl<'a> View<'a> {
         events
     }
 
-    /// Waits until everything that the kernel recorded before now has been seen: a process made now is in the
-    /// same total order, so its events come after all of that.
+    /// Waits until all earlier records have been read: makes a process, whose events come after them, and waits for these.
     #[track_caller]
     pub fn fence(&self) {
         let pid = match spawner::blink() {
@@ -84,7 +83,7 @@ impl<'a> View<'a> {
         self.expect(event("exited").pid(pid).tid(pid)).within(setting::deadline());
     }
 
-    /// Checks that no such event has come, after all that the kernel recorded so far has been read.
+    /// Checks that no such event has come, after all earlier records have been read.
     #[track_caller]
     pub fn never(&self, matcher: &Matcher) {
         self.fence();
@@ -93,8 +92,8 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The scenario's stream in normal form is `expected`, with the differences allowed to the observer's rungs.
-    /// Waits until as many events of each action have come as are expected.
+    /// Checks that the scenario's stream in normal form is `expected`, with the differences that the observer's rungs may have.
+    /// First waits until as many events of each action have come as are expected.
     #[track_caller]
     pub fn is_normal(&self, facts: &Facts, expected: &[(&str, Life)]) {
         for (name, life) in expected {

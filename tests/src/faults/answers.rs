@@ -2,21 +2,21 @@
 
 use serde_json::Value;
 
-/// What is wrong with the body of an answer.
+/// A function that returns what is wrong with the body of an answer.
 type Check = Box<dyn Fn(&str) -> Result<(), String>>;
 
-/// A question, and what its answer must have.
+/// A query, with a check of its answer.
 pub struct Question {
     /// Its name in the table.
     pub name: &'static str,
     /// Its path.
     pub path: String,
-    /// What is wrong with the body of a 200.
+    /// Checks the body of a 200.
     check: Check,
 }
 
 impl Question {
-    /// What is wrong with an answer.
+    /// Returns what is wrong with an answer.
     pub fn judge(&self, status: u16, body: &str) -> Result<(), String> {
         if status != 200 {
             return Err(format!("{} is answered with {status}: {}", self.path, start_of(body)));
@@ -25,7 +25,7 @@ impl Question {
     }
 }
 
-/// As much of an answer as a message needs.
+/// Returns the start of an answer, for a message.
 fn start_of(text: &str) -> String {
     const MOST: usize = 400;
     text.chars().take(MOST).collect()

@@ -6,7 +6,7 @@ use super::{Fault, Held};
 
 const DAY: i64 = 86_400;
 
-/// The wall clock is set: forward, back, to the epoch, beyond 32 bits.
+/// The wall clock is set forward, back, to the epoch, and beyond 32 bits.
 pub(super) const JUMPS: Fault = Fault {
     name: "clock jumps",
     what: "the wall clock is set a day ahead, two days back, to 1970 and to 2100",
@@ -31,7 +31,7 @@ pub(super) const JUMPS: Fault = Fault {
 /// The machine sleeps and wakes up.
 pub(super) const SUSPEND: Fault = Fault {
     name: "suspend",
-    what: "the machine is suspended to memory, its clock wakes it up after 8 s: boottime has gone on, monotonic time has not",
+    what: "the machine is suspended to memory for 8 s: boottime advances, monotonic time does not",
     guest_only: true,
     long: true,
     stays_ready: false,
@@ -71,7 +71,7 @@ pub(super) const STOPPED: Fault = Fault {
     },
 };
 
-/// No age is longer than the machine has been up, however the wall clock was set.
+/// Checks that no age is longer than the uptime of the machine, whatever the wall clock was set to.
 fn check_ages(zombies: &serde_json::Value) -> Result<(), String> {
     let up_ns = crate::setting::now_ns();
     let parents = zombies["parents"].as_array().into_iter().flatten();
@@ -81,7 +81,7 @@ fn check_ages(zombies: &serde_json::Value) -> Result<(), String> {
             let Some(age) = parent[age].as_u64() else { continue };
             ages += 1;
             if age > up_ns {
-                return Err(format!("an age that cannot be: {parent}"));
+                return Err(format!("an impossible age: {parent}"));
             }
         }
     }
@@ -91,7 +91,7 @@ fn check_ages(zombies: &serde_json::Value) -> Result<(), String> {
     Ok(())
 }
 
-/// The wall clock as it was; what has passed since is added when it is put back.
+/// The former wall clock. When this is dropped, it is set again, plus the time that has passed.
 struct WallClock {
     seconds: i64,
     kept: std::time::Instant,

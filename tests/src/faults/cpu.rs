@@ -4,10 +4,10 @@ use std::{os::unix::process::CommandExt as _, process::Command};
 
 use super::{Fault, Held, Place, limits::Setting};
 
-/// Priority at which questions are asked: above the tasks that spin.
+/// Priority of the thread that makes the queries: above the spinning tasks.
 const ASKER: i32 = 60;
 
-/// Real-time tasks take all that the kernel gives them.
+/// Real-time tasks take all CPU time that the kernel gives them.
 pub(super) const REAL_TIME: Fault = Fault {
     name: "SCHED_FIFO",
     what: "200 tasks spin under SCHED_FIFO; the kernel leaves 5 % of the CPU to others (sched_rt_runtime_us)",
@@ -17,7 +17,7 @@ pub(super) const REAL_TIME: Fault = Fault {
     args: &[],
     prepare: |_, _| {},
     inflict: |case| {
-        // Without this limit a machine with such tasks does nothing else any more.
+        // Without this limit, other tasks of the machine would get no CPU time.
         let limit = Setting::set("/proc/sys/kernel/sched_rt_runtime_us", "950000")?;
         let patient = patient_guest();
         let asker = RealTime::be(ASKER)?;
@@ -27,7 +27,7 @@ pub(super) const REAL_TIME: Fault = Fault {
     },
 };
 
-/// A load of a thousand.
+/// A load average of a thousand.
 pub(super) const LOAD: Fault = Fault {
     name: "load 1000",
     what: "1,000 tasks are runnable, and the daemon has the priority that its unit gives it",
@@ -46,32 +46,32 @@ pub(super) const LOAD: Fault = Fault {
     },
 };
 
-/// The unit's `Nice`.
+/// Sets the unit's `Nice`.
 fn preferred(command: &mut Command, _: &Place) {
     const NICE: i32 = -10;
     let set = || {
-        // SAFETY: integers only; 0 is the calling process.
+        // SAFETY: the call takes integers only; 0 is the calling process.
         let failed = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) } != 0;
         if failed { Err(std::io::Error::last_os_error()) } else { Ok(()) }
     };
-    // SAFETY: the closure makes one system call.
+    // SAFETY: the closure makes one system call, which is async-signal-safe.
     unsafe { command.pre_exec(set) };
 }
 
-/// A guest of `cargo xtask vm` panics if its kernel threads make no progress, which these faults cause.
+/// Turns off the panics of a guest of `cargo xtask vm` for kernel threads without progress, which these faults cause.
 fn patient_guest() -> Vec<Setting> {
     let settings = ["/proc/sys/kernel/panic_on_rcu_stall", "/proc/sys/kernel/softlockup_panic"];
-    // A kernel without one of them does not panic for it.
+    // A kernel without one of these settings does not panic.
     settings.into_iter().filter_map(|path| Setting::set(path, "0").ok()).collect()
 }
 
-/// The calling thread under `SCHED_FIFO`, and children of its process not: what is measured is the daemon's time and not the
-/// asker's. Ends when it is dropped, on the same thread.
+/// Sets `SCHED_FIFO` for the calling thread, so that the daemon's time is measured and not that of the thread that asks. Children
+/// of its process do not inherit it. Drop it on the same thread.
 struct RealTime;
 
 impl RealTime {
     fn be(priority: i32) -> Result<Self, String> {
-        // A child made by this thread would be real-time, too.
+        // A child made by this thread would be real-time too.
         schedule(libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, priority)
             .map(|()| Self)
             .map_err(|error| super::skipped(format_args!("sched_setscheduler: {error}")))
@@ -80,7 +80,7 @@ impl RealTime {
 
 impl Drop for RealTime {
     fn drop(&mut self) {
-        // A thread may always give up its priority.
+        // A thread may always lower its priority.
         let _ = schedule(libc::SCHED_OTHER, 0);
     }
 }

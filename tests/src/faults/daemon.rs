@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::{Fault, Place, Question, setting};
 use crate::{service, spawner};
 
-/// How long an answer may take before the daemon is said to hang. What it takes is in the table.
+/// How long an answer may take before it counts as missing. The table has the real time.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
 
 /// How long a start or an end may take.
@@ -29,21 +29,21 @@ pub struct Daemon {
     directory: PathBuf,
 }
 
-/// Figures from its status.
+/// Reads figures from its status.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Figures {
-    /// Records lost so far, in all.
+    /// Number of lost records so far.
     pub lost: u64,
-    /// Repairs so far, in all.
+    /// Number of repairs so far.
     pub repaired: u64,
-    /// Memory now, KiB.
+    /// Resident memory now, KiB.
     pub rss_kib: u64,
-    /// The most it had since [`Daemon::forget_peak`], KiB.
+    /// Peak of the resident memory since [`Daemon::forget_peak`], KiB.
     pub peak_kib: u64,
 }
 
 impl Daemon {
-    /// Starts one for a fault.
+    /// Starts a daemon for a fault.
     pub(super) fn start(family: &str, fault: &Fault) -> Result<Self, String> {
         Self::start_program(&setting::taskscope(), family, fault.args, fault.prepare)
     }
@@ -76,26 +76,26 @@ impl Daemon {
         Ok(daemon)
     }
 
-    /// Its pid.
+    /// Returns its pid.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.pid
     }
 
-    /// Its directory.
+    /// Returns the directory.
     #[must_use]
     pub fn directory(&self) -> &Path {
         &self.directory
     }
 
-    /// What it wrote to its log.
+    /// Returns the daemon's log.
     #[must_use]
     pub fn log(&self) -> String {
         fs::read(self.directory.join("log"))
             .map_or_else(|error| error.to_string(), |text| String::from_utf8_lossy(&text).into_owned())
     }
 
-    /// Where it serves /metrics for everybody.
+    /// Returns the address on which it serves /metrics.
     #[must_use]
     pub fn address(&self) -> Option<String> {
         let log = self.log();
@@ -107,12 +107,12 @@ impl Daemon {
         self.child.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// How it ended, where it has.
+    /// Returns the status of the daemon if it has ended.
     pub fn has_ended(&self) -> Option<String> {
         self.child().try_wait().ok().flatten().map(|status| status.to_string())
     }
 
-    /// GET over its socket.
+    /// Makes a GET request over its socket.
     pub fn get(&self, path: &str) -> Result<(u16, String), String> {
         let failed = |what: &str, error: std::io::Error| match self.has_ended() {
             Some(status) => format!("{path}: the daemon has ended with {status}"),
@@ -135,7 +135,7 @@ impl Daemon {
         }
     }
 
-    /// The JSON of a good answer.
+    /// Makes a GET request and returns the JSON of an answer with status 200.
     pub fn json(&self, path: &str) -> Result<Value, String> {
         let (status, body) = self.get(path)?;
         if status != 200 {
@@ -144,7 +144,7 @@ impl Daemon {
         serde_json::from_str(&body).map_err(|error| format!("{path}: {error}: {body}"))
     }
 
-    /// Asks, and says how long the answer took.
+    /// Makes a query; returns the answer and how long it took.
     pub fn ask(&self, question: &Question) -> Result<Duration, String> {
         let begun = Instant::now();
         let (status, body) = self.get(&question.path)?;
@@ -152,7 +152,7 @@ impl Daemon {
         Ok(begun.elapsed())
     }
 
-    /// Figures from its status.
+    /// Reads figures from its status.
     pub fn figures(&self) -> Result<Figures, String> {
         let status = self.json("/v1/status")?;
         let repaired = status["repaired"].as_object().into_iter().flatten();
@@ -164,7 +164,7 @@ impl Daemon {
         })
     }
 
-    /// Its number of threads.
+    /// Returns its number of threads.
     #[must_use]
     pub fn threads(&self) -> u64 {
         self.status_number("Threads:").unwrap_or(0)
@@ -176,18 +176,18 @@ impl Daemon {
         line.split_whitespace().next()?.parse().ok()
     }
 
-    /// Resets the peak of its memory (`clear_refs`, proc(5)).
+    /// Resets the peak of its resident memory (`clear_refs`, proc(5)).
     pub(super) fn forget_peak(&self) {
-        // A peak that is too high is a figure only.
+        // If this fails, the peak in the table is too high, which is harmless.
         let _ = fs::write(format!("/proc/{}/clear_refs", self.pid), "5");
     }
 
-    /// Sends it a signal.
+    /// Sends the daemon a signal.
     pub fn signal(&self, signal: i32) {
         spawner::signal(&self.child(), signal);
     }
 
-    /// Stops it by SIGTERM: it must end well, its sums must come out, and it must not have panicked.
+    /// Stops the daemon by SIGTERM: it must exit with 0, its sums must balance, and it must not have panicked.
     pub fn stop(self) -> Result<(), String> {
         if let Some(status) = self.has_ended() {
             return Err(format!("the daemon has ended with {status}:\n{}", self.log()));
@@ -214,11 +214,12 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // Reaped already, std does nothing; the directory is in a place for temporary files.
+        // If the child was reaped already, std does nothing; the directory is one for temporary files.
         let _ = self.child().kill();
         let _ = self.child().wait();
         if let Ok(path) = CString::new(self.directory.as_os_str().as_bytes()) {
-            // SAFETY: a string that ends with NUL. Most of these directories are no file system of their own.
+            // SAFETY: the string ends with NUL and outlives the call. The call fails for most directories, which are no mount
+            // points.
             unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) };
         }
         let _ = fs::remove_dir_all(&self.directory);

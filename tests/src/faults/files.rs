@@ -25,7 +25,7 @@ pub(super) const DISK_FULL: Fault = Fault {
         let filler = Filler(case.daemon.directory().join(FILLER));
         fill(case)?;
         for _ in 0..20 {
-            // Each is a line or two in the log.
+            // Each of these requests makes a line or two in the log.
             case.daemon.signal(libc::SIGHUP);
             case.scenario("burst", &["20"]).finish();
         }
@@ -33,7 +33,7 @@ pub(super) const DISK_FULL: Fault = Fault {
     },
 };
 
-/// The same on a disk with a file system that has a journal.
+/// A file system with a journal, on a disk, is full.
 pub(super) const EXT4_FULL: Fault = Fault {
     name: "ext4-full",
     what: "the daemon's socket and log are on a disk whose ext4 file system is full, and it has much to log",
@@ -51,11 +51,11 @@ pub(super) const EXT4_FULL: Fault = Fault {
 /// The disk that `cargo xtask vm` gives its guests.
 const DISK: &str = "/dev/nvme0n1";
 
-/// If there is none, the daemon's directory stays as it is, and the fault is not tried.
+/// Mounts the disk on the daemon's directory. Without a disk, the directory stays as it is, and the fault is not tried.
 fn on_a_disk(_: &mut Command, place: &Place) {
     let path = CString::new(place.directory.as_os_str().as_bytes());
     let (Ok(path), Ok(disk)) = (path, CString::new(DISK)) else { return };
-    // SAFETY: strings that end with NUL and outlive the call; the options may be null.
+    // SAFETY: the strings end with NUL and outlive the call; the options may be null.
     let failed =
         unsafe { libc::mount(disk.as_ptr(), path.as_ptr(), c"ext4".as_ptr(), 0, std::ptr::null()) } != 0;
     if failed {
@@ -63,12 +63,12 @@ fn on_a_disk(_: &mut Command, place: &Place) {
     }
 }
 
-/// The kind of a file system.
+/// Returns the type of a file system, statfs(2).
 fn statfs(path: &std::path::Path) -> Result<libc::c_long, String> {
     let name = CString::new(path.as_os_str().as_bytes()).map_err(|error| error.to_string())?;
-    // SAFETY: all bytes zero is a value of this structure.
+    // SAFETY: the structure is plain data for which zeroes are valid.
     let mut found: libc::statfs = unsafe { std::mem::zeroed() };
-    // SAFETY: a string that ends with NUL, and a structure that is written to.
+    // SAFETY: the string ends with NUL, and the structure is writable; both outlive the call.
     let failed = unsafe { libc::statfs(name.as_ptr(), &raw mut found) } != 0;
     if failed {
         return Err(format!("statfs {}: {}", path.display(), std::io::Error::last_os_error()));
@@ -76,23 +76,23 @@ fn statfs(path: &std::path::Path) -> Result<libc::c_long, String> {
     Ok(found.f_type)
 }
 
-/// What fills the file system of a daemon's directory, removed when it is dropped.
+/// The file that fills the file system of a daemon's directory. It is removed when this is dropped.
 struct Filler(PathBuf);
 
 const FILLER: &str = "filler";
 
 impl Drop for Filler {
     fn drop(&mut self) {
-        // Other processes have room again.
+        // This gives the space back to other processes.
         let _ = fs::remove_file(&self.0);
     }
 }
 
-/// The daemon takes it off again with its directory.
+/// Mounts a small tmpfs on the daemon's directory. [`Daemon`] unmounts it when it removes the directory.
 fn on_a_small_disk(_: &mut Command, place: &Place) {
     let path = CString::new(place.directory.as_os_str().as_bytes());
     let path = path.unwrap_or_else(|error| panic!("{}: {error}", place.directory.display()));
-    // SAFETY: strings that end with NUL and outlive the call.
+    // SAFETY: the strings end with NUL and outlive the call.
     let failed = unsafe {
         libc::mount(c"tmpfs".as_ptr(), path.as_ptr(), c"tmpfs".as_ptr(), 0, c"size=256k".as_ptr().cast())
     } != 0;
@@ -104,7 +104,7 @@ fn on_a_small_disk(_: &mut Command, place: &Place) {
     );
 }
 
-/// Pieces that no disk of these tests has room for.
+/// A number of pieces that exceeds every disk of these tests.
 const MOST_PIECES: usize = 16 << 10;
 
 fn fill(case: &Case<'_>) -> Result<(), String> {
@@ -121,15 +121,15 @@ fn fill(case: &Case<'_>) -> Result<(), String> {
     Err(format!("{} takes {MOST_PIECES} pieces of {} bytes and is not full", path.display(), piece.len()))
 }
 
-/// Descriptors that the daemon may have beyond those that it has.
+/// Number of descriptors that the daemon may open in addition.
 const FREE: u64 = 8;
-/// Connections that say nothing.
+/// Number of idle connections.
 const IDLE: usize = 30;
 
-/// The daemon may open hardly any file, and idle connections take those.
+/// The daemon may open hardly any descriptors, and idle connections take these.
 pub(super) const NOFILE: Fault = Fault {
     name: "RLIMIT_NOFILE",
-    what: "the daemon may have 8 descriptors more than it has, and 60 connections are opened that say nothing",
+    what: "the daemon may open 8 more descriptors, and 60 idle connections are opened",
     guest_only: false,
     long: false,
     stays_ready: true,
@@ -139,7 +139,7 @@ pub(super) const NOFILE: Fault = Fault {
         let directory = format!("/proc/{}/fd", case.daemon.pid());
         let open = fs::read_dir(&directory).map_err(|error| format!("reading {directory}: {error}"))?;
         let limit = Limit::set(case.daemon.pid(), libc::RLIMIT_NOFILE, open.count() as u64 + FREE)?;
-        let address = case.daemon.address().ok_or("it does not say where it serves")?;
+        let address = case.daemon.address().ok_or("the log has no address")?;
         let tcp: Vec<TcpStream> = (0..IDLE).filter_map(|_| TcpStream::connect(&address).ok()).collect();
         let socket = case.daemon.directory().join("socket");
         let unix: Vec<UnixStream> = (0..IDLE).filter_map(|_| UnixStream::connect(&socket).ok()).collect();

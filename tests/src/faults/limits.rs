@@ -18,7 +18,7 @@ pub(super) struct Setting {
 }
 
 impl Setting {
-    /// Writes `value` there.
+    /// Writes `value` to the file.
     pub(super) fn set(path: impl Into<PathBuf>, value: &str) -> Result<Self, String> {
         let path = path.into();
         let failed = |error: io::Error| super::skipped(format_args!("{}: {error}", path.display()));
@@ -30,7 +30,7 @@ impl Setting {
         Ok(Self { path, was })
     }
 
-    /// The number that was there before.
+    /// Returns the former number.
     pub(super) fn before(&self) -> Option<u64> {
         self.was.parse().ok()
     }
@@ -44,7 +44,7 @@ impl Drop for Setting {
     }
 }
 
-/// A resource limit of a process, put back when this is dropped.
+/// A resource limit of a process, restored when this is dropped.
 pub(super) struct Limit {
     pid: u32,
     resource: libc::__rlimit_resource_t,
@@ -52,7 +52,7 @@ pub(super) struct Limit {
 }
 
 impl Limit {
-    /// Sets both the soft and the hard limit of a running process.
+    /// Sets the soft and the hard limit of a running process.
     pub(super) fn set(pid: u32, resource: libc::__rlimit_resource_t, value: u64) -> Result<Self, String> {
         let new = libc::rlimit { rlim_cur: value, rlim_max: value };
         let mut was = new;
@@ -65,7 +65,7 @@ impl Limit {
 impl Drop for Limit {
     fn drop(&mut self) {
         let mut now = self.was;
-        // A daemon that has ended is a finding already.
+        // If the daemon has ended, that is a finding already.
         let _ = prlimit(self.pid, self.resource, &self.was, &mut now);
     }
 }
@@ -76,7 +76,7 @@ fn prlimit(
     new: &libc::rlimit,
     old: &mut libc::rlimit,
 ) -> io::Result<()> {
-    // SAFETY: both structures are complete and outlive the call.
+    // SAFETY: both structures outlive the call.
     let failed = unsafe { libc::prlimit(pid.cast_signed(), resource, new, old) } != 0;
     if failed { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
@@ -91,7 +91,7 @@ pub struct Cgroup {
 }
 
 impl Cgroup {
-    /// In the hierarchy that has the controller. A v2 hierarchy is mounted if there is none and the machine belongs to the test.
+    /// Makes it in the hierarchy that has the controller. In a guest without a v2 hierarchy, mounts one.
     pub fn new(controller: &str) -> Result<Self, String> {
         let v1 = Path::new("/sys/fs/cgroup").join(controller);
         let is_v2 = !v1.join("cgroup.procs").exists();
@@ -102,7 +102,7 @@ impl Cgroup {
         Ok(Self { directory, parent, is_v2, pid: None })
     }
 
-    /// Moves a process with all its threads there.
+    /// Moves a process with all its threads to the cgroup.
     pub fn take(&mut self, pid: u32) -> Result<(), String> {
         let moved = fs::write(self.directory.join("cgroup.procs"), pid.to_string());
         moved.map_err(|error| {
@@ -112,17 +112,17 @@ impl Cgroup {
         Ok(())
     }
 
-    /// Lets a command begin there.
+    /// Lets a command begin in the cgroup.
     #[track_caller]
     pub fn begin(&self, command: &mut Command) {
         let path = self.directory.join("cgroup.procs");
         let file = fs::OpenOptions::new().write(true).open(&path);
         let mut file = file.unwrap_or_else(|error| panic!("opening {}: {error}", path.display()));
-        // SAFETY: one write(2) to a file that is open already, which is async-signal-safe.
+        // SAFETY: the closure makes one write(2) to an open file, which is async-signal-safe.
         unsafe { command.pre_exec(move || file.write_all(b"0")) };
     }
 
-    /// Writes to one of its files.
+    /// Writes to a file of the cgroup.
     pub fn write(&self, file: &str, value: &str) -> Result<(), String> {
         let path = self.directory.join(file);
         fs::write(&path, value)
@@ -133,10 +133,10 @@ impl Cgroup {
 impl Drop for Cgroup {
     fn drop(&mut self) {
         if let Some(pid) = self.pid {
-            // One that has ended is in no cgroup.
+            // A process that has ended is in no cgroup.
             let _ = fs::write(self.parent.join("cgroup.procs"), pid.to_string());
         }
-        // Its last task may still be on its way out.
+        // Its last task may still be exiting.
         for _ in 0..100 {
             match fs::remove_dir(&self.directory) {
                 Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
@@ -157,7 +157,8 @@ fn v2(controller: &str) -> Result<PathBuf, String> {
         root = std::env::temp_dir().join("taskscope-cgroup");
         fs::create_dir_all(&root).map_err(|error| format!("making {}: {error}", root.display()))?;
         let path = CString::new(root.as_os_str().as_encoded_bytes()).map_err(|error| error.to_string())?;
-        // SAFETY: strings that end with NUL. Mounted already is as good.
+        // SAFETY: the strings end with NUL and outlive the call. If it fails because the hierarchy is mounted already, that is as
+        // good.
         unsafe { libc::mount(c"cgroup2".as_ptr(), path.as_ptr(), c"cgroup2".as_ptr(), 0, std::ptr::null()) };
     }
     let control = root.join("cgroup.subtree_control");

@@ -4,23 +4,23 @@ use std::{os::unix::process::CommandExt as _, process::Command};
 
 use super::{Fault, Place, limits::Cgroup};
 
-/// Limit of the daemon's cgroup: what it starts with, its ring, and hardly more.
+/// Limit of the daemon's cgroup: hardly more than it needs at its start, with its ring.
 const LIMIT: &str = "64M";
 
-/// The limit that the daemon is given if it cannot read one by itself: in a v1 hierarchy. 90 % of it, as otherwise.
+/// The limit that the daemon gets as an argument in a v1 hierarchy, where it does not read the limit itself: 90 % of the cgroup's.
 const LIMIT_REPORTED: &str = "57M";
 
-/// More lives than that has room for, with what is kept of them, in bursts that a slow machine finishes within a deadline.
+/// Number of lives that exceeds this memory, in bursts that a slow machine finishes within a deadline.
 const BURSTS: u32 = 8;
 const LIVES: &str = "2000";
 
-/// As the unit sets it (packaging/systemd).
+/// `OOMScoreAdjust=` of the unit (packaging/systemd).
 const OOM_SCORE: &str = "-500";
 
 /// The daemon's cgroup reaches its limit, because the daemon keeps much history.
 pub(super) const CGROUP: Fault = Fault {
     name: "memory.max",
-    what: "the daemon's memory cgroup is at its limit: it keeps a long past, and there is a storm",
+    what: "the daemon's memory cgroup is at its limit: it keeps many ended processes, and there is a storm",
     guest_only: false,
     long: false,
     stays_ready: true,
@@ -28,7 +28,7 @@ pub(super) const CGROUP: Fault = Fault {
     prepare: limited,
     inflict: |case| {
         let mut cgroup = Cgroup::new("memory")?;
-        // It is there already, and is to leave when this is dropped.
+        // The daemon is in the cgroup already; dropping this moves it out.
         cgroup.take(case.daemon.pid())?;
         for _ in 0..BURSTS {
             case.scenario("burst", &[LIVES]).finish();
@@ -48,14 +48,14 @@ fn limited(command: &mut Command, _: &Place) {
         command.args(["--memory-max", LIMIT_REPORTED]);
     }
     cgroup.begin(command);
-    // The same directory is taken again when the fault begins.
+    // The fault uses the same directory when it begins.
     std::mem::forget(cgroup);
 }
 
-/// The OOM killer is at work on the machine.
+/// The OOM killer runs on the machine.
 pub(super) const HOST: Fault = Fault {
     name: "host OOM",
-    what: "another process takes all memory, is killed, and begins again",
+    what: "another process takes all memory, is killed, and starts again",
     guest_only: true,
     long: false,
     stays_ready: false,
@@ -68,10 +68,10 @@ pub(super) const HOST: Fault = Fault {
     },
 };
 
-/// The unit's `OOMScoreAdjust`.
+/// Sets the unit's `OOMScoreAdjust`.
 fn spare(command: &mut Command, _: &Place) {
     let write = || std::fs::write("/proc/self/oom_score_adj", OOM_SCORE);
-    // SAFETY: open, write and close of a path that is a constant: what it allocates is freed again, and the child of this
-    // process's one spawner thread has nobody that holds the allocator's lock.
+    // SAFETY: the closure opens, writes and closes a constant path. It may allocate, but only the spawner thread forks, and no
+    // thread holds the allocator's lock in the child.
     unsafe { command.pre_exec(write) };
 }

@@ -28,37 +28,37 @@ use crate::{scenario::Scenario, setting};
 /// Ends a fault when it is dropped.
 pub type Held = Box<dyn Any>;
 
-/// A fault of the machine, or of how the daemon is run.
+/// A fault of the machine, or of the daemon's limits.
 pub struct Fault {
     /// Its name in the table.
     pub name: &'static str,
     /// What happens.
     pub what: &'static str,
-    /// Whether it would harm a machine that others use too.
+    /// Whether it would harm a machine with other users.
     pub guest_only: bool,
     /// Whether it takes long or needs a machine of its own, so that only `soak faults` runs it.
     pub long: bool,
     /// Whether canaries work during the fault, so that the daemon must report that it is ready.
     pub stays_ready: bool,
-    /// Arguments of the daemon more than usual.
+    /// Additional arguments of the daemon.
     args: &'static [&'static str],
-    /// What is changed of the command that starts the daemon.
+    /// Changes the command that starts the daemon.
     prepare: fn(&mut Command, &Place),
     /// Causes the fault.
     inflict: fn(&Case<'_>) -> Result<Held, String>,
 }
 
-/// Where a daemon works.
+/// The directory of a daemon.
 pub struct Place {
     /// Its directory.
     pub directory: std::path::PathBuf,
 }
 
-/// A daemon that a fault happens to, and the programs to make it with.
+/// A daemon under a fault, with the means to cause the fault.
 pub struct Case<'a> {
     /// The daemon.
     pub daemon: &'a Daemon,
-    /// Path of the scenario program, where the environment names none.
+    /// Path of the scenario program, if the environment names none.
     built: &'a str,
 }
 
@@ -88,7 +88,7 @@ pub const FAULTS: [Fault; 15] = [
     clock::STOPPED,
 ];
 
-/// No fault, for comparison.
+/// The row without a fault, for comparison.
 const NONE: Fault = Fault {
     name: "none",
     what: "nothing, for comparison",
@@ -103,14 +103,14 @@ const NONE: Fault = Fault {
     },
 };
 
-/// The row of that name.
+/// Returns the row of that name.
 #[must_use]
 #[track_caller]
 pub fn named(name: &str) -> &'static Fault {
     FAULTS.iter().find(|fault| fault.name == name).unwrap_or_else(|| panic!("there is no fault {name}"))
 }
 
-/// How long a fault lasts at least: the time in which questions are asked.
+/// The least duration of a fault, during which queries are made.
 const SHORT: Duration = Duration::from_secs(2);
 
 /// Causes a fault to a daemon of its own; `Err` is why it cannot be tried here. `built` is `env!("CARGO_BIN_EXE_scenario")`.
@@ -146,12 +146,12 @@ pub fn run(fault: &Fault, built: &str, family: &str, lasts: Duration) -> Result<
         scenario.go();
         scenario.finish();
     }
-    row.after(truth::has_no_phantoms(&daemon));
+    row.after(truth::has_the_zombies_of_proc(&daemon));
     row.after(daemon.stop());
     Ok(row)
 }
 
-/// Runs a row as a test: for a short time, and any finding fails it.
+/// Runs a row as a test, for a short time. Fails on any finding.
 #[track_caller]
 pub fn check(name: &str, built: &str) {
     let fault = named(name);
@@ -168,7 +168,7 @@ pub fn check(name: &str, built: &str) {
     }
 }
 
-/// The prefix of a reason why this machine cannot cause a fault.
+/// Returns the reason why this machine cannot cause a fault, with a prefix.
 const SKIPPED: &str = "skipped: ";
 
 fn skipped(why: impl std::fmt::Display) -> String {

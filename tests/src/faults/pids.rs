@@ -49,14 +49,14 @@ pub(super) const NPROC: Fault = Fault {
 /// No process can be made: `kernel.threads-max`.
 pub(super) const THREADS_MAX: Fault = Fault {
     name: "threads-max",
-    what: "kernel.threads-max is reached: nobody can make a process or thread",
+    what: "kernel.threads-max is reached: no process or thread can be made",
     guest_only: true,
     long: false,
     stays_ready: true,
     args: &[],
     prepare: |_, _| {},
     inflict: |case| {
-        // Fewer than there are: the kernel takes 20 and more.
+        // The limit is below the present number of threads; the kernel accepts 20 and more.
         let limit = Setting::set("/proc/sys/kernel/threads-max", "20")?;
         refuses_us(case).map(|()| Box::new(limit) as Held)
     },
@@ -72,7 +72,7 @@ pub(super) const PID_MAX: Fault = Fault {
     args: &[],
     prepare: |_, _| {},
     inflict: |case| {
-        // The first 300 are given out once only: a few hundred are left.
+        // The kernel gives the first 300 pids only once, so a few hundred are left.
         let limit = Setting::set("/proc/sys/kernel/pid_max", "700")?;
         let mut hog = case.scenario("hog-pids", &[]);
         hog.pause("full");
@@ -87,31 +87,31 @@ pub(super) const PID_MAX: Fault = Fault {
     },
 };
 
-/// Checks that the limit is reached: this process cannot make a child.
+/// Checks that the limit is reached: fork(2) fails in this process.
 fn refuses_us(_: &Case<'_>) -> Result<(), String> {
     // SAFETY: the child ends at once and touches nothing.
     let pid = unsafe { libc::fork() };
     match pid {
         0 => unsafe {
-            // SAFETY: in the child.
+            // SAFETY: this is the child, and `_exit` never returns.
             libc::_exit(0)
         },
         pid if pid > 0 => {
             // SAFETY: a null status is allowed.
             unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) };
-            Err(super::skipped("the limit holds nobody back"))
+            Err(super::skipped("the limit has no effect"))
         }
         _ => Ok(()),
     }
 }
 
-/// A user that has no other processes.
+/// A user without other processes.
 const USER: u32 = 61_235;
 
-/// Processes and threads that this user may have: enough for a daemon to start with.
+/// Number of processes and threads that this user may have: enough to start a daemon.
 const PROCESSES: u64 = 16;
 
-/// What it takes to observe: `CAP_SYS_ADMIN`, `CAP_PERFMON`, `CAP_BPF` (capabilities(7)).
+/// Capabilities that the daemon needs: `CAP_SYS_ADMIN`, `CAP_PERFMON`, `CAP_BPF` (capabilities(7)).
 const CAPABILITIES: [u32; 3] = [21, 38, 39];
 
 /// `_LINUX_CAPABILITY_VERSION_3` of capget(2).
@@ -126,10 +126,10 @@ fn as_a_user(command: &mut Command, place: &Place) {
         let bits = CAPABILITIES.iter().fold(0_u64, |bits, bit| bits | 1 << bit);
         let (low, high) = ((bits & u64::from(u32::MAX)) as u32, (bits >> 32) as u32);
         let header = [VERSION, 0];
-        // Effective, permitted, inheritable: of the lower 32, then of the others.
+        // Effective, permitted and inheritable: first the lower 32 bits, then the upper ones.
         let sets = [low, low, low, high, high, high];
         let limit = libc::rlimit { rlim_cur: PROCESSES, rlim_max: PROCESSES };
-        // SAFETY: system calls with integers and complete structures, all async-signal-safe.
+        // SAFETY: the system calls take integers and complete structures, and are async-signal-safe.
         let failed = unsafe {
             libc::setrlimit(libc::RLIMIT_NPROC, &raw const limit) != 0
                 || libc::prctl(libc::PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0
@@ -149,6 +149,6 @@ fn as_a_user(command: &mut Command, place: &Place) {
         };
         if failed { Err(io::Error::last_os_error()) } else { Ok(()) }
     };
-    // SAFETY: the closure makes system calls only.
+    // SAFETY: the closure makes only system calls, which are async-signal-safe.
     unsafe { command.pre_exec(become_user) };
 }

@@ -1,4 +1,4 @@
-//! A row of the table: fault, answered in, lost, repaired, RSS; and what was wrong.
+//! A row of the table: fault, times of answers, lost, repaired, RSS, findings.
 
 use std::{
     fmt::Write as _,
@@ -7,26 +7,26 @@ use std::{
 
 use super::{Daemon, Fault, Question, daemon::Figures};
 
-/// Between two rounds of questions.
+/// The interval between two rounds of queries.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// How long the daemon may take to say that it is ready again.
+/// How long the daemon may take to become ready again.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
-/// What a fault did.
+/// The effects of a fault.
 #[derive(Debug)]
 pub struct Row {
     /// Its name.
     pub name: &'static str,
-    /// The longest answer to each question, by name; `None` where one was not answered.
+    /// The longest time of an answer to each query, by name; `None` if one was not answered.
     pub answered: Vec<(&'static str, Option<Duration>)>,
-    /// How often each was asked.
+    /// How often each query was made.
     pub rounds: u32,
-    /// Records lost since before the fault.
+    /// Number of records lost since before the fault.
     pub lost: u64,
-    /// Repairs since.
+    /// Number of repairs since then.
     pub repaired: u64,
-    /// Memory before, the most since, and after, KiB.
+    /// Resident memory before the fault, its peak, and after the fault, KiB.
     pub rss_kib: [u64; 3],
     /// Findings: what the daemon did wrong.
     pub wrong: Vec<String>,
@@ -54,7 +54,7 @@ impl Row {
                 match daemon.ask(question) {
                     Ok(took) => *longest = longest.map(|longest| longest.max(took)),
                     Err(wrong) => {
-                        // Once is enough to read.
+                        // A finding is listed only once.
                         if longest.take().is_some() && daemon.has_ended().is_none() {
                             self.wrong.push(format!("under the fault: {wrong}"));
                         }
@@ -69,7 +69,7 @@ impl Row {
         }
     }
 
-    /// The daemon must be, or become, ready.
+    /// Adds a finding unless the daemon is, or becomes, ready.
     pub(super) fn demand_ready(&mut self, daemon: &Daemon, when: &str) {
         let end = Instant::now() + READY_WITHIN;
         loop {
@@ -85,7 +85,7 @@ impl Row {
         }
     }
 
-    /// Something that must hold after the fault.
+    /// Adds an error of a check after the fault as a finding.
     pub(super) fn after(&mut self, outcome: Result<(), String>) {
         if let Err(wrong) = outcome {
             self.wrong.push(format!("after the fault: {wrong}"));
@@ -103,13 +103,13 @@ impl Row {
         }
     }
 
-    /// The longest answer of all; `None` if not all were given.
+    /// Returns the longest time of all answers; `None` if an answer is missing.
     #[must_use]
     pub fn slowest(&self) -> Option<Duration> {
         self.answered.iter().map(|(_, took)| *took).try_fold(Duration::ZERO, |all, one| Some(all.max(one?)))
     }
 
-    /// Its cells, as in [`Self::HEAD`].
+    /// Returns its cells in the order of [`Self::HEAD`].
     #[must_use]
     pub fn cells(&self) -> Vec<String> {
         let ms = |took: Option<Duration>| took.map_or("no".to_owned(), |took| took.as_millis().to_string());
@@ -118,11 +118,11 @@ impl Row {
         cells.push(each.join("/"));
         cells.extend([self.lost, self.repaired].map(|count| count.to_string()));
         cells.extend(self.rss_kib.map(|kib| kib.to_string()));
-        cells.push(if self.wrong.is_empty() { "as it should".into() } else { self.wrong.join("; ") });
+        cells.push(if self.wrong.is_empty() { "no finding".into() } else { self.wrong.join("; ") });
         cells
     }
 
-    /// The head of a table of rows.
+    /// The headings of a table of rows.
     pub const HEAD: [&str; 9] = [
         "fault",
         "answered in, ms",
@@ -135,7 +135,7 @@ impl Row {
         "verdict",
     ];
 
-    /// In one line.
+    /// Returns the row as one line.
     #[must_use]
     pub fn line(&self) -> String {
         let mut text = String::new();

@@ -1,4 +1,4 @@
-//! A machine that is suspended to memory until its clock wakes it up.
+//! Suspends a machine to memory until its real-time clock wakes it up.
 
 use std::fs;
 
@@ -7,22 +7,19 @@ use serde_json::Value;
 use super::{limits::Setting, skipped};
 
 const STATE: &str = "/sys/power/state";
-/// How deep `mem` sleeps.
+/// The file that selects what `mem` in /sys/power/state means.
 const DEPTH: &str = "/sys/power/mem_sleep";
 const ALARM: &str = "/sys/class/rtc/rtc0/wakealarm";
 
-/// Seconds from now on after which the clock wakes the machine up. An emulated one takes some of them to fall asleep.
+/// Seconds from now until the clock wakes the machine up. An emulated machine needs some of them to suspend.
 const ALARM_IN_S: &str = "+8";
-/// The least time that it must have slept.
+/// The least time that it must have been suspended.
 const SLEPT_NS: u64 = 1_000_000_000;
-/// What reading two clocks, and an answer, may differ by on a machine that has just woken up.
+/// The tolerance between two clocks and an answer on a machine that has just resumed.
 const NOISE_NS: u64 = 1_000_000_000;
 
-/// Suspends to memory (S3) until the clock wakes the machine up. An error unless boottime went on while monotonic time stood
-/// still.
-///
-/// In a sleep that only idles (`s2idle`) an emulated CPU has no idle state in which the kernel stops its clocks: nothing
-/// differs then.
+/// Suspends to memory (S3) until the clock wakes the machine up. An error unless boottime went on while monotonic time stood still.
+/// `s2idle` does not work for this: an emulated CPU has no idle state in which the kernel stops its clocks.
 pub(super) fn suspend() -> Result<(), String> {
     let depth = Setting::set(DEPTH, "deep")?;
     write(ALARM, "0")?;
@@ -44,7 +41,7 @@ pub(super) fn suspend() -> Result<(), String> {
     Ok(())
 }
 
-/// When an answer of `/v1/zombies` was made, and how old its oldest zombie is.
+/// Returns the time of an answer of `/v1/zombies`, and the age of its oldest zombie.
 pub(super) fn oldest(answer: &Value) -> Result<(u64, u64), String> {
     let parents = answer["parents"].as_array().into_iter().flatten();
     let age = parents.filter_map(|parent| parent["zombie_at_least_ns"].as_u64()).max();
@@ -52,7 +49,7 @@ pub(super) fn oldest(answer: &Value) -> Result<(u64, u64), String> {
     made.zip(age).ok_or_else(|| format!("no zombie with an age: {answer}"))
 }
 
-/// A zombie is older by as much as boottime has gone on by this process's own clock.
+/// Checks that a zombie has aged by the time that boottime has advanced according to this process's clock.
 pub(super) fn check_age(before: (u64, u64), after: (u64, u64)) -> Result<(), String> {
     let (passed, aged) = (after.0.saturating_sub(before.0), after.1.saturating_sub(before.1));
     let now = crate::setting::now_ns();
@@ -65,14 +62,14 @@ pub(super) fn check_age(before: (u64, u64), after: (u64, u64)) -> Result<(), Str
     Ok(())
 }
 
-/// How long the machine has slept since it was booted: `CLOCK_BOOTTIME` without `CLOCK_MONOTONIC`.
+/// Returns how long the machine has been suspended since boot: `CLOCK_BOOTTIME` minus `CLOCK_MONOTONIC`.
 fn asleep_ns() -> u64 {
     clock(libc::CLOCK_BOOTTIME).saturating_sub(clock(libc::CLOCK_MONOTONIC))
 }
 
 fn clock(id: libc::clockid_t) -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: a structure that is written to. These clocks are always there.
+    // SAFETY: the structure is writable and outlives the call.
     unsafe { libc::clock_gettime(id, &raw mut now) };
     now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs()
 }

@@ -1,4 +1,4 @@
-//! Compares the daemon's tree with /proc, when nothing changes any more.
+//! Compares the daemon's tree with /proc once nothing changes any more.
 
 use std::{
     collections::BTreeSet,
@@ -14,7 +14,7 @@ use crate::tree::{self, Group, State, Tree};
 /// How long the tree may take to become equal to /proc, after losses of any size.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Reads the tree of `/v1/tree?threads=true`.
+/// Parses the tree of `/v1/tree?threads=true`.
 fn reported(answer: &Value) -> Result<Tree, String> {
     let processes = answer["processes"].as_array().ok_or_else(|| format!("no tree: {answer}"))?;
     processes
@@ -44,7 +44,7 @@ fn until_equal(mut differences: impl FnMut() -> Result<Vec<String>, String>) -> 
             return Ok(());
         }
         if Instant::now() > end {
-            return Err(format!("the tree is not /proc:\n{}", differences.join("\n")));
+            return Err(format!("the tree differs from /proc:\n{}", differences.join("\n")));
         }
         std::thread::sleep(Duration::from_millis(50));
     }
@@ -54,7 +54,7 @@ fn proc() -> Result<Tree, String> {
     tree::from_proc(Path::new("/proc")).map_err(|error| format!("{error:#}"))
 }
 
-/// The processes below each root are those of /proc, which stand still.
+/// Waits until the stopped processes below each root equal those of /proc.
 pub fn becomes_proc(daemon: &Daemon, roots: &[i64]) -> Result<(), String> {
     until_equal(|| {
         let (ours, proc) = (reported(&daemon.json("/v1/tree?threads=true")?)?, proc()?);
@@ -69,8 +69,8 @@ pub fn becomes_proc(daemon: &Daemon, roots: &[i64]) -> Result<(), String> {
     })
 }
 
-/// Checks that every zombie that the daemon reports is one, and that every zombie is reported.
-pub fn has_no_phantoms(daemon: &Daemon) -> Result<(), String> {
+/// Checks that the daemon reports exactly the zombies of /proc.
+pub fn has_the_zombies_of_proc(daemon: &Daemon) -> Result<(), String> {
     let zombies = |tree: Tree| -> BTreeSet<i64> {
         tree.into_iter().filter(|(_, group)| group.state == State::Zombie).map(|(pid, _)| pid).collect()
     };

@@ -1,4 +1,4 @@
-//! Facts of a scenario: what it did and what the kernel returned.
+//! Facts of a scenario: its actions and what the kernel returned.
 
 use serde_json::Value;
 
@@ -16,10 +16,10 @@ pub struct Role {
     fact: Value,
 }
 
-/// An answer of wait(2).
+/// A result of wait(2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Waited {
-    /// The status, as wait(2) gave it.
+    /// The status from wait(2).
     pub status: i32,
     /// When the call began.
     pub before_ns: u64,
@@ -34,7 +34,7 @@ pub struct Facts {
 }
 
 impl Role {
-    /// Takes a `role` fact apart.
+    /// Parses a fact of the kind `role`.
     #[must_use]
     pub fn parse(line: &str) -> Option<Self> {
         Self::from_fact(&serde_json::from_str(line).ok()?)
@@ -49,7 +49,7 @@ impl Role {
         })
     }
 
-    /// When the task started, in /proc's ticks; unknown where it was gone already.
+    /// Returns the start of the task in ticks of /proc; `None` if the task was released already.
     #[must_use]
     pub fn start_ticks(&self) -> Option<u64> {
         self.fact["start_ticks"].as_u64()
@@ -65,19 +65,19 @@ impl Role {
             }
     }
 
-    /// What /proc said about it when it was announced.
+    /// Returns a number that /proc showed when the role was announced.
     #[must_use]
     pub fn number(&self, key: &str) -> i64 {
         self.fact[key].as_i64().unwrap_or_else(|| panic!("the role {} has no number `{key}`", self.name))
     }
 
-    /// A list of numbers that /proc showed when it was announced.
+    /// Returns a list of numbers that /proc showed when the role was announced.
     #[must_use]
     pub fn numbers(&self, key: &str) -> Vec<i64> {
         numbers(&self.fact[key])
     }
 
-    /// A string of the fact.
+    /// Returns a string of the fact.
     #[must_use]
     pub fn text(&self, key: &str) -> &str {
         self.fact[key].as_str().unwrap_or_else(|| panic!("the role {} has no text `{key}`", self.name))
@@ -90,13 +90,13 @@ impl Facts {
         self.lines.push(line);
     }
 
-    /// The facts of one kind, in order.
+    /// Returns the facts of one kind, in order.
     pub fn all<'a>(&'a self, kind: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
         let kind = kind.to_owned();
         self.lines.iter().filter(move |line| line["fact"] == kind)
     }
 
-    /// The only fact of a kind with this value at `key`.
+    /// Returns the only fact of a kind with this value at `key`.
     #[must_use]
     pub fn find(&self, kind: &str, key: &str, value: &str) -> &Value {
         let mut found = self.all(kind).filter(|line| line[key] == value);
@@ -116,13 +116,13 @@ impl Facts {
             .unwrap_or_else(|| panic!("the role {name} has no pid and tid:\n{self}"))
     }
 
-    /// Every role, in the order in which they came on.
+    /// Returns every role in the order of the announcements.
     #[must_use]
     pub fn roles(&self) -> Vec<Role> {
         self.all("role").filter_map(Role::from_fact).collect()
     }
 
-    /// The answers of wait(2) for a role that brought a status, in order.
+    /// Returns the results of wait(2) with a status for a role, in order.
     #[must_use]
     pub fn waits(&self, role: &str) -> Vec<Waited> {
         self.all("waited")
@@ -137,31 +137,31 @@ impl Facts {
             .collect()
     }
 
-    /// The only answer of wait(2) for a role.
+    /// Returns the only result of wait(2) with a status for a role.
     #[must_use]
     pub fn waited(&self, role: &str) -> Waited {
         match self.waits(role).as_slice() {
             [waited] => *waited,
-            waits => panic!("{} waits for {role} brought a status, not one:\n{self}", waits.len()),
+            waits => panic!("{} waits for {role} returned a status, not one:\n{self}", waits.len()),
         }
     }
 
-    /// What /proc said about a role at a named moment.
+    /// Returns what /proc showed about a role at a named moment.
     #[must_use]
     pub fn proc(&self, role: &str, when: &str) -> &Value {
         self.all("proc")
             .find(|line| line["role"] == role && line["when"] == when)
-            .unwrap_or_else(|| panic!("the scenario did not look at {role} when {when}:\n{self}"))
+            .unwrap_or_else(|| panic!("the scenario has not read /proc of {role} at {when}:\n{self}"))
     }
 }
 
-/// A list of numbers.
+/// Converts a JSON list to numbers.
 #[must_use]
 pub fn numbers(value: &Value) -> Vec<i64> {
     value.as_array().map(|list| list.iter().filter_map(Value::as_i64).collect()).unwrap_or_default()
 }
 
-/// A list of pairs of numbers.
+/// Converts a JSON list to pairs of numbers.
 #[must_use]
 pub fn pairs(value: &Value) -> Vec<(i64, i64)> {
     value
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_that_failed_is_no_answer() {
+    fn a_failed_wait_has_no_status() {
         assert_eq!(sample().waited("child"), Waited { status: 1792, before_ns: 3, after_ns: 4 });
     }
 
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "has no fact `role`")]
-    fn a_role_that_nobody_plays_is_a_failure() {
+    fn an_unknown_role_is_a_failure() {
         let _ = sample().role("parent");
     }
 }

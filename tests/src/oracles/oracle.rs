@@ -14,7 +14,7 @@ const SIGNALS: [(i32, &str); 8] = [
     (libc::SIGHUP, "SIGHUP"),
 ];
 
-/// The name of a signal.
+/// Returns the name of a signal.
 #[must_use]
 pub fn signal_name(signal: i32) -> &'static str {
     SIGNALS
@@ -24,7 +24,7 @@ pub fn signal_name(signal: i32) -> &'static str {
 }
 
 impl Matcher {
-    /// `process.exit` equals the status of wait(2), field by field.
+    /// Adds: `process.exit` equals the status of wait(2), field by field.
     pub fn exit_as(self, waited: &Waited) -> Self {
         let status = waited.status;
         let matcher = self.field("process.exit.status", status);

@@ -20,33 +20,33 @@ use crate::{
     setting::report,
 };
 
-/// Under emulation, where a program takes long, one attempt in some dozens fails by this.
+/// Number of attempts. Under emulation, where a program takes long, one attempt in some dozens fails for this reason.
 const ATTEMPTS: u32 = 5;
 /// A loss is repaired within this time.
 const LATELY: Duration = Duration::from_secs(15);
 /// Key of the report that says how many calls were skipped.
 pub const REPORT: &str = "kernel_skipped_programs";
 
-/// Skipped calls of one taskscope's programs.
+/// Number of skipped calls of one taskscope's programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Skips {
-    /// As the kernel counts them.
+    /// The kernel's own count.
     pub kernel: u64,
-    /// As its gap records, or a daemon's status, say.
+    /// The count in its gap records, or in the status of a daemon.
     pub reported: Option<u64>,
 }
 
-/// Skips of observers that were dropped by a panic. `None` is an observer that lost something else.
+/// Skips of observers that a panic dropped. `None` stands for an observer that has other losses.
 static NOTED: Mutex<Vec<Option<Skips>>> = Mutex::new(Vec::new());
 
-/// The message of taskscope if more clones were in progress at once than the kernel has kretprobe instances for, ten on two CPUs.
-/// Storms of several tests on a slow machine can cause that.
+/// The message that taskscope logs if more clones were in progress at once than the kernel has kretprobe instances, ten on two
+/// CPUs. Storms of several tests on a slow machine can cause that.
 const MISSED_RETURN: &str = "the kernel missed a return";
 
-/// Whether an observer that was dropped by a panic has logged that message.
+/// Whether an observer that a panic dropped has logged that message.
 static MISSED: AtomicBool = AtomicBool::new(false);
 
-/// Keeps what an observer lost, before it is gone.
+/// Stores the losses of an observer before it is dropped.
 pub(crate) fn note(observer: &Observer) {
     if observer.log().text().contains(MISSED_RETURN) {
         MISSED.store(true, Ordering::Release);
@@ -66,7 +66,7 @@ fn known_lately(now: u64) -> u64 {
     begun.iter().map(|(_, count)| *count).min().unwrap_or(now)
 }
 
-/// Returns the skipped calls of the taskscope that tests share; `None` if it lost anything else.
+/// Returns the number of skipped calls of the taskscope that tests share; `None` if it has other losses.
 fn of_the_shared() -> Option<u64> {
     let daemon = service::shared_so_far().map(Service::process);
     let shared = shared_so_far().into_iter().chain(daemon);

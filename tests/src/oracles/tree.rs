@@ -12,7 +12,7 @@ use serde_json::Value;
 /// One thread group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
-    /// Its parent; 0 for those that the kernel itself made.
+    /// Its parent; 0 for the groups that the kernel itself made.
     pub parent: i64,
     /// Whether it is a zombie, a dead leader or alive.
     pub state: State,
@@ -23,11 +23,11 @@ pub struct Group {
 /// The states of a group that /proc and taskscope both distinguish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// The leader lives.
+    /// The leader is alive.
     Alive,
-    /// Only a wait is missing.
+    /// The whole group is dead and was not waited for.
     Zombie,
-    /// The leader is dead and others live on.
+    /// The leader is dead and other threads live.
     DeadLeader,
 }
 
@@ -41,7 +41,7 @@ pub fn from_proc(root: &Path) -> anyhow::Result<Tree> {
         let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
         match group(root, pid) {
             Ok(group) => drop(tree.insert(pid, group)),
-            // It went between the two reads.
+            // The group was released between the two reads.
             Err(error) if gone(&error) => {}
             Err(error) => return Err(error).with_context(|| format!("reading process {pid}")),
         }
@@ -57,7 +57,7 @@ fn group(root: &Path, pid: i64) -> io::Result<Group> {
     let directory = root.join(pid.to_string());
     let stat = fs::read(directory.join("stat"))?;
     let text = String::from_utf8_lossy(&stat);
-    // The name may hold any byte: the last parenthesis ends it.
+    // The name can contain any byte, so the last parenthesis ends it.
     let mut words = text.rsplit_once(')').map(|(_, rest)| rest.split_whitespace()).into_iter().flatten();
     let malformed = || io::Error::new(io::ErrorKind::InvalidData, format!("{pid}/stat: `{text}`"));
     let state = words.next().ok_or_else(malformed)?;
@@ -73,8 +73,8 @@ fn group(root: &Path, pid: i64) -> io::Result<Group> {
     Ok(Group { parent, state, threads })
 }
 
-/// Reads a tree as taskscope prints it: a list of groups, each with `process.pid`, `process.parent_pid`, `state`
-/// and `threads` (objects with `id`).
+/// Parses a tree that taskscope printed: a list of groups, each with `process.pid`, `process.parent_pid`, `state` and `threads`
+/// (objects with `id`).
 pub fn from_json(json: &Value) -> anyhow::Result<Tree> {
     let list = json.as_array().context("the tree is no list")?;
     list.iter()
@@ -96,7 +96,7 @@ pub fn from_json(json: &Value) -> anyhow::Result<Tree> {
         .collect()
 }
 
-/// Every difference as a line of text; none when both are equal.
+/// Returns every difference as a line of text.
 #[must_use]
 pub fn differences(proc: &Tree, ours: &Tree) -> Vec<String> {
     let pids: BTreeSet<&i64> = proc.keys().chain(ours.keys()).collect();
@@ -111,7 +111,7 @@ pub fn differences(proc: &Tree, ours: &Tree) -> Vec<String> {
         .collect()
 }
 
-/// A tree below one pid, itself included.
+/// Returns the tree from one pid on, itself included.
 #[must_use]
 pub fn below(tree: &Tree, root: i64) -> Tree {
     let mut kept: BTreeSet<i64> = BTreeSet::from([root]);
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_subtree_holds_children_of_children() {
+    fn a_subtree_contains_children_of_children() {
         let proc = fake("below");
         let tree = from_proc(&proc.0).unwrap();
         assert_eq!(below(&tree, 20).keys().copied().collect::<Vec<_>>(), [20, 22]);

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use crate::{scenario::Scenario, service::Service, setting};
 
-/// Returns the verdict on a pid: from `daemon` if there is one, else from a client that observes by itself. Asks again while the
-/// verdict is `just_died`.
+/// Returns the verdict on a pid, from `daemon` or, without one, from a client that observes by itself. Asks again while the verdict
+/// is `just_died`.
 #[track_caller]
 #[must_use]
 pub fn explain(pid: i64, daemon: Option<&Service>) -> Value {
@@ -30,7 +30,8 @@ pub fn explain(pid: i64, daemon: Option<&Service>) -> Value {
     }
 }
 
-/// Checks what a daemon, which sees the scenario from its beginning, and a client by itself say of a role of it. The scenario is to pause at `at`, and lets the scenario end.
+/// Runs a scenario up to its pause `at`, checks the verdicts of a daemon, which sees the scenario from its start, and of a client
+/// without a daemon on a role, and ends the scenario.
 #[track_caller]
 pub fn both(start: impl FnOnce() -> Scenario, at: &str, role: &str, check: impl Fn(&Scenario, &Value, bool)) {
     let service = Service::start(&[]);

@@ -1,4 +1,4 @@
-//! Cgroups made for a test.
+//! Cgroups that tests make.
 
 use std::{
     fs,
@@ -13,7 +13,7 @@ use std::{
 pub struct Cgroup(Vec<PathBuf>);
 
 impl Cgroup {
-    /// Returns `None` if there is no v2 hierarchy, or it is not writable.
+    /// Makes the nested directories; returns `None` if there is no v2 hierarchy, or if it is not writable.
     #[must_use]
     pub fn make(names: &[&str]) -> Option<Self> {
         let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
@@ -95,7 +95,7 @@ impl Cgroup {
         Some((made, file, "max"))
     }
 
-    /// One in the hierarchy of a v1 controller; `None` where that is not mounted.
+    /// Makes one in the hierarchy of a v1 controller; `None` if that is not mounted.
     #[must_use]
     pub fn v1(controller: &str, names: &[&str]) -> Option<Self> {
         let mut path = Path::new("/sys/fs/cgroup").join(controller);
@@ -108,7 +108,7 @@ impl Cgroup {
             path = path.join(name);
             match fs::create_dir(&path) {
                 Ok(()) => made.0.push(path.clone()),
-                // A parent that another test has made.
+                // Another test has made this parent.
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
                 Err(error) => {
                     println!("skipped: making {}: {error}", path.display());
@@ -119,25 +119,25 @@ impl Cgroup {
         Some(made)
     }
 
-    /// Moves a process there.
+    /// Moves a process to the cgroup.
     #[track_caller]
     pub fn take(&self, pid: i64) {
         let moved = fs::write(self.path().join("cgroup.procs"), pid.to_string());
         moved.unwrap_or_else(|error| panic!("moving {pid} to {}: {error}", self.path().display()));
     }
 
-    /// Lets a command begin there.
+    /// Lets a command begin in the cgroup.
     #[track_caller]
     pub fn begin(&self, command: &mut Command) {
         let file = fs::OpenOptions::new().write(true).open(self.path().join("cgroup.procs"));
         let mut file = file.unwrap_or_else(|error| panic!("{}: {error}", self.path().display()));
-        // SAFETY: one write(2) to a file that is open already, which is async-signal-safe.
+        // SAFETY: the closure makes one write(2) to an open file, which is async-signal-safe.
         unsafe {
             command.pre_exec(move || file.write_all(b"0"));
         }
     }
 
-    /// Its directory.
+    /// Returns the directory.
     pub fn path(&self) -> &Path {
         self.0.last().map_or(Path::new("/"), PathBuf::as_path)
     }
@@ -146,7 +146,7 @@ impl Cgroup {
 impl Drop for Cgroup {
     fn drop(&mut self) {
         for path in self.0.iter().rev() {
-            // Its last task may still be on its way out.
+            // Its last task may still be exiting.
             for _ in 0..100 {
                 match fs::remove_dir(path) {
                     Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {

@@ -1,4 +1,4 @@
-//! A running taskscope.
+//! Runs `taskscope events` and keeps its events and log.
 
 use std::{
     fmt,
@@ -32,9 +32,9 @@ pub struct Observer {
     child: Child,
     stream: Arc<Stream>,
     log: Arc<Log>,
-    /// Its programs, from the first signal to it on.
+    /// Its programs, kept from the first signal on.
     kept: OnceLock<Kept>,
-    /// The socket of the daemon, which reports losses there and not on stdout.
+    /// The socket of a daemon, whose status reports losses.
     socket: OnceLock<PathBuf>,
 }
 
@@ -57,7 +57,7 @@ pub struct End {
 }
 
 impl Observer {
-    /// Starts `taskscope events` with these arguments more and waits until it is ready.
+    /// Starts `taskscope events` with these additional arguments and waits until it is ready.
     #[must_use]
     #[track_caller]
     pub fn start(args: &[&str]) -> Self {
@@ -66,7 +66,7 @@ impl Observer {
         Self::start_command(command)
     }
 
-    /// As [`Self::start`] with a command of one's own.
+    /// Starts this command and waits until it is ready.
     #[must_use]
     #[track_caller]
     pub fn start_command(command: Command) -> Self {
@@ -76,7 +76,7 @@ impl Observer {
         observer
     }
 
-    /// Starts it with a stdout that is not read here, and waits until it is ready.
+    /// Starts this command with another stdout, which this does not read, and waits until it is ready.
     #[must_use]
     #[track_caller]
     pub fn start_silent(command: Command, stdout: Stdio) -> Self {
@@ -86,14 +86,14 @@ impl Observer {
         observer
     }
 
-    /// Starts it and does not wait until it is ready.
+    /// Starts this command and does not wait until it is ready.
     #[must_use]
     #[track_caller]
     pub fn launch(command: Command) -> Self {
         Self::launch_to(command, Stdio::piped())
     }
 
-    /// The same with a stdout that is not read here.
+    /// Starts this command with another stdout, which this does not read.
     #[must_use]
     #[track_caller]
     pub fn launch_with(command: Command, stdout: Stdio) -> Self {
@@ -126,31 +126,31 @@ impl Observer {
         Self { child, stream, log, kept: OnceLock::new(), socket: OnceLock::new() }
     }
 
-    /// Its pid.
+    /// Returns its pid.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// What it sees of a scenario.
+    /// Returns its events since the start of a scenario.
     #[must_use]
     pub fn view(&self, scenario: &Scenario) -> View<'_> {
         View::new(&self.stream, &self.log, scenario.started_ns(), self.family())
     }
 
-    /// What it sees from now on.
+    /// Returns its events from now on.
     #[must_use]
     pub fn from_now(&self) -> View<'_> {
         View::new(&self.stream, &self.log, setting::now_ns(), self.family())
     }
 
-    /// Its events.
+    /// Returns the stream of its events.
     #[must_use]
     pub fn stream(&self) -> &Stream {
         &self.stream
     }
 
-    /// Its stderr.
+    /// Returns its stderr.
     #[must_use]
     pub fn log(&self) -> &Log {
         &self.log
@@ -162,7 +162,7 @@ impl Observer {
         Family::of(&setting::attach(), &self.log.text())
     }
 
-    /// Keeps the kernel's counts of its programs beyond its end: for one that ends by itself.
+    /// Keeps the programs after its end, for the kernel's counts, if it ends by itself.
     pub fn keep_programs(&self) {
         self.kept.get_or_init(|| programs::keep(self.pid()));
     }
@@ -173,7 +173,7 @@ impl Observer {
         spawner::signal(&self.child, signal);
     }
 
-    /// Waits until it has reported all calls of its programs that the kernel skipped; `None` if it lost anything else.
+    /// Waits until it has reported all skipped calls of its programs; returns `None` if it has other losses.
     pub fn skips(&self) -> Option<Skips> {
         let end = Instant::now() + setting::deadline();
         loop {
@@ -213,7 +213,7 @@ impl Observer {
         self.log.ended_within(deadline)
     }
 
-    /// Whether it ends in time, after it was asked to, with a summary without losses except calls that the kernel skipped.
+    /// Whether it ends in time after SIGTERM, with a summary without losses except calls that the kernel skipped.
     pub(crate) fn ends_well(&self) -> bool {
         let ended = self.ends_within(setting::deadline());
         let summary = self.log.line(SUMMARY, Duration::ZERO);
@@ -227,22 +227,22 @@ impl Observer {
     /// Checks that it has reported no losses except calls that the kernel skipped.
     #[track_caller]
     pub fn assert_lost_to_the_kernel_only(&self, said: &Value) {
-        // After it said so: both only grow.
+        // The kernel's count is read after the summary, because both only grow.
         let skipped = programs::skipped(self.pid());
         assert!(
             said.as_u64().is_some_and(|lost| lost <= skipped),
-            "lost {said}, and the kernel skipped {skipped}: {}",
+            "lost {said}, but the kernel skipped {skipped}: {}",
             self.log.text()
         );
     }
 
-    /// Waits for its end.
+    /// Waits until it ends.
     #[track_caller]
     pub fn wait(mut self, deadline: Duration) -> End {
-        // stderr ends when the process does; a status can then be waited for without a deadline.
+        // stderr ends with the process, so the wait for the status needs no deadline.
         assert!(self.log.ended_within(deadline), "taskscope does not end:\n{}", self.log.text());
         let status = self.child.wait().unwrap_or_else(|error| panic!("waiting for taskscope: {error}"));
-        // All its output exists, but it includes storms of other tests, so reading may take as long as it makes progress.
+        // All its output is in the pipe, but it includes storms of other tests, so this waits while reading makes progress.
         let mut read = self.stream.len();
         while !self.stream.ended_within(deadline) {
             let now = self.stream.len();
@@ -295,19 +295,19 @@ impl Drop for Observer {
 }
 
 impl End {
-    /// The exit code, where it was not a signal.
+    /// Returns the exit code; `None` if a signal ended it.
     #[must_use]
     pub fn code(&self) -> Option<i32> {
         self.status.code()
     }
 
-    /// All of stderr in one.
+    /// Returns all of stderr.
     #[must_use]
     pub fn text(&self) -> String {
         self.stderr.join("\n")
     }
 
-    /// The summary line.
+    /// Returns the summary line.
     #[must_use]
     pub fn summary(&self) -> Option<&str> {
         self.stderr.iter().find(|line| line.starts_with(SUMMARY)).map(String::as_str)
@@ -326,7 +326,7 @@ impl End {
     }
 }
 
-/// The number after `lost` in a summary line.
+/// Returns the number after `lost` in a summary line.
 #[must_use]
 pub fn lost(summary: &str) -> Option<u64> {
     let mut words = summary.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
@@ -345,7 +345,7 @@ impl Log {
         self.changed.notify_all();
     }
 
-    /// The first line that begins with `start`; `None` if it has not come in time.
+    /// Waits for the first line that begins with `start`; `None` if it does not come in time.
     #[must_use]
     pub fn line(&self, start: &str, deadline: Duration) -> Option<String> {
         let found = |lines: &[String]| lines.iter().find(|line| line.starts_with(start)).cloned();
@@ -362,13 +362,13 @@ impl Log {
         wait.unwrap_or_else(PoisonError::into_inner).0.1
     }
 
-    /// Every line so far.
+    /// Returns every line so far.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
     }
 
-    /// Every line so far in one text.
+    /// Returns every line so far as one text.
     #[must_use]
     pub fn text(&self) -> String {
         self.lines().join("\n")
@@ -383,19 +383,19 @@ impl fmt::Display for Log {
 
 static SHARED: OnceLock<Observer> = OnceLock::new();
 
-/// The one of [`shared`], if a test has asked for it.
+/// Returns the observer of [`shared`], if a test has used it.
 pub fn shared_so_far() -> Option<&'static Observer> {
     SHARED.get()
 }
 
-/// One taskscope for all tests of a test binary: it sees the whole system, and each test checks its own pids.
+/// Returns one taskscope for all tests of a test binary. It sees the whole system, and each test checks its own pids.
 #[must_use]
 #[track_caller]
 pub fn shared() -> &'static Observer {
     shared_with(&[])
 }
 
-/// As [`shared`], with arguments that all tests of the test binary agree on.
+/// Does what [`shared`] does, with arguments, which must be the same in all tests of the test binary.
 #[must_use]
 #[track_caller]
 pub fn shared_with(args: &[&str]) -> &'static Observer {
@@ -406,8 +406,8 @@ pub fn shared_with(args: &[&str]) -> &'static Observer {
         if observer.ends_well() && broken.is_empty() {
             return;
         }
-        eprintln!("the shared taskscope did not end well:\n{}\n{}", observer.log.text(), broken.join("\n"));
-        // SAFETY: ends the process as libtest would for a failed test; exit may not be called from here again.
+        eprintln!("the shared taskscope failed at its end:\n{}\n{}", observer.log.text(), broken.join("\n"));
+        // SAFETY: this ends the process with libtest's code for a failed test; exit(3) may not be called again from its handler.
         unsafe { libc::_exit(101) };
     }
     SHARED.get_or_init(|| {

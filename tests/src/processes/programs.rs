@@ -1,4 +1,4 @@
-//! Which BPF programs a process holds, and whether the kernel still has them.
+//! BPF programs of a process: which it holds, and whether the kernel still has them.
 
 use std::{
     collections::BTreeSet,
@@ -13,14 +13,14 @@ use crate::setting;
 /// `BPF_PROG_GET_FD_BY_ID` of bpf(2).
 const GET_FD_BY_ID: libc::c_long = 13;
 
-/// The ids of the programs behind a process's descriptors, its links' too.
+/// Returns the ids of the programs of a process's descriptors, including those of its links.
 #[must_use]
 pub fn held_by(pid: u32) -> BTreeSet<u32> {
     values(pid, "prog_id:").into_iter().filter_map(|id| id.try_into().ok()).collect()
 }
 
-/// How often the kernel skipped a program because it was at work on that CPU already, over all programs of a process. A kernel
-/// that preempts programs does that; the program does not notice that the record is lost.
+/// Returns how often the kernel skipped a program of a process because the program was already running on that CPU. Kernels that
+/// preempt programs do that; the program cannot count the lost record.
 #[must_use]
 pub fn skipped(pid: u32) -> u64 {
     values(pid, "recursion_misses:").into_iter().sum()
@@ -36,17 +36,17 @@ pub fn wait_attached(pid: u32, links: usize) {
     }
 }
 
-/// Programs of another process, kept in the kernel beyond its end for what the kernel counted of them.
+/// Programs of another process, kept in the kernel after its end because of the kernel's counts.
 pub struct Kept(Vec<OwnedFd>);
 
-/// Takes hold of the programs of a process.
+/// Opens the programs of a process.
 #[must_use]
 pub fn keep(pid: u32) -> Kept {
     Kept(held_by(pid).into_iter().filter_map(open).collect())
 }
 
 impl Kept {
-    /// As [`skipped`].
+    /// Returns how often the kernel skipped one of these programs.
     #[must_use]
     pub fn skipped(&self) -> u64 {
         let path = |fd: &OwnedFd| format!("/proc/self/fdinfo/{}", fd.as_raw_fd());
@@ -66,7 +66,7 @@ fn value(fdinfo: &Path, key: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(key)?.trim().parse().ok())
 }
 
-/// Waits until the kernel has none of these programs any more: it frees them a moment after their last user.
+/// Waits until the kernel has freed all of these programs, which takes a moment after their last use.
 #[track_caller]
 pub fn assert_gone(ids: &BTreeSet<u32>) {
     let end = Instant::now() + setting::deadline();
@@ -88,13 +88,13 @@ fn open(id: u32) -> Option<OwnedFd> {
     // `union bpf_attr`: the id is its first field, the rest must be zero.
     let mut attributes = [0_u32; 16];
     attributes[0] = id;
-    // SAFETY: the attributes are as long as the length says and only read.
+    // SAFETY: the length is that of the attributes, which are only read.
     let fd =
         unsafe { libc::syscall(libc::SYS_bpf, GET_FD_BY_ID, attributes.as_ptr(), size_of_val(&attributes)) };
     if let Ok(fd) = RawFd::try_from(fd)
         && fd >= 0
     {
-        // SAFETY: the descriptor was just made and is used by nobody else.
+        // SAFETY: the call has just made this descriptor, and nothing else owns it.
         return Some(unsafe { OwnedFd::from_raw_fd(fd) });
     }
     let error = io::Error::last_os_error();

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::{facts::Facts, setting, spawner};
 
-/// A scenario program at work. Ends with all its processes when it is dropped.
+/// A running scenario program. When this is dropped, it is killed with all its processes.
 pub struct Scenario {
     name: String,
     child: Child,
@@ -23,12 +23,12 @@ pub struct Scenario {
     ended: bool,
 }
 
-/// What a scenario tried that this kernel or machine does not offer.
+/// A system call of a scenario that this kernel or machine does not support.
 #[derive(Debug)]
 pub struct Skip {
     /// The call that failed.
     pub call: String,
-    /// With what.
+    /// Its error.
     pub errno: i32,
 }
 
@@ -56,26 +56,26 @@ impl Scenario {
         Self { name: name.to_owned(), child, stdin, lines, facts: Facts::default(), started_ns, ended: false }
     }
 
-    /// A moment before the first act.
+    /// Returns a time before the first action, ns.
     #[must_use]
     pub fn started_ns(&self) -> u64 {
         self.started_ns
     }
 
-    /// The facts so far.
+    /// Returns the facts so far.
     #[must_use]
     pub fn facts(&self) -> &Facts {
         &self.facts
     }
 
-    /// Waits until the scenario stands still at a named moment.
+    /// Waits until the scenario pauses at a named moment.
     #[track_caller]
     pub fn pause(&mut self, at: &str) {
         let fact = self.until(&["pause"]);
         assert_eq!(fact["at"], at, "the scenario {} pauses elsewhere:\n{}", self.name, self.facts);
     }
 
-    /// As [`Self::pause`]. Says so and returns false if the kernel or machine does not offer what the scenario needs.
+    /// Does what [`Self::pause`] does. Prints a reason and returns false if the kernel or machine does not support the scenario.
     #[track_caller]
     pub fn pause_or_skip(&mut self, at: &str) -> bool {
         let fact = self.until(&["pause", "skip"]);
@@ -99,7 +99,7 @@ impl Scenario {
         }
     }
 
-    /// Waits for the end, which must be a good one, and returns all facts.
+    /// Waits for the end of the scenario, which must exit with 0, and returns all facts.
     #[track_caller]
     pub fn finish(&mut self) -> Facts {
         if let Err(skip) = self.finish_or_skip() {
@@ -108,7 +108,7 @@ impl Scenario {
         self.facts.clone()
     }
 
-    /// As [`Self::finish`]; an `Err` is something that the kernel or machine does not offer.
+    /// Does what [`Self::finish`] does; returns an error if the kernel or machine does not support the scenario.
     #[track_caller]
     pub fn finish_or_skip(&mut self) -> Result<Facts, Skip> {
         self.until(&["done"]);
@@ -125,7 +125,7 @@ impl Scenario {
         }
     }
 
-    /// Collects facts up to one of these kinds.
+    /// Collects facts until one is of these kinds.
     #[track_caller]
     pub fn until(&mut self, kinds: &[&str]) -> Value {
         let end = Instant::now() + setting::deadline() * 3;
@@ -156,7 +156,7 @@ impl Drop for Scenario {
     fn drop(&mut self) {
         if !self.ended {
             spawner::kill_group(&self.child);
-            // Nothing more to do about a child that cannot be waited for.
+            // If the child cannot be waited for, nothing can be done.
             let _ = self.child.wait();
         }
     }

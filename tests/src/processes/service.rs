@@ -31,21 +31,21 @@ pub struct Service {
     address: String,
 }
 
-/// An answer.
+/// A response.
 #[derive(Debug)]
 pub struct Answer {
     /// HTTP status.
     pub status: u16,
     /// Header lines, lower case.
     pub head: String,
-    /// What follows.
+    /// The body.
     pub body: String,
 }
 
-/// An answer that is a stream.
+/// A response that is a stream.
 pub struct Lines(BufReader<Box<dyn Read>>);
 
-/// A new directory for a daemon.
+/// Makes a new directory for a daemon.
 #[must_use]
 #[track_caller]
 pub fn directory() -> PathBuf {
@@ -56,7 +56,7 @@ pub fn directory() -> PathBuf {
     path
 }
 
-/// `taskscope run` in a directory.
+/// Returns the command of `taskscope run` in a directory.
 #[must_use]
 pub fn command(directory: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(setting::taskscope());
@@ -66,21 +66,21 @@ pub fn command(directory: &Path, args: &[&str]) -> Command {
 }
 
 impl Service {
-    /// Starts one and waits until it is ready.
+    /// Starts a daemon and waits until it is ready.
     #[must_use]
     #[track_caller]
     pub fn start(args: &[&str]) -> Self {
         Self::start_in(directory(), args)
     }
 
-    /// The same in a directory that may hold a configuration, or what a daemon before it left.
+    /// Starts a daemon in a directory that may have a configuration, or files of an earlier daemon.
     #[must_use]
     #[track_caller]
     pub fn start_in(directory: PathBuf, args: &[&str]) -> Self {
         Self::start_with(directory, args, |_| {})
     }
 
-    /// The same with a command that is changed before it starts: to start in a cgroup, or under a limit.
+    /// Starts a daemon by a command that `prepare` changes, for example to start in a cgroup or under a limit.
     #[must_use]
     #[track_caller]
     pub fn start_with(directory: PathBuf, args: &[&str], change: impl FnOnce(&mut Command)) -> Self {
@@ -89,60 +89,59 @@ impl Service {
         change(&mut command);
         let observer = Observer::start_command(command);
         let line = observer.log().line(SERVING, setting::deadline());
-        let line =
-            line.unwrap_or_else(|| panic!("it does not say where it serves:\n{}", observer.log().text()));
+        let line = line.unwrap_or_else(|| panic!("its log has no address:\n{}", observer.log().text()));
         let address = line[SERVING.len()..].split('/').next().unwrap_or_default().to_owned();
         observer.answers_on(&directory.join("socket"));
         Self { observer, directory, address }
     }
 
-    /// The daemon as a process.
+    /// Returns the daemon's process.
     #[must_use]
     pub fn process(&self) -> &Observer {
         &self.observer
     }
 
-    /// Host and port of /metrics.
+    /// Returns host and port of /metrics.
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// Its directory.
+    /// Returns the directory.
     #[must_use]
     pub fn directory(&self) -> &Path {
         &self.directory
     }
 
-    /// Its socket.
+    /// Returns its socket.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
         self.directory.join("socket")
     }
 
-    /// GET over TCP.
+    /// Makes a GET request over TCP.
     #[track_caller]
     pub fn get(&self, path: &str) -> Answer {
         get(&self.address, path)
     }
 
-    /// Any request over TCP.
+    /// Sends any request over TCP, and returns the response.
     #[track_caller]
     pub fn ask(&self, request: &str) -> Answer {
         let mut stream =
             TcpStream::connect(&self.address).unwrap_or_else(|error| panic!("connecting: {error}"));
-        // Headers that are too long are answered, and their rest is not read any more.
+        // The daemon answers headers that are too long, and does not read the rest of them.
         let _ = stream.write_all(request.as_bytes());
         read(stream, setting::deadline())
     }
 
-    /// GET over the socket.
+    /// Makes a GET request over the socket.
     #[track_caller]
     pub fn get_local(&self, path: &str) -> Answer {
         read(self.request_local(path, ""), setting::deadline())
     }
 
-    /// The JSON of an answer over the socket, which must be a good one.
+    /// Returns the JSON of a response over the socket, which must have the status 200.
     #[track_caller]
     pub fn json(&self, path: &str) -> Value {
         let answer = self.get_local(path);
@@ -150,7 +149,7 @@ impl Service {
         serde_json::from_str(&answer.body).unwrap_or_else(|error| panic!("{path}: {error}: {}", answer.body))
     }
 
-    /// A stream of events over the socket.
+    /// Opens a stream of events over the socket.
     #[track_caller]
     pub fn events(&self, query: &str, headers: &str) -> Lines {
         let stream = self.request_local(&format!("/v1/events{query}"), headers);
@@ -161,7 +160,7 @@ impl Service {
         lines
     }
 
-    /// A connection over TCP that has sent this, and whose answer is still to be read.
+    /// Opens a TCP connection and sends `request`, without reading the response.
     #[track_caller]
     pub fn open(&self, request: &str) -> TcpStream {
         let mut stream =
@@ -172,13 +171,13 @@ impl Service {
         stream
     }
 
-    /// A reader of events over the socket that never reads.
+    /// Opens a stream of events over the socket that is never read.
     #[track_caller]
     pub fn silent_reader(&self, query: &str) -> UnixStream {
         self.request_local(&format!("/v1/events{query}"), "")
     }
 
-    /// What a figure of `/proc/PID/status` says of the daemon, such as `VmRSS`, KiB.
+    /// Returns a figure of the daemon's `/proc/PID/status`, such as `VmRSS`, KiB.
     #[track_caller]
     pub fn kib(&self, figure: &str) -> u64 {
         let path = format!("/proc/{}/status", self.observer.pid());
@@ -199,7 +198,7 @@ impl Service {
         stream
     }
 
-    /// Every sample of a scrape, by name with labels as written.
+    /// Returns every sample of a scrape, by name with labels as written.
     #[track_caller]
     pub fn metrics(&self) -> BTreeMap<String, f64> {
         let answer = self.get("/metrics");
@@ -213,45 +212,45 @@ impl Service {
             .collect()
     }
 
-    /// Scrapes until the samples are as they must become.
+    /// Scrapes until the samples meet a condition, and returns them.
     #[track_caller]
     pub fn until(&self, what: &str, come: impl Fn(&BTreeMap<String, f64>) -> bool) -> BTreeMap<String, f64> {
-        // A release can come late on the tracepoint rung, and one unseen is found by comparing only.
+        // The tracepoint rung can report a release late, and only a comparison finds a missed one.
         let end = Instant::now() + setting::deadline() * 3;
         loop {
             let samples = self.metrics();
             if come(&samples) {
                 return samples;
             }
-            assert!(Instant::now() < end, "{what} does not come to be: {samples:#?}");
+            assert!(Instant::now() < end, "{what}: the samples never meet the condition: {samples:#?}");
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
-    /// Waits for a line on stderr that begins so.
+    /// Waits for a line on stderr that begins with `start`.
     #[track_caller]
     pub fn says(&self, start: &str) -> String {
         let line = self.observer.log().line(&format!("taskscope: {start}"), setting::deadline());
-        line.unwrap_or_else(|| panic!("it does not say `{start}`:\n{}", self.observer.log().text()))
+        line.unwrap_or_else(|| panic!("its log has no line `{start}`:\n{}", self.observer.log().text()))
     }
 
-    /// Stops it by SIGTERM; the directory stays.
+    /// Stops the daemon by SIGTERM; the directory stays.
     #[track_caller]
     pub fn stop(self) -> (End, PathBuf) {
         self.observer.signal(libc::SIGTERM);
         (self.observer.wait(setting::deadline()), self.directory)
     }
 
-    /// Stops it; it must end well, having lost nothing.
+    /// Stops the daemon, which must exit with 0 and without losses.
     #[track_caller]
     pub fn stop_clean(self) {
         let (end, directory) = self.stop();
         end.assert_clean();
-        // It is in a place for temporary files.
+        // The directory is one for temporary files, so it may stay.
         let _ = fs::remove_dir_all(directory);
     }
 
-    /// Kills it; what it leaves stays.
+    /// Kills the daemon; its files stay.
     #[track_caller]
     pub fn kill(self) -> PathBuf {
         self.observer.signal(libc::SIGKILL);
@@ -267,7 +266,7 @@ pub fn shared_so_far() -> Option<&'static Service> {
     SHARED.get()
 }
 
-/// Returns one daemon for all tests of a test binary that only ask. It is stopped, and must end with code 0, when the test
+/// Returns one daemon for all tests of a test binary that only make queries. It is stopped, and must exit with 0, when the test
 /// process exits.
 #[must_use]
 #[track_caller]
@@ -276,13 +275,13 @@ pub fn shared() -> &'static Service {
         let Some(service) = SHARED.get() else { return };
         service.observer.signal(libc::SIGTERM);
         let well = service.observer.ends_well();
-        // It is in a place for temporary files.
+        // The directory is one for temporary files, so it may stay.
         let _ = fs::remove_dir_all(&service.directory);
         if well {
             return;
         }
-        eprintln!("the shared daemon did not end well:\n{}", service.observer.log().text());
-        // SAFETY: ends the process as libtest would for a failed test; exit may not be called from here again.
+        eprintln!("the shared daemon failed at its end:\n{}", service.observer.log().text());
+        // SAFETY: this ends the process with libtest's code for a failed test; exit(3) may not be called again from its handler.
         unsafe { libc::_exit(101) };
     }
     SHARED.get_or_init(|| {
@@ -294,7 +293,7 @@ pub fn shared() -> &'static Service {
 }
 
 impl Lines {
-    /// The next line; `None` at the end.
+    /// Returns the next line; `None` at the end.
     #[track_caller]
     pub fn next_line(&mut self) -> Option<String> {
         let mut line = String::new();
@@ -305,21 +304,21 @@ impl Lines {
         }
     }
 
-    /// The next line as JSON.
+    /// Returns the next line as JSON.
     #[track_caller]
     pub fn next_json(&mut self) -> Value {
         let line = self.next_line().unwrap_or_else(|| panic!("the stream ended"));
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
     }
 
-    /// All lines up to the end.
+    /// Returns all lines up to the end.
     #[track_caller]
     pub fn rest(mut self) -> Vec<String> {
         std::iter::from_fn(|| self.next_line()).collect()
     }
 }
 
-/// Number of lost records that the daemon on this socket reports. A failing test calls this, so it must not panic.
+/// Returns the number of lost records that the daemon on this socket reports. A failing test calls this, so it must not panic.
 pub(crate) fn records_lost(socket: &Path) -> Option<u64> {
     let mut stream = UnixStream::connect(socket).ok()?;
     stream.set_read_timeout(Some(setting::deadline())).ok()?;
@@ -330,18 +329,18 @@ pub(crate) fn records_lost(socket: &Path) -> Option<u64> {
     serde_json::from_str::<Value>(body).ok()?["records_lost"].as_u64()
 }
 
-/// What is left of an answer.
+/// Reads the rest of a response.
 #[track_caller]
 pub fn answer(stream: impl Read) -> Answer {
     read(stream, setting::deadline())
 }
 
-/// GET over TCP, of anybody.
+/// Makes a GET request over TCP to any address.
 #[track_caller]
 pub fn get(address: &str, path: &str) -> Answer {
     let mut stream =
         TcpStream::connect(address).unwrap_or_else(|error| panic!("connecting to {address}: {error}"));
-    // Headers that are too long are answered, and their rest is not read any more.
+    // The daemon answers headers that are too long, and does not read the rest of them.
     let _ = stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes());
     read(stream, setting::deadline())
 }
@@ -356,7 +355,7 @@ fn read(mut stream: impl Read, deadline: Duration) -> Answer {
         match stream.read(&mut piece) {
             Ok(0) => break,
             Ok(length) => bytes.extend_from_slice(&piece[..length]),
-            // One that sent too much is cut off after the answer.
+            // The daemon closes a connection that sent too much after the response.
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => break,
             Err(error) => panic!("reading an answer: {error}"),
         }

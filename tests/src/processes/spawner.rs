@@ -22,7 +22,7 @@ pub fn spawn(command: Command) -> io::Result<Child> {
         let (orders, inbox) = mpsc::channel::<Order>();
         std::thread::spawn(move || {
             for (mut command, reply) in inbox {
-                // The test that sent this may have panicked.
+                // The test that waits for this may have panicked.
                 let _ = reply.send(bound(&mut command).spawn());
             }
         });
@@ -34,7 +34,7 @@ pub fn spawn(command: Command) -> io::Result<Child> {
 }
 
 fn bound(command: &mut Command) -> &mut Command {
-    // SAFETY: prctl with integers is async-signal-safe and touches no memory.
+    // SAFETY: prctl takes integers and is async-signal-safe.
     unsafe {
         command.pre_exec(|| {
             if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) == 0 {
@@ -46,10 +46,10 @@ fn bound(command: &mut Command) -> &mut Command {
     }
 }
 
-/// A process that does nothing but begin and end; returns its pid after it was waited for.
+/// Runs a process that ends at once; returns its pid after waiting for it.
 pub fn blink() -> io::Result<u32> {
     let mut command = Command::new("/proc/self/exe");
-    // SAFETY: _exit is async-signal-safe. The child ends before its exec, which spawn takes for a success.
+    // SAFETY: _exit is async-signal-safe. The child ends before its exec, which `spawn` takes for success.
     unsafe { command.pre_exec(|| libc::_exit(0)) };
     let mut child = spawn(command)?;
     child.wait()?;
@@ -58,12 +58,12 @@ pub fn blink() -> io::Result<u32> {
 
 /// Sends a signal to a child that was not reaped yet.
 pub fn signal(child: &Child, signal: i32) {
-    // SAFETY: no pointers; an unreaped child's pid cannot belong to another process.
+    // SAFETY: kill takes integers; the pid of an unreaped child cannot belong to another process.
     unsafe { libc::kill(child.id().cast_signed(), signal) };
 }
 
 /// Kills a process group whose leader was not reaped yet.
 pub fn kill_group(leader: &Child) {
-    // SAFETY: no pointers; the group exists at least as long as its unreaped leader.
+    // SAFETY: kill takes integers; the group exists at least as long as its unreaped leader.
     unsafe { libc::kill(-leader.id().cast_signed(), libc::SIGKILL) };
 }

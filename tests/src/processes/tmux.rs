@@ -10,22 +10,22 @@ use std::{
 
 use crate::setting;
 
-/// Between two polls at the screen.
+/// The interval between two polls of the screen.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// A terminal with a shell in it. The server ends with it.
+/// A terminal with a shell. The tmux server ends when this is dropped.
 pub struct Tmux {
     socket: PathBuf,
 }
 
-/// Whether there is a tmux.
+/// Whether tmux is installed.
 #[must_use]
 pub fn is_there() -> bool {
     Command::new("tmux").arg("-V").output().is_ok_and(|output| output.status.success())
 }
 
 impl Tmux {
-    /// A terminal of this size, in which a shell waits.
+    /// Starts a terminal of this size with a shell.
     #[track_caller]
     pub fn start(columns: u16, rows: u16) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -40,7 +40,7 @@ impl Tmux {
     #[track_caller]
     fn run(&self, args: &[&str]) -> String {
         let mut command = Command::new("tmux");
-        // A locale that draws lines; -u: the server need not guess it.
+        // The locale has line-drawing characters; with -u the server need not detect UTF-8.
         command.env("LC_ALL", "C.UTF-8").env("TERM", "xterm-256color").env_remove("TMUX");
         command.arg("-u").arg("-S").arg(&self.socket).args(args);
         let output = command.output().unwrap_or_else(|error| panic!("running tmux: {error}"));
@@ -49,7 +49,7 @@ impl Tmux {
         text
     }
 
-    /// Types a text as it is.
+    /// Types a text literally.
     #[track_caller]
     pub fn types(&self, text: &str) {
         self.run(&["send-keys", "-l", text]);
@@ -61,25 +61,25 @@ impl Tmux {
         self.run(&["send-keys", key]);
     }
 
-    /// Gives the terminal another size.
+    /// Changes the size of the terminal.
     #[track_caller]
     pub fn resizes(&self, columns: u16, rows: u16) {
         self.run(&["resize-window", "-x", &columns.to_string(), "-y", &rows.to_string()]);
     }
 
-    /// What the screen shows.
+    /// Returns the text of the screen.
     #[track_caller]
     pub fn screen(&self) -> String {
         self.run(&["capture-pane", "-p"])
     }
 
-    /// The same with the sequences that colour it.
+    /// Returns the text of the screen with its colour sequences.
     #[track_caller]
     pub fn coloured(&self) -> String {
         self.run(&["capture-pane", "-p", "-e"])
     }
 
-    /// Something that tmux knows of the terminal, such as `#{alternate_on}`.
+    /// Returns a variable of tmux about the terminal, such as `#{alternate_on}`.
     #[track_caller]
     pub fn asks(&self, format: &str) -> String {
         self.run(&["display-message", "-p", format]).trim().to_owned()
@@ -99,7 +99,7 @@ impl Tmux {
         }
     }
 
-    /// Waits until the screen has this text.
+    /// Waits until the screen contains this text.
     #[track_caller]
     pub fn shows(&self, text: &str) -> String {
         self.until(text, |screen| screen.contains(text))
@@ -108,7 +108,7 @@ impl Tmux {
 
 impl Drop for Tmux {
     fn drop(&mut self) {
-        // A server that has ended already is what is wanted.
+        // The server may have ended already.
         let _ = Command::new("tmux").arg("-S").arg(&self.socket).arg("kill-server").output();
         let _ = std::fs::remove_file(&self.socket);
     }

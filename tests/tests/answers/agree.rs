@@ -49,7 +49,7 @@ fn pid(scenario: &Scenario, role: &str) -> i64 {
     scenario.facts().role(role).pid
 }
 
-/// Scenarios in which a client may see more than the daemon, and those in which the daemon knows more.
+/// Scenarios in which a client may see more than the daemon, and scenarios in which the daemon knows more.
 const OWING: [&str; 8] = [
     "never-waits",
     "not-waited-for",
@@ -62,7 +62,7 @@ const OWING: [&str; 8] = [
 ];
 
 #[test]
-fn every_way_to_ask_names_the_same_parent_for_the_same_reason() {
+fn all_answers_name_the_same_parent_for_the_same_reason() {
     let service = Service::start(&[]);
     for name in OWING {
         let mut scenario = scenario(name, &[]);
@@ -81,10 +81,10 @@ fn every_way_to_ask_names_the_same_parent_for_the_same_reason() {
                 assert!(Instant::now() < end, "{name}: {explained:#}");
                 continue;
             }
-            // The daemon has no `CAP_SYS_PTRACE`: it knows the parent, but may know less about the reason.
+            // The daemon has no `CAP_SYS_PTRACE`, so it names the parent, but perhaps not the reason.
             assert_eq!(by_daemon["parent"]["pid"], parent, "{name}: {by_daemon:#}");
             assert_eq!(explained["parent"], by_daemon["parent"], "{name}: {explained:#}");
-            // The list is about the oldest zombie of the parent, `explain` about the child; the list repeats itself.
+            // The list has the verdict on the oldest zombie of the parent, and `explain` the verdict on the child.
             for key in ["code", "certainty", "summary", "culprit", "remedy", "missing"] {
                 assert_eq!(listed["verdict"][key], shown["verdict"][key], "{name}: {key}");
             }
@@ -102,7 +102,7 @@ fn every_way_to_ask_names_the_same_parent_for_the_same_reason() {
 }
 
 #[test]
-fn counts_of_one_answer_are_of_one_moment() {
+fn all_counts_of_one_answer_are_of_the_same_time() {
     let service = Service::start(&[]);
     let mut holder = scenario("zombies", &["40"]);
     holder.pause("zombies");
@@ -127,9 +127,9 @@ fn counts_of_one_answer_are_of_one_moment() {
     service.stop_clean();
 }
 
-/// Events are in the order of their times, except those that have `late_ns`.
+/// Checks that events are in the order of their times, except those with `late_ns`.
 #[test]
-fn an_event_that_is_out_of_order_says_by_how_much() {
+fn an_event_out_of_order_has_its_delay() {
     attempts(|| {
         let service = Service::start(&["--backlog", "1000000"]);
         scenario("burst", &["500"]).finish();
@@ -140,7 +140,7 @@ fn an_event_that_is_out_of_order_says_by_how_much() {
             let event: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
             let Some(at) = event["boottime_ns"].as_u64() else { continue };
             let late = event["event"]["late_ns"].as_u64().unwrap_or_default();
-            // The first of the log may be late to one that is not in it.
+            // The first event of the log may be late relative to an event that the log no longer has.
             assert!(latest == 0 || late == latest_minus(latest, at), "{late} of {line}, after {latest}");
             latest = latest.max(at);
         }

@@ -51,7 +51,7 @@ fn paused(name: &str, at: &str) -> Scenario {
     scenario
 }
 
-/// Asks until an answer is as wanted.
+/// Asks until an answer meets a condition, and returns it.
 #[track_caller]
 fn until(args: &[&str], is_wanted: impl Fn(&Value) -> bool) -> Value {
     let end = Instant::now() + setting::deadline() * 3;
@@ -66,7 +66,7 @@ fn until(args: &[&str], is_wanted: impl Fn(&Value) -> bool) -> Value {
 }
 
 #[test]
-fn a_life_that_is_over_ended_and_was_taken_when_the_events_say() {
+fn explain_of_an_ended_life_has_the_times_of_the_events() {
     attempts(|| {
         let service = Service::start(&["--backlog", "1000000"]);
         let socket = service.socket().display().to_string();
@@ -74,7 +74,7 @@ fn a_life_that_is_over_ended_and_was_taken_when_the_events_say() {
         let child = scenario.facts().role("child").pid.to_string();
         let asked = ["explain", "--socket", &socket, "--format", "json", &child];
         until(&asked, |answer| answer["task"]["state"] == "zombie");
-        // A time as a zombie that no clock's grain hides.
+        // It is a zombie for longer than the resolution of any clock.
         sleep(Duration::from_millis(300));
         scenario.go();
         scenario.finish();
@@ -119,7 +119,7 @@ fn a_child_whose_forking_thread_has_ended_says_so() {
 }
 
 #[test]
-fn the_tree_tells_whose_child_an_orphan_was() {
+fn the_tree_shows_the_first_parent_of_an_orphan() {
     attempts(|| {
         let service = Service::start(&[]);
         let socket = service.socket().display().to_string();
@@ -138,7 +138,7 @@ fn the_tree_tells_whose_child_an_orphan_was() {
 }
 
 #[test]
-fn the_past_says_before_when_it_is_incomplete() {
+fn an_answer_about_the_past_says_from_when_it_is_complete() {
     let service = Service::start(&["--dead-lives", "5"]);
     let socket = service.socket().display().to_string();
     let then = service.json("/v1/zombies")["@timestamp"].as_str().unwrap_or_default().to_owned();
@@ -148,7 +148,7 @@ fn the_past_says_before_when_it_is_incomplete() {
     assert!(tree["incomplete_before"].as_str() > Some(then.as_str()), "{tree:#}");
     let text = stdout(&run(&["tree", "--socket", &socket, "--at", &then]));
     assert!(text.lines().next().is_some_and(|line| line.contains("incomplete before")), "{text}");
-    // By tracepoint releases come late, and one after the other.
+    // On the tracepoint rung releases are reported late, and one after the other.
     service
         .until("more lives than are remembered", |now| now["taskscope_lives_forgotten_early_total"] >= 20.0);
     let forgotten = service.json("/v1/status")["lives_forgotten_early"].as_u64();
@@ -157,7 +157,7 @@ fn the_past_says_before_when_it_is_incomplete() {
 }
 
 #[test]
-fn blocked_tasks_are_listed_with_stack_and_whom_they_wait_for() {
+fn blocked_tasks_are_listed_with_stack_and_the_process_that_they_wait_for() {
     attempts(|| {
         let service = Service::start(&[]);
         let socket = service.socket().display().to_string();
@@ -173,7 +173,7 @@ fn blocked_tasks_are_listed_with_stack_and_whom_they_wait_for() {
             let task = mine(&answer).unwrap_or_default();
             let pid = task["process"]["pid"].as_i64().unwrap_or_default();
             let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-            assert!(stat.contains(") D "), "the kernel says otherwise: {stat}");
+            assert!(stat.contains(") D "), "the kernel shows another state: {stat}");
             assert!(task["task"]["kernel_stack"].to_string().contains("clone"), "{task:#}");
             assert!(task["blocked_at_least_ns"].as_u64() >= Some(100_000_000), "{task:#}");
         }
@@ -210,7 +210,7 @@ fn a_name_stands_for_the_topmost_process_that_has_it() {
     }
     let service = Service::start(&[]);
     let socket = service.socket().display().to_string();
-    // Only a process itself may set its comm; then it waits for its input to end.
+    // Only the process itself can set its comm; after that it reads its input to the end.
     let script = "printf ts-$$ > /proc/$$/comm; read _";
     let child = Command::new("sh").args(["-c", script]).stdin(std::process::Stdio::piped()).spawn();
     let mut child = child.unwrap_or_else(|error| panic!("{error}"));
@@ -231,10 +231,10 @@ fn a_name_stands_for_the_topmost_process_that_has_it() {
 }
 
 #[test]
-fn a_daemon_is_asked_for_zombies_of_an_age() {
+fn zombies_can_be_filtered_by_age() {
     let service = Service::start(&[]);
     let socket = service.socket().display().to_string();
-    // Alone it would watch for that long.
+    // Without a daemon, the command would observe for that long.
     let answer = json(&["zombies", "--format", "json", "--min-age", "1d", "--socket", &socket]);
     assert!(answer["observed_ns"].as_u64().is_some_and(|ns| ns < 86_400_000_000_000), "{answer:#}");
     service.stop_clean();
@@ -252,7 +252,7 @@ fn status_fits_the_terminal() {
 }
 
 #[test]
-fn a_second_signal_at_once_is_the_first() {
+fn two_signals_at_once_count_as_one() {
     let mut process = command(&["events", "--alone"]);
     let mut process = process
         .stdout(std::process::Stdio::null())
@@ -261,7 +261,7 @@ fn a_second_signal_at_once_is_the_first() {
         .unwrap_or_else(|error| panic!("{error}"));
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(process.stderr.take().unwrap()));
     while !lines.next().unwrap().unwrap().contains("ready") {}
-    // As GNU timeout(1) sends them: to the process, and to its group.
+    // GNU timeout(1) sends the signal to the process, and then to its group.
     for _ in 0..2 {
         taskscope_tests::spawner::signal(&process, libc::SIGINT);
     }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, process::Command, thread::yield_now, time::
 use serde_json::Value;
 use taskscope_tests::{service::Service, setting};
 
-/// A child that is ended with the test.
+/// A child that is killed when this is dropped.
 struct Ended(libc::pid_t);
 
 impl Ended {
@@ -16,7 +16,7 @@ impl Ended {
 
 impl Drop for Ended {
     fn drop(&mut self) {
-        // SAFETY: a child of ours that nobody else waits for; the status may be null.
+        // SAFETY: the pid is of a child that only this waits for; the status may be null.
         unsafe {
             libc::kill(self.0, libc::SIGKILL);
             libc::waitpid(self.0, std::ptr::null_mut(), 0);
@@ -24,14 +24,14 @@ impl Drop for Ended {
     }
 }
 
-/// A child that does only this.
+/// Forks a child that runs `act` only.
 #[track_caller]
 fn child(act: fn()) -> Ended {
     // SAFETY: the child makes system calls only, and never returns.
     match unsafe { libc::fork() } {
         0 => {
             act();
-            // SAFETY: as above.
+            // SAFETY: `act` makes system calls only; `_exit` never returns.
             unsafe { libc::_exit(0) }
         }
         pid if pid > 0 => Ended(pid),
@@ -39,25 +39,25 @@ fn child(act: fn()) -> Ended {
     }
 }
 
-/// Sleeps for as long as the test takes.
+/// Sleeps for longer than the test takes.
 fn sleep() {
     let long = libc::timespec { tv_sec: 1000, tv_nsec: 0 };
-    // SAFETY: the time lives as long as the call; what is left of it may be null.
+    // SAFETY: the time outlives the call; the pointer for the remaining time may be null.
     unsafe { libc::nanosleep(&raw const long, std::ptr::null_mut()) };
 }
 
-/// Fields of /proc/PID/stat behind the name, the state first; proc(5) numbers it 3.
+/// Returns the fields of /proc/PID/stat after the name; the first is the state, field 3 of proc(5).
 fn stat(pid: u32) -> Option<Vec<String>> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, fields) = stat.rsplit_once(") ")?;
     Some(fields.split_whitespace().map(str::to_owned).collect())
 }
 
-/// A task that has set its state still runs until it has switched. The kernel waits for that before it fills this file, and
-/// writes `running` if the task continues.
+/// Whether a task has left its CPU. A task that has set its state still runs until it switches. The kernel waits for the switch
+/// before it fills /proc/PID/syscall, and writes `running` there if the task continues.
 fn has_left_its_cpu(pid: u32) -> bool {
     let syscall = fs::read_to_string(format!("/proc/{pid}/syscall"));
-    // Where it may not be read, the state has to do.
+    // If the file cannot be read, the state has to do.
     !syscall.is_ok_and(|text| text.starts_with("running"))
 }
 
@@ -75,7 +75,7 @@ fn until_state(pid: u32, wanted: &str) -> Vec<String> {
     }
 }
 
-/// The letters of /proc for what we call it.
+/// Returns the letters in /proc for a state of taskscope.
 fn letter(doing: &str) -> &'static str {
     match doing {
         "running" | "ready" | "runnable" => "R",
@@ -99,15 +99,15 @@ fn answer(args: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{args:?}: {error}: {said}"))
 }
 
-/// The leader, as `explain` has it.
+/// Returns the leader from the answer of `explain`.
 #[track_caller]
 fn explained(pid: u32) -> Value {
     answer(&["explain", &pid.to_string()])["now"]["tasks"][0].clone()
 }
 
-/// Proc's figures that a sleeping task does not change.
+/// Compares the figures of /proc that do not change while a task sleeps.
 #[track_caller]
-fn is_as_proc_has_it(does: &Value, fields: &[String]) {
+fn has_the_figures_of_proc(does: &Value, fields: &[String]) {
     let field = |number: usize| fields[number - 3].parse::<i64>().unwrap_or(i64::MAX);
     let number = |key: &str| does[key].as_i64().unwrap_or(0);
     assert_eq!(letter(does["doing"].as_str().unwrap_or_default()), fields[0], "{does:#}");
@@ -120,23 +120,23 @@ fn is_as_proc_has_it(does: &Value, fields: &[String]) {
 }
 
 #[test]
-fn a_sleeper_is_as_proc_has_it() {
+fn a_sleeper_has_the_figures_of_proc() {
     let child = child(|| {
-        // SAFETY: a system call with numbers.
+        // SAFETY: the system call takes integers only.
         unsafe { libc::nice(5) };
         sleep();
     });
     let pid = child.id();
     let end = Instant::now() + setting::deadline();
-    // It may have been put on another CPU, or not be asleep yet.
+    // The kernel may have moved it to another CPU, or it may not be asleep yet.
     loop {
         let before = until_state(pid, "S");
         let does = explained(pid);
         if stat(pid).as_ref() != Some(&before) || does["wchan"].is_null() {
-            assert!(Instant::now() < end, "never twice the same: {does:#}");
+            assert!(Instant::now() < end, "the answer always differs from /proc: {does:#}");
             continue;
         }
-        is_as_proc_has_it(&does, &before);
+        has_the_figures_of_proc(&does, &before);
         assert_eq!((&does["policy"], &does["nice"]), (&"SCHED_OTHER".into(), &5.into()), "{does:#}");
         let schedstat = fs::read_to_string(format!("/proc/{pid}/schedstat")).unwrap_or_default();
         let of = |key: &str| does["usage"][key].as_u64().unwrap_or_default();
@@ -157,12 +157,12 @@ fn a_sleeper_is_as_proc_has_it() {
 fn policies_stops_and_zombies_have_their_names() {
     let fifo = child(|| {
         let parameters = libc::sched_param { sched_priority: 7 };
-        // SAFETY: the structure lives as long as the call.
+        // SAFETY: the structure outlives the call.
         unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const parameters) };
         sleep();
     });
     let stopped = child(|| {
-        // SAFETY: a system call with numbers.
+        // SAFETY: the system call takes integers only.
         unsafe { libc::raise(libc::SIGSTOP) };
         sleep();
     });
@@ -182,8 +182,8 @@ fn policies_stops_and_zombies_have_their_names() {
 }
 
 #[test]
-fn every_process_that_stays_as_it_is_is_in_proc_s_state() {
-    // With how often it has left a CPU: one that has not in between was in no other state either.
+fn every_process_that_does_not_change_has_the_state_of_proc() {
+    // The number of context switches is read as well: if it has not changed, the state has not changed in between.
     let pids = |states: &mut BTreeMap<u32, (String, Vec<String>)>| {
         for entry in fs::read_dir("/proc").unwrap_or_else(|error| panic!("/proc: {error}")).flatten() {
             let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
@@ -204,7 +204,7 @@ fn every_process_that_stays_as_it_is_is_in_proc_s_state() {
         let Some(pid) = node["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok()) else { continue };
         let (Some(before), Some(after)) = (before.get(&pid), after.get(&pid)) else { continue };
         let leader = &node["now"]["tasks"][0];
-        // Which tasks run or wake up is not the same from one poll to the next.
+        // Tasks that run or wake up differ from one poll to the next, so they are not compared.
         if before == after && before.0 != "R" && leader["tid"].as_u64() == Some(pid.into()) {
             let ours = letter(leader["doing"].as_str().unwrap_or_default());
             compared += 1;

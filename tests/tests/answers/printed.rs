@@ -24,7 +24,7 @@ fn run_in(columns: usize, args: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// The block of README that begins with this command, without it.
+/// Returns the block of README that begins with this command, without the command.
 #[track_caller]
 fn shown(command: &str) -> String {
     let start = format!("\n```\n$ {command}\n");
@@ -33,7 +33,7 @@ fn shown(command: &str) -> String {
     rest.split("```").next().unwrap_or_default().to_owned()
 }
 
-/// Words without what differs from run to run: numbers, lengths of time, the kernel's own functions, folding.
+/// Returns the words of a text, with placeholders for what differs between runs: numbers, durations, kernel functions, line breaks.
 fn normal(text: &str) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
@@ -50,7 +50,7 @@ fn normal(text: &str) -> Vec<String> {
         let is_unit =
             |word: &str| ["us", "ms", "s", "min", "h", "d"].contains(&word.trim_end_matches([',', ':', ';']));
         match words.last_mut() {
-            // `N min N s` is one length of time, and may be folded anywhere.
+            // `N min N s` is one duration, and a line may end anywhere in it.
             Some(last) if is_unit(&normal) && last.ends_with('N') => {
                 let end = normal.trim_start_matches(char::is_alphabetic).to_owned();
                 last.pop();
@@ -64,7 +64,7 @@ fn normal(text: &str) -> Vec<String> {
             _ => words.push(normal),
         }
     }
-    // The boot is part of an entity id.
+    // The entity id contains the boot id.
     for at in 1..words.len() {
         if words[at - 1] == "id" {
             words[at] = "ID".into();
@@ -83,7 +83,7 @@ fn normal(text: &str) -> Vec<String> {
     words.iter().map(|word| word.trim_end_matches([',', ';']).to_owned()).collect()
 }
 
-/// Words that may be printed in addition, on a host with systemd or containers.
+/// The number of words that may be printed in addition, on a host with systemd or containers.
 const PLACES: usize = 2;
 
 #[track_caller]
@@ -96,14 +96,14 @@ fn assert_same(shown: &str, printed: &str, what: &str) {
     let (shown, words) = (normal(shown), normal(printed));
     let mut rest = words.iter();
     let missing = shown.iter().find(|word| !rest.any(|printed| printed == *word));
-    assert_eq!(missing, None, "README shows that for `{what}`, printed is:\n{printed}");
-    assert!(words.len() <= shown.len() + PLACES, "README shows less for `{what}`, printed is:\n{printed}");
+    assert_eq!(missing, None, "README shows this for `{what}`, but the output is:\n{printed}");
+    assert!(words.len() <= shown.len() + PLACES, "README shows less for `{what}`; the output is:\n{printed}");
 }
 
 fn owing(name: &str, at: &str) -> Scenario {
     let mut scenario = scenario(name, &[]);
     scenario.pause(at);
-    // A recent death is not a fault.
+    // A zombie gets a verdict only some time after its death.
     let began = std::time::Instant::now();
     while began.elapsed() < std::time::Duration::from_millis(1100) {
         std::thread::yield_now();
@@ -119,10 +119,10 @@ fn readme_shows_zombies_as_printed() {
     let printed = run(&["zombies", "--alone"]);
     let of_ours = |line: &&str| line.contains(&format!("(pid {parent})"));
     let row = printed.lines().find(of_ours).unwrap_or_else(|| panic!("no row of pid {parent} in\n{printed}"));
-    // Others may owe waits too: only what is said of ours is compared.
+    // Other parents may have zombies too: only the row of this parent is compared.
     let detail =
         printed.split("\n\n").skip(1).find(|part| part.contains(&format!("(pid {parent}) has never")));
-    let detail = detail.unwrap_or_else(|| panic!("not among the worst:\n{printed}"));
+    let detail = detail.unwrap_or_else(|| panic!("not among the parents with details:\n{printed}"));
     let shown = shown("taskscope zombies");
     let (table, rest) = shown.split_once("\n\n").unwrap_or_default();
     assert_same(table.lines().last().unwrap_or_default(), row, "taskscope zombies");
@@ -151,7 +151,7 @@ fn readme_shows_the_tree_as_printed() {
 }
 
 #[test]
-fn readme_shows_what_a_tree_has_used_as_printed() {
+fn readme_shows_the_usage_of_a_tree_as_printed() {
     let service = Service::start(&[]);
     let mut scenario = scenario("tree-usage", &[]);
     if scenario.until(&["pause", "skip"])["fact"] == "skip" {
@@ -162,13 +162,13 @@ fn readme_shows_what_a_tree_has_used_as_printed() {
     let socket = service.socket();
     let end = std::time::Instant::now() + setting::deadline();
     loop {
-        // On the tracepoint rung the last reaping is reported when the RCU callback comes.
+        // On the tracepoint rung the last reaping is reported after an RCU grace period.
         let printed = run(&["tree", "--usage", "--socket", &socket.to_string_lossy(), &worker]);
         if printed.contains(" 10  ") {
             assert_printed("taskscope tree --usage 1507", &printed);
             break;
         }
-        assert!(std::time::Instant::now() < end, "ten children have ended:\n{printed}");
+        assert!(std::time::Instant::now() < end, "the tree does not show ten ended children:\n{printed}");
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
     scenario.go();
@@ -192,7 +192,7 @@ fn the_examples_of_help_run() {
         let lines: Vec<&str> = examples.lines().take_while(|line| line.starts_with("  taskscope")).collect();
         assert!(lines.len() >= 3, "{subcommand}: {help}");
         for line in lines {
-            // Behind three blanks is what it is for.
+            // After three blanks the line says what the command is for.
             let command = line.trim().split("   ").next().unwrap_or_default().replace("4711", &me);
             let command = command.replace("nginx.service", &me).replace("web.service", &me);
             let (command, is_piped) = match command.split_once(" | ") {
@@ -201,7 +201,7 @@ fn the_examples_of_help_run() {
                 None => (command.clone(), false),
             };
             let command = command.replace("--observe 10s", "--observe 100ms");
-            // A command that runs for ever is stopped, which counts as a success.
+            // timeout(1) stops a command that runs for ever, which counts as a success.
             let seconds = if command.contains("--watch") { "8" } else { "60" };
             let output = Command::new("timeout")
                 .args(["--preserve-status", "--signal=TERM", seconds, "sh", "-c", &format!("exec {command}")])
@@ -210,7 +210,7 @@ fn the_examples_of_help_run() {
                 .unwrap_or_else(|error| panic!("{command}: {error}"));
             let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
             let fine: &[i32] = match () {
-                // Here is no daemon that was there ten minutes ago.
+                // No daemon here has run for ten minutes.
                 () if command.contains("--at") => &[1],
                 () if is_piped => &[0],
                 () => &[0, 9],

@@ -15,7 +15,7 @@ use taskscope_tests::{
     tmux::{self, Tmux},
 };
 
-/// Runs `top` in a terminal of this size, for a daemon; `None` where there is no tmux.
+/// Runs `top` for a daemon in a terminal of this size; `None` if there is no tmux.
 fn top(service: &Service, columns: u16, rows: u16) -> Option<Tmux> {
     if !tmux::is_there() {
         setting::skip("no tmux; cargo xtask test installs it");
@@ -34,9 +34,9 @@ fn top(service: &Service, columns: u16, rows: u16) -> Option<Tmux> {
     Some(tmux)
 }
 
-/// The shell has its terminal as it was: the main screen, the cursor, echo and lines.
+/// Checks that `top` has restored the terminal: main screen, cursor, echo and line mode.
 #[track_caller]
-fn assert_given_back(tmux: &Tmux, service_directory: &std::path::Path) {
+fn assert_restored(tmux: &Tmux, service_directory: &std::path::Path) {
     tmux.until("that it has ended", |screen| screen.lines().any(|line| line == "code=0"));
     assert_eq!(tmux.asks("#{alternate_on} #{cursor_flag}"), "0 1", "{}", tmux.screen());
     tmux.types(&format!(
@@ -70,18 +70,18 @@ fn a_zombie_is_shown_by_its_parent_and_is_gone_after_the_wait() {
     });
     assert_fits(&screen, 80);
     assert!(screen.lines().last().is_some_and(|line| line.starts_with("q quit")), "{screen}");
-    // Others may have zombies, too.
+    // Other parents may have zombies too.
     tmux.types("/");
     tmux.types(&parent.to_string());
     tmux.presses("Enter");
     tmux.until("that the tree has the parent, too", |screen| {
         screen.contains("5 Tree (") && !screen.contains("5 Tree (0)")
     });
-    // Its story, and back.
+    // Opens the details of the parent, and closes them.
     tmux.presses("Enter");
     tmux.shows("Story: ");
     tmux.presses("Escape");
-    // Where it is in the tree.
+    // Shows the parent in the tree.
     tmux.presses("c");
     tmux.until("the parent in the tree", |screen| {
         screen.contains(">5 Tree") && screen.lines().any(|line| line.contains(&name) && line.contains("─"))
@@ -93,7 +93,7 @@ fn a_zombie_is_shown_by_its_parent_and_is_gone_after_the_wait() {
         !owes.take_while(|line| !line.contains("2 Deaths")).any(|line| line.contains(&name))
     });
     tmux.presses("q");
-    assert_given_back(&tmux, service.directory());
+    assert_restored(&tmux, service.directory());
     service.stop_clean();
 }
 
@@ -123,18 +123,18 @@ fn a_kill_is_shown_with_victim_and_sender() {
     {
         assert!(screen.contains(pane), "no {pane}:\n{screen}");
     }
-    // SIGTERM ends it as q does.
+    // SIGTERM ends `top` like the key q.
     let pid = tmux.asks("#{pane_pid}");
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     let child: i32 = children.trim().parse().unwrap_or_else(|error| panic!("`{children}`: {error}"));
-    // SAFETY: a signal to a process that this test's terminal started.
+    // SAFETY: kill takes integers; the process was started by this test's terminal.
     unsafe { libc::kill(child, libc::SIGTERM) };
-    assert_given_back(&tmux, service.directory());
+    assert_restored(&tmux, service.directory());
     service.stop_clean();
 }
 
 #[test]
-fn a_hostile_name_and_another_size_leave_the_screen_whole() {
+fn a_hostile_name_and_a_resize_do_not_break_the_screen() {
     let service = Service::start(&[]);
     let Some(tmux) = top(&service, 80, 24) else { return };
     // A comm that would clear the screen and set the title.
@@ -162,13 +162,13 @@ fn a_hostile_name_and_another_size_leave_the_screen_whole() {
     assert_eq!(screen.lines().count(), 50, "{screen}");
     assert_fits(&screen, 200);
     tmux.resizes(80, 24);
-    tmux.until("the smaller picture", |screen| {
+    tmux.until("the smaller screen", |screen| {
         screen.contains("more: ") && screen.lines().last().is_some_and(|line| line.starts_with("q quit"))
     });
     spawner::signal(&named, libc::SIGKILL);
     let _ = named.wait();
     tmux.presses("C-c");
-    assert_given_back(&tmux, service.directory());
+    assert_restored(&tmux, service.directory());
     service.stop_clean();
 }
 
@@ -183,7 +183,7 @@ fn a_daemon_that_dies_is_reported_and_the_next_one_is_shown() {
     let service = Service::start_in(directory, &[]);
     let pid = format!("pid {}", service.process().pid());
     tmux.until("the next daemon", |screen| screen.contains(&pid) && !screen.contains("NO DAEMON"));
-    // The stream goes on, too.
+    // The event stream continues too.
     let mut command = Command::new("sleep");
     command.arg("1000").stdin(Stdio::null());
     let mut child = spawner::spawn(command).unwrap_or_else(|error| panic!("starting sleep: {error}"));
@@ -195,7 +195,7 @@ fn a_daemon_that_dies_is_reported_and_the_next_one_is_shown() {
     let _ = child.wait();
     tmux.presses("Escape");
     tmux.presses("q");
-    assert_given_back(&tmux, service.directory());
+    assert_restored(&tmux, service.directory());
     service.stop_clean();
 }
 
@@ -226,7 +226,7 @@ fn without_colours_nothing_is_coloured() {
 }
 
 #[test]
-fn one_picture_is_text_of_the_size_asked_for() {
+fn one_screen_with_once_is_text_of_the_requested_size() {
     let service = Service::start(&[]);
     let mut zombie = scenario("zombie", &[]);
     zombie.pause("zombie");

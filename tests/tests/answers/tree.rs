@@ -72,9 +72,9 @@ fn every_process_of_proc_is_in_the_tree_below_its_parent() {
     assert_eq!(init["vpid"], 1, "{init}");
     assert_eq!(init["new_pid_ns"]["level"], 1, "{init}");
     let orphan = node(&tree, scenario.facts().role("orphan").pid);
-    assert_eq!(orphan["new_pid_ns"], Value::Null, "its parent's is no news: {orphan}");
+    assert_eq!(orphan["new_pid_ns"], Value::Null, "its new parent has the same pid namespace: {orphan}");
     let kernel = |tree: &Value| node_kinds(tree).contains(&"kernel_thread".to_owned());
-    assert!(!kernel(&tree), "kernel threads were not asked for");
+    assert!(!kernel(&tree), "kernel threads are shown without the option");
     assert!(kernel(&json(&["tree", "--alone", "--kernel", "--format", "json"])));
     scenario.go();
     scenario.finish();
@@ -118,21 +118,21 @@ fn the_past_needs_a_daemon() {
 }
 
 #[test]
-fn a_daemon_tells_of_the_dead_and_draws_the_tree_they_were_in() {
+fn a_daemon_shows_ended_processes_in_the_tree_of_that_time() {
     attempts(|| {
         let service = Service::start(&[]);
         let socket = service.socket().display().to_string();
         let mut scenario = paused("zombie", "zombie");
         let child = scenario.facts().role("child").pid.to_string();
         let parent = scenario.facts().role("scenario").pid;
-        // The daemon may learn of it later than the parent, by the last switch on the tracepoint rung.
+        // On the tracepoint rung the daemon gets the record at the last switch, after the parent has waited.
         let alive = until_state("zombie", &["explain", "--socket", &socket, "--format", "json", &child]);
-        // A moment at which it was a zombie, by the clock of the daemon's answers.
+        // A time at which it was a zombie, from the clock of the daemon's answers.
         let then = service.json("/v1/zombies")["@timestamp"].as_str().unwrap_or_default().to_owned();
         let id = alive["process"]["entity_id"].as_str().unwrap_or_default().to_owned();
         scenario.go();
         scenario.finish();
-        // The name of its first parent is known after that parent has ended.
+        // The daemon keeps the name of the first parent after that parent has ended.
         until_state("released", &["explain", "--socket", &socket, "--format", "json", &parent.to_string()]);
         for selector in [&child, &id] {
             let dead =
@@ -159,7 +159,7 @@ fn a_daemon_tells_of_the_dead_and_draws_the_tree_they_were_in() {
         assert_eq!(was["parent_pid"], parent, "{was}");
         let task = service.json(&format!("/v1/tasks/{child}"))["task"].clone();
         assert_eq!(task["end"], "reaped", "{task:#}");
-        // On the tracepoint rung the end of a zombie is not seen, and so not its beginning counted back from that.
+        // The tracepoint rung does not report when a zombie ends, so its beginning is not known either.
         if task["zombie_at_least_ns"] == task["zombie_at_most_ns"] {
             assert_eq!(was["state"], "zombie", "{was}");
         }
@@ -171,8 +171,8 @@ fn a_daemon_tells_of_the_dead_and_draws_the_tree_they_were_in() {
     });
 }
 
-/// What a state that must come brings with it. The release can come a moment after the wait, on the tracepoint rung an RCU grace
-/// period.
+/// Asks until the task has a state, and returns that answer. The release can come shortly after the wait, on the tracepoint rung an
+/// RCU grace period later.
 #[track_caller]
 fn until_state(state: &str, args: &[&str]) -> Value {
     let end = std::time::Instant::now() + setting::deadline() * 3;
@@ -187,7 +187,7 @@ fn until_state(state: &str, args: &[&str]) -> Value {
 }
 
 #[test]
-fn a_daemons_verdict_is_made_sure_by_a_client_that_may_look() {
+fn a_client_with_cap_sys_ptrace_makes_the_daemons_verdict_certain() {
     attempts(|| {
         let service = Service::start(&[]);
         let socket = service.socket().display().to_string();
@@ -197,7 +197,7 @@ fn a_daemons_verdict_is_made_sure_by_a_client_that_may_look() {
         loop {
             let explained = json(&["explain", "--socket", &socket, "--format", "json", &child]);
             if explained["verdict"]["code"] == "wait_nothread" {
-                // The history is the daemon's.
+                // The history of the process comes from the daemon.
                 assert_eq!(explained["task"]["provenance"], "observed", "{explained:#}");
                 break;
             }

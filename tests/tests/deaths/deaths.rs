@@ -102,7 +102,7 @@ fn every_cause_is_found_with_its_sender() {
 fn a_seccomp_filter_is_certain_where_the_kernel_generates_its_signal() {
     let service = Service::start(&[]);
     if let Some((death, facts)) = ended(&service, "death-seccomp") {
-        // Kernels before 5.16 end the task without one.
+        // Kernels before 5.16 end the task without a signal.
         let certainty = if death["signal"].is_object() { "certain" } else { "likely" };
         assert_cause(&death, &facts, "seccomp", certainty);
     }
@@ -110,7 +110,7 @@ fn a_seccomp_filter_is_certain_where_the_kernel_generates_its_signal() {
 }
 
 #[test]
-fn a_victim_of_the_out_of_memory_killer_is_told_apart_from_one_of_kill() {
+fn a_victim_of_the_out_of_memory_killer_is_distinguished_from_one_of_kill() {
     let service = Service::start(&[]);
     if let Some((death, facts)) = ended(&service, "death-oom") {
         let counted = facts.all("oom").next().and_then(|fact| fact["oom_kill"].as_i64());
@@ -125,10 +125,10 @@ fn a_victim_of_the_out_of_memory_killer_is_told_apart_from_one_of_kill() {
     service.stop_clean();
 }
 
-/// The cgroup and its limit, as the scenario has made them.
+/// Checks the cgroup and its limit against those that the scenario made.
 #[track_caller]
 fn assert_limit(death: &Value, facts: &Facts) {
-    let Some(fact) = facts.all("oom").next().cloned() else { panic!("the scenario says what it has made") };
+    let Some(fact) = facts.all("oom").next().cloned() else { panic!("the scenario prints no fact `oom`") };
     let oom = &death["oom"];
     assert_eq!(oom["scope"], "cgroup", "{death:#}");
     assert_eq!(oom["limit_bytes"], fact["limit"], "{death:#}");
@@ -137,7 +137,7 @@ fn assert_limit(death: &Value, facts: &Facts) {
         fact["cgroup"].as_str(),
         "{death:#}"
     );
-    // The scenario removes it at once.
+    // The scenario removes the cgroup at once.
     if let Some(path) = oom["cgroup"].as_str() {
         assert_eq!(fact["cgroup"], path, "{death:#}");
         assert_eq!(oom["hierarchy"], if fact["v1"] == 1 { "v1" } else { "v2" }, "{death:#}");
@@ -170,12 +170,12 @@ fn by_tracepoints_alone_the_limit_is_that_of_the_cgroup_that_is_full() {
 }
 
 #[test]
-fn a_victim_of_the_hosts_want_of_memory_is_told_apart_from_one_of_a_cgroup() {
+fn a_victim_of_a_host_without_memory_is_distinguished_from_one_of_a_cgroup() {
     if !setting::in_vm() {
         return setting::skip("it takes all memory of the machine");
     }
     let service = Service::start(&[]);
-    // The daemon is spared, as its unit says.
+    // As in its unit, the OOM killer avoids the daemon.
     std::fs::write(format!("/proc/{}/oom_score_adj", service.process().pid()), "-900")
         .expect("the daemon's score");
     let mut hog = scenario("hog-memory", &[]);
@@ -195,7 +195,7 @@ fn a_victim_of_the_hosts_want_of_memory_is_told_apart_from_one_of_a_cgroup() {
 }
 
 #[test]
-fn an_exit_that_was_asked_for_tells_who_asked() {
+fn an_exit_after_sigterm_names_the_sender() {
     let service = Service::start(&[]);
     let Some((death, facts)) = ended(&service, "death-asked") else { return };
     let asked = &death["other_signals"][0];
@@ -206,7 +206,7 @@ fn an_exit_that_was_asked_for_tells_who_asked() {
 }
 
 #[test]
-fn the_sender_comes_with_those_above_it_and_explain_opens_with_it() {
+fn the_sender_has_its_ancestors_and_explain_begins_with_it() {
     let service = Service::start(&[]);
     let Some((death, facts)) = ended(&service, "death-killed") else { return };
     let above = &death["signal"]["sender"]["ancestors"][0]["pid"];
@@ -238,7 +238,7 @@ fn a_storm_of_signals_loses_no_life_and_is_counted() {
 }
 
 #[test]
-fn what_the_parent_of_a_killed_child_did_then_is_reported() {
+fn the_reaction_of_the_parent_of_a_killed_child_is_reported() {
     let service = Service::start(&[]);
     let Some((_, facts)) = ended(&service, "death-child") else { return };
     // The parent has ended as well.
@@ -263,7 +263,7 @@ fn a_unit_that_ends_again_and_again_by_one_cause_is_a_crash_loop() {
     let unit = facts.all("unit").next().and_then(|fact| fact["name"].as_str()).unwrap_or_default().to_owned();
     let scenario = facts.role("scenario").pid;
     let end = Instant::now() + setting::deadline();
-    // Places of new cgroups are looked for a few times a second.
+    // The daemon reads the paths of new cgroups a few times a second.
     let (answer, found) = loop {
         let answer = service.json(&format!("/v1/deaths?subtree={scenario}&cause=abort"));
         let loops = answer["crash_loops"].as_array().into_iter().flatten();
@@ -289,7 +289,7 @@ fn a_unit_that_ends_again_and_again_by_one_cause_is_a_crash_loop() {
 }
 
 #[test]
-fn deaths_are_followed_as_they_come() {
+fn deaths_with_follow_shows_each_new_death() {
     let service = Service::start(&[]);
     let mut follower = Command::new(setting::taskscope())
         .args(["deaths", "--follow", "--all", "--socket"])
@@ -297,10 +297,11 @@ fn deaths_are_followed_as_they_come() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap_or_else(|error| panic!("deaths --follow: {error}"));
-    let lines = BufReader::new(follower.stdout.take().unwrap_or_else(|| panic!("it has an output"))).lines();
+    let lines =
+        BufReader::new(follower.stdout.take().unwrap_or_else(|| panic!("no standard output"))).lines();
     let (sender, shown) = mpsc::channel();
     thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
-    // Until the one that it waits for is there, it may show others; each of these is a new one.
+    // It may show other deaths first, each of them once.
     let found = (0..3).all(|_| {
         let facts = scenario("death-killed", &[]).finish();
         let pid = format!("(pid {})", facts.role("child").pid);
@@ -310,6 +311,6 @@ fn deaths_are_followed_as_they_come() {
     });
     let _ = follower.kill();
     let _ = follower.wait();
-    assert!(found, "not every end was shown");
+    assert!(found, "an end is missing from the output");
     service.stop_clean();
 }

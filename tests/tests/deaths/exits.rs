@@ -61,9 +61,9 @@ fn sigterm_is_a_signal() {
 }
 
 #[test]
-fn a_core_dump_is_reported_exactly_when_wait_tells_it() {
+fn a_core_dump_is_reported_exactly_when_wait_reports_it() {
     attempts(|| {
-        // Whether a core is written is up to core_pattern and the limits: wait(2) says.
+        // core_pattern and the limits decide whether the kernel writes a core; the status of wait(2) has the result.
         ends_as_wait_says("core-dump", &["3"], |status| status & 0x7f == libc::SIGQUIT);
         ends_as_wait_says("core-dump", &["11"], |status| status & 0x7f == libc::SIGSEGV);
     });

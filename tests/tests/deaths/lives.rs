@@ -21,14 +21,14 @@ use taskscope_tests::{
     skipped::attempts,
 };
 
-/// The records of some lines.
+/// Parses records, one per line.
 fn records(text: &str) -> Vec<Value> {
     text.lines()
         .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
         .collect()
 }
 
-/// What `taskscope` prints to standard output.
+/// Returns what `taskscope` prints to standard output.
 #[track_caller]
 fn printed(service: &Service, args: &[&str]) -> String {
     let output = Command::new(setting::taskscope())
@@ -41,7 +41,7 @@ fn printed(service: &Service, args: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap_or_else(|error| panic!("{args:?}: {error}"))
 }
 
-/// Lives of these pids by pid, once all are reported.
+/// Waits until the lives of these pids are reported, and returns them by pid.
 #[track_caller]
 fn reported(service: &Service, pids: &BTreeSet<i64>, parent: i64) -> BTreeMap<i64, Value> {
     let end = Instant::now() + deadline();
@@ -71,7 +71,7 @@ fn waited(count: &str) -> Option<Scenario> {
     None
 }
 
-/// What wait4(2) returned: pid, CPU time in us, minor faults.
+/// Returns what wait4(2) returned: pid, CPU time in us, minor faults.
 fn rusages(facts: &Facts) -> BTreeMap<i64, (i64, i64)> {
     let fact = facts.all("rusages").next().unwrap_or_else(|| panic!("the scenario has no rusages"));
     let list = |key: &str| numbers(&fact[key]);
@@ -80,7 +80,7 @@ fn rusages(facts: &Facts) -> BTreeMap<i64, (i64, i64)> {
     (0..pids.len()).map(of).collect()
 }
 
-/// CPU time in us and minor faults of a life and of the children that it waited for.
+/// Returns CPU time in us and minor faults of a life, including the children that it waited for.
 fn used(life: &Value) -> (i64, i64) {
     let of = |usage: &Value| {
         let number = |key: &str| usage[key].as_i64().unwrap_or(0);
@@ -91,7 +91,7 @@ fn used(life: &Value) -> (i64, i64) {
 }
 
 #[test]
-fn a_life_says_what_wait_reported_it() {
+fn a_life_has_what_wait_reported() {
     attempts(|| {
         let service = Service::start(&[]);
         let Some(mut scenario) = waited(if setting::in_vm() { "200" } else { "1000" }) else { return };
@@ -112,7 +112,7 @@ fn a_life_says_what_wait_reported_it() {
             assert!(start < ended && ended <= gone, "{life:#}");
             let id = life["process"]["entity_id"].as_str().unwrap_or_default();
             assert!(id.ends_with(&format!("-{pid}-{start}")), "{life:#}");
-            // Wait4 rounds user and system time down, each by itself.
+            // wait4(2) rounds user time and system time down separately.
             let ((reported_us, reported_minor), (waited_us, waited_minor)) = (used(life), expected[pid]);
             if reported_minor != waited_minor || !(0..=3).contains(&(reported_us - waited_us)) {
                 wrong.push((*pid, used(life), expected[pid]));
@@ -132,7 +132,7 @@ fn a_life_says_what_wait_reported_it() {
 }
 
 #[test]
-fn a_life_tells_its_program_threads_signal_and_reaper() {
+fn a_life_has_its_program_threads_signal_and_reaper() {
     if !std::path::Path::new("/bin/sh").exists() {
         return setting::skip(format_args!("there is no /bin/sh"));
     }
@@ -143,7 +143,7 @@ fn a_life_tells_its_program_threads_signal_and_reaper() {
         .spawn()
         .unwrap_or_else(|error| panic!("starting sh: {error}"));
     let pid = i64::from(child.id());
-    // Its second program runs once /proc says so.
+    // Waits until /proc shows its second program.
     let comm = format!("/proc/{pid}/comm");
     let end = Instant::now() + deadline();
     while std::fs::read_to_string(&comm).is_ok_and(|name| name != "sleep\n") && Instant::now() < end {
@@ -227,8 +227,8 @@ for line in sys.stdin:
 print(count)";
 
 #[test]
-fn every_life_is_as_its_schema_says() {
-    // The environment of schemathesis has a validator.
+fn every_life_conforms_to_its_schema() {
+    // The virtual environment of schemathesis contains a validator.
     let Some(python) = std::env::var_os("TASKSCOPE_SCHEMATHESIS") else {
         setting::skip(
             "TASKSCOPE_SCHEMATHESIS names no python; schemathesis brings the validator jsonschema_rs",
@@ -242,7 +242,7 @@ fn every_life_is_as_its_schema_says() {
     let schema = output.unwrap_or_else(|error| panic!("starting taskscope: {error}")).stdout;
     let path = service.directory().join("schema.json");
     std::fs::write(&path, schema).unwrap_or_else(|error| panic!("writing the schema: {error}"));
-    // A release is seen an RCU grace period late.
+    // A release is reported an RCU grace period late.
     let end = Instant::now() + setting::deadline();
     let lives = loop {
         let lives = printed(&service, &["lives"]);
@@ -260,7 +260,7 @@ fn every_life_is_as_its_schema_says() {
         .spawn()
         .unwrap_or_else(|error| panic!("starting python: {error}"));
     let mut stdin = child.stdin.take().unwrap_or_else(|| panic!("no standard input"));
-    // What is wrong is in its words on standard error.
+    // The validator prints errors to standard error.
     let _ = stdin.write_all(lives.as_bytes());
     drop(stdin);
     let output = child.wait_with_output().unwrap_or_else(|error| panic!("waiting for python: {error}"));

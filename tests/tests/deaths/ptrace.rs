@@ -12,7 +12,7 @@ use taskscope_tests::{
     skipped::attempts,
 };
 
-/// Ends while it is traced, and is reaped by its parent in the end.
+/// Returns the life of a child that ends while it is traced, and that its parent reaps.
 fn traced_life(tracer: &str) -> Life {
     forked_by("scenario")
         .does("exiting")
@@ -28,7 +28,7 @@ fn a_child_traced_by_its_parent_is_reaped_by_it() {
         let observer = shared();
         let mut scenario = scenario("traced-child", &[]);
         scenario.pause("zombie");
-        // A final switch that comes after the wait knows of no tracer any more.
+        // If the last switch comes after the wait, its record has no tracer.
         let child = scenario.facts().role("child");
         observer.view(&scenario).expect(event("zombie_began").of(&child)).soon();
         scenario.go();
@@ -64,14 +64,14 @@ fn held_by_a_foreign_tracer(name: &str) {
 }
 
 #[test]
-fn a_zombie_held_by_a_tracer_that_waits_is_its_parents_after_that() {
+fn a_zombie_that_its_tracer_has_waited_for_can_be_reaped_by_its_parent() {
     attempts(|| {
         held_by_a_foreign_tracer("foreign-tracer");
     });
 }
 
 #[test]
-fn a_zombie_whose_tracer_exits_is_its_parents_after_that() {
+fn a_zombie_whose_tracer_exits_can_be_reaped_by_its_parent() {
     attempts(|| {
         held_by_a_foreign_tracer("tracer-exits-first");
     });

@@ -48,10 +48,10 @@ fn until(service: &Service, unit: &str, is: impl Fn(&Value) -> bool) -> Value {
 #[track_caller]
 fn unit(facts: &Facts) -> String {
     let name = facts.all("unit").next().and_then(|fact| fact["name"].as_str()).map(str::to_owned);
-    name.unwrap_or_else(|| panic!("the scenario names its unit"))
+    name.unwrap_or_else(|| panic!("the scenario prints no unit"))
 }
 
-/// What is reported of a role's process.
+/// Returns what a stop's record contains about a role's process.
 #[track_caller]
 fn process<'a>(stop: &'a Value, facts: &Facts, role: &str) -> &'a Value {
     let pid = facts.role(role).pid;
@@ -61,7 +61,7 @@ fn process<'a>(stop: &'a Value, facts: &Facts, role: &str) -> &'a Value {
 }
 
 #[test]
-fn a_unit_that_ignores_sigterm_is_reported_with_who_ignored_it_and_who_was_never_asked() {
+fn a_stop_reports_the_process_that_ignored_sigterm_and_the_one_that_got_no_signal() {
     let service = Service::start(&[]);
     let Some((stop, facts)) = stopped(&service, "stop-ignored") else { return };
     assert_eq!((&stop["outcome"], &stop["signal_name"]), (&"killed".into(), &"SIGTERM".into()), "{stop:#}");
@@ -74,7 +74,7 @@ fn a_unit_that_ignores_sigterm_is_reported_with_who_ignored_it_and_who_was_never
     assert!(worker["summary"].as_str().is_some_and(|text| text.contains("did not pass it on")), "{stop:#}");
     let killed = service.metrics().get("taskscope_stops_total{outcome=\"killed\"}").copied();
     assert_eq!(killed, Some(1.0));
-    // The unit is gone, once its last process is released: only the name leads to it.
+    // Once its last process is released, the unit has no cgroup, so `explain` finds it by its name only.
     let unit = unit(&facts);
     let end = Instant::now() + setting::deadline();
     loop {

@@ -18,7 +18,7 @@ use taskscope_tests::{
 
 const FLAG_AFTER_NS: u64 = 200_000_000;
 
-/// The observer first: a scenario that began before it got ready would not be seen.
+/// Starts the observer first, because it does not see what happens before it is ready.
 fn watch(name: &str, args: &[&str]) -> (Scenario, View<'static>) {
     let observer = shared_with(&["--zombie-after", "200ms"]);
     let scenario = scenario(name, args);
@@ -26,7 +26,8 @@ fn watch(name: &str, args: &[&str]) -> (Scenario, View<'static>) {
     (scenario, view)
 }
 
-/// A zombie's duration is that between the kernel's own answers. Where its end was not seen, it must say so.
+/// Checks a zombie's duration against the times at which /proc and wait(2) showed its states. If its end was not seen, the event
+/// must say so.
 #[track_caller]
 fn assert_duration(reaped: &Event, dead_before_ns: u64, alive_at_ns: u64, waited: &Waited) {
     let duration = reaped.get("task.zombie_duration_ns").and_then(serde_json::Value::as_u64);
@@ -35,7 +36,7 @@ fn assert_duration(reaped: &Event, dead_before_ns: u64, alive_at_ns: u64, waited
     if reaped.text("task.zombie_duration_bound").is_none() {
         assert!(
             duration <= waited.after_ns - alive_at_ns,
-            "longer than it can have been, and called exact: {reaped}"
+            "longer than possible, and marked as exact: {reaped}"
         );
     }
 }
@@ -85,7 +86,7 @@ fn a_child_that_nobody_waits_for_is_flagged_with_its_parent_and_its_age() {
             )
             .soon();
         assert!(flagged.at_ns - began.at_ns >= FLAG_AFTER_NS, "too early: {flagged}");
-        // How late the time is checked depends on the machine; the age at that check does not.
+        // The machine's load decides when the daemon checks the age, but not whether the age at that check is right.
         let age_ns = flagged.number("task.zombie_duration_ns").and_then(|ns| u64::try_from(ns).ok());
         let exiting = view.expect(event("exiting").of(&child)).soon();
         assert!(age_ns <= Some(flagged.at_ns - exiting.at_ns), "older than its death: {flagged}");
@@ -93,7 +94,7 @@ fn a_child_that_nobody_waits_for_is_flagged_with_its_parent_and_its_age() {
         scenario.finish();
         view.expect(event("reaped").of(&child).between("task.zombie_duration_ns", FLAG_AFTER_NS, i64::MAX))
             .soon();
-        // Once is enough.
+        // It is flagged once only.
         view.fence();
         let flags = view.of(&child).iter().filter(|event| event.action == "zombie_flagged").count();
         assert_eq!(flags, 1);
@@ -118,13 +119,13 @@ fn a_dead_leader_with_live_threads_is_not_flagged_as_a_zombie() {
         zombie.finish();
         leader.go();
         leader.finish();
-        // With the last thread's death it becomes one.
+        // When the last thread dies, the leader becomes a zombie.
         view.expect(event("zombie_began").of(&group)).soon();
     });
 }
 
 #[test]
-fn looking_at_a_zombie_with_wnowait_leaves_it_one() {
+fn a_wait_with_wnowait_leaves_the_zombie() {
     attempts(|| {
         let (mut scenario, view) = watch("wnowait", &[]);
         scenario.pause("looked-at");
@@ -149,7 +150,7 @@ fn new_parent(ppid: i64) -> (&'static str, &'static str) {
 #[test]
 fn a_zombie_whose_parent_is_killed_goes_to_init_and_is_reaped_there() {
     attempts(|| {
-        // The kernel chooses the new parent: a living orphan shows which one.
+        // The kernel chooses the new parent: a living orphan shows it in /proc.
         let (mut orphan, _) = watch("orphan", &[]);
         orphan.pause("orphaned");
         let (new_parent, kind) =
@@ -169,7 +170,7 @@ fn a_zombie_whose_parent_is_killed_goes_to_init_and_is_reaped_there() {
                 (
                     "child",
                     forked_by("parent")
-                        .dies_unasked()
+                        .dies_without_a_wait()
                         .does(&format!("reparented old=parent new={new_parent} kind={kind}"))
                         .reaped_by(new_parent, "parent"),
                 ),
@@ -184,7 +185,7 @@ fn a_zombie_whose_parent_is_killed_goes_to_the_subreaper_above_and_is_reaped_the
         let (mut scenario, view) = watch("parent-killed", &["subreaper"]);
         scenario.pause("zombie");
         let child = scenario.facts().role("child");
-        // The hook that reports its death comes after /proc shows it dead, and must come before the parent's.
+        // /proc shows the child dead before the hook reports its death, and that report must come before the parent's death.
         view.expect(event("zombie_began").of(&child)).soon();
         scenario.go();
         let facts = scenario.finish();
@@ -210,12 +211,12 @@ fn a_zombie_whose_parent_is_killed_goes_to_the_subreaper_above_and_is_reaped_the
     });
 }
 
-/// Runs a scenario whose parent does not want zombies.
+/// Runs a scenario whose parent asks the kernel to autoreap its children.
 fn never_a_zombie(name: &str) {
     let (mut scenario, view) = watch(name, &[]);
     let facts: Facts = scenario.finish();
     let child = facts.role("child");
-    assert_eq!(facts.find("waited", "role", "child")["errno"], libc::ECHILD, "the kernel kept it for a wait");
+    assert_eq!(facts.find("waited", "role", "child")["errno"], libc::ECHILD, "the kernel kept a zombie");
     let status = Waited { status: 2 << 8, before_ns: 0, after_ns: 0 };
     view.expect(event("exited").of(&child).field("task.exit_state", "EXIT_DEAD").exit_as(&status)).soon();
     let life: Life = forked_by("scenario").dies_autoreaped();
@@ -237,7 +238,7 @@ fn a_child_of_a_parent_with_sa_nocldwait_is_autoreaped_and_never_a_zombie() {
 }
 
 #[test]
-fn a_zombie_whose_new_parent_ignores_sigchld_is_let_go_by_the_dying_one() {
+fn a_zombie_whose_new_parent_ignores_sigchld_is_released_by_the_exiting_parent() {
     attempts(|| {
         let (mut scenario, view) = watch("new-parent-ignores", &[]);
         scenario.pause("zombie");
@@ -246,7 +247,7 @@ fn a_zombie_whose_new_parent_ignores_sigchld_is_let_go_by_the_dying_one() {
         let facts = scenario.finish();
         view.is_normal(&facts, &[("parent", forked_by("scenario").dies_autoreaped())]);
         let child = facts.role("child");
-        // The tracepoint rung does not see which task reaps it, and assumes the new parent.
+        // The tracepoint rung does not report which task reaps it, and assumes the new parent.
         if view.family() == Family::Tracepoint {
             view.expect(
                 event("reparented").of(&child).field("task.new_parent_pid", facts.role("scenario").pid),
@@ -260,7 +261,7 @@ fn a_zombie_whose_new_parent_ignores_sigchld_is_let_go_by_the_dying_one() {
             &[(
                 "child",
                 forked_by("parent")
-                    .dies_unasked()
+                    .dies_without_a_wait()
                     .does("reparented old=parent new=scenario kind=subreaper")
                     .reaped_by("parent", "dying_father"),
             )],

@@ -75,8 +75,8 @@ fn without_privilege_it_says_which_one_is_missing_and_how_to_get_it() {
     let end = end_of(command);
     let text = end.text();
     assert_eq!(end.code(), Some(PRIVILEGE), "{text}");
-    assert!(text.contains("root") || text.contains("CAP_BPF"), "names no remedy: {text}");
-    assert_eq!(end.summary(), None, "it never observed: {text}");
+    assert!(text.contains("root") || text.contains("CAP_BPF"), "the error names no remedy: {text}");
+    assert_eq!(end.summary(), None, "it observed without privileges: {text}");
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn without_btf_it_names_the_missing_file() {
     assert!(end.text().contains("/sys/kernel/btf/vmlinux"), "{}", end.text());
 }
 
-/// Gives the calling process a view of the system without the kernel's type information.
+/// Hides the kernel's type information (BTF) from the calling process.
 fn hide_btf() -> io::Result<()> {
     let mount = |source: &CStr, target: &CStr, kind: &CStr, flags| {
         // SAFETY: all strings end with NUL; the data pointer may be null.
@@ -102,7 +102,7 @@ fn hide_btf() -> io::Result<()> {
     if done { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Starts it with a stdout that only the returned reader keeps open.
+/// Starts `events` with a pipe as stdout; only the returned reader keeps the pipe open.
 #[track_caller]
 fn start_with_pipe() -> (Observer, PipeReader) {
     let (reader, writer) = io::pipe().unwrap_or_else(|error| panic!("making a pipe: {error}"));
@@ -110,7 +110,7 @@ fn start_with_pipe() -> (Observer, PipeReader) {
 }
 
 #[test]
-fn a_stdout_that_closes_ends_it_well() {
+fn a_closed_stdout_ends_it_with_0() {
     let (observer, reader) = start_with_pipe();
     drop(reader);
     // The next event finds the pipe closed.
@@ -121,27 +121,27 @@ fn a_stdout_that_closes_ends_it_well() {
 }
 
 #[test]
-fn ctrl_c_ends_it_well() {
+fn ctrl_c_ends_it_with_0() {
     let observer = Observer::start(&[]);
     observer.signal(libc::SIGINT);
     observer.wait(setting::deadline()).assert_clean();
 }
 
 #[test]
-fn a_further_ctrl_c_ends_it_also_where_nobody_reads_its_output() {
+fn a_second_ctrl_c_ends_it_while_its_output_is_not_read() {
     let (observer, reader) = start_with_pipe();
     let held = programs::held_by(observer.pid());
-    // More than a pipe holds: it waits for a reader now.
+    // These events exceed what a pipe holds, so taskscope waits for a reader now.
     scenario("burst", &["2000"]).finish();
     let end = Instant::now() + setting::deadline();
-    // Two signals at once can merge into one, so signal again as a user would.
+    // Two pending signals merge into one, so the test sends the signal repeatedly, as a user would.
     while !observer.ends_within(Duration::from_millis(200)) {
         assert!(Instant::now() < end, "it does not end:\n{}", observer.log().text());
         observer.signal(libc::SIGINT);
     }
     let ended = observer.wait(setting::deadline());
     assert_eq!(ended.code(), Some(FAILURE), "{}", ended.text());
-    assert!(ended.text().contains("error:"), "it lost events and does not say so: {}", ended.text());
+    assert!(ended.text().contains("error:"), "it lost events and does not report that: {}", ended.text());
     programs::assert_gone(&held);
     drop(reader);
 }

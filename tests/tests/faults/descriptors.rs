@@ -13,21 +13,21 @@ mod common;
 
 use common::scenario;
 
-/// Descriptors that a process has open.
+/// Returns the open descriptors of a process.
 fn open(pid: u32) -> Vec<u64> {
     let entries =
         fs::read_dir(format!("/proc/{pid}/fd")).unwrap_or_else(|error| panic!("/proc/{pid}/fd: {error}"));
     entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
-/// Lets a process have no descriptor beyond a number; returns what it could have before.
+/// Sets a process's limit on descriptors; returns the previous limit.
 fn limit(pid: u32, most: u64) -> u64 {
     let mut now = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     let pid = pid.cast_signed();
-    // SAFETY: null is no new value, and the other points to a value that lives.
+    // SAFETY: null means no new value; the other pointer is to a value that outlives the call.
     let read = unsafe { libc::prlimit(pid, libc::RLIMIT_NOFILE, std::ptr::null(), &raw mut now) };
     let to = libc::rlimit { rlim_cur: most, ..now };
-    // SAFETY: as above, the other way round.
+    // SAFETY: the pointer is to a value that outlives the call; null means that the old value is not wanted.
     let set = unsafe { libc::prlimit(pid, libc::RLIMIT_NOFILE, &raw const to, std::ptr::null_mut()) };
     assert_eq!((read, set), (0, 0), "prlimit: {}", std::io::Error::last_os_error());
     now.rlim_cur
@@ -44,7 +44,7 @@ fn questions_are_answered_when_no_descriptor_is_left() {
     let service = Service::start(&["--canary-every", "1s", "--audit-every", "1s"]);
     let pid = service.process().pid();
     let mut zombie = zombie();
-    // Four are left, and go to connections that never ask.
+    // Four descriptors are left, and connections that never ask use them.
     let used = open(pid);
     let tight = (0..=used.len() as u64).find(|number| !used.contains(number)).unwrap_or(0) + 4;
     let most = limit(pid, tight);
@@ -75,7 +75,7 @@ fn questions_are_answered_when_no_descriptor_is_left() {
     let samples = service.until("an audit", |now| now["taskscope_resyncs_total{cause=\"audit\"}"] >= 1.0);
     assert!(
         samples["taskscope_resyncs_failed_total"] < 1.0,
-        "a reading of all tasks failed for want of a descriptor"
+        "an audit failed because no descriptor was free"
     );
     limit(pid, most);
     service.stop_clean();

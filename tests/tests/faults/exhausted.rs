@@ -19,7 +19,7 @@ use taskscope_tests::{
     setting,
 };
 
-/// One client, with its exit code and what it printed on standard error.
+/// Runs a client; returns its exit code and its standard error.
 #[track_caller]
 fn client(command: &mut Command) -> (Option<i32>, String) {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
@@ -44,7 +44,7 @@ fn a_client_names_the_daemon_that_is_stopped() {
         assert!(said.contains(&part), "no `{part}` in: {said}");
     }
     let (code, said) = client(&mut asking(&service, "status"));
-    assert_eq!(code, Some(0), "it goes on: {said}");
+    assert_eq!(code, Some(0), "it does not continue: {said}");
     service.stop_clean();
 }
 
@@ -64,13 +64,13 @@ fn a_client_has_one_thread() {
 }
 
 #[test]
-fn a_standard_error_that_nobody_reads_delays_no_answer() {
+fn an_unread_standard_error_delays_no_answer() {
     let directory = service::directory();
     let mut command = service::command(&directory, &["--listen", "", "-vv"]);
     command.stderr(Stdio::piped()).stdout(Stdio::null());
     let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let pipe = child.stderr.as_ref().map_or(-1, AsRawFd::as_raw_fd);
-    // SAFETY: an open pipe and a size.
+    // SAFETY: the descriptor is open, and the argument is an integer.
     assert_eq!(unsafe { libc::fcntl(pipe, libc::F_SETPIPE_SZ, 4096) }, 4096);
     let socket = directory.join("socket");
     let is_answered = || {
@@ -79,14 +79,14 @@ fn a_standard_error_that_nobody_reads_delays_no_answer() {
         status.status().unwrap_or_else(|error| panic!("{status:?}: {error}")).success()
     };
     let end = Instant::now() + setting::deadline() * 3;
-    // Before it has prepared for them a signal would end it.
+    // SIGHUP would end it before it has installed its handlers.
     while !is_answered() {
         assert!(Instant::now() < end, "it does not start in time");
     }
     let pid = child.id().cast_signed();
-    // SAFETY: a signal to our own child, which was not waited for.
+    // SAFETY: kill takes integers; the pid is of a child that was not waited for.
     let signal = |signal| unsafe { libc::kill(pid, signal) };
-    // Each SIGHUP that is seen is a line, and the pipe holds some sixty.
+    // Each handled SIGHUP writes a line, and the pipe holds about sixty.
     for number in 0..200 {
         signal(libc::SIGHUP);
         assert!(is_answered(), "no answer after {number} signals");
@@ -97,7 +97,7 @@ fn a_standard_error_that_nobody_reads_delays_no_answer() {
         stderr.read_to_string(&mut said).map(|_| said)
     });
     signal(libc::SIGHUP);
-    assert!(is_answered(), "no answer once it is read");
+    assert!(is_answered(), "no answer after standard error was read");
     signal(libc::SIGTERM);
     let status = child.wait().unwrap_or_else(|error| panic!("waiting for it: {error}"));
     let said = reading
@@ -113,7 +113,7 @@ fn a_standard_error_that_nobody_reads_delays_no_answer() {
 fn limit_address_space(command: &mut Command, kib: u64) {
     let limit = libc::rlimit { rlim_cur: kib * 1024, rlim_max: kib * 1024 };
     let set = move || {
-        // SAFETY: one pointer to a value that lives.
+        // SAFETY: the pointer is to a value that outlives the call.
         let failed = unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) } != 0;
         if failed { Err(std::io::Error::last_os_error()) } else { Ok(()) }
     };
@@ -121,7 +121,7 @@ fn limit_address_space(command: &mut Command, kib: u64) {
     unsafe { command.pre_exec(set) };
 }
 
-/// Returns how much address space a daemon says that it needs if it has `kib`, KiB.
+/// Starts a daemon with `kib` of address space, and returns how much it reports to need, KiB.
 #[track_caller]
 fn needed(kib: u64) -> u64 {
     let directory = service::directory();
@@ -134,13 +134,13 @@ fn needed(kib: u64) -> u64 {
     let words: Vec<&str> = said.split(' ').collect();
     let number = words.windows(4).find(|words| words.get(1..) == Some(&["KiB", "are", "needed"]));
     let number = number.and_then(|words| words.first()?.parse().ok());
-    number.unwrap_or_else(|| panic!("it does not say what it needs: {said}"))
+    number.unwrap_or_else(|| panic!("it does not report what it needs: {said}"))
 }
 
 #[test]
 fn too_small_an_address_space_is_named() {
     let (little, less) = (needed(24_000), needed(20_000));
-    assert_eq!(little, less, "what is needed does not depend on the limit");
+    assert_eq!(little, less, "the reported need depends on the limit");
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn the_address_space_that_is_asked_for_is_enough() {
 }
 
 #[test]
-fn the_watchdog_is_fed_where_no_process_can_be_made() {
+fn the_watchdog_is_notified_while_no_process_can_be_made() {
     let directory = service::directory();
     let notify = directory.join("notify");
     let socket = UnixDatagram::bind(&notify).unwrap_or_else(|error| panic!("{}: {error}", notify.display()));
@@ -186,13 +186,13 @@ fn the_watchdog_is_fed_where_no_process_can_be_made() {
     cgroup.take(child.id()).unwrap_or_else(|error| panic!("{error}"));
     let threads = fs::read_dir(format!("/proc/{}/task", child.id())).map_or(0, Iterator::count);
     cgroup.write("pids.max", &threads.to_string()).unwrap_or_else(|error| panic!("{error}"));
-    // More than the readiness of 3 canaries and 10 s would last without a proof.
+    // Longer than the daemon would stay ready without a canary: the interval of 3 canaries and 10 s.
     let end = Instant::now() + std::time::Duration::from_secs(13);
     let mut fed = 0;
     while Instant::now() < end {
         fed += u32::from(next().contains("WATCHDOG=1"));
     }
-    // SAFETY: a signal to our own child, which was not waited for.
+    // SAFETY: kill takes integers; the pid is of a child that was not waited for.
     unsafe { libc::kill(child.id().cast_signed(), libc::SIGTERM) };
     let mut said = String::new();
     child.stderr.take().map(|mut stderr| stderr.read_to_string(&mut said));

@@ -20,10 +20,10 @@ use taskscope_tests::{
     setting, spawner,
 };
 
-/// Longer than a comparison with /proc, a walk over the cgroups, and the pause after a failed comparison.
+/// Longer than a comparison with /proc, a walk over the cgroups, and the delay after a failed comparison.
 const DEADLINE: Duration = Duration::from_secs(40);
 
-/// Any errno that none of these calls treats as an answer: `EIO`.
+/// `EIO`, an errno that none of these calls handles in a special way.
 const EIO: i32 = libc::EIO;
 
 fn scenario(name: &str, args: &[&str], at: &str) -> Scenario {
@@ -32,7 +32,7 @@ fn scenario(name: &str, args: &[&str], at: &str) -> Scenario {
     scenario
 }
 
-/// The program; without one there is nothing to test.
+/// Returns the program with failpoints; without one these tests are skipped.
 fn program() -> Option<PathBuf> {
     let program = env::var_os("TASKSCOPE_FAILPOINTS_BIN").map(PathBuf::from);
     if program.is_none() {
@@ -41,13 +41,13 @@ fn program() -> Option<PathBuf> {
     program
 }
 
-/// A file of a test's own, without a dot: others are named after it.
+/// Returns the path of a test's control file. The name has no dot, because other names are derived from it.
 fn control(name: &str) -> PathBuf {
     let name = name.replace('.', "-");
     env::temp_dir().join(format!("taskscope-failpoints-{}-{name}", std::process::id()))
 }
 
-/// Writes what is to fail in one piece: the daemon reads the file at any time.
+/// Writes which failpoints are active, by a rename, because the daemon reads the file at any time.
 #[track_caller]
 fn ask_for(file: &Path, text: &str) {
     let beside = file.with_extension("new");
@@ -55,19 +55,19 @@ fn ask_for(file: &Path, text: &str) {
     written.unwrap_or_else(|error| panic!("writing {}: {error}", file.display()));
 }
 
-/// Waits for a text in the daemon's log, after the first `from` bytes.
+/// Waits until the daemon's log contains a text after its first `from` bytes.
 #[track_caller]
 fn says(daemon: &Daemon, from: usize, text: &str) {
     let end = Instant::now() + DEADLINE;
     while !daemon.log().get(from..).is_some_and(|log| log.contains(text)) {
         let status = daemon.has_ended();
         assert!(status.is_none(), "the daemon has ended with {status:?}:\n{}", daemon.log());
-        assert!(Instant::now() < end, "it does not say `{text}`:\n{}", daemon.log());
+        assert!(Instant::now() < end, "its log does not contain `{text}`:\n{}", daemon.log());
         std::thread::sleep(Duration::from_millis(50));
     }
 }
 
-/// A question under the fault: a good answer, or an error that says what failed.
+/// Whether a response during the fault is acceptable: a complete answer, or an error that names what failed.
 fn is_answer(status: u16, body: &str) -> bool {
     let error = serde_json::from_str::<serde_json::Value>(body).ok();
     status == 200
@@ -77,20 +77,20 @@ fn is_answer(status: u16, body: &str) -> bool {
 /// What happens to queries during a fault.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Asking {
-    /// Each has an answer: a good one, or an error that names what failed.
+    /// Each query has a complete answer, or an error that names what failed.
     IsAnswered,
     /// The connection may end before the answer.
     BreaksOff,
 }
 
-/// As [`survives_asking`], and every question is answered.
+/// Calls [`survives_asking`] with the rule that every query is answered.
 #[track_caller]
 fn survives_action(point: &str, action: &str, named: Option<&str>, provoke: &dyn Fn()) {
     survives_asking(Asking::IsAnswered, point, action, named, provoke);
 }
 
-/// Lets a point fail, with an action of the crate `fail`, while processes come and go and questions are asked. `named` is how the
-/// log names what failed, where that is worth a line.
+/// Makes a failpoint fail, with an action of the crate `fail`, while processes begin and end and queries are made. `named` is the
+/// text in the log that names what failed; `None` if nothing is logged.
 #[track_caller]
 fn survives_asking(asking: Asking, point: &str, action: &str, named: Option<&str>, provoke: &dyn Fn()) {
     let Some(program) = program() else { return };
@@ -100,11 +100,11 @@ fn survives_asking(asking: Asking, point: &str, action: &str, named: Option<&str
     let zombie = scenario("zombie", &[], "zombie");
     let threads = scenario("many-threads", &["30"], "all-alive");
     let (parent, child) = (zombie.facts().role("scenario").pid, zombie.facts().role("child").pid);
-    // A service manager that reads nothing: the notifications of one test fit into its socket.
+    // This socket stands for a service manager that reads nothing; it has room for the notifications of one test.
     let manager_path = file.with_extension("notify");
     let manager = UnixDatagram::bind(&manager_path);
     let manager = manager.unwrap_or_else(|error| panic!("{}: {error}", manager_path.display()));
-    // The sandbox lets it read no file of a test's.
+    // The sandbox would deny the control file.
     let args = ["--audit-every", "1s", "--blocked-after", "1s", "--no-sandbox"];
     let started = Daemon::start_program(&program, &setting::attach(), &args, |command, _| {
         command.env("TASKSCOPE_FAILPOINTS", &file).env("NOTIFY_SOCKET", &manager_path);
@@ -131,7 +131,7 @@ fn survives_asking(asking: Asking, point: &str, action: &str, named: Option<&str
     ask_for(&file, "");
     says(&daemon, lifted, "failpoints: taken");
     let roots = [parent, threads.facts().role("scenario").pid];
-    let right = truth::becomes_proc(&daemon, &roots).and_then(|()| truth::has_no_phantoms(&daemon));
+    let right = truth::becomes_proc(&daemon, &roots).and_then(|()| truth::has_the_zombies_of_proc(&daemon));
     right.unwrap_or_else(|wrong| panic!("{wrong}\n{}", daemon.log()));
     for question in questions(parent, child) {
         daemon.ask(&question).unwrap_or_else(|wrong| panic!("{wrong}\n{}", daemon.log()));
@@ -139,13 +139,14 @@ fn survives_asking(asking: Asking, point: &str, action: &str, named: Option<&str
     let ended = daemon.stop();
     drop(manager);
     for path in [&file, &manager_path] {
-        // They are in a place for temporary files.
+        // The directory is one for temporary files, so it may stay.
         let _ = fs::remove_file(path);
     }
     ended.unwrap_or_else(|wrong| panic!("{wrong}"));
 }
 
-/// Once, and lasting. `provoke` does what makes the daemon call, where time alone does not.
+/// Makes a failpoint fail once, and then permanently. `provoke` makes the daemon call the function, if the passing of time does
+/// not.
 #[track_caller]
 fn survives_provoked(point: &str, named: Option<&str>, provoke: &dyn Fn()) {
     for action in [format!("1*return({EIO})"), format!("return({EIO})")] {
@@ -192,7 +193,7 @@ fn limits_of_the_host_that_cannot_be_read_end_nothing() {
 }
 
 #[test]
-fn a_history_that_cannot_be_written_is_told_and_goes_on_later() {
+fn a_history_that_cannot_be_written_is_reported_and_continues_later() {
     let Some(program) = program() else { return };
     let file = control("history-write");
     ask_for(&file, "");
@@ -216,14 +217,14 @@ fn a_history_that_cannot_be_written_is_told_and_goes_on_later() {
     says(&daemon, lifted, "failpoints: taken");
     let end = Instant::now() + DEADLINE;
     while !daemon.log().contains("history: it is written again") {
-        assert!(Instant::now() < end, "it is not written again:\n{}", daemon.log());
+        assert!(Instant::now() < end, "the history is not written again:\n{}", daemon.log());
         burst();
         std::thread::sleep(Duration::from_millis(500));
     }
-    let right = truth::has_no_phantoms(&daemon);
+    let right = truth::has_the_zombies_of_proc(&daemon);
     right.unwrap_or_else(|wrong| panic!("{wrong}\n{}", daemon.log()));
     let ended = daemon.stop();
-    // They are in a place for temporary files.
+    // The directory is one for temporary files, so it may stay.
     let _ = fs::remove_dir_all(&directory);
     let _ = fs::remove_file(&file);
     ended.unwrap_or_else(|wrong| panic!("{wrong}"));
@@ -240,7 +241,7 @@ fn an_iterator_that_cannot_be_read_ends_nothing() {
 }
 
 #[test]
-fn a_buffer_that_there_is_no_memory_for_ends_nothing() {
+fn a_buffer_without_memory_ends_nothing() {
     survives("buffer", None);
 }
 
@@ -255,7 +256,7 @@ fn a_map_that_cannot_be_written_ends_nothing() {
 }
 
 #[test]
-fn a_ring_that_cannot_be_waited_for_is_looked_at_all_the_same() {
+fn a_ring_that_cannot_be_waited_for_is_still_polled() {
     survives("ring.wait", Some("waiting for the ring buffer"));
 }
 
@@ -265,7 +266,7 @@ fn a_timer_that_cannot_be_waited_for_ends_nothing() {
 }
 
 #[test]
-fn a_service_manager_that_cannot_be_told_ends_nothing() {
+fn a_service_manager_that_cannot_be_notified_ends_nothing() {
     survives("notify", Some("notifying systemd"));
 }
 
@@ -274,7 +275,7 @@ fn a_connection_that_cannot_be_accepted_is_accepted_later() {
     survives_action("accept", &format!("1*return({EIO})"), Some("accepting a connection"), &|| {});
 }
 
-/// Connects and asks; `None` while nothing is answered.
+/// Reads an answer; `None` if it does not come in time.
 fn answer_of(stream: &mut UnixStream) -> Option<String> {
     let mut text = String::new();
     match stream.read_to_string(&mut text) {
@@ -285,7 +286,7 @@ fn answer_of(stream: &mut UnixStream) -> Option<String> {
 }
 
 #[test]
-fn whoever_connects_while_nothing_can_be_accepted_is_answered_after_that() {
+fn clients_that_connect_while_accepting_fails_are_answered_after_that() {
     let Some(program) = program() else { return };
     let file = control("accept-lasting");
     ask_for(&file, "");
@@ -297,7 +298,7 @@ fn whoever_connects_while_nothing_can_be_accepted_is_answered_after_that() {
     ask_for(&file, &format!("accept=return({EIO})\n"));
     says(&daemon, from, "failpoints: taken");
     let mut asked = Vec::new();
-    // The daemon may have been waiting for the first one already; those after it are in the queue.
+    // The daemon may have accepted the first client already; the others are in the queue of the socket.
     for _ in 0..3 {
         let stream = UnixStream::connect(daemon.directory().join("socket"));
         let mut stream = stream.unwrap_or_else(|error| panic!("connecting: {error}"));
@@ -322,16 +323,16 @@ fn whoever_connects_while_nothing_can_be_accepted_is_answered_after_that() {
         let answer = answer_of(stream).unwrap_or_default();
         assert!(answer.starts_with("HTTP/1.0 200"), "{answer}\n{}", daemon.log());
     }
-    let right = truth::has_no_phantoms(&daemon);
+    let right = truth::has_the_zombies_of_proc(&daemon);
     right.unwrap_or_else(|wrong| panic!("{wrong}\n{}", daemon.log()));
     let ended = daemon.stop();
-    // It is in a place for temporary files.
+    // The directory is one for temporary files, so it may stay.
     let _ = fs::remove_file(&file);
     ended.unwrap_or_else(|wrong| panic!("{wrong}"));
 }
 
 #[test]
-fn an_answer_that_cannot_be_written_costs_that_connection_only() {
+fn an_answer_that_cannot_be_written_ends_that_connection_only() {
     for action in [format!("1*return({EIO})"), format!("return({EIO})")] {
         survives_asking(Asking::BreaksOff, "socket.write", &action, None, &|| {});
     }
@@ -345,7 +346,7 @@ fn a_canary_that_cannot_be_made_ends_nothing() {
     }
 }
 
-/// Starts it with a point that fails from the beginning; it must end by itself and name what failed.
+/// Starts taskscope with a failpoint that fails from the beginning; it must end by itself and name what failed.
 #[track_caller]
 fn refuses_to_start(args: &[&str], point: &str, named: &str) {
     let Some(program) = program() else { return };
@@ -355,7 +356,7 @@ fn refuses_to_start(args: &[&str], point: &str, named: &str) {
     command.args(args).args(["--attach", &setting::attach()]).env("TASKSCOPE_FAILPOINTS", &file);
     let observer = Observer::launch_with(command, Stdio::piped());
     let mut blinked = 0;
-    // What is written fails only when there is something to write.
+    // Writing fails only if there is an event to write.
     while !observer.ends_within(Duration::from_millis(100)) && blinked < 300 {
         spawner::blink().unwrap_or_else(|error| panic!("making a process: {error}"));
         blinked += 1;
@@ -367,7 +368,7 @@ fn refuses_to_start(args: &[&str], point: &str, named: &str) {
 }
 
 #[test]
-fn without_the_kernels_types_it_says_so_and_ends() {
+fn without_btf_it_reports_that_and_ends() {
     refuses_to_start(
         &["events"],
         "btf.read",
@@ -376,11 +377,11 @@ fn without_the_kernels_types_it_says_so_and_ends() {
 }
 
 #[test]
-fn without_a_thread_for_its_output_it_says_so_and_ends() {
+fn without_a_thread_for_its_output_it_reports_that_and_ends() {
     refuses_to_start(&["events"], "thread.spawn", "preparing to write events");
 }
 
 #[test]
-fn an_output_that_takes_nothing_is_named() {
+fn an_output_that_cannot_be_written_is_named() {
     refuses_to_start(&["events"], "stdout.write", "writing to standard output");
 }

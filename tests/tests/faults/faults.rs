@@ -3,7 +3,7 @@
 
 use taskscope_tests::faults;
 
-/// Runs a row.
+/// Runs a row of the faults, and fails if the row has a finding.
 #[track_caller]
 fn check(name: &str) {
     faults::check(name, env!("CARGO_BIN_EXE_scenario"));
@@ -25,17 +25,17 @@ fn without_a_process_for_its_user_it_answers() {
 }
 
 #[test]
-fn where_nobody_can_make_a_thread_it_answers() {
+fn while_no_thread_can_be_made_it_answers() {
     check("threads-max");
 }
 
 #[test]
-fn where_every_pid_is_in_use_it_answers() {
+fn while_every_pid_is_in_use_it_answers() {
     check("pid_max");
 }
 
 #[test]
-fn at_the_limit_of_its_memory_it_gives_up_the_past_and_answers() {
+fn at_the_limit_of_its_memory_it_drops_the_past_and_answers() {
     check("memory.max");
 }
 

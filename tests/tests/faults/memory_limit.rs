@@ -22,12 +22,12 @@ fn text(of: &Service) -> String {
 }
 
 #[test]
-fn without_memory_backlog_and_lives_go_first_then_readers_are_refused_and_all_else_is_answered() {
-    // More is in use from the start: everything that may be given up is.
+fn without_memory_backlog_and_lives_are_dropped_then_readers_are_refused_and_queries_are_answered() {
+    // The daemon uses more than this from the start, so it drops everything that it may.
     let service = Service::start(&["--memory-max", "1M"]);
     scenario("burst", &["300"]).finish();
     service.says("warning: memory: ");
-    let samples = service.until("giving up", |samples| {
+    let samples = service.until("the daemon to drop what it may", |samples| {
         let shed = |what: &str| {
             let name = format!("taskscope_memory_shed_total{{what=\"{what}\"}}");
             samples.get(&name).is_some_and(|count| *count > 0.0)
@@ -53,12 +53,11 @@ fn without_memory_backlog_and_lives_go_first_then_readers_are_refused_and_all_el
 }
 
 #[test]
-fn with_memory_enough_nothing_is_given_up() {
+fn with_enough_memory_nothing_is_dropped() {
     let service = Service::start(&["--memory-max", "4G"]);
     scenario("burst", &["300"]).finish();
-    let samples = service.until("lives that are over", |samples| {
-        samples["taskscope_memory_held_objects{of=\"lives\"}"] >= 300.0
-    });
+    let samples = service
+        .until("ended lives", |samples| samples["taskscope_memory_held_objects{of=\"lives\"}"] >= 300.0);
     assert!(samples["taskscope_memory_held_bytes{of=\"lives\"}"] > 300.0 * 100.0, "{samples:#?}");
     for what in ["backlog", "lives", "readers"] {
         let name = format!("taskscope_memory_shed_total{{what=\"{what}\"}}");
@@ -72,7 +71,7 @@ fn with_memory_enough_nothing_is_given_up() {
 }
 
 #[test]
-fn the_limit_is_nine_tenths_of_that_of_the_daemons_cgroup() {
+fn the_limit_is_90_percent_of_that_of_the_daemons_cgroup() {
     let name = format!("taskscope-test-memory-{}", std::process::id());
     let Some(cgroup) = Cgroup::with_memory_limit(&name, 400 * MIB) else { return };
     let service = Service::start_with(directory(), &[], |command| cgroup.begin(command));

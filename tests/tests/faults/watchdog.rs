@@ -20,7 +20,7 @@ use taskscope_tests::{
     setting::{self, report},
 };
 
-/// Where `WatchdogSec=` would kill. The unit has a minute; an emulated guest on a busy machine needs some of it.
+/// The `WatchdogSec=` of the test. The unit has a minute, part of which an emulated guest on a busy machine needs.
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// The daemon's notifications to systemd.
@@ -46,11 +46,11 @@ impl Manager {
     }
 
     /// Waits until the daemon has notified the watchdog once more, as systemd does.
-    fn is_fed(&self) -> io::Result<()> {
+    fn is_notified(&self) -> io::Result<()> {
         self.waits_for(b"WATCHDOG=1\n")
     }
 
-    /// Waits for a notification that begins like this.
+    /// Waits for a notification that begins with `begin`.
     fn waits_for(&self, begin: &[u8]) -> io::Result<()> {
         let mut word = [0; 4096];
         loop {
@@ -64,7 +64,7 @@ impl Manager {
 
 impl Drop for Manager {
     fn drop(&mut self) {
-        // It is in a place for temporary files.
+        // The directory is one for temporary files, so it may stay.
         let _ = fs::remove_dir_all(&self.directory);
     }
 }
@@ -86,13 +86,13 @@ fn in_a_storm<T>(work: impl FnOnce() -> T) -> T {
     })
 }
 
-/// With the smallest ring nearly every canary is among the records lost: that is no reason to be killed, as it would be if they
-/// went unseen.
+/// With the smallest ring, records of nearly every canary are lost in the storm. The daemon still notifies the watchdog, because a
+/// known loss does not mean that the programs are detached.
 #[test]
 fn a_storm_that_loses_records_does_not_starve_the_watchdog() {
     let manager = Manager::new();
     let observer = Observer::start_command(manager.command(&["--ring-kib", "4", "--canary-every", "200ms"]));
-    let fed = in_a_storm(|| (0..4).try_for_each(|_| manager.is_fed()));
+    let fed = in_a_storm(|| (0..4).try_for_each(|_| manager.is_notified()));
     assert!(fed.is_ok(), "systemd would have killed it: {fed:?}\n{}", observer.log().text());
     let lost = observer.log().text().matches("records lost").count();
     report("watchdog.losses_told", lost);
@@ -102,27 +102,27 @@ fn a_storm_that_loses_records_does_not_starve_the_watchdog() {
 }
 
 #[test]
-fn a_daemon_that_is_stopped_is_told_apart_from_one_that_works() {
+fn a_stopped_daemon_does_not_notify_the_watchdog_and_a_continued_one_does() {
     let manager = Manager::new();
     let observer = Observer::start_command(manager.command(&[]));
-    manager.is_fed().unwrap_or_else(|error| panic!("it does not feed the watchdog: {error}"));
+    manager.is_notified().unwrap_or_else(|error| panic!("it does not notify the watchdog: {error}"));
     observer.signal(libc::SIGSTOP);
-    // What it had sent before.
-    while manager.is_fed().is_ok() {}
+    // Reads the notifications that were sent before the stop.
+    while manager.is_notified().is_ok() {}
     observer.signal(libc::SIGCONT);
-    manager.is_fed().unwrap_or_else(|error| panic!("it does not go on: {error}"));
+    manager.is_notified().unwrap_or_else(|error| panic!("it does not continue: {error}"));
     observer.signal(libc::SIGTERM);
     let end = observer.wait(setting::deadline());
     assert_eq!(end.code(), Some(0), "{}", end.text());
 }
 
 #[test]
-fn a_watchdog_limit_of_nothing_is_no_watchdog() {
+fn a_watchdog_limit_of_0_means_no_watchdog() {
     let manager = Manager::new();
     let mut command = manager.command(&[]);
     command.env("WATCHDOG_USEC", "0");
     let observer = Observer::start_command(command);
-    // Housekeeping sends it, which also feeds the watchdog.
+    // The task that notifies the watchdog sends this notification too.
     manager.waits_for(b"STATUS=").unwrap_or_else(|error| panic!("no status: {error}"));
     observer.signal(libc::SIGTERM);
     let end = observer.wait(setting::deadline());

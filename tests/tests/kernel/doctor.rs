@@ -23,7 +23,7 @@ fn doctor_names_for_every_hook_the_rung_that_events_takes() {
         let hook =
             hooks.iter().find(|hook| hook["hook"] == name).unwrap_or_else(|| panic!("no {name}: {report}"));
         let rung = hook["rung"].as_str().unwrap_or_else(|| panic!("{name} has no rung: {hook}"));
-        assert!(ready.contains(&format!("{name} by {rung}")), "{rung} is not what events took: {ready}");
+        assert!(ready.contains(&format!("{name} by {rung}")), "events does not use {rung}: {ready}");
         // The reason for not using a rung is the kernel's errno, or a text if there is none.
         for refused in hook["refused"].as_array().unwrap() {
             assert!(refused["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{refused}");
@@ -35,7 +35,7 @@ fn doctor_names_for_every_hook_the_rung_that_events_takes() {
 }
 
 #[test]
-fn doctor_without_privilege_says_what_it_could_not_check() {
+fn doctor_without_privilege_names_what_it_could_not_check() {
     let mut command = Command::new(setting::taskscope());
     command.arg("doctor");
     // SAFETY: two system calls with integers; both are async-signal-safe.

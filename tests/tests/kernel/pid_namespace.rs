@@ -8,10 +8,10 @@ use std::{
 
 use taskscope_tests::setting;
 
-/// The exit code that the help has for it.
+/// The exit code for this refusal in the help.
 const KERNEL: i32 = 4;
 
-/// Commands that would answer from this /proc.
+/// Commands that would read this /proc.
 const COMMANDS: [&[&str]; 7] = [
     &["doctor"],
     &["run", "--listen", "127.0.0.1:0", "--socket", ""],
@@ -22,14 +22,14 @@ const COMMANDS: [&[&str]; 7] = [
     &["events", "--alone"],
 ];
 
-/// What taskscope says where a scenario lets it begin; `None` where the scenario cannot.
+/// Runs taskscope inside of a scenario and returns its output; `None` if this machine does not allow the scenario.
 fn taskscope(scenario: &str, args: &[&str]) -> Option<Output> {
     let mut command = Command::new(setting::scenario(env!("CARGO_BIN_EXE_scenario")));
     command.arg(scenario).arg(setting::taskscope()).args(args).stdin(Stdio::null()).process_group(0);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().unwrap_or_else(|error| panic!("the scenario {scenario}: {error}"));
     let group = child.id().cast_signed();
-    // Pipes are read to their end after the group is ended: the init of a namespace holds them, too.
+    // The pipes are read to the end after the group was killed, because the init of a namespace has them open too.
     let mut status = None;
     let output = std::thread::scope(|scope| {
         let reading = scope.spawn(|| child.wait_with_output());
@@ -38,7 +38,7 @@ fn taskscope(scenario: &str, args: &[&str]) -> Option<Output> {
             status = zombie(group);
             std::thread::yield_now();
         }
-        // SAFETY: a system call with two integers; the group was made for this command.
+        // SAFETY: kill takes two integers; the group was made for this command.
         unsafe { libc::kill(-group, libc::SIGKILL) };
         reading.join().unwrap_or_else(|_| panic!("reading what {scenario} says"))
     });

@@ -21,7 +21,7 @@ const OFF_CPU: &str = "taskscope_sched_off_cpu_seconds";
 
 type Samples = BTreeMap<String, f64>;
 
-/// The sum of a histogram's samples with these labels; `part` is `_count`, `_sum` or `_bucket`.
+/// Returns the sum of a histogram's samples with these labels; `part` is `_count`, `_sum` or `_bucket`.
 fn value(samples: &Samples, name: &str, part: &str, labels: &[String]) -> f64 {
     let begin = format!("{name}{part}{{");
     let has = |key: &str| key.starts_with(&begin) && labels.iter().all(|label| key.contains(label));
@@ -32,7 +32,8 @@ fn unit(name: &str) -> String {
     format!("unit=\"{name}\"")
 }
 
-/// Four cgroups, one for each part of the scenario; `None` where there are none, or the kernel has no account to compare with.
+/// Makes four cgroups, one for each part of the scenario; `None` if that fails, or if the kernel has no /proc/PID/schedstat to
+/// compare with.
 fn cgroups(prefix: &str) -> Option<(Vec<Cgroup>, [String; 4], [String; 4])> {
     if fs::metadata("/proc/self/schedstat").is_err() {
         setting::skip(format_args!("the kernel does not count waits (no /proc/PID/schedstat)"));
@@ -45,8 +46,8 @@ fn cgroups(prefix: &str) -> Option<(Vec<Cgroup>, [String; 4], [String; 4])> {
     Some((made, names, paths.try_into().ok()?))
 }
 
-/// Times that the sums are compared: one of them must agree. A host that takes a CPU away between the two places where the clocks
-/// are read makes them differ by as much as it pleases.
+/// How often the sums are compared: one comparison must agree. If the host takes a CPU away between the two places where the clocks
+/// are read, the sums differ by any amount.
 const COMPARISONS: u32 = 5;
 
 #[test]
@@ -62,8 +63,8 @@ fn histograms_agree_with_the_schedulers_own_account() {
     }
 }
 
-/// The sums of waits that differ.
-#[expect(clippy::unwrap_used, reason = "it is the test above, once")]
+/// Returns the sums of waits that differ.
+#[expect(clippy::unwrap_used, reason = "one attempt of the test above")]
 fn compare_with_schedstat(names: &[String; 4], paths: &[String; 4]) -> Vec<String> {
     let mut differing = Vec::new();
     let service = Service::start(&["--sched"]);
@@ -86,7 +87,7 @@ fn compare_with_schedstat(names: &[String; 4], paths: &[String; 4]) -> Vec<Strin
         at("after") - at("before")
     };
     let acted = facts.all("acted").next().unwrap();
-    // Runs, and what came before them: the kernel counts both for the same moments, by the run queue's own clock.
+    // Compares runs and the waits before them: the kernel counts both at the same places, by the run queue's clock.
     for (role, name) in ["naps", "rivals"].into_iter().zip(names) {
         let runs = account(role, "run_count");
         let delay = account(role, "run_delay_ns") / 1e9;
@@ -95,14 +96,14 @@ fn compare_with_schedstat(names: &[String; 4], paths: &[String; 4]) -> Vec<Strin
         println!("{role}: {count} waits of {sum} s by the histogram; {runs} of {delay} s by schedstat");
         setting::report(&format!("sched_{role}"), format!("{count}/{runs},{sum:.6}/{delay:.6}s"));
         let least = acted[if role == "naps" { "naps" } else { "turns" }].as_f64().unwrap();
-        // A nap can be over before its task has gone to sleep: then the task is not switched in again.
+        // A nap can end before its task has left the CPU: then the task is not switched in again.
         assert!(runs >= least / 2.0, "{role} ran {runs} times");
         let unseen = unseen(&after) - unseen(&before);
         assert!(
             count <= runs && count >= runs - unseen,
             "{role}: {count} waits, {runs} runs, {unseen} not seen"
         );
-        // A sleep whose beginning was not seen has an unknown length.
+        // A sleep whose beginning was not recorded has an unknown duration.
         if count < runs {
             continue;
         }
@@ -116,7 +117,7 @@ fn compare_with_schedstat(names: &[String; 4], paths: &[String; 4]) -> Vec<Strin
 
     let (naps, nap) = (acted["naps"].as_f64().unwrap(), acted["nap_ns"].as_f64().unwrap() / 1e9);
     let held = acted["held_ns"].as_f64().unwrap() / 1e9;
-    // 4.096 ms is the last limit below a nap.
+    // 4.096 ms is the largest bucket limit below the duration of a nap.
     let longer = |name: &str, state: &str| {
         let labels = [unit(name), format!("state=\"{state}\"")];
         let short = [labels[0].clone(), labels[1].clone(), "le=\"0.004096\"".to_owned()];
@@ -131,7 +132,8 @@ fn compare_with_schedstat(names: &[String; 4], paths: &[String; 4]) -> Vec<Strin
         ("stop", &names[3], "stopped", 1.0, held),
     ] {
         let (count, sum) = longer(name, state);
-        // Its time can begin before it sleeps: what it still runs then, or waits to run, is no sleep.
+        // The scenario's time begins before the task sleeps; the time that the task then still runs, or waits for a CPU, is no
+        // sleep.
         let awake = (account(role, "run_ns") + account(role, "run_delay_ns")) / 1e9;
         let too_short = (awake / (each - 0.004_096)).floor();
         assert!(
@@ -152,16 +154,17 @@ fn compare_with_schedstat(names: &[String; 4], paths: &[String; 4]) -> Vec<Strin
     differing
 }
 
-/// Ends of sleeps and of waits that were not seen. There are none, but on a kernel that hides some tasks from programs.
+/// Returns the number of ends of sleeps and waits that the programs missed. It is 0 unless the kernel hides some tasks from
+/// programs.
 fn unseen(samples: &Samples) -> f64 {
     let of = |cause: &str| value(samples, "taskscope_sched_lost_total", "", &[format!("\"{cause}\"")]);
     let count = of("no_wakeup") + of("no_switch");
-    assert!(count == 0.0 || !setting::in_vm(), "{count} were not seen");
+    assert!(count == 0.0 || !setting::in_vm(), "{count} ends were not recorded");
     count
 }
 
 #[test]
-fn without_the_flag_nothing_of_it_is_in_the_kernel() {
+fn without_the_flag_its_programs_are_not_loaded() {
     let service = Service::start(&[]);
     let samples = service.metrics();
     assert!(!samples.keys().any(|key| key.contains("sched_histograms") || key.contains("taskscope_sched_")));
@@ -169,7 +172,7 @@ fn without_the_flag_nothing_of_it_is_in_the_kernel() {
 }
 
 #[test]
-fn more_units_than_may_be_named_are_counted_as_other() {
+fn units_beyond_the_limit_are_counted_as_other() {
     let Some((_made, _, paths)) = cgroups("to") else { return };
     let service = Service::start(&["--sched", "--top", "0"]);
     let before = service.metrics();
@@ -188,9 +191,9 @@ fn more_units_than_may_be_named_are_counted_as_other() {
     service.stop_clean();
 }
 
-/// More cgroups, one after another, than there are histograms: those of the dead go to the living.
+/// Makes more cgroups, one after another, than there are histograms: histograms of removed cgroups are reused.
 #[test]
-fn histograms_of_cgroups_that_are_gone_are_used_again() {
+fn histograms_of_removed_cgroups_are_reused() {
     const CGROUPS: usize = 300;
     let service = Service::start(&["--sched", "--top", "1000"]);
     let mut samples = Samples::new();
@@ -205,7 +208,8 @@ fn histograms_of_cgroups_that_are_gone_are_used_again() {
         };
         act();
         if n == 0 {
-            // What is counted before a cgroup is found under its name stays with the others: act until it is.
+            // Waits before the daemon knows the name of a cgroup are counted as `other`: act until the cgroup has a series of its
+            // own.
             service.until("a name of its own", |now| {
                 act();
                 value(now, RUN_QUEUE, "_count", &[unit(&name)]) > 0.0
@@ -220,7 +224,7 @@ fn histograms_of_cgroups_that_are_gone_are_used_again() {
     assert!(cgroups < samples["taskscope_sched_cgroups_max"], "{cgroups}");
     let lost = value(&samples, "taskscope_sched_lost_total", "", &["cgroups_full".to_owned()]);
     assert!(lost == 0.0, "{lost} waits had no histogram of their own");
-    // The counters of those that are gone stay under their names, where they lived long enough to have one.
+    // The counters of removed cgroups keep their names, if the cgroups lived long enough to get one.
     let named = |n: usize| unit(&format!("tr{}-{n}.service", std::process::id()));
     let is_there = |n: &usize| value(&samples, RUN_QUEUE, "_count", &[named(*n)]) > 0.0;
     let early = (0..CGROUPS / 2).filter(is_there).count();
@@ -228,7 +232,7 @@ fn histograms_of_cgroups_that_are_gone_are_used_again() {
     service.stop_clean();
 }
 
-/// The histogram that runqlat printed: by upper limit, us, exclusive.
+/// Parses the histogram that runqlat printed: count by exclusive upper limit, us.
 fn printed(text: &str) -> Vec<(u64, f64)> {
     let rows = text.lines().filter_map(|line| {
         let (range, rest) = line.split_once(':')?;
@@ -239,12 +243,12 @@ fn printed(text: &str) -> Vec<(u64, f64)> {
     rows.collect()
 }
 
-/// The last limit of the exported histogram, us; beyond it there is all.
+/// The last finite limit of the exported histogram, us.
 const LAST_LIMIT_US: u64 = 1 << 20;
 
-/// Both watch the same storm; each has its own programs and its own clock readings.
+/// taskscope and runqlat observe the same storm, each with its own programs and its own readings of the clock.
 #[test]
-fn the_shape_of_the_histogram_is_that_of_runqlat() {
+fn the_histogram_has_the_shape_of_the_one_of_runqlat() {
     let Some(runqlat) = std::env::var_os("TASKSCOPE_RUNQLAT") else {
         setting::skip(format_args!("TASKSCOPE_RUNQLAT does not say where runqlat of libbpf-tools is"));
         return;
@@ -252,18 +256,18 @@ fn the_shape_of_the_histogram_is_that_of_runqlat() {
     let service = Service::start(&["--sched"]);
     let mut scenario = scenario("ping-pong", &["20000"]);
     scenario.pause("before");
-    // Longer than any storm: it is reported when the storm is over.
+    // The interval of runqlat is longer than any storm, so it prints one histogram at the end.
     let mut command = Command::new(runqlat);
     command.args(["600", "1"]).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
     let before = service.metrics();
     let mut child = command.spawn().unwrap();
-    // Wakeups, wakeups of new tasks, switches.
+    // runqlat has attached programs to wakeups, wakeups of new tasks, and switches.
     programs::wait_attached(child.id(), 3);
     until_sigint_is_caught(child.id());
     scenario.go();
     scenario.pause("after");
     let end = std::time::Instant::now() + setting::deadline();
-    // One that comes before it sleeps does not wake it.
+    // A signal that comes before runqlat sleeps does not wake it, so the test sends it repeatedly.
     while child.try_wait().unwrap().is_none() {
         assert!(std::time::Instant::now() < end, "runqlat does not end");
         spawner::signal(&child, libc::SIGINT);
@@ -274,7 +278,7 @@ fn the_shape_of_the_histogram_is_that_of_runqlat() {
     let text = String::from_utf8_lossy(&output.stdout);
     let theirs = printed(&text);
     assert!(!theirs.is_empty(), "{output:?}");
-    // What is at most 2, 4, 8 .. us here is less than that there.
+    // Limits are inclusive here (at most 2, 4, 8 us) and exclusive in runqlat's output.
     let up_to = |samples: &Samples, limit: u64| {
         let le = format!("le=\"{}\"", std::time::Duration::from_micros(limit).as_secs_f64());
         value(samples, RUN_QUEUE, "_bucket", &[le])
@@ -291,15 +295,15 @@ fn the_shape_of_the_histogram_is_that_of_runqlat() {
         let theirs = so_far / total;
         let (less, same, more) = (shares(limit / 2), shares(*limit), shares(limit * 2));
         println!("< {limit} us: {theirs:.4} by runqlat, {same:.4} by taskscope");
-        // Each one's programs are in the other's way and in its figures, some hundred ns a wait: a bucket's difference among the
-        // smallest.
+        // The programs of each observer delay those of the other by some hundred ns per wait, which moves short waits by one
+        // bucket.
         assert!(
             (less - 0.05..=more + 0.05).contains(&theirs),
             "< {limit} us: {theirs} by runqlat; {less}, {same}, {more} here:\n{text}"
         );
     }
     setting::report("sched_runqlat", format!("{total}/{ours}"));
-    // It starts later and ends earlier than the daemon's two readings.
+    // runqlat starts after the daemon's first reading and ends before its second.
     assert!(
         total > 30_000.0 && (0.5..1.02).contains(&(total / ours)),
         "{total} by runqlat, {ours} by taskscope"
@@ -309,7 +313,7 @@ fn the_shape_of_the_histogram_is_that_of_runqlat() {
     service.stop_clean();
 }
 
-/// It prints what it saw when it is interrupted, once it has said so to the kernel.
+/// Waits until runqlat has installed its handler of SIGINT, on which it prints its histogram.
 fn until_sigint_is_caught(pid: u32) {
     let end = std::time::Instant::now() + setting::deadline();
     let is_caught = || {
@@ -324,7 +328,7 @@ fn until_sigint_is_caught(pid: u32) {
     }
 }
 
-/// Switches that are hidden on a kernel that hides some tasks from programs; none in a guest.
+/// The number of switches that this kernel may hide from programs; 0 in a guest.
 fn hidden() -> i64 {
     if setting::in_vm() { 0 } else { 8 }
 }
@@ -346,7 +350,7 @@ fn the_steps_of_a_ping_pong_are_the_switches_that_the_kernel_counted() {
     let (before, after) = (counted(&scenario, "before"), counted(&scenario, "after"));
     scenario.go();
     scenario.finish();
-    // Both have ended, so it does.
+    // Both processes have ended, so the observer ends too.
     let end = observer.wait(setting::deadline());
     end.assert_clean();
     let text = fs::read_to_string(&path).unwrap();
@@ -365,7 +369,7 @@ fn counted(scenario: &Scenario, when: &str) -> Vec<Value> {
     scenario.facts().all("switches").filter(|fact| fact["when"] == when).cloned().collect()
 }
 
-/// The steps of one task between two readings of the kernel's own counts.
+/// Checks the steps of one task between two readings of the kernel's counters.
 fn check_steps(steps: &[&Value], before: &Value, after: &Value) {
     let number = |fact: &Value, key: &str| fact[key].as_i64().unwrap_or_else(|| panic!("no {key}: {fact}"));
     let grown = |key: &str| number(after, key) - number(before, key);
@@ -373,7 +377,7 @@ fn check_steps(steps: &[&Value], before: &Value, after: &Value) {
         let steps = steps.iter().filter(|step| step["event"]["action"] == action);
         steps.filter(|step| is_wanted(&step["sched"])).map(|_| 1_i64).sum::<i64>()
     };
-    // On a real-time kernel some sleeps are those of locks that spin elsewhere.
+    // On a real-time kernel, locks that spin on other kernels sleep.
     let sleeps = count("switched_out", &|sched| sched["state"] != "runnable");
     let preemptions = count("switched_out", &|sched| sched["state"] == "runnable");
     let runs = count("switched_in", &|sched| sched["waited_ns"].is_u64());
@@ -391,7 +395,7 @@ fn check_steps(steps: &[&Value], before: &Value, after: &Value) {
     near(preemptions, involuntary);
     near(runs, voluntary + involuntary);
     near(wakeups, voluntary);
-    // Off the CPU it slept first and waited then: the three durations add up.
+    // While off the CPU, a task sleeps and then waits for a CPU: the two durations add up to the third.
     let mut slept = None;
     for step in steps {
         let sched = &step["sched"];
@@ -406,7 +410,7 @@ fn check_steps(steps: &[&Value], before: &Value, after: &Value) {
             _ => slept = None,
         }
     }
-    // They wake each other, and no other task does.
+    // The two processes wake each other, and no other task wakes them.
     let wakers = count("woken", &|sched| {
         sched["waker"]["name"].as_str().is_some_and(|name| name.starts_with("scenario"))
     });
@@ -414,7 +418,7 @@ fn check_steps(steps: &[&Value], before: &Value, after: &Value) {
 }
 
 #[test]
-fn what_sched_cannot_do_is_said_with_the_remedy() {
+fn the_errors_of_sched_name_the_remedy() {
     for (args, word) in [
         (&["--sched"][..], "--pid"),
         (&["--sched", "--pid", "1", "--action", "exited"], "switched_out"),
@@ -430,7 +434,7 @@ fn what_sched_cannot_do_is_said_with_the_remedy() {
         assert!(!output.status.success() && text.contains(word), "{args:?}: {text}");
     }
     // The tests run in threads, so this one's tid is no process's pid.
-    // SAFETY: no arguments.
+    // SAFETY: the call has no arguments.
     let tid = unsafe { libc::gettid() }.to_string();
     let output =
         Command::new(setting::taskscope()).args(["events", "--sched", "--pid", &tid]).output().unwrap();
@@ -439,7 +443,7 @@ fn what_sched_cannot_do_is_said_with_the_remedy() {
 }
 
 #[test]
-fn a_pid_that_nobody_has_is_reported_and_waited_for() {
+fn a_pid_without_a_process_is_reported_and_waited_for() {
     let end = Observer::start(&["--alone", "--pid", "4194305,1"]).stop();
     let warnings: Vec<_> = end.stderr.iter().filter(|line| line.contains("--pid")).collect();
     assert!(warnings.len() == 1 && warnings[0].contains("--pid 4194305: no such process"), "{}", end.text());

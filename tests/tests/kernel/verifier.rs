@@ -4,8 +4,8 @@ use std::process::Command;
 
 use taskscope_tests::{setting, verifier::loads};
 
-/// Programs may take a fifth of the verifier's limit. The largest, which walks a path up to its root, takes half of that
-/// share before Linux 6.12.
+/// A program may need a fifth of the verifier's limit. The largest program, which walks a path up to its root, needs a tenth before
+/// Linux 6.12.
 const SHARE: u64 = 5;
 
 #[test]
@@ -14,7 +14,7 @@ fn no_program_takes_the_verifier_a_fifth_of_what_it_allows() {
     command.args(["doctor", "--format", "json", "--attach", &setting::attach()]);
     command.stdout(std::process::Stdio::null());
     let mut loaded = loads(command);
-    // What follows chosen processes is no part of observing otherwise.
+    // The programs for `--pid` are loaded only with that option.
     let mut trace = Command::new(setting::taskscope());
     trace.args(["events", "--sched", "--pid", &std::process::id().to_string(), "--limit", "1"]);
     trace.stdout(std::process::Stdio::null());

@@ -1,4 +1,4 @@
-//! Argument vectors can hold secrets: they are reported if asked for, and never otherwise.
+//! Argument vectors can hold secrets: they are reported only with `--args`.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -6,7 +6,7 @@ mod common;
 use common::scenario;
 use taskscope_tests::{matcher::event, observer::Observer, skipped::attempts};
 
-/// What the scenario gives to its exec.
+/// The arguments that the scenario passes to execve(2).
 const ARGS: [&str; 4] = ["scenario", "report", "child", "5"];
 
 #[test]
@@ -26,7 +26,7 @@ fn argument_vectors_are_not_reported_by_default() {
 }
 
 #[test]
-fn argument_vectors_are_reported_whole_where_asked_for() {
+fn argument_vectors_are_reported_whole_with_args() {
     attempts(|| {
         let observer = Observer::start(&["--args"]);
         let mut scenario = scenario("exec", &[]);

@@ -12,7 +12,7 @@ use taskscope_tests::{
     skipped::attempts,
 };
 
-/// A child with another exit signal is a zombie that a plain wait does not see.
+/// Checks that a child with another exit signal is a zombie that wait(2) without `__WALL` or `__WCLONE` does not return.
 fn exit_signal(signal: i32, option: &str) {
     let observer = shared();
     let mut scenario = scenario("exit-signal", &[&signal.to_string(), option]);
@@ -21,7 +21,7 @@ fn exit_signal(signal: i32, option: &str) {
     let child = scenario.facts().role("child");
     assert_eq!(child.number("exit_signal"), i64::from(signal));
     let plain = scenario.facts().find("waited", "role", "child").clone();
-    assert_eq!(plain["errno"], libc::ECHILD, "a plain wait saw it: {plain}");
+    assert_eq!(plain["errno"], libc::ECHILD, "a wait without `__WALL` returned it: {plain}");
     let named = |action: &str| {
         let matcher = event(action).of(&child).field("task.exit_signal", signal);
         match signal {
@@ -73,7 +73,7 @@ fn clone_parent_makes_a_sibling_and_not_a_child() {
             &facts,
             &[
                 ("creator", forked_by("scenario").waited_for_by("scenario")),
-                // The kernel takes the creator's own exit signal.
+                // The kernel copies the exit signal of the caller of clone(2).
                 ("child", cloned_by("scenario", "SIGCHLD", "CLONE_PARENT").waited_for_by("scenario")),
             ],
         );
@@ -103,7 +103,7 @@ fn clone_vm_without_clone_thread_is_a_hybrid_with_a_pid_of_its_own() {
 }
 
 #[test]
-fn a_vfork_tells_for_how_long_its_child_held_the_parent() {
+fn an_exec_after_vfork_reports_how_long_the_child_held_the_parent() {
     attempts(|| {
         let observer = shared();
         let mut scenario = scenario("vfork-held", &[]);
@@ -118,7 +118,7 @@ fn a_vfork_tells_for_how_long_its_child_held_the_parent() {
         let held = facts.all("held").next().unwrap();
         let execing = facts.all("execing").next().unwrap()["boottime_ns"].as_u64().unwrap();
         let execed = view.expect(event("execed").of(&child)).soon();
-        // The parent goes on a moment before the kernel reports the exec.
+        // The kernel wakes the parent shortly before it reports the exec.
         let longest = execed.at_ns - held["before_ns"].as_u64().unwrap();
         let shortest = execing - forked.at_ns;
         view.expect(event("execed").of(&child).between("task.vfork_held_ns", shortest, longest)).soon();
@@ -180,7 +180,7 @@ fn a_reused_pid_is_two_lives_with_two_entity_ids() {
 }
 
 #[test]
-fn the_effective_user_is_told_apart_from_the_real_one() {
+fn the_effective_user_is_distinguished_from_the_real_one() {
     attempts(|| {
         let observer = shared();
         let mut scenario = scenario("user-ids", &[]);

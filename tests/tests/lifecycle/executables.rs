@@ -9,7 +9,7 @@ use common::scenario;
 use serde_json::Value;
 use taskscope_tests::{service::Service, setting, skipped::attempts};
 
-/// What `explain` says of a program: by the API, and of a client that may look into processes.
+/// Returns what `explain` reports about a program: the daemon by its API, and a client that may read other processes.
 fn faces(service: &Service, pid: i64) -> [(&'static str, Value); 2] {
     let asked = service.json(&format!("/v1/explain/{pid}"));
     let output = Command::new(setting::taskscope())
@@ -54,7 +54,8 @@ fn a_program_without_a_name_or_with_a_long_one_is_reported_as_proc_shows_it() {
             let path = executable["path"].as_str().unwrap_or_default();
             let is_whole = role != "long" || *face == "client";
             if is_whole {
-                // The file is deleted while it runs: a client sees that, the daemon that saw the exec does not.
+                // The file is deleted while the program runs: a client sees that in /proc, but the daemon has the path from the
+                // exec.
                 let at_exec = exe.strip_suffix(" (deleted)").filter(|_| role == "long").unwrap_or(exe);
                 assert!(path.starts_with(at_exec), "{face} of {role}: {executable} instead of {exe}");
                 assert_eq!(executable["truncated"], Value::Null, "{face} of {role}: {executable}");

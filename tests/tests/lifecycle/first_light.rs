@@ -97,7 +97,7 @@ fn every_event_of_a_life_carries_one_entity_id_and_no_other_life_has_it() {
             ids.concat()
         };
         assert_ne!(entity("child"), entity("scenario"));
-        // Made of boot id, pid and start, so that it survives a restart of the daemon.
+        // The id consists of boot id, pid and start, so that it stays the same after a restart of the daemon.
         let id = entity("child");
         let parts: Vec<&str> = id.split('-').collect();
         let [boot, pid, start] = parts.as_slice() else { panic!("not three parts: {id}") };
@@ -109,7 +109,7 @@ fn every_event_of_a_life_carries_one_entity_id_and_no_other_life_has_it() {
 }
 
 #[test]
-fn every_event_says_when_by_the_wall_clock_and_in_which_cgroup_and_namespace() {
+fn every_event_has_a_wall_clock_time_a_cgroup_and_a_namespace() {
     attempts(|| {
         let observer = shared();
         let mut scenario = scenario("zombie", &[]);
@@ -138,7 +138,7 @@ fn every_event_says_when_by_the_wall_clock_and_in_which_cgroup_and_namespace() {
 }
 
 #[test]
-fn an_exec_names_the_new_program_and_the_same_life_goes_on() {
+fn an_exec_names_the_new_program_and_the_life_continues() {
     attempts(|| {
         let (view, facts) = run("exec", &[]);
         let child = facts.role("child");
@@ -155,7 +155,7 @@ fn an_exec_names_the_new_program_and_the_same_life_goes_on() {
             )
             .soon();
         let flags = seen.get("task.flags").map(ToString::to_string).unwrap_or_default();
-        assert!(!flags.contains("PF_FORKNOEXEC"), "an exec ends that: {seen}");
+        assert!(!flags.contains("PF_FORKNOEXEC"), "execve(2) clears this flag: {seen}");
         view.expect(event("exited").of(&child).field("process.name", "exe").exit_as(&facts.waited("child")))
             .soon();
         view.is_normal(&facts, &[("child", forked_by("scenario").execs().waited_for_by("scenario"))]);
@@ -267,7 +267,7 @@ fn a_kernel_thread_is_seen_as_one() {
                 .holds("task.flags", "PF_KTHREAD"),
         )
         .soon();
-        // Older kernels name it only once it runs.
+        // Older kernels set its name only once it runs.
         let named = view.until(|event| {
             thread.is(event.tid, event.start_ns()) && event.text("thread.name") == Some("khugepaged")
         });

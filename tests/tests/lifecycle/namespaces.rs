@@ -15,7 +15,7 @@ use taskscope_tests::{
     skipped::attempts,
 };
 
-/// The inode of a process's pid namespace, which must live.
+/// Returns the inode of the pid namespace of a living process.
 fn namespace(pid: i64) -> i64 {
     let path = format!("/proc/{pid}/ns/pid");
     let link = std::fs::read_link(&path).unwrap_or_else(|error| panic!("reading {path}: {error}"));
@@ -36,7 +36,7 @@ fn placed(action: &str, role: &Role, inode: i64) -> Matcher {
 }
 
 #[test]
-fn a_new_pid_namespace_has_an_init_with_vpid_1_that_inherits_and_takes_all_down() {
+fn a_new_pid_namespace_has_an_init_with_vpid_1_that_gets_orphans_and_kills_all_at_its_end() {
     attempts(|| {
         let observer = shared();
         let mut scenario = scenario("pid-namespace", &[]);
@@ -67,8 +67,8 @@ fn a_new_pid_namespace_has_an_init_with_vpid_1_that_inherits_and_takes_all_down(
             &facts,
             &[
                 ("init", cloned_by("scenario", "SIGCHLD", "CLONE_NEWPID").waited_for_by("scenario")),
-                ("middle", forked_by("init").dies_unasked().reaped_by("init", "parent")),
-                // A dying namespace init ignores SIGCHLD before it kills the rest.
+                ("middle", forked_by("init").dies_without_a_wait().reaped_by("init", "parent")),
+                // An exiting namespace init ignores SIGCHLD before it kills the other processes.
                 (
                     "orphan",
                     forked_by("middle")
@@ -129,7 +129,7 @@ fn an_init_that_cannot_finish_its_exit_is_neither_dead_nor_a_zombie() {
 #[test]
 fn an_exit_that_hangs_is_reported_as_stuck_with_its_time() {
     attempts(|| {
-        // The daemon's threshold.
+        // The daemon's threshold for stuck exits.
         const STUCK_AFTER: Duration = Duration::from_secs(10);
         let observer = shared();
         let mut scenario = scenario("stuck-exit", &[]);
@@ -141,7 +141,7 @@ fn an_exit_that_hangs_is_reported_as_stuck_with_its_time() {
         let stuck_ns = stuck.get("task.stuck_ns").and_then(serde_json::Value::as_u64).unwrap();
         assert!(u128::from(stuck_ns) >= STUCK_AFTER.as_nanos(), "too early: {stuck}");
         assert!(stuck_ns <= stuck.at_ns - exiting.at_ns, "longer than it can be: {stuck}");
-        // Its guest hangs as a zombie, which is another thing.
+        // The foreign child is a zombie, so its exit is not stuck.
         view.never(&event("exit_stuck").of(&scenario.facts().role("guest")));
         scenario.go();
         scenario.finish();

@@ -71,7 +71,7 @@ fn a_hostile_comm_is_whole_in_json_and_its_bytes_are_exact() {
                     .field("process.name", name.clone())
                     .field("task.new_name", name)
                     .absent("process.name_bytes"),
-                // What is no UTF-8 is shown with U+FFFD, and its bytes beside it.
+                // Bytes that are not UTF-8 are shown as U+FFFD, and the exact bytes are in another field.
                 Err(_) => renamed
                     .field("process.name", String::from_utf8_lossy(&bytes).into_owned())
                     .field("process.name_bytes", hex)
@@ -82,7 +82,7 @@ fn a_hostile_comm_is_whole_in_json_and_its_bytes_are_exact() {
     });
 }
 
-/// Everything that `taskscope events` writes while the scenario runs, and the facts of that.
+/// Returns everything that `taskscope events` writes while a scenario runs, and the facts of the scenario.
 fn written(format: &str) -> (Vec<u8>, Facts) {
     let (mut reader, writer) = std::io::pipe().unwrap_or_else(|error| panic!("a pipe: {error}"));
     let mut command = Command::new(setting::taskscope());
@@ -99,20 +99,21 @@ fn written(format: &str) -> (Vec<u8>, Facts) {
     (output.unwrap_or_else(|error| panic!("reading what it writes: {error}")), facts)
 }
 
-/// What a line of JSON shows as something else: control characters and those that turn, hide or end text.
-fn is_treacherous(c: char) -> bool {
+/// Whether a character makes a line look different from its bytes: control characters, and characters that reverse, hide or end
+/// text.
+fn is_misleading(c: char) -> bool {
     (c.is_control() && c != '\n')
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[test]
-fn jq_reads_every_name_back_and_no_line_shows_something_else() {
+fn jq_reads_every_name_back_and_no_line_is_misleading() {
     attempts(|| {
         let (bytes, facts) = written("json");
         let text = String::from_utf8(bytes).expect("JSON is UTF-8");
-        let treacherous: Vec<char> = text.chars().filter(|c| is_treacherous(*c)).collect();
-        assert!(treacherous.is_empty(), "characters that show as something else: {treacherous:?}");
-        // Code points, as a shell could not hold the names.
+        let misleading: Vec<char> = text.chars().filter(|c| is_misleading(*c)).collect();
+        assert!(misleading.is_empty(), "misleading characters: {misleading:?}");
+        // jq prints code points, because a shell variable cannot hold these names.
         let wanted = format!(
             r#"select(.event.action == "renamed" and .process.pid == {})
                | [.task.new_name_bytes // "", (.task.new_name | explode | map(tostring) | join(","))] | join(" ")"#,
@@ -151,7 +152,7 @@ fn jq_reads_every_name_back_and_no_line_shows_something_else() {
 }
 
 #[test]
-fn a_parent_named_as_the_rest_is_told_apart_from_it_in_metrics() {
+fn a_parent_with_the_name_of_the_series_other_has_a_series_of_its_own() {
     let service = Service::start(&["--top", "1000"]);
     let mut scenario = scenario("namesakes", &[]);
     scenario.pause("named");
@@ -160,7 +161,7 @@ fn a_parent_named_as_the_rest_is_told_apart_from_it_in_metrics() {
         let of = |name: &str| name.starts_with("taskscope_parent_zombies{") && name.contains(&label);
         samples.iter().filter(|(name, _)| of(name)).map(|(_, value)| *value).sum::<f64>()
     };
-    // In the text format a backslash is written twice.
+    // The exposition format escapes a backslash with another one.
     let names = [r"\\x6fther", r"\\x75nknown", r"\\xff", r"\\x5cxff"];
     let samples = service.until("a zombie of each parent", |samples| {
         names.iter().all(|name| (zombies(samples, name) - 1.0).abs() < 0.5)

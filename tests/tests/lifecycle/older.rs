@@ -25,7 +25,7 @@ fn an_event_of_an_older_process_has_its_program_its_start_its_parent_and_its_sta
         assert_eq!(process["executable"]["path"], program.to_string_lossy().as_ref(), "{event}");
         assert_eq!(process["parent_pid"], scenario_pid, "{event}");
         assert_eq!(process["name"], "scenario", "{event}");
-        assert!(process["command_args"].is_null(), "nobody asked for them: {event}");
+        assert!(process["command_args"].is_null(), "without --args there are none: {event}");
         let reported = event["task"]["start_boottime_ns"].as_u64().unwrap_or_default();
         assert_eq!(reported / 10_000_000, began_at_ticks, "{event}");
         if event["event"]["action"] == "group_exited" {
@@ -37,7 +37,7 @@ fn an_event_of_an_older_process_has_its_program_its_start_its_parent_and_its_sta
 }
 
 #[test]
-fn the_arguments_of_an_older_process_are_reported_where_asked_for() {
+fn the_arguments_of_an_older_process_are_reported_with_args() {
     let mut scenario = scenario("never-waits", &[]);
     scenario.pause("owed");
     let parent = scenario.facts().role("parent").pid;

@@ -14,7 +14,7 @@ use taskscope_tests::{cgroup::Cgroup, service::Service, setting};
 
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-/// A short scenario that begins in a cgroup.
+/// Returns the command of a short scenario that begins in a cgroup.
 fn run_in(cgroup: &Cgroup) -> Command {
     let mut command = Command::new(setting::scenario(env!("CARGO_BIN_EXE_scenario")));
     command.args(["burst", "1"]).stdout(Stdio::null());
@@ -23,7 +23,7 @@ fn run_in(cgroup: &Cgroup) -> Command {
 }
 
 #[test]
-fn events_say_unit_container_and_pod_and_can_be_chosen_by_them() {
+fn events_have_unit_container_and_pod_and_can_be_filtered_by_them() {
     let slice = format!("taskscope{}.slice", std::process::id());
     let unit = format!("demo{}.service", std::process::id());
     let container = format!("docker-{ID}.scope");
@@ -48,7 +48,7 @@ fn events_say_unit_container_and_pod_and_can_be_chosen_by_them() {
     service.stop_clean();
 }
 
-/// What the daemon says of a process, once it is as it must become.
+/// Asks the daemon about a process until the answer meets a condition, and returns that answer.
 #[track_caller]
 fn until(service: &Service, pid: i64, come: impl Fn(&Value) -> bool) -> Value {
     let end = Instant::now() + setting::deadline();
@@ -65,7 +65,7 @@ fn until(service: &Service, pid: i64, come: impl Fn(&Value) -> bool) -> Value {
 fn a_process_that_is_moved_after_its_exec_is_in_its_new_unit_at_once() {
     let unit = format!("moved{}.service", std::process::id());
     let Some(cgroup) = Cgroup::make(&[&format!("moved{}.slice", std::process::id()), &unit]) else { return };
-    // No comparison with the kernel's tasks may be what finds it.
+    // Audits are off, so that only the record of the move can report it.
     let service = Service::start(&["--audit-every", "0s"]);
     let mut scenario = scenario("never-waits", &[]);
     scenario.pause("owed");
@@ -105,7 +105,7 @@ fn a_container_of_a_v1_controller_is_known_by_its_path_there() {
     let parents = zombies["parents"].as_array().into_iter().flatten();
     let owing = parents.into_iter().find(|it| it["process"]["pid"] == parent);
     assert!(owing.is_some_and(of_container), "{zombies:#}");
-    // The place of a process that begins there is known from the start, also to a command without the daemon.
+    // The cgroup of a process that begins there is known from the fork, also to a command without a daemon.
     let mut command = Command::new(setting::scenario(env!("CARGO_BIN_EXE_scenario")));
     command.args(["burst", "1"]).stdout(Stdio::null());
     cgroup.begin(&mut command);

@@ -38,10 +38,10 @@ fn an_orphan_goes_to_init_or_the_subreaper_that_the_kernel_chose() {
                     .field("process.parent_pid", ppid),
             )
             .soon();
-        // The tracepoint rung reports it with the last switch of the dying parent, which can come after the parent was reaped.
+        // The tracepoint rung reports it with the last switch of the exiting parent, which can come after the parent was reaped.
         if view.family() != Family::Tracepoint {
             let after_ns = scenario.facts().waited("middle").after_ns;
-            assert!(reparented.at_ns <= after_ns, "the kernel did it before: {reparented}");
+            assert!(reparented.at_ns <= after_ns, "the kernel had reparented it by then: {reparented}");
         }
         scenario.go();
         let facts = scenario.finish();
@@ -53,7 +53,7 @@ fn an_orphan_goes_to_init_or_the_subreaper_that_the_kernel_chose() {
                     "orphan",
                     forked_by("middle")
                         .does(&format!("reparented old=middle new={new_parent} kind={kind}"))
-                        .dies_unasked()
+                        .dies_without_a_wait()
                         .reaped_by(new_parent, "parent"),
                 ),
             ],
@@ -157,10 +157,10 @@ fn an_orphan_with_another_exit_signal_gets_sigchld_with_its_new_parent() {
 /// Orphans of the scenario `orphaned-zombies`.
 const ORPHANS: usize = 5;
 
-/// A reparenting of zombies is reported within this time: the next tick of the daemon is enough.
+/// A reparenting of zombies is reported within this time, at the latest by the daemon's next tick.
 const REPORTED_WITHIN: Duration = Duration::from_secs(5);
 
-/// The observer first: a scenario that began before it got ready would not be seen.
+/// Starts the observer first, because it does not see what happens before it is ready.
 fn watched(name: &str, args: &[&str]) -> (&'static Observer, Scenario) {
     (shared(), scenario(name, args))
 }
@@ -169,7 +169,7 @@ fn orphans(scenario: &Scenario) -> Vec<Role> {
     (0..ORPHANS).map(|n| scenario.facts().role(&format!("orphan-{n}"))).collect()
 }
 
-/// Waits until each orphan's reparenting from one parent to the other is reported, and checks that this is soon.
+/// Waits until the reparenting of each orphan from one parent to the other is reported, and checks that the report comes in time.
 #[track_caller]
 fn expect_reparented(view: &View<'_>, scenario: &Scenario, [old, new]: [&str; 2]) {
     let (old, new) = (scenario.facts().role(old), scenario.facts().role(new));
@@ -202,7 +202,7 @@ fn assert_steps(view: &View<'_>, scenario: &Scenario) {
             .collect();
         let [middle, inner, outer] = pids.map(Some);
         assert_eq!(steps, [(middle, inner), (inner, outer)], "orphan-{n}");
-        // waitid(2) says who reaped it.
+        // The fact of waitid(2) names the reaper.
         let status = facts.waited(&format!("orphan-{n}")).status;
         assert_eq!(usize::try_from(status), Ok(n << 8), "orphan-{n}");
         view.expect(
@@ -250,7 +250,7 @@ fn no_step_is_lost_when_the_new_parent_of_zombies_is_killed_too() {
 }
 
 #[test]
-fn explain_of_a_zombie_that_was_reparented_names_who_forked_it() {
+fn explain_of_a_zombie_that_was_reparented_names_the_process_that_forked_it() {
     let service = Service::start(&[]);
     let mut scenario = scenario("orphaned-zombies", &["at-once"]);
     scenario.pause("zombies");

@@ -14,7 +14,7 @@ use taskscope_tests::{
     setting,
 };
 
-/// A unit whose first process has come; `None` where this machine does not allow it.
+/// Starts a unit and waits for its first process; `None` if this machine does not allow it.
 #[track_caller]
 fn begun(hierarchy: &str) -> Option<(Scenario, String)> {
     let mut acted = scenario("unit-lives", &[hierarchy]);
@@ -24,11 +24,11 @@ fn begun(hierarchy: &str) -> Option<(Scenario, String)> {
         return None;
     }
     let name = acted.facts().all("unit").next().and_then(|fact| fact["name"].as_str()).map(str::to_owned);
-    let name = name.unwrap_or_else(|| panic!("the scenario names its unit"));
+    let name = name.unwrap_or_else(|| panic!("the scenario prints no unit"));
     Some((acted, name))
 }
 
-/// Lives of the unit, the last first, once they are as they must come to be.
+/// Waits until the lives of the unit meet a condition, and returns them, the last first.
 #[track_caller]
 fn until(service: &Service, unit: &str, come: impl Fn(&[Value]) -> bool) -> Vec<Value> {
     let end = Instant::now() + setting::deadline();
@@ -43,7 +43,7 @@ fn until(service: &Service, unit: &str, come: impl Fn(&[Value]) -> bool) -> Vec<
     }
 }
 
-/// The next event of the unit.
+/// Returns the next event of the unit.
 #[track_caller]
 fn event(events: &mut Lines, unit: &str) -> Value {
     loop {
@@ -54,7 +54,7 @@ fn event(events: &mut Lines, unit: &str) -> Value {
     }
 }
 
-/// Whether a moment lies in a span that the scenario tells.
+/// Whether a time lies between the two times of a fact of the scenario.
 #[track_caller]
 fn is_within(at: &Value, span: &Value) -> bool {
     let within = |at| span["before_ns"].as_u64() <= Some(at) && Some(at) <= span["after_ns"].as_u64();
@@ -108,7 +108,7 @@ fn lives(service: &Service, hierarchy: &str) {
     assert_eq!((&scope["end"], &scope["last"]["pid"]), (&"exited".into(), &pid(&acted, "main")), "{ended:#}");
     let death = &scope["first_death"];
     assert_eq!((&death["pid"], &death["cause"]), (&pid(&acted, "worker"), &"killed".into()), "{ended:#}");
-    // Its end is that of a process that waited for its worker, and the kernel showed it after that.
+    // The unit ends with a process that waited for its worker; the kernel shows the end of the cgroup after that.
     let ended_ns = scope["ended_boottime_ns"].as_u64();
     let waited = acted.facts().find("waited", "by", "main")["after_ns"].as_u64();
     let empty = nth(acted.facts(), "empty", 0)["boottime_ns"].as_u64();
@@ -151,7 +151,7 @@ fn lives(service: &Service, hierarchy: &str) {
     });
     let starts: Vec<_> = all.iter().map(|it| it["starts"].as_u64()).collect();
     assert_eq!(starts, [Some(3), Some(2), Some(1)], "{all:#?}");
-    // In the hierarchy of the scope: this is no task's pair of cgroups.
+    // This id belongs to the hierarchy of the scope; it is not the pair of ids that a task has.
     assert_eq!(all[0]["cgroup"]["path"], format!("/{unit}"), "{all:#?}");
 }
 
@@ -163,14 +163,14 @@ fn a_unit_begins_and_ends_with_the_moments_and_processes_that_the_kernel_shows()
 }
 
 #[test]
-fn so_does_a_cgroup_of_the_v1_controller_that_shows_containers() {
+fn a_cgroup_of_the_v1_controller_that_shows_containers_begins_and_ends_likewise() {
     let service = Service::start(&[]);
     lives(&service, "pids");
     service.stop_clean();
 }
 
 #[test]
-fn explain_tells_the_lives_of_a_unit_in_80_columns_also_once_it_is_gone() {
+fn explain_shows_the_lives_of_a_unit_in_80_columns_also_after_its_end() {
     let service = Service::start(&[]);
     let Some((mut acted, unit)) = begun("cgroup2") else { return };
     for _ in 0..3 {
@@ -180,7 +180,7 @@ fn explain_tells_the_lives_of_a_unit_in_80_columns_also_once_it_is_gone() {
     acted.go();
     acted.finish();
     until(&service, &unit, |all| all.len() == 3);
-    // Only the name leads to it once its last process is released.
+    // Once its last process is released, `explain` finds it by its name only.
     let end = Instant::now() + setting::deadline();
     let text = loop {
         let output = Command::new(setting::taskscope())

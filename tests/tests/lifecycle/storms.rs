@@ -41,7 +41,7 @@ fn two_hundred_threads_are_all_seen_to_begin_and_to_end() {
             }
             missing.is_empty()
         });
-        // Two hundred that end at once on a kernel that skips programs it has preempted: each is reported as missing.
+        // A kernel that skips programs while it has preempted them may skip some of these 200 ends: each skip is reported as a gap.
         let skipped = if whole { 0 } else { skipped().saturating_sub(skipped_before) };
         assert!(
             missing.len() as u64 <= skipped,
@@ -109,7 +109,7 @@ fn five_thousand_children_of_a_parent_that_dies_are_all_reparented() {
 }
 
 #[test]
-fn the_tree_that_the_events_tell_equals_proc_while_all_kinds_of_lives_stand_still() {
+fn the_tree_of_the_events_equals_proc_while_all_kinds_of_lives_are_paused() {
     attempts(|| {
         const STANDING: [(&str, &[&str], &str); 10] = [
             ("zombie", &[], "zombie"),
@@ -125,7 +125,7 @@ fn the_tree_that_the_events_tell_equals_proc_while_all_kinds_of_lives_stand_stil
         ];
         let observer = Observer::start(&[]);
         let view = observer.from_now();
-        // One after the other below a storm: on two CPUs a kretprobe has ten instances, and another test covers more clones at
+        // One after the other beside a storm: on two CPUs a kretprobe has ten instances, and another test covers more clones at
         // once than that.
         let mut storm = scenario("burst", &["500"]);
         let mut running: Vec<Scenario> = Vec::new();
@@ -140,7 +140,7 @@ fn the_tree_that_the_events_tell_equals_proc_while_all_kinds_of_lives_stand_stil
         }
         for scenario in &mut running {
             scenario.go();
-            // One of them stands still twice.
+            // One of these scenarios pauses twice.
             while scenario.until(&["pause", "done"])["fact"] == "pause" {
                 scenario.go();
             }

@@ -25,7 +25,7 @@ fn leader_exits_first(args: &[&str]) {
     let group = scenario.facts().role("group");
     let seen = scenario.facts().proc("group", "dead-leader");
     assert_eq!((&seen["state"], &seen["num_threads"]), (&"Z".into(), &2.into()), "{seen}");
-    // The status is not decided yet: a thread may still end the group in another way.
+    // The exit status is not final yet: a thread may still end the group in another way.
     view.expect(event("leader_died").of(&group).field("task.threads_left", 1).absent("process.exit")).soon();
     view.never(&event("zombie_began").of(&group));
     view.never(&event("group_exited").of(&group));
@@ -72,11 +72,12 @@ fn a_dead_leader_whose_parent_ignores_sigchld_goes_with_its_last_thread() {
         let mut scenario = scenario("leader-exits-first", &["ignored"]);
         scenario.pause("dead-leader");
         let view = observer.view(&scenario);
-        // On the tracepoint rung its last switch reports it, which must come before the last thread makes it a group exit.
+        // The tracepoint rung reports the leader's death at its last switch, which must come before the last thread makes it a
+        // group exit.
         view.expect(event("leader_died").of(&scenario.facts().role("group"))).soon();
         scenario.go();
         let facts = scenario.finish();
-        assert_eq!(facts.proc("group", "after")["gone"], true, "the kernel left something behind");
+        assert_eq!(facts.proc("group", "after")["gone"], true, "the kernel has not released the group");
         view.is_normal(
             &facts,
             &[
@@ -107,7 +108,7 @@ fn whole_group_at_once(name: &str, status: i32) {
     );
     let ends =
         view.events().iter().filter(|event| event.pid == group.pid && event.action == "group_exited").count();
-    assert_eq!(ends, 1, "one group exit");
+    assert_eq!(ends, 1, "not exactly one group exit");
 }
 
 #[test]
@@ -125,7 +126,7 @@ fn a_fatal_signal_to_one_thread_is_one_group_exit_by_that_signal() {
 }
 
 #[test]
-fn an_exec_by_a_thread_takes_over_the_leaders_tid_and_one_life_goes_on() {
+fn an_exec_by_a_thread_takes_over_the_leaders_tid_and_one_life_continues() {
     attempts(|| {
         let observer = shared();
         let mut scenario = scenario("exec-from-thread", &[]);
@@ -177,7 +178,7 @@ fn an_exec_by_a_thread_takes_over_the_leaders_tid_and_one_life_goes_on() {
                 ("bystander", thread_below("scenario").ends()),
             ],
         );
-        // What is released under the worker's tid is the old leader.
+        // The old leader has the worker's tid now, and is released with it.
         let released = event("released").pid(group.pid).tid(worker.tid);
         let released = match view.family() {
             Family::Full => {

@@ -27,10 +27,10 @@ use taskscope_tests::{
 /// A timer tick at 250 Hz, ns.
 const TICK_NS: i64 = 4_000_000;
 
-/// What the thread of `tree-usage` works for, ns.
+/// CPU time that the thread of `tree-usage` uses, ns.
 const THREAD_WORK_NS: i64 = 200_000_000;
 
-/// The kernel's figures of one process or of several.
+/// The usage of one process or of several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Used {
     user_us: i64,
@@ -41,22 +41,26 @@ struct Used {
     major: i64,
 }
 
-/// A number of a `usage` object.
+/// Returns a number of a `usage` object.
 fn number(usage: &Value, key: &str) -> i64 {
     usage[key].as_i64().unwrap_or_else(|| panic!("no {key} in {usage}"))
 }
 
 impl Used {
-    /// As taskscope reports it.
+    /// Reads the usage that taskscope reports.
     fn reported(usage: &Value) -> Self {
         Self::reported_together(&[usage])
     }
 
-    /// The sum of several.
+    /// Adds up the usage of several objects.
     fn reported_together(usages: &[&Value]) -> Self {
         let sum = |key: &str| usages.iter().map(|usage| number(usage, key)).sum::<i64>();
         let (user, system) = (sum("user_ns"), sum("system_ns"));
-        assert_eq!(user + system, sum("exec_runtime_ns"), "the parts are not the whole: {usages:?}");
+        assert_eq!(
+            user + system,
+            sum("exec_runtime_ns"),
+            "user and system time are not the runtime: {usages:?}"
+        );
         Self {
             user_us: user / 1000,
             system_us: system / 1000,
@@ -93,7 +97,7 @@ fn used(numbers: &Value) -> Used {
     }
 }
 
-/// What wait4(2) returned for each child.
+/// Returns what wait4(2) returned for each child.
 fn rusages(facts: &Facts) -> BTreeMap<i64, Used> {
     let fact = facts.all("rusages").next().unwrap_or_else(|| panic!("the scenario has no rusages"));
     let list = |key: &str| numbers(&fact[key]);
@@ -106,12 +110,12 @@ fn rusages(facts: &Facts) -> BTreeMap<i64, Used> {
     pids.into_iter().enumerate().map(|(n, pid)| (pid, of(n))).collect()
 }
 
-/// How many children that were.
+/// Returns the number of children.
 fn count(facts: &Facts) -> i64 {
     i64::try_from(rusages(facts).len()).unwrap_or(i64::MAX)
 }
 
-/// Runs a scenario up to where all has been counted; false where it cannot be had here.
+/// Runs a scenario until all usage has been counted; false if this machine does not allow it.
 fn counted(scenario: &mut Scenario) -> bool {
     if scenario.until(&["pause", "skip"])["fact"] == "pause" {
         return true;
@@ -128,7 +132,7 @@ fn short_processes() -> &'static str {
 }
 
 #[test]
-fn what_a_process_used_is_what_wait_tells_of_it() {
+fn the_usage_of_a_process_equals_that_of_wait() {
     attempts(|| {
         let observer = Observer::start(&[]);
         let mut scenario = scenario("usage", &[short_processes()]);
@@ -140,7 +144,7 @@ fn what_a_process_used_is_what_wait_tells_of_it() {
         let mut reported: BTreeMap<i64, Event> = BTreeMap::new();
         let view = observer.view(&scenario);
         let whole = view.until(|event| {
-            // Others' storms can be so large that pids are used again.
+            // Storms of other tests can be so large that pids are reused.
             let is_child = event.number("process.parent_pid") == Some(parent);
             if event.action == "released"
                 && event.tid == event.pid
@@ -161,7 +165,7 @@ fn what_a_process_used_is_what_wait_tells_of_it() {
                 reported[pid].get("task.usage").unwrap_or_else(|| panic!("no usage: {}", reported[pid]));
             assert_eq!(usage["tasks"], 1, "{usage}");
             assert!(usage.get("tasks_pending").is_none() && usage.get("tasks_unknown").is_none(), "{usage}");
-            // RUSAGE_BOTH: with the grandchildren that it waited for.
+            // RUSAGE_BOTH includes the grandchildren that the child waited for.
             let reaped = reported[pid].get("task.children_usage.reaped");
             let usages: Vec<&Value> = [usage].into_iter().chain(reaped).collect();
             let found = Used::reported_together(&usages);
@@ -174,7 +178,7 @@ fn what_a_process_used_is_what_wait_tells_of_it() {
         }
         report("usage_processes", expected.len());
         report("usage_of_waits_us", wait.user_us + wait.system_us);
-        report("usage_told_us", ours.user_us + ours.system_us);
+        report("usage_reported_us", ours.user_us + ours.system_us);
         report("usage_longest_us", longest);
         assert!(
             wrong.is_empty(),
@@ -184,7 +188,7 @@ fn what_a_process_used_is_what_wait_tells_of_it() {
         );
         assert!(
             wait.minor > 0 && wait.voluntary > 0 && longest >= 1000,
-            "it did not do what this is about: {wait:?}"
+            "the scenario did not do what this test is about: {wait:?}"
         );
         scenario.go();
         scenario.finish();
@@ -193,7 +197,7 @@ fn what_a_process_used_is_what_wait_tells_of_it() {
 }
 
 #[test]
-fn what_children_used_is_what_getrusage_tells_of_them() {
+fn the_usage_of_children_equals_that_of_getrusage() {
     attempts(|| {
         let service = Service::start(&[]);
         let before = service.metrics();
@@ -205,7 +209,7 @@ fn what_children_used_is_what_getrusage_tells_of_them() {
         let (me, count) = (facts.role("scenario").pid, count(facts));
         let expected = used(facts.all("children").next().unwrap());
         let grandchildren = count / 8;
-        // On the tracepoint rung the last reaping is reported when the RCU callback comes.
+        // On the tracepoint rung the last reaping is reported after an RCU grace period.
         let answer = until(&service, me, |task| {
             let children = &task["children_usage"];
             children["reaped"]["processes"] == count + grandchildren
@@ -214,7 +218,7 @@ fn what_children_used_is_what_getrusage_tells_of_them() {
         let children = &answer["task"]["children_usage"];
         assert!(children["reaped"].get("processes_unknown").is_none(), "{children}");
         assert_eq!(Used::reported(&children["reaped"]), expected, "{children}");
-        // The kernel reports their figures to no process.
+        // The kernel adds their usage to no process.
         let forgotten = &children["autoreaped"];
         assert!(
             Used::reported(forgotten).user_us + Used::reported(forgotten).system_us >= 50 * grandchildren,
@@ -236,7 +240,7 @@ fn what_children_used_is_what_getrusage_tells_of_them() {
     });
 }
 
-/// Asks for a process until its answer is as it must become.
+/// Asks about a process until the answer meets a condition, and returns that answer.
 fn until(service: &Service, pid: i64, come: impl Fn(&Value) -> bool) -> Value {
     let end = Instant::now() + deadline();
     loop {
@@ -244,12 +248,12 @@ fn until(service: &Service, pid: i64, come: impl Fn(&Value) -> bool) -> Value {
         if come(&answer["task"]) {
             return answer;
         }
-        assert!(Instant::now() < end, "it does not come to be: {answer:#}");
+        assert!(Instant::now() < end, "no answer meets the condition: {answer:#}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
 
-/// The counters of ended tasks have grown by at least this, by kind as well as by unit, and none has gone back.
+/// Checks that the counters of ended tasks have grown by at least this, by kind and by unit, and that none has decreased.
 fn counters_grew(service: &Service, before: &BTreeMap<String, f64>, at_least_us: i64) {
     let after = service.metrics();
     let sum = |samples: &BTreeMap<String, f64>, name: &str| -> f64 {
@@ -271,12 +275,12 @@ fn counters_grew(service: &Service, before: &BTreeMap<String, f64>, at_least_us:
     }
     assert!(after["taskscope_ended_unaccounted_total"] < 1.0, "figures were lost");
     for (name, value) in before.iter().filter(|(name, _)| name.contains("_ended_")) {
-        assert!(after[name] >= *value, "{name} went back from {value} to {}", after[name]);
+        assert!(after[name] >= *value, "{name} decreased from {value} to {}", after[name]);
     }
 }
 
 #[test]
-fn what_a_process_with_threads_used_is_what_wait_tells_and_their_last_switches() {
+fn the_usage_of_a_process_with_threads_equals_that_of_wait_and_their_last_switches() {
     const THREADS: i64 = 8;
     attempts(|| {
         let service = Service::start(&[]);
@@ -294,11 +298,11 @@ fn what_a_process_with_threads_used_is_what_wait_tells_and_their_last_switches()
         assert!(usage.get("tasks_unknown").is_none(), "{usage}");
         let more = Used::reported(usage).minus(expected);
         report("usage_of_threads_beyond_wait_us", more.user_us + more.system_us);
-        // Each thread has given itself up before its last switch.
+        // Each thread releases itself before its last switch.
         assert_eq!((more.voluntary, more.minor, more.major), (THREADS, 0, 0), "{usage} {expected:?}");
-        // The kernel's own tasks and its guard against starving come before real-time tasks on the way there too.
+        // Kernel threads and the limit on real-time tasks (sched_rt_runtime_us) can also preempt a task before its last switch.
         assert!((0..=THREADS).contains(&more.involuntary), "{usage} {expected:?}");
-        // And what it used from there on; of a fraction of a microsecond it can be that nothing is seen.
+        // taskscope also counts the CPU time after that, which may be less than a microsecond.
         assert!(more.user_us + more.system_us >= -1, "less than wait4 reported: {usage} {expected:?}");
         scenario.go();
         scenario.finish();
@@ -307,11 +311,11 @@ fn what_a_process_with_threads_used_is_what_wait_tells_and_their_last_switches()
 }
 
 #[test]
-fn a_wait_that_is_faster_than_the_last_switch_misses_only_that() {
+fn a_wait_before_the_last_switch_lacks_only_the_time_up_to_it() {
     attempts(|| {
         let service = Service::start(&[]);
         let mut scenario = scenario("usage", &[if in_vm() { "200" } else { "2000" }, "free"]);
-        assert!(counted(&mut scenario), "nothing in it can be missing");
+        assert!(counted(&mut scenario), "this scenario needs no permission");
         let facts = scenario.facts();
         let (me, count) = (facts.role("scenario").pid, count(facts));
         let expected = used(facts.all("children").next().unwrap());
@@ -334,7 +338,7 @@ fn a_wait_that_is_faster_than_the_last_switch_misses_only_that() {
     });
 }
 
-/// CPU time of all threads of a process so far, living or not, by its own clock; of a zombie too.
+/// Returns the CPU time of all threads of a process, ended ones included, by the process's CPU clock. Works for a zombie too.
 fn cpu_clock_ns(pid: i64) -> i64 {
     let pid = libc::pid_t::try_from(pid).unwrap_or_default();
     let mut clock: libc::clockid_t = 0;
@@ -348,7 +352,7 @@ fn cpu_clock_ns(pid: i64) -> i64 {
 }
 
 #[test]
-fn a_tree_tells_who_used_the_cpu_and_what_dead_children_did() {
+fn a_tree_shows_the_cpu_time_of_processes_and_of_their_dead_children() {
     const CHILDREN: i64 = 10;
     attempts(|| {
         let service = Service::start(&[]);
@@ -372,11 +376,11 @@ fn a_tree_tells_who_used_the_cpu_and_what_dead_children_did() {
             let [_, of_worker, ..] = &nodes;
             let is_whole = of_worker["children_usage"]["reaped"]["processes"] == CHILDREN
                 && nodes.iter().all(|node| node["usage_so_far"].get("tasks_pending").is_none());
-            // Those with a single thread, to the nanosecond.
+            // For processes with a single thread the times are equal to the nanosecond.
             let single = [&nodes[0], &nodes[2], &nodes[3]]
                 .map(|node| node["usage_so_far"]["exec_runtime_ns"].as_i64());
             if is_whole && single == clocks.map(Some) && clocks == [top, sleeper, zombie].map(cpu_clock_ns) {
-                // The heaviest of siblings first, and zombies behind all others, each parent before its children.
+                // Siblings are sorted by CPU time, zombies come last, and each parent is before its children.
                 let order: Vec<&Value> = tree["processes"].as_array().into_iter().flatten().collect();
                 assert_eq!(
                     order.iter().map(|node| node["pid"].as_i64()).collect::<Vec<_>>(),
@@ -384,20 +388,20 @@ fn a_tree_tells_who_used_the_cpu_and_what_dead_children_did() {
                 );
                 break nodes;
             }
-            assert!(Instant::now() < end, "by their clocks {clocks:?}: {tree:#}");
+            assert!(Instant::now() < end, "the CPU clocks say {clocks:?}: {tree:#}");
             std::thread::sleep(Duration::from_millis(20));
         };
         let [of_top, of_worker, of_sleeper, of_zombie] = &nodes;
-        // An ended thread counts, with what it used up to its last switch and in no clock any more: as long as its CPU may stand
-        // still there, but a thread that is counted twice is more.
+        // taskscope counts an ended thread up to its last switch, the CPU clock only up to its release. The difference can be as
+        // long as the host stops the CPU in between, but is less than the time of a thread that is counted twice.
         let beyond = own(of_worker) - cpu_clock_ns(worker);
         assert!((0..THREAD_WORK_NS).contains(&beyond), "{beyond} ns more than its clock: {of_worker:#}");
         assert_eq!(of_worker["usage_so_far"]["tasks"], 2, "{of_worker:#}");
-        // For what ended, the kernel's own sum is reported.
+        // For ended children, taskscope reports the kernel's own sum.
         let reaped = &of_worker["children_usage"]["reaped"];
         assert_eq!(Used::reported(reaped), expected, "{of_worker:#}");
         assert!(expected.user_us + expected.system_us >= CHILDREN * 5000, "{expected:?}");
-        // And the whole is the sum of its parts.
+        // The usage of the subtree is the sum of its parts.
         let below = total(of_sleeper) + total(of_zombie);
         assert_eq!((total(of_sleeper), total(of_zombie)), (own(of_sleeper), own(of_zombie)));
         assert_eq!(
@@ -406,7 +410,10 @@ fn a_tree_tells_who_used_the_cpu_and_what_dead_children_did() {
             "{of_worker:#}"
         );
         assert_eq!(total(of_top), own(of_top) + total(of_worker), "{of_top:#}");
-        assert!(nodes.iter().all(|node| node.get("subtree_at_least").is_none()), "all was seen: {nodes:#?}");
+        assert!(
+            nodes.iter().all(|node| node.get("subtree_at_least").is_none()),
+            "the sums are marked as incomplete: {nodes:#?}"
+        );
         scenario.go();
         scenario.finish();
         service.stop_clean();

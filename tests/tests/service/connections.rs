@@ -20,12 +20,12 @@ use taskscope_tests::{
     setting,
 };
 
-/// How long a scrape may take, whatever others do. In a guest everything takes longer.
+/// How long a scrape may take, whatever other clients do. In a guest everything takes longer.
 fn scrape_time() -> Duration {
     if setting::in_vm() { setting::deadline() } else { Duration::from_secs(1) }
 }
 
-/// Asks for a path over TCP; every step of it must be done in the time of a scrape.
+/// Asks for a path over TCP; each step must finish within the time of a scrape.
 fn try_scrape(address: &str, path: &str) -> std::io::Result<TcpStream> {
     let address = address.parse().map_err(std::io::Error::other)?;
     let mut stream = TcpStream::connect_timeout(&address, scrape_time())?;
@@ -49,10 +49,10 @@ fn all_probes_answer(service: &Service, when: &str) {
     }
 }
 
-/// Room for many sockets of this process.
+/// Raises this process's limit on descriptors, for many sockets.
 fn raise_descriptors() {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: both calls are given a valid place.
+    // SAFETY: the pointers of both calls are to a value that outlives them.
     unsafe {
         libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
         limit.rlim_cur = limit.rlim_max.min(8192);
@@ -70,7 +70,7 @@ fn connections_that_never_ask_do_not_delay_a_scrape() {
     let mut open = Vec::new();
     for index in 0..1500 {
         let mut stream = TcpStream::connect(service.address()).unwrap();
-        // Some are closed by then, as others take their places.
+        // The daemon has closed some of them by then, because later ones took their places.
         let _ = stream.write_all(kinds[index % kinds.len()].as_bytes());
         open.push(stream);
         if index % 250 == 0 {
@@ -79,7 +79,7 @@ fn connections_that_never_ask_do_not_delay_a_scrape() {
     }
     for _ in 0..3 {
         all_probes_answer(&service, "with 1,500 connections");
-        // They send slowly, and so keep their places until the time limit.
+        // These clients send slowly, so they keep their places until the time limit.
         for stream in &mut open {
             let _ = stream.write_all(b"X");
         }
@@ -105,7 +105,7 @@ fn peers_that_ask_and_never_read_do_not_turn_off_the_scrape_and_lose_their_conne
     for _ in 0..5 {
         all_probes_answer(&service, "with 200 peers that do not read");
     }
-    // One over the socket, too, whose place is not needed.
+    // A reader over the Unix socket, whose place no other client needs.
     let silent = service.silent_reader("");
     service.until("the reader", |now| now["taskscope_event_readers"] > 0.0);
     scenario("burst", &["4000"]).finish();
@@ -177,12 +177,12 @@ fn every_error_has_one_shape() {
         ("GET / HTTP/9.9\r\n\r\n".into(), 400),
         (format!("GET / HTTP/1.1\r\nHost: localhost\r\nX: {long}\r\n\r\n"), 431),
         (format!("GET /{long}{long} HTTP/1.1\r\nHost: localhost\r\n\r\n"), 414),
-        // Whose headers never end, after ten seconds.
+        // A request whose headers never end is refused after ten seconds.
         ("GET / HTTP/1.1\r\nHost: localhost\r\n".into(), 408),
     ] {
         let answer = service.ask(&request);
         let short = request.get(..100).unwrap_or(&request);
-        // hyper answers a long path as it does long headers.
+        // hyper answers a long path with the same status as long headers.
         let is_expected = answer.status == status || status == 414 && answer.status == 431;
         assert!(is_expected, "{short:?}: expected {status}: {answer:?}");
         assert!(answer.head.contains("content-type: application/json"), "{short:?}: {answer:?}");
@@ -203,7 +203,7 @@ fn a_client_that_has_shut_down_its_side_gets_its_answer() {
         stream.shutdown(Shutdown::Write).unwrap();
         assert_eq!(service::answer(stream).status, 200, "{path}");
     }
-    // An answer that takes its time: the events come after the request.
+    // The answer takes a while, because the events come after the request.
     let mut stream = UnixStream::connect(service.socket()).unwrap();
     stream.set_read_timeout(Some(setting::deadline())).unwrap();
     stream.write_all(b"GET /v1/events?action=released&limit=3 HTTP/1.0\r\n\r\n").unwrap();
@@ -221,7 +221,7 @@ fn a_client_that_has_shut_down_its_side_gets_its_answer() {
 #[test]
 fn an_old_daemon_that_ends_leaves_the_socket_of_a_newer_one_alone() {
     let old = Service::start(&[]);
-    // As if the directory had been cleared, and systemd had made it again.
+    // Another daemon has the path of the socket, as after systemd removed and made the directory.
     fs::remove_file(old.socket()).unwrap();
     let new = Service::start_in(old.directory().to_owned(), &[]);
     let (end, _) = old.stop();
@@ -240,7 +240,7 @@ fn connect_from(source: Ipv4Addr, to: &str) -> io::Result<TcpStream> {
         sin_zero: [0; 8],
     };
     let length = size_of::<libc::sockaddr_in>() as libc::socklen_t;
-    // SAFETY: integers only; the descriptor is taken over at once.
+    // SAFETY: the call takes integers only, and the descriptor is owned at once.
     let stream = unsafe {
         let socket = libc::socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0);
         if socket < 0 {
@@ -249,7 +249,7 @@ fn connect_from(source: Ipv4Addr, to: &str) -> io::Result<TcpStream> {
         TcpStream::from_raw_fd(socket)
     };
     let (source, to) = (raw(source, 0), raw(*to.ip(), to.port()));
-    // SAFETY: an open socket, and complete addresses that outlive both calls.
+    // SAFETY: the socket is open, and the complete addresses outlive both calls.
     let failed = unsafe {
         libc::bind(stream.as_raw_fd(), (&raw const source).cast(), length) != 0
             || libc::connect(stream.as_raw_fd(), (&raw const to).cast(), length) != 0
@@ -257,7 +257,7 @@ fn connect_from(source: Ipv4Addr, to: &str) -> io::Result<TcpStream> {
     if failed { Err(io::Error::last_os_error()) } else { Ok(stream) }
 }
 
-/// Asks for events; the status, and the connection that stays.
+/// Asks for events; returns the status line and the open connection.
 #[track_caller]
 fn reader_from(source: Ipv4Addr, service: &Service) -> (String, TcpStream) {
     let stream = connect_from(source, service.address());
@@ -272,7 +272,7 @@ fn reader_from(source: Ipv4Addr, service: &Service) -> (String, TcpStream) {
 }
 
 #[test]
-fn one_host_leaves_places_for_readers_to_others_and_to_the_socket() {
+fn readers_of_one_host_leave_places_to_other_hosts_and_to_the_socket() {
     const OK: &str = "HTTP/1.1 200";
     let service = Service::start(&["--api-on-tcp"]);
     let (greedy, other) = (Ipv4Addr::LOCALHOST, Ipv4Addr::new(127, 0, 0, 2));

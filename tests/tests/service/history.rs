@@ -57,7 +57,7 @@ impl History {
         found
     }
 
-    /// All lines of a kind, as zstd(1) gives them. Damage is reported by it.
+    /// Returns all lines of a kind, decompressed by zstd(1), which fails for damaged files.
     fn lines(&self, kind: &str) -> Vec<Value> {
         self.segments(kind).iter().flat_map(|path| lines(path)).collect()
     }
@@ -102,10 +102,10 @@ fn pids_of(lives: &[Value], parent: i64) -> BTreeSet<i64> {
     ours.filter_map(|life| life["process"]["pid"].as_i64()).collect()
 }
 
-/// Bytes of a frame that is not whole: fewer than any has.
+/// Bytes of an incomplete frame: fewer than any complete frame has.
 const TORN: usize = 40;
 
-/// Times that the daemon is killed in a storm.
+/// How often the daemon is killed in a storm.
 const TURNS: u64 = 20;
 
 /// Scrapes until this many lives are written.
@@ -115,14 +115,14 @@ fn until_written(service: &Service, lives: f64) {
     service.until("lives are written", |samples| samples[sample] >= lives);
 }
 
-/// Waits until these lives are on disk. Lives of others are written, too.
+/// Waits until these lives are on disk, where there are lives of other processes too.
 #[track_caller]
 fn until_on_disk(history: &History, parent: i64, pids: &BTreeSet<i64>) {
     let end = Instant::now() + deadline();
     loop {
         let mut found = BTreeSet::new();
         for path in history.segments("lives") {
-            // The last frame may be half written at this moment: what is before it counts.
+            // The last frame may be incomplete at this time, so only the frames before it are read.
             let output = Command::new("zstd").arg("-dc").arg(&path).output();
             let text = output.unwrap_or_else(|error| panic!("starting zstd: {error}")).stdout;
             let lives =
@@ -150,7 +150,7 @@ fn every_life_is_on_disk_after_a_clean_end_and_another_start_adds_to_it() {
         let Some((mut scenario, me, pids)) = waited(300) else { return };
         scenario.go();
         scenario.finish();
-        // The record of the last release may still be on its way, on the tracepoint rung for an RCU grace period.
+        // The record of the last release may come late, on the tracepoint rung by an RCU grace period.
         service.until("the lives of the scenario are reported", |_| {
             let reported = service.get_local("/v1/lives?comm=scenario").body;
             pids_of(
@@ -165,8 +165,11 @@ fn every_life_is_on_disk_after_a_clean_end_and_another_start_adds_to_it() {
         all.insert(me);
     }
     let lives = history.lines("lives");
-    assert!(all.iter().all(|parent| pids_of(&lives, *parent).len() == 300), "the first run is gone");
-    // Nothing is open, and the names say when.
+    assert!(
+        all.iter().all(|parent| pids_of(&lives, *parent).len() == 300),
+        "the lives of the first run are missing"
+    );
+    // No segment is open, and the names contain the times.
     for path in history.segments("lives") {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
         assert_eq!(name.matches('Z').count(), 2, "{name}");
@@ -192,7 +195,7 @@ fn after_kill_9_every_whole_line_is_there_and_the_torn_tail_is_reported() {
     fs::remove_dir_all(service.kill()).unwrap_or_else(|error| panic!("{error}"));
     let open = history.segments("lives").pop().unwrap_or_else(|| panic!("no segment"));
     assert_eq!(pids_of(&lines(&open), me), pids);
-    // What a crash of the machine leaves: the beginning of a frame.
+    // A crash of the machine leaves the beginning of a frame.
     let whole = fs::read(&open).unwrap_or_else(|error| panic!("{error}"));
     let torn = [&whole[..], &whole[..TORN]].concat();
     fs::write(&open, &torn).unwrap_or_else(|error| panic!("{error}"));
@@ -206,7 +209,7 @@ fn after_kill_9_every_whole_line_is_there_and_the_torn_tail_is_reported() {
 }
 
 #[test]
-fn kill_9_in_a_storm_costs_at_most_what_was_not_flushed() {
+fn kill_9_in_a_storm_loses_at_most_what_was_not_flushed() {
     if setting::in_vm() {
         setting::skip("a guest has no zstd(1), and files do not depend on the kernel");
         return;
@@ -219,13 +222,13 @@ fn kill_9_in_a_storm_costs_at_most_what_was_not_flushed() {
             .args(["-c", "while :; do /bin/true; done"])
             .spawn()
             .unwrap_or_else(|error| panic!("starting sh: {error}"));
-        // A moment of its own each time, without a source of chance.
+        // The delay differs in each round, but is the same in each run.
         sleep(Duration::from_millis(200 + turn * 7919 % 6000));
         let reported = service.metrics()["taskscope_history_lines_total{kind=\"lives\"}"];
         fs::remove_dir_all(service.kill()).unwrap_or_else(|error| panic!("{error}"));
         let _ = storm.kill();
         let _ = storm.wait();
-        // Every whole frame is read by zstd(1) without a complaint, and has what the daemon said that it wrote.
+        // zstd(1) reads every complete frame without an error, and the frames have as many lines as the daemon reported.
         let now = history.lines("lives").len();
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of lines")]
         let reported = reported as usize;
@@ -243,7 +246,7 @@ fn kill_9_in_a_storm_costs_at_most_what_was_not_flushed() {
 }
 
 #[test]
-fn a_directory_that_cannot_be_used_costs_nothing_but_history() {
+fn an_unusable_directory_turns_off_only_the_history() {
     let history = History::new();
     fs::create_dir(history.path()).unwrap_or_else(|error| panic!("{error}"));
     let check = |what: &str, service: Service| {
@@ -268,11 +271,11 @@ fn a_directory_that_cannot_be_used_costs_nothing_but_history() {
     std::os::unix::fs::chown(history.path(), Some(12_345), None).unwrap_or_else(|error| panic!("{error}"));
     check("belongs to uid 12345", history.start());
     check("opening the directory /proc/version", Service::start(&["--history", "/proc/version"]));
-    // Of a file system that is read-only.
+    // /sys is a file system in which no file can be made.
     check("making a file in the directory /sys/kernel", Service::start(&["--history", "/sys/kernel"]));
 }
 
-/// A file system of its own, that is full soon.
+/// A small file system that is soon full.
 struct Tmpfs(PathBuf);
 
 impl Tmpfs {
@@ -295,7 +298,7 @@ impl Drop for Tmpfs {
 }
 
 #[test]
-fn a_full_disk_is_reported_costs_history_alone_and_is_written_again_once_there_is_room() {
+fn a_full_disk_is_reported_stops_only_the_history_and_is_written_again_once_there_is_space() {
     let Some(disk) = Tmpfs::new("256k") else {
         setting::skip("no tmpfs can be mounted");
         return;
@@ -303,7 +306,7 @@ fn a_full_disk_is_reported_costs_history_alone_and_is_written_again_once_there_i
     let filler = disk.0.join("filler");
     let path = disk.0.to_str().unwrap_or_else(|| panic!("no UTF-8"));
     let service = Service::start(&["--history", path]);
-    // Until nothing fits any more: a write that fails has written what there was room for.
+    // Writes until nothing fits; a write that fails has filled the remaining space.
     let _ = fs::write(&filler, vec![1; 1 << 20]);
     let storm = || {
         scenario("burst", &["200"]).finish();
@@ -324,7 +327,7 @@ fn a_full_disk_is_reported_costs_history_alone_and_is_written_again_once_there_i
     while service.metrics()["taskscope_history_up"] < 0.5 {
         storm();
         sleep(Duration::from_millis(200));
-        assert!(Instant::now() < end, "it is not written again: {:#}", service.json("/v1/status"));
+        assert!(Instant::now() < end, "the history is not written again: {:#}", service.json("/v1/status"));
     }
     service.stop_clean();
     if setting::in_vm() {
@@ -359,7 +362,7 @@ fn history_keeps_within_its_size() {
     assert!(history.lines("lives").len() > 1000);
 }
 
-/// Which commands ran longest, by another project's program, straight from the segments.
+/// Queries the segments directly with another project's program: which commands ran longest.
 const DUCKDB: &str = "\
 import duckdb, json, sys
 rows = duckdb.sql(f\"\"\"

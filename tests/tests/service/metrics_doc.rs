@@ -13,7 +13,7 @@ use taskscope_tests::service::Service;
 const DOC: &str = include_str!("../../../docs/metrics.md");
 const BEGIN: &str = "| metric | type | labels | meaning |\n|---|---|---|---|\n";
 
-/// As the exposition format has it.
+/// A metric family of the exposition format.
 #[derive(Default)]
 struct Family {
     kind: String,
@@ -55,7 +55,7 @@ fn table(families: &BTreeMap<String, Family>) -> String {
 }
 
 #[test]
-fn every_metric_is_described_as_it_is() {
+fn every_metric_is_documented_correctly() {
     let service = Service::start(&["--sched"]);
     let scrape = service.get("/metrics").body;
     service.stop_clean();
@@ -68,7 +68,7 @@ fn every_metric_is_described_as_it_is() {
         fs::write(&path, text).unwrap_or_else(|error| panic!("writing {}: {error}", path.display()));
         return;
     }
-    // What the hooks in use cannot report has no metric.
+    // Metrics that the hooks in use cannot fill are absent.
     let unreported = ["taskscope_clone_failures_total"];
     let is_unreported = |line: &&str| {
         unreported.iter().any(|name| line.contains(name) && !real.contains(&format!("| `{name}` |")))
@@ -100,9 +100,9 @@ fn the_sample_in_the_documentation_has_real_metrics_only() {
         .collect();
     let sample = DOC.split("```text\n").nth(1).and_then(|rest| rest.split("```").next());
     let sample = sample.expect("docs/metrics.md has no sample");
-    assert!(sample.lines().count() > 20, "that is no sample:\n{sample}");
+    assert!(sample.lines().count() > 20, "the sample is too short:\n{sample}");
     for line in sample.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
         let name = line.split(['{', ' ']).next().unwrap_or_default();
-        assert!(names.contains(name), "the sample has {name}, the daemon has not");
+        assert!(names.contains(name), "the sample has {name}, but the daemon does not");
     }
 }

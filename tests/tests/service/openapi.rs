@@ -7,7 +7,7 @@ use common::scenario;
 use serde_json::Value;
 use taskscope_tests::service::Service;
 
-/// Paths with what must be added to them so that they end and answer with success.
+/// Paths, with the query that makes them end and answer with success.
 const SAMPLES: &[(&str, &str)] =
     &[("/v1/events", "?since=1h&limit=1"), ("/v1/tree", "?threads=true&kernel=true&now=true&usage=true")];
 
@@ -18,7 +18,7 @@ fn resolved<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
     }
 }
 
-/// What is wrong with a value by a schema; fields that the schema does not know are.
+/// Collects what is wrong with a value according to a schema; a field that the schema does not have is wrong.
 fn complaints(document: &Value, schema: &Value, value: &Value, at: &str, found: &mut Vec<String>) {
     let schema = resolved(document, schema);
     let kind = schema["type"].as_str().unwrap_or_default();
@@ -56,7 +56,7 @@ fn complaints(document: &Value, schema: &Value, value: &Value, at: &str, found: 
 #[test]
 fn every_path_answers_as_described() {
     let service = Service::start(&[]);
-    // So that there is something to report.
+    // The answers then have something to report.
     scenario("burst", &["5"]).finish();
     let document = service.json("/openapi.json");
     let me = std::process::id();

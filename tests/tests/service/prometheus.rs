@@ -11,7 +11,7 @@ use taskscope_tests::{
     setting,
 };
 
-/// A program of another project, by the variable that says where it is.
+/// Returns the command of another project's program, whose path is in an environment variable.
 fn tool(variable: &str, name: &str) -> Command {
     Command::new(std::env::var_os(variable).unwrap_or_else(|| name.into()))
 }
@@ -31,7 +31,7 @@ impl Prometheus {
         );
         let file = directory.join("prometheus.yml");
         fs::write(&file, config).unwrap_or_else(|error| panic!("writing its configuration: {error}"));
-        // A port that was free a moment ago.
+        // A port that was free just before.
         let address = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let address = address.unwrap_or_else(|error| panic!("a free port: {error}")).to_string();
         let child = tool("TASKSCOPE_PROMETHEUS", "prometheus")
@@ -47,13 +47,13 @@ impl Prometheus {
         Self { child, address, directory }
     }
 
-    /// The first value of a query's answer that is as expected.
+    /// Queries until a value meets the condition, and returns it.
     fn until(&self, query: &str, come: impl Fn(f64) -> bool) -> f64 {
         let deadline = std::time::Instant::now() + setting::deadline() * 4;
         let path = format!("/api/v1/query?query={}", query.replace('"', "%22").replace(' ', "%20"));
         let mut last = String::new();
         while std::time::Instant::now() < deadline {
-            // It takes a moment until it listens.
+            // Prometheus listens only after a while.
             if TcpStream::connect(&self.address).is_ok() {
                 last = service::get(&self.address, &path).body;
                 let answer: serde_json::Value = serde_json::from_str(&last).unwrap_or_default();
@@ -65,7 +65,7 @@ impl Prometheus {
             }
             std::thread::sleep(Duration::from_millis(200));
         }
-        panic!("{query} does not become what it must: {last}");
+        panic!("{query} does not meet the condition: {last}");
     }
 }
 
@@ -94,7 +94,7 @@ fn promtool_finds_nothing_wrong_with_a_scrape() {
 }
 
 #[test]
-fn a_real_prometheus_scrapes_it_and_answers_who_owes_a_wait() {
+fn a_real_prometheus_scrapes_it_and_names_the_parent_that_owes_a_wait() {
     if setting::in_vm() {
         setting::skip("a guest has no Prometheus, and the text is the same everywhere");
         return;
@@ -109,7 +109,7 @@ fn a_real_prometheus_scrapes_it_and_answers_who_owes_a_wait() {
     prometheus.until("sum(increase(taskscope_exits_total{kind=\"process\"}[1m]))", |exits| exits > 50.0);
     zombie.go();
     zombie.finish();
-    // The series of a parent that owes nothing ends; what stays says 0.
+    // The series of a parent without zombies ends; the remaining ones are 0.
     prometheus.until("sum(taskscope_parent_zombies{parent=~\"scenario|other\"})", |zombies| zombies < 1.0);
     drop(prometheus);
     service.stop_clean();

@@ -37,18 +37,18 @@ fn events_come_filtered_and_end_at_their_limit() {
 }
 
 #[test]
-fn a_reader_that_the_past_satisfies_ends_at_once() {
+fn a_reader_whose_limit_the_backlog_reaches_ends_at_once() {
     let service = Service::start(&["--backlog", "1000000"]);
     scenario("burst", &["3"]).finish();
     service.until("events", |now| now["taskscope_releases_total"] >= 3.0);
-    // No further event is needed for this to end. A gap reports what is not kept any more.
+    // The reader ends without a further event. A gap reports the events that are not kept any more.
     let lines = service.events("?since=1h&limit=2", "").rest();
     assert_eq!(lines.iter().filter(|line| !line.contains(r#""action":"gap""#)).count(), 2, "{lines:?}");
     service.stop_clean();
 }
 
 #[test]
-fn a_subtree_is_followed_through_its_births() {
+fn a_filter_by_subtree_includes_new_children() {
     let service = service::shared();
     let mut storm = scenario("zombie", &[]);
     storm.pause("zombie");
@@ -65,12 +65,12 @@ fn a_subtree_is_followed_through_its_births() {
 }
 
 #[test]
-fn a_reader_goes_on_where_it_was() {
-    // The log holds the events of every other test, too: it is larger than what all of them make in the meantime.
+fn a_reader_resumes_where_it_was() {
+    // The log also has the events of the other tests: it is large enough for all of them.
     let service = Service::start(&["--backlog", "1000000"]);
     scenario("burst", &["10"]).finish();
     let mut lines = service.events("?after=0", "");
-    // The first line may say that the backlog begins after 0.
+    // The first line may be a gap, if the backlog does not begin with event 1.
     let sequence = std::iter::repeat_with(|| lines.next_json())
         .find_map(|line| line["event"]["sequence"].as_u64())
         .unwrap_or_default();
@@ -80,7 +80,7 @@ fn a_reader_goes_on_where_it_was() {
 }
 
 #[test]
-fn a_reader_is_told_what_is_missing() {
+fn a_gap_reports_to_a_reader_what_is_missing() {
     let service = Service::start(&["--backlog", "100"]);
     scenario("burst", &["110"]).finish();
     service.until("more than the backlog", |now| now["taskscope_releases_total"] > 100.0);
@@ -102,7 +102,7 @@ fn server_sent_events_carry_their_sequence() {
     let mut lines = service.events("?after=0&action=forked", "Accept: text/event-stream\r\n");
     let mut head = lines.next_line().unwrap();
     while head == "event: gap" {
-        // Of the start: the backlog begins with the first event. Or of a program that the kernel skipped.
+        // A gap at the start is possible, because the backlog begins later, or a gap for a program that the kernel skipped.
         while lines.next_line().is_some_and(|line| !line.is_empty()) {}
         head = lines.next_line().unwrap();
     }
@@ -115,7 +115,7 @@ fn server_sent_events_carry_their_sequence() {
 }
 
 #[test]
-fn events_that_nobody_reads_are_counted_and_whoever_asks_for_them_is_told_that_they_are_not_kept() {
+fn unread_events_are_counted_and_a_later_reader_gets_a_gap() {
     let service = Service::start(&["--backlog", "100"]);
     let before = service.json("/v1/status")["events"].as_u64().unwrap_or_default();
     let forked = "taskscope_tasks_created_total{kind=\"process\"}";
@@ -128,7 +128,7 @@ fn events_that_nobody_reads_are_counted_and_whoever_asks_for_them_is_told_that_t
     assert!(events - before >= 6 * 300, "{before} to {events} events");
     let gap = service.events("?since=1h&limit=1", "").next_json();
     assert_eq!(gap["gap"]["place"], "backlog", "{gap}");
-    // With a reader all are built again.
+    // While there is a reader, all events are built again.
     let mut lines = service.events("?action=group_exited&comm=scenario&limit=3", "");
     scenario("burst", &["3"]).finish();
     for _ in 0..3 {
@@ -144,13 +144,13 @@ fn a_reader_that_never_reads_loses_its_own_events_only() {
         let service = Service::start(&[]);
         let stuck = service.events("", "");
         let released = service.metrics()["taskscope_releases_total"];
-        // More than is kept for readers, and than a socket holds.
+        // More than the log and a socket hold.
         scenario("burst", &["7000"]).finish();
         service.until("all lives", |now| now["taskscope_releases_total"] >= released + 7000.0);
         let samples = service.metrics();
         assert!(
             samples["taskscope_event_readers_lost_events_total"] > 0.0,
-            "it lost nothing, so nothing was tested"
+            "the reader lost nothing, so nothing was tested"
         );
         let status = service.json("/v1/status");
         service.process().assert_lost_to_the_kernel_only(&status["records_lost"]);
@@ -177,7 +177,8 @@ impl Storm {
         let (resident, status) = (service.kib("VmRSS"), service.json("/v1/status"));
         if readers > 0 {
             let lost = status["readers_lost"].as_u64();
-            // More events than there is memory for; where lives are few, those that the kernel skipped may be missing in that.
+            // These are more events than the log holds; with few lives, events whose programs the kernel skipped may be missing
+            // from the count.
             let least = u64::from(lives / 20);
             assert!(lost > Some(least * u64::from(readers)), "they lost {lost:?}, so nothing was tested");
         }
@@ -198,7 +199,7 @@ impl Storm {
         );
         let (end, directory) = service.stop();
         assert_eq!(end.code(), Some(0), "{}", end.text());
-        // It is in a place for temporary files.
+        // The directory is one for temporary files, so it may stay.
         let _ = std::fs::remove_dir_all(directory);
         Self { dropped: status["records_dropped"].as_u64().unwrap_or_else(|| panic!("{status}")), resident }
     }
@@ -206,12 +207,12 @@ impl Storm {
 
 #[test]
 fn readers_that_never_read_cost_no_record_and_their_memory_is_given_back() {
-    // In all: 16 MiB of events, as much of their texts, and a chunk for each reader whose socket is full.
+    // The sum of 16 MiB of events, 16 MiB of their encoded text, and a chunk for each reader whose socket is full.
     const MORE_KIB: u64 = 64 << 10;
-    // The backlog stays, which is not kept in a storm that nobody reads. In a guest the tests beside this one make as many lives as it does
-    // itself.
+    // The backlog stays in memory; without readers none is kept in a storm. In a guest, the tests beside this one make as many
+    // lives as this one.
     let left_kib: u64 = if setting::in_vm() { 24 << 10 } else { 10 << 10 };
-    // As many lives as are remembered; where everything is emulated, as many as overrun the log of events.
+    // As many lives as the daemon keeps; under emulation, enough to exceed the log of events.
     let (readers, lives) = if setting::in_vm() { (32, 7_000) } else { (128, 20_000) };
     let without = Storm::with(0, lives, u64::MAX);
     let with = Storm::with(readers, lives, without.resident + left_kib);
@@ -226,7 +227,7 @@ fn readers_that_never_read_cost_no_record_and_their_memory_is_given_back() {
 
 #[test]
 fn a_backlog_of_many_mib_is_resumed_whole() {
-    // The events of every other test are in it, too.
+    // The backlog also has the events of the other tests.
     let service = Service::start(&["--backlog", "1000000"]);
     let before = service.json("/v1/status")["events"].as_u64().unwrap_or_default();
     scenario("burst", &["2500"]).finish();
@@ -256,7 +257,7 @@ fn a_backlog_of_many_mib_is_resumed_whole() {
 }
 
 #[test]
-fn a_silent_stream_says_that_it_lives_and_the_command_line_ignores_that() {
+fn a_silent_stream_sends_keep_alives_and_the_command_line_ignores_them() {
     // A program that the kernel skips is a gap for every reader.
     attempts(|| {
         let service = Service::start(&[]);
@@ -269,7 +270,7 @@ fn a_silent_stream_says_that_it_lives_and_the_command_line_ignores_that() {
         assert_eq!(sent.next_line().as_deref(), Some(": keep-alive"));
         assert!(sent.next_line().is_some_and(|line| line.starts_with("id: ")));
         assert_eq!(sent.next_line().as_deref(), Some(""));
-        // It has got the same by now, or gets it while it is stopped.
+        // The command has received the same keep-alives by now, or receives them while it is stopped.
         printed.signal(libc::SIGINT);
         let end = printed.wait(setting::deadline());
         assert_eq!(end.code(), Some(0), "{}", end.text());
@@ -278,7 +279,7 @@ fn a_silent_stream_says_that_it_lives_and_the_command_line_ignores_that() {
 }
 
 #[test]
-fn a_reader_that_is_gone_is_noticed_though_nothing_happens_that_it_wants() {
+fn a_closed_reader_is_noticed_without_an_event_for_it() {
     let service = Service::start(&["--api-on-tcp"]);
     drop(service.events("?comm=nobody-is-called-so", ""));
     let mut tcp = service.open("GET /v1/events?comm=nobody-is-called-so HTTP/1.0\r\n\r\n");

@@ -4,10 +4,10 @@ use std::{env, process::Command};
 
 use taskscope_tests::{service::Service, setting};
 
-/// Its entry point: a virtual environment that was moved has no programs, only its interpreter.
+/// The entry point of schemathesis as Python: in a virtual environment that was moved only the interpreter works, not the programs.
 const MAIN: &str = "import sys; from schemathesis.cli import schemathesis; sys.exit(schemathesis())";
 
-/// Seconds that it may take; longer by hand, such as `TASKSCOPE_SCHEMATHESIS_SECONDS=600`.
+/// How long schemathesis may take, s; `TASKSCOPE_SCHEMATHESIS_SECONDS=600` makes it longer.
 const SECONDS: &str = "40";
 
 #[test]
@@ -21,7 +21,7 @@ fn schemathesis_finds_no_answer_that_is_not_described() {
     );
     let seconds = env::var("TASKSCOPE_SCHEMATHESIS_SECONDS").unwrap_or_else(|_| SECONDS.into());
     let service = Service::start(&["--api-on-tcp"]);
-    // Where it leaves what it has learnt.
+    // The working directory, in which schemathesis stores its cache.
     let directory = taskscope_tests::service::directory();
     let output = Command::new(python)
         .args(["-c", MAIN, "run", &format!("http://{}/openapi.json", service.address())])
@@ -36,8 +36,8 @@ fn schemathesis_finds_no_answer_that_is_not_described() {
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
     let generated = text.lines().find(|line| line.contains(" generated"));
-    println!("schemathesis: {}", generated.unwrap_or("how many cases it does not say").trim());
-    // It is in a place for temporary files.
+    println!("schemathesis: {}", generated.unwrap_or("the number of cases is unknown").trim());
+    // The directory is one for temporary files, so it may stay.
     let _ = std::fs::remove_dir_all(directory);
     service.stop_clean();
 }

@@ -46,7 +46,7 @@ fn a_scrape_has_every_family_from_the_start_with_zeros() {
     ] {
         assert!(samples.contains_key(name), "no {name} in {samples:#?}");
     }
-    assert!(samples["taskscope_tasks{state=\"running\"}"] > 1.0, "there are more tasks than this");
+    assert!(samples["taskscope_tasks{state=\"running\"}"] > 1.0, "only one running task is counted");
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn what_happens_is_counted() {
     scenario("burst", &["50"]).finish();
     let risen = |samples: &std::collections::BTreeMap<String, f64>, name: &str| samples[name] - before[name];
     service.until("50 lives", |now| {
-        // What the kernel skipped is repaired, and not all of it is known then.
+        // Events whose programs the kernel skipped are repaired, but not with all fields.
         let skipped = u32::try_from(programs::skipped(service.process().pid())).unwrap_or(u32::MAX);
         let seen = 50.0 - f64::from(skipped);
         risen(now, "taskscope_tasks_created_total{kind=\"process\"}") >= seen
@@ -107,7 +107,7 @@ fn it_is_alive_and_ready_and_errors_are_json() {
 }
 
 #[test]
-fn the_api_is_on_the_socket_and_on_tcp_only_where_asked_for() {
+fn the_api_is_on_the_socket_and_on_tcp_only_with_the_option() {
     let service = Service::start(&[]);
     assert_eq!(service.get("/v1/status").status, 404);
     let status = service.json("/v1/status");
@@ -122,7 +122,7 @@ fn the_api_is_on_the_socket_and_on_tcp_only_where_asked_for() {
 
 #[test]
 fn the_socket_is_for_its_group_and_gone_after_the_end() {
-    // Guests have no groups.
+    // A guest has no /etc/group.
     let groups = fs::read_to_string("/etc/group").unwrap_or_default();
     let group = groups.split(':').next().filter(|name| !name.is_empty());
     for (group, mode) in [(group.unwrap_or("nobody-s"), group.map_or(0o600, |_| 0o660)), ("nobody-s", 0o600)]
@@ -144,7 +144,7 @@ fn a_second_daemon_on_the_same_socket_is_refused() {
     let end = second.wait(setting::deadline());
     assert_eq!(end.code(), Some(FAILURE), "{}", end.text());
     assert!(end.text().contains("another taskscope answers on"), "{}", end.text());
-    assert_eq!(service.get_local("/healthz").status, 200, "the first one was harmed");
+    assert_eq!(service.get_local("/healthz").status, 200, "the first daemon does not answer any more");
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn a_file_in_the_sockets_place_is_left_alone() {
 }
 
 #[test]
-fn sighup_takes_what_can_be_taken_and_names_the_rest() {
+fn sighup_applies_new_settings_and_names_those_that_need_a_restart() {
     let directory = service::directory();
     let file = directory.join("taskscope.toml");
     fs::write(&file, "top = 3\n").unwrap();
@@ -233,7 +233,7 @@ fn it_keeps_no_capability_it_does_not_need_and_still_observes() {
         setting::report(&format!("capabilities_{}", set.trim_end_matches(':')), format!("{kept:x}"));
     }
     assert_eq!(mask(pid, "NoNewPrivs:"), 1);
-    // It reads all tasks again, and its own lives come through.
+    // It still reads all tasks, and reports whole lives of canaries.
     service.until("an audit and a canary after the drop", |now| {
         now["taskscope_resyncs_total{cause=\"audit\"}"] >= 2.0
             && now["taskscope_canaries_total{result=\"whole\"}"] >= 1.0
@@ -243,11 +243,11 @@ fn it_keeps_no_capability_it_does_not_need_and_still_observes() {
 }
 
 #[test]
-fn headers_without_end_are_refused_and_one_that_sends_none_is_cut_off() {
+fn endless_headers_are_refused_and_a_client_that_sends_none_is_disconnected() {
     let service = service::shared();
     let long = service.ask(&format!("GET /metrics HTTP/1.1\r\nX: {}\r\n\r\n", "a".repeat(64 << 10)));
     assert_eq!(long.status, 431, "{long:?}");
-    // Half a request: the connection ends without an answer, and does not delay others.
+    // An incomplete request: its connection is closed without an answer, and does not delay others.
     let mut half = TcpStream::connect(service.address()).unwrap();
     half.write_all(b"GET /met").unwrap();
     assert_eq!(service.get("/healthz").status, 200);
@@ -257,7 +257,7 @@ fn headers_without_end_are_refused_and_one_that_sends_none_is_cut_off() {
 }
 
 #[test]
-fn readers_of_events_leave_room_for_those_who_ask() {
+fn readers_of_events_leave_places_for_queries() {
     let service = Service::start(&["--api-on-tcp"]);
     let read = || {
         let mut stream = TcpStream::connect(service.address()).unwrap();
@@ -267,14 +267,14 @@ fn readers_of_events_leave_room_for_those_who_ask() {
         stream.read_exact(&mut first).unwrap();
         (String::from_utf8_lossy(&first).into_owned(), stream)
     };
-    // One host has half of the 64 places.
+    // One host may have half of the 64 places.
     let mut readers: Vec<_> = (0..32).map(|_| read()).collect();
     assert!(readers.iter().all(|(answer, _)| answer == "HTTP/1.1 200"), "{readers:?}");
     assert_eq!(read().0, "HTTP/1.1 503");
     assert_eq!(service.get("/metrics").status, 200);
-    // A place is free again when a reader leaves, which is seen when something is sent to it.
+    // The place of a reader that left is free once the daemon has sent something to it.
     readers.pop();
-    service.until("a reader less", |_| {
+    service.until("one reader fewer", |_| {
         scenario("burst", &["1"]).finish();
         read().0 == "HTTP/1.1 200"
     });
@@ -282,7 +282,7 @@ fn readers_of_events_leave_room_for_those_who_ask() {
 }
 
 #[test]
-fn the_status_says_how_it_does() {
+fn the_status_reports_the_daemons_health() {
     let service = Service::start(&[]);
     let mut command = Command::new(setting::taskscope());
     let output = command.args(["status", "--socket"]).arg(service.socket()).output().unwrap();
@@ -291,10 +291,13 @@ fn the_status_says_how_it_does() {
     for word in ["ready; lost ", ", drift 0,", "do_exit", "resident"] {
         assert!(text.contains(word), "no `{word}` in:\n{text}");
     }
-    // What the kernel did not call a program for is lost, and what it left is repaired then.
+    // Records of skipped programs count as lost, and the tree is repaired then.
     let lost = lost(&text).unwrap_or(u64::MAX);
     service.process().assert_lost_to_the_kernel_only(&lost.into());
-    assert!(lost > 0 || text.contains("lost 0, repaired 0,"), "repaired, but nothing was lost:\n{text}");
+    assert!(
+        lost > 0 || text.contains("lost 0, repaired 0,"),
+        "it repaired something although nothing was lost:\n{text}"
+    );
     service.stop_clean();
     let directory = service::directory();
     let mut command = Command::new(setting::taskscope());

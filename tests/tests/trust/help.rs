@@ -25,7 +25,7 @@ pub(crate) fn events(args: &[&str]) -> Command {
     command
 }
 
-/// The number before a word or words in the summary, such as `7 dropped`.
+/// Returns the number before a word or words in the summary, such as `7 dropped`.
 #[track_caller]
 pub(crate) fn sum(end: &End, what: &str) -> u64 {
     let summary = end.summary().unwrap_or_else(|| panic!("no summary:\n{}", end.text()));
@@ -34,7 +34,7 @@ pub(crate) fn sum(end: &End, what: &str) -> u64 {
     number.parse().unwrap_or_else(|_| panic!("no number before `{what}` in: {summary}"))
 }
 
-/// Every sum of the summary comes out, and taskscope itself found the same.
+/// Checks that the sums of the summary balance, and that taskscope did not log that they do not.
 #[track_caller]
 pub(crate) fn assert_sums(end: &End) {
     assert_eq!(end.code(), Some(0), "{}", end.text());
@@ -54,7 +54,7 @@ pub(crate) fn assert_sums(end: &End) {
     assert_eq!(sum(end, "lines"), sum(end, "written") + sum(end, "not written"), "{}", end.text());
 }
 
-/// Waits for something that must come to be.
+/// Waits until a condition is true.
 #[track_caller]
 pub(crate) fn until(what: &str, mut come: impl FnMut() -> bool) {
     let deadline = Instant::now() + SOON;
@@ -64,12 +64,13 @@ pub(crate) fn until(what: &str, mut come: impl FnMut() -> bool) {
     }
 }
 
-/// How often a text was said on stderr.
-pub(crate) fn times_said(observer: &Observer, text: &str) -> usize {
+/// Returns how many lines of stderr contain a text.
+pub(crate) fn lines_with(observer: &Observer, text: &str) -> usize {
     observer.log().lines().iter().filter(|line| line.contains(text)).count()
 }
 
-/// The tree below `root` becomes what /proc shows. Not `assert_equals_proc`: its fence process may be lost as well.
+/// Waits until the tree below `root` equals /proc. `assert_equals_proc` cannot be used, because the record of its fence process may
+/// be lost.
 #[track_caller]
 pub(crate) fn assert_becomes_proc(view: &View<'_>, root: i64) {
     let compare = || {
@@ -89,7 +90,7 @@ pub(crate) fn assert_becomes_proc(view: &View<'_>, root: i64) {
     }
 }
 
-/// Waits for an event in a stream with gaps, which an expectation takes for broken.
+/// Waits for an event in a stream with gaps, in which [`View::expect`] fails.
 #[track_caller]
 pub(crate) fn until_reported(view: &View<'_>, action: &str, pid: i64) {
     let reported =
@@ -103,16 +104,16 @@ pub(crate) fn alone() -> MutexGuard<'static, ()> {
     STORM.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Ends it and returns how it ended; losses are allowed.
+/// Ends an observer and returns how it ended; losses are allowed.
 #[track_caller]
 pub(crate) fn stop(observer: Observer) -> End {
     observer.signal(libc::SIGTERM);
     observer.wait(setting::deadline())
 }
 
-/// Stops it, so that it reads nothing: records are lost for certain if more are produced than the ring holds.
+/// Stops an observer by SIGSTOP during a storm, so that records are lost if the storm makes more than the ring holds.
 #[track_caller]
-pub(crate) fn lose_by_standing_still(observer: &Observer, storm: &str) {
+pub(crate) fn lose_while_stopped(observer: &Observer, storm: &str) {
     observer.signal(libc::SIGSTOP);
     scenario("burst", &[storm]).finish();
     observer.signal(libc::SIGCONT);

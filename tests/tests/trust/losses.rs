@@ -7,7 +7,7 @@ use taskscope_tests::{facts::numbers, observer::Observer};
 use crate::{
     common::scenario,
     help::{
-        alone, assert_becomes_proc, assert_sums, lose_by_standing_still, stop, sum, until_all_reported,
+        alone, assert_becomes_proc, assert_sums, lose_while_stopped, stop, sum, until_all_reported,
         until_reported,
     },
 };
@@ -16,7 +16,7 @@ use crate::{
 const STOPPED: Duration = Duration::from_secs(20);
 
 #[test]
-fn without_a_loss_every_sum_comes_out() {
+fn without_a_loss_all_sums_balance() {
     let _alone = alone();
     let observer = Observer::start(&[]);
     scenario("burst", &["1000"]).finish();
@@ -24,26 +24,26 @@ fn without_a_loss_every_sum_comes_out() {
     let end = stop(observer);
     assert_sums(&end);
     assert_eq!(sum(&end, "dropped"), 0, "{}", end.text());
-    assert!(sum(&end, "received") >= 3000, "a storm of 1000 went by unseen: {}", end.text());
+    assert!(sum(&end, "received") >= 3000, "a storm of 1000 was not seen: {}", end.text());
 }
 
 #[test]
-fn a_ring_of_a_page_loses_says_so_and_the_tree_is_repaired() {
+fn losses_of_a_ring_of_one_page_are_reported_and_repaired() {
     let _alone = alone();
     let observer = Observer::start(&["--ring-kib", "4"]);
     let view = observer.from_now();
-    // Lives that are paused during the storm: their forks are seen or repaired.
+    // These processes are paused during the storm: their forks are reported or repaired.
     let mut crowd = scenario("many-threads", &["200"]);
     crowd.pause("all-alive");
     let mut zombie = scenario("zombie", &[]);
     zombie.pause("zombie");
-    lose_by_standing_still(&observer, "500");
+    lose_while_stopped(&observer, "500");
     let roots = [crowd.facts().role("scenario").pid, zombie.facts().role("scenario").pid];
     for root in roots {
         until_reported(&view, "forked", root);
         assert_becomes_proc(&view, root);
     }
-    // And deaths: those that were lost are repaired, too.
+    // Lost deaths are repaired too.
     observer.signal(libc::SIGSTOP);
     crowd.go();
     crowd.finish();
@@ -70,7 +70,7 @@ fn a_ring_of_a_page_loses_says_so_and_the_tree_is_repaired() {
 }
 
 #[test]
-fn a_stopped_daemon_counts_what_it_missed_and_finds_the_truth() {
+fn a_stopped_daemon_counts_what_it_missed_and_repairs_the_tree() {
     let _alone = alone();
     let observer = Observer::start(&["--ring-kib", "256"]);
     let view = observer.from_now();
@@ -93,11 +93,11 @@ fn a_stopped_daemon_counts_what_it_missed_and_finds_the_truth() {
     assert!(sum(&end, "dropped") > 0, "{}", end.text());
 }
 
-/// Its ring, KiB, and more threads than three quarters of it have room for.
+/// The size of the ring, KiB, and a number of threads whose records exceed three quarters of it.
 const SHEDDING: (&str, &str) = ("1024", "6000");
 
 #[test]
-fn behind_it_sheds_creations_of_threads_and_loses_no_exit() {
+fn a_slow_reader_sheds_creations_of_threads_and_loses_no_exit() {
     let _alone = alone();
     let observer = Observer::start(&["--ring-kib", SHEDDING.0]);
     let view = observer.from_now();
@@ -109,7 +109,7 @@ fn behind_it_sheds_creations_of_threads_and_loses_no_exit() {
     dying.go();
     let facts = dying.finish();
     observer.signal(libc::SIGCONT);
-    // The exits found room, and came as they happened.
+    // All exits had room in the ring and were reported as they happened.
     let group = facts.role("group").pid;
     let tids = numbers(&facts.find("crowd", "role", "thread")["tids"]);
     until_all_reported(&view, &["exiting", "exited", "released"], &tids);
@@ -121,7 +121,7 @@ fn behind_it_sheds_creations_of_threads_and_loses_no_exit() {
         .filter(|seen| seen.text("task.provenance") == Some("repaired"))
         .map(ToString::to_string)
         .collect();
-    assert_eq!(repaired, Vec::<String>::new(), "exits found no room and had to be repaired");
+    assert_eq!(repaired, Vec::<String>::new(), "exits had no room in the ring and were repaired");
     // The forks that were left out are repaired.
     let root = crowd.facts().role("scenario").pid;
     until_reported(&view, "forked", root);

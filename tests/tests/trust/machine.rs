@@ -22,10 +22,10 @@ use crate::{
     wall_clock,
 };
 
-/// The wall clock, and setting it. In a guest only: this clock is everybody's.
+/// Sets the wall clock. Only for a guest, because all processes of a machine share this clock.
 fn set_wall_clock(by_seconds: i64) {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: a valid place for the answer, and then a valid value.
+    // SAFETY: the pointer is to a value that outlives both calls.
     unsafe {
         libc::clock_gettime(libc::CLOCK_REALTIME, &raw mut time);
         time.tv_sec += by_seconds;
@@ -33,7 +33,7 @@ fn set_wall_clock(by_seconds: i64) {
     }
 }
 
-/// `@timestamp` of a birth that happens now is the wall clock's. Within an hour: reading two clocks takes time.
+/// Checks that `@timestamp` of a fork that happens now is the time of the wall clock, within an hour.
 #[track_caller]
 fn assert_stamped_by_the_wall_clock(observer: &Observer) {
     const HOUR_NS: u128 = 3_600_000_000_000;
@@ -62,7 +62,7 @@ fn a_wall_clock_that_is_set_moves_the_time_stamps() {
 }
 
 #[test]
-fn a_cpu_that_goes_and_comes_back_takes_no_record_with_it() {
+fn a_cpu_that_goes_offline_and_online_loses_no_record() {
     const CPU: &str = "/sys/devices/system/cpu/cpu1/online";
     let _alone = alone();
     if !setting::in_vm() || !fs::exists(CPU).unwrap_or(false) {
@@ -82,17 +82,17 @@ fn a_cpu_that_goes_and_comes_back_takes_no_record_with_it() {
     let end = stop(observer);
     assert_sums(&end);
     assert_eq!(sum(&end, "dropped"), 0, "{}", end.text());
-    assert!(sum(&end, "received") >= 6 * 400, "storms went by unseen: {}", end.text());
+    assert!(sum(&end, "received") >= 6 * 400, "storms were not seen: {}", end.text());
 }
 
-/// A bomb of a hundred processes goes off; each of its orphans is seen to begin and to end.
+/// Runs a fork bomb of a hundred processes; the begin and the end of each of its orphans must be reported.
 #[track_caller]
 fn survives_a_fork_bomb(args: &[&str]) {
     let observer = Observer::start(&[]);
     let mut bomb = scenario("fork-bomb", args);
     let facts = bomb.finish();
     let pids = numbers(&facts.find("crowd", "role", "bomb")["pids"]);
-    assert!(pids.len() > 20, "the bomb was a squib: {pids:?}");
+    assert!(pids.len() > 20, "the bomb made too few processes: {pids:?}");
     let view = observer.view(&bomb);
     until_all_reported(&view, &["exited", "released"], &pids);
     if observer.family() != Family::Tracepoint {
@@ -124,7 +124,7 @@ fn a_fork_bomb_under_a_users_limit_is_seen_whole() {
 struct PidsCgroup(PathBuf);
 
 impl PidsCgroup {
-    /// In the hierarchy of cgroup v1 or v2 that has the controller; one is mounted where there is none and the machine is ours.
+    /// Makes it in the v1 or v2 hierarchy that has the controller. In a guest without one, mounts a hierarchy.
     fn new(limit: &str) -> Option<Self> {
         let v1 = Path::new("/sys/fs/cgroup/pids");
         let parent = if v1.join("cgroup.procs").exists() { v1.to_owned() } else { Self::v2()? };
@@ -144,7 +144,8 @@ impl PidsCgroup {
             root = std::env::temp_dir().join("taskscope-cgroup");
             fs::create_dir_all(&root).ok()?;
             let path = CString::new(root.to_str()?).ok()?;
-            // SAFETY: strings that end with NUL. Mounted already is as good.
+            // SAFETY: the strings end with NUL and outlive the call. If it fails because the hierarchy is mounted already, that is
+            // as good.
             unsafe {
                 libc::mount(c"cgroup2".as_ptr(), path.as_ptr(), c"cgroup2".as_ptr(), 0, std::ptr::null())
             };
@@ -156,7 +157,7 @@ impl PidsCgroup {
 
 impl Drop for PidsCgroup {
     fn drop(&mut self) {
-        // It is empty, or the test has failed anyway.
+        // The directory is empty, or the test has failed already.
         let _ = fs::remove_dir(&self.0);
     }
 }
@@ -171,13 +172,13 @@ fn a_fork_bomb_under_a_pids_cgroup_is_seen_whole() {
     survives_a_fork_bomb(&["100", &cgroup.0.to_string_lossy()]);
 }
 
-/// A number in a file of one line.
+/// Reads a number from a file of one line.
 fn number_in(path: &str) -> usize {
     fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(usize::MAX)
 }
 
-/// As many threads as leave the machine as much again: of tids, of memory (64 KiB each are ample), of the kernel's own limit.
-/// On a machine that is not ours alone no more than a few thousand, unless `TASKSCOPE_THREADS` says how many.
+/// Returns half of the threads that the machine allows by tids, by memory (64 KiB each), and by the kernel's limit. Outside of a
+/// guest at most a few thousand, unless `TASKSCOPE_THREADS` sets the number.
 fn threads_allowed() -> usize {
     const MODEST: usize = 4096;
     const MOST: usize = 1 << 16;
@@ -193,12 +194,12 @@ fn threads_allowed() -> usize {
 }
 
 #[test]
-fn as_many_threads_as_the_machine_allows_are_seen_to_begin_and_to_end() {
+fn as_many_threads_as_the_machine_allows_are_reported_at_begin_and_end() {
     let _alone = alone();
     let threads = threads_allowed();
     report("threads", threads);
-    // 64 thousand that end at once on two CPUs are more than a ring holds and than a reader of lines takes: their begin and
-    // their end are reported all the same, from a comparison where the records were lost.
+    // 64,000 threads that end at once on two CPUs exceed the ring and the speed of a reader. Their begins and ends are still
+    // reported, by a comparison if the records were lost.
     let observer = Observer::start(&["--action", "forked,released"]);
     let view = observer.from_now();
     let mut crowd = scenario("crowd", &[&threads.to_string()]);

@@ -13,7 +13,7 @@ use crate::{
     help::{alone, events, sum},
 };
 
-/// A pipe that stands for a reader of stdout.
+/// Starts an observer whose stdout is a pipe; returns it with the read end.
 fn pipe_reader(args: &[&str]) -> (Observer, PipeReader) {
     let (reader, writer) = io::pipe().unwrap_or_else(|error| panic!("making a pipe: {error}"));
     (Observer::start_silent(events(args), Stdio::from(writer)), reader)
@@ -32,13 +32,13 @@ fn a_reader_that_never_reads_loses_lines_and_nothing_else() {
     assert_eq!(sum(&end, "lines"), sum(&end, "written") + sum(&end, "not written"), "{}", end.text());
     assert!(
         end.text().contains("standard output"),
-        "it does not say what became of the rest: {}",
+        "it does not report the lines that were not written: {}",
         end.text()
     );
 }
 
 #[test]
-fn a_reader_that_leaves_in_the_middle_of_a_line_ends_it_well() {
+fn a_reader_that_closes_in_the_middle_of_a_line_ends_it_with_0() {
     let _alone = alone();
     let (observer, mut reader) = pipe_reader(&[]);
     spawner::blink().unwrap_or_else(|error| panic!("making a process: {error}"));
@@ -50,7 +50,7 @@ fn a_reader_that_leaves_in_the_middle_of_a_line_ends_it_well() {
     assert_eq!(end.code(), Some(0), "{}", end.text());
 }
 
-/// Memory that a process has mapped for itself, used or not.
+/// Returns `VmData` of a process, KiB: the private memory that it has mapped, used or not.
 #[track_caller]
 fn data_kib(pid: u32) -> u64 {
     let path = format!("/proc/{pid}/status");
@@ -61,20 +61,20 @@ fn data_kib(pid: u32) -> u64 {
 }
 
 #[test]
-fn little_that_waits_for_a_reader_takes_little_memory() {
-    // A first table of the lineage may be mapped meanwhile, of 22 MiB of addresses; a large buffer a batch would be 150 MiB.
+fn few_unread_lines_take_little_memory() {
+    // The first table of the lineage may be mapped meanwhile, 22 MiB of addresses; a large buffer per batch would take 150 MiB.
     const LITTLE_KIB: u64 = 64 << 10;
     let _alone = alone();
     let (observer, reader) = pipe_reader(&[]);
     // The pipe is full, and the writer waits for its reader.
     scenario("burst", &["200"]).finish();
     let before = data_kib(observer.pid());
-    // A few lines at a time, each a batch of its own.
+    // Each of these lives is a batch of a few lines.
     for _ in 0..600 {
         spawner::blink().unwrap_or_else(|error| panic!("making a process: {error}"));
     }
     let more = data_kib(observer.pid()).saturating_sub(before);
-    assert!(more < LITTLE_KIB, "600 short lives that nobody reads of take {more} KiB");
+    assert!(more < LITTLE_KIB, "600 short lives take {more} KiB while their lines are not read");
     drop(reader);
     let end = observer.wait(setting::deadline());
     assert_eq!(end.code(), Some(0), "{}", end.text());

@@ -1,5 +1,5 @@
-//! Links cut under a running taskscope. The kernel lets nobody detach links of these kinds (`BPF_LINK_DETACH` is refused), so a
-//! debugger makes taskscope itself put something else in their places.
+//! Cuts the links of a running taskscope. The kernel refuses `BPF_LINK_DETACH` for links of these kinds, so a debugger makes
+//! taskscope replace the descriptors itself.
 
 use std::{
     fs, io,
@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-/// Puts standard input over every descriptor of `pid` that holds a program to its hook; answers how many that were.
+/// Replaces each descriptor of `pid` that attaches a program by standard input; returns the number of descriptors.
 pub(crate) fn cut_links(pid: u32) -> io::Result<usize> {
     let links = links_of(pid)?;
     let mut traced = Traced::stop(pid.cast_signed())?;
@@ -20,14 +20,14 @@ pub(crate) fn cut_links(pid: u32) -> io::Result<usize> {
     Ok(links.len())
 }
 
-/// Links, and the perf events that stand for them on old kernels.
+/// Returns the descriptors of links, and of the perf events that old kernels use instead.
 fn links_of(pid: u32) -> io::Result<Vec<i64>> {
     let mut links = Vec::new();
     for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
         let entry = entry?;
         let target = match fs::read_link(entry.path()) {
             Ok(target) => target,
-            // A connection, say, which was closed after the directory was read.
+            // The descriptor was closed after the directory was read.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(error),
         };
@@ -41,14 +41,14 @@ fn links_of(pid: u32) -> io::Result<Vec<i64>> {
     Ok(links)
 }
 
-/// A thread stopped in the middle of a system call.
+/// A traced thread that is stopped in a system call.
 pub(crate) struct Traced {
     pid: i32,
     saved: libc::user_regs_struct,
 }
 
 impl Traced {
-    /// Stops it where it is in a system call, which an idle one is nearly always.
+    /// Attaches to a thread and stops it in a system call, in which an idle thread nearly always is.
     pub(crate) fn stop(pid: i32) -> io::Result<Self> {
         for _ in 0..1000 {
             request(libc::PTRACE_ATTACH, pid, 0)?;
@@ -63,10 +63,10 @@ impl Traced {
         Err(io::Error::other(format!("{pid} is never in a system call")))
     }
 
-    /// Has it make a system call.
+    /// Makes the thread do a system call, and returns its result.
     pub(crate) fn call(&mut self, number: libc::c_long, arguments: [i64; 3]) -> io::Result<i64> {
         self.prepare(number, arguments)?;
-        // A signal, such as that of a canary's death, stops it before the call; it is not delivered.
+        // A signal, such as SIGCHLD of a canary, stops the thread before the call; it is not delivered.
         for _ in 0..1000 {
             request(libc::PTRACE_SINGLESTEP, self.pid, 0)?;
             wait(self.pid)?;
@@ -78,9 +78,9 @@ impl Traced {
         Err(io::Error::other(format!("{} gets signals and does not come to its system call", self.pid)))
     }
 
-    /// Makes it open a file for reading; returns the descriptor, or the negative errno.
+    /// Makes the thread open a file for reading; returns the descriptor, or the negative errno.
     pub(crate) fn open(&mut self, path: &Path) -> io::Result<i64> {
-        /// Below the stack pointer and the red zone: nothing is there.
+        /// Distance below the stack pointer: beyond the red zone, where memory is unused.
         const UNUSED: u64 = 4096;
         let address = self.saved.rsp - UNUSED;
         let text = std::ffi::CString::new(path.as_os_str().as_bytes())?;
@@ -89,7 +89,7 @@ impl Traced {
         self.call(libc::SYS_openat, [libc::AT_FDCWD.into(), address.cast_signed(), 0])
     }
 
-    /// Detaches from it, so that it makes this call next. It is not expected to return from that call.
+    /// Detaches from the thread, so that it makes this system call next. The thread does not return from that call.
     pub(crate) fn last_call(mut self, number: libc::c_long, arguments: [i64; 3]) -> io::Result<()> {
         self.prepare(number, arguments)?;
         let pid = self.pid;
@@ -97,12 +97,12 @@ impl Traced {
         request(libc::PTRACE_DETACH, pid, 0)
     }
 
-    /// Puts it before the system call, with other arguments.
+    /// Sets the thread's registers so that it executes the system call with these arguments.
     fn prepare(&mut self, number: libc::c_long, arguments: [i64; 3]) -> io::Result<()> {
         let mut registers_now = self.saved;
         registers_now.rip -= SYSCALL.len() as u64;
         registers_now.rax = number.cast_unsigned();
-        // Not in a system call: nothing is to be restarted.
+        // Marks that the thread is not in a system call, so that the kernel restarts none.
         registers_now.orig_rax = u64::MAX;
         let [first, second, third] = arguments.map(i64::cast_unsigned);
         (registers_now.rdi, registers_now.rsi, registers_now.rdx) = (first, second, third);
@@ -112,13 +112,13 @@ impl Traced {
 
 impl Drop for Traced {
     fn drop(&mut self) {
-        // It goes on as after an interrupted call. Nothing can be done if it is gone.
+        // The thread continues as after an interrupted system call. If it has ended, there is nothing to restore.
         let _ = request(libc::PTRACE_SETREGS, self.pid, &raw mut self.saved as usize);
         let _ = request(libc::PTRACE_DETACH, self.pid, 0);
     }
 }
 
-/// The instruction.
+/// The instruction `syscall`.
 const SYSCALL: [u8; 2] = [0x0f, 0x05];
 
 fn is_after_syscall(pid: i32, address: u64) -> io::Result<bool> {
@@ -129,7 +129,7 @@ fn is_after_syscall(pid: i32, address: u64) -> io::Result<bool> {
 }
 
 fn registers(pid: i32) -> io::Result<libc::user_regs_struct> {
-    // SAFETY: plain integers, for which zeroes are valid.
+    // SAFETY: the structure consists of integers, for which zeroes are valid.
     let mut registers: libc::user_regs_struct = unsafe { std::mem::zeroed() };
     request(libc::PTRACE_GETREGS, pid, &raw mut registers as usize)?;
     Ok(registers)
@@ -143,7 +143,7 @@ fn request(what: libc::c_uint, pid: i32, data: usize) -> io::Result<()> {
 
 fn wait(pid: i32) -> io::Result<()> {
     let mut status = 0;
-    // SAFETY: a valid place for the status.
+    // SAFETY: the pointer is to a status that outlives the call.
     let answer = unsafe { libc::waitpid(pid, &raw mut status, libc::__WALL) };
     if answer == pid && libc::WIFSTOPPED(status) {
         Ok(())

@@ -30,7 +30,7 @@ fn every_thread_of_the_daemon_is_filtered_and_status_says_so() {
     let service = Service::start(&[]);
     let reported = service.json("/v1/status")["sandbox"].as_str().unwrap_or_default().to_owned();
     assert!(reported.starts_with("seccomp"), "{reported}");
-    // An answer that may take a thread.
+    // A query that may start a thread.
     service.json("/v1/zombies");
     for (field, wanted) in [("Seccomp", "2"), ("NoNewPrivs", "1")] {
         let values = of_threads(&service, field);
@@ -50,7 +50,7 @@ fn a_daemon_without_a_sandbox_says_so() {
 }
 
 #[test]
-fn a_daemon_made_to_call_what_it_does_not_need_is_refused_and_goes_on() {
+fn system_calls_that_the_daemon_does_not_need_are_refused_and_it_continues() {
     let service = Service::start(&[]);
     let pid = service.process().pid().cast_signed();
     let attempts = [
@@ -100,14 +100,14 @@ fn a_daemon_made_to_execute_a_program_is_ended_by_the_kernel() {
     let traced = Traced::stop(pid).unwrap_or_else(|error| panic!("stopping the daemon: {error}"));
     let gone = traced.last_call(libc::SYS_execve, [0, 0, 0]);
     gone.unwrap_or_else(|error| panic!("letting the daemon go: {error}"));
-    // The signal of `stop` comes too late, or the call was allowed.
+    // If the daemon were stopped by SIGTERM, the system call would have been allowed.
     let (end, directory) = service.stop();
     assert_eq!(end.status.signal(), Some(libc::SIGSYS), "{:?}", end.status);
     let _ = fs::remove_dir_all(directory);
 }
 
 #[test]
-fn links_cut_under_a_sandboxed_daemon_with_its_capabilities_are_made_anew() {
+fn a_sandboxed_daemon_with_its_capabilities_attaches_again_after_its_links_were_cut() {
     let service = Service::start(&["--keep-capabilities", "--canary-every", "500ms"]);
     assert_eq!(service.json("/v1/status")["sandbox"], "seccomp", "Landlock would take CAP_SYS_PTRACE away");
     let log = || service.process().log();

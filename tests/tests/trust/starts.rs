@@ -16,10 +16,10 @@ use taskscope_tests::{
 
 use crate::{
     common::scenario,
-    help::{alone, assert_sums, events, stop, times_said, until},
+    help::{alone, assert_sums, events, lines_with, stop, until},
 };
 
-/// Number of starts: each attaches at another moment of the lives around it.
+/// Number of starts: each attaches at another time in the lives of the processes around it.
 const STARTS: usize = 3;
 
 /// Ids of the BPF programs that a process holds.
@@ -35,22 +35,22 @@ fn programs_of(pid: u32) -> Vec<u32> {
         .collect()
 }
 
-/// Whether the kernel still has a BPF program: asked by `BPF_PROG_GET_FD_BY_ID`.
+/// Whether the kernel still has a BPF program, by `BPF_PROG_GET_FD_BY_ID`.
 fn exists(program: u32) -> bool {
     const BPF_PROG_GET_FD_BY_ID: libc::c_long = 13;
     let attr = [program, 0, 0];
-    // SAFETY: the command reads the three words that are there.
+    // SAFETY: the command reads three words, and the array has three.
     let fd =
         unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_GET_FD_BY_ID, attr.as_ptr(), size_of_val(&attr)) };
     if fd >= 0 {
-        // SAFETY: a descriptor that was made just now and is nobody else's.
+        // SAFETY: the call has just made this descriptor, and nothing else owns it.
         unsafe { libc::close(fd as i32) };
     }
     fd >= 0
 }
 
 #[test]
-fn killed_it_leaves_nothing_in_the_kernel_and_the_next_one_finds_the_truth() {
+fn a_killed_daemon_leaves_nothing_in_the_kernel_and_the_next_one_has_the_right_tree() {
     let observer = Observer::start(&[]);
     let programs = programs_of(observer.pid());
     assert!(programs.len() >= 5, "it holds no programs: {programs:?}");
@@ -60,7 +60,7 @@ fn killed_it_leaves_nothing_in_the_kernel_and_the_next_one_finds_the_truth() {
     let end = observer.wait(setting::deadline());
     assert_eq!(end.code(), None, "it was not killed: {}", end.text());
     until("a program outlives the daemon", || !programs.iter().any(|&program| exists(program)));
-    // What happened before its time is known to the next one, with how long at least.
+    // The next daemon knows the zombie from before its start, with the least duration.
     let next = Observer::start(&["--zombie-after", "500ms"]);
     let child = zombie.facts().role("child");
     let began = next
@@ -75,9 +75,9 @@ fn killed_it_leaves_nothing_in_the_kernel_and_the_next_one_finds_the_truth() {
     next.stop();
 }
 
-/// Zombies and dead leaders that were there before, by the iterator or by /proc alone.
+/// Checks that zombies and dead leaders from before the start are known, by the iterator or by /proc alone.
 #[track_caller]
-fn knows_who_was_there_before(args: &[&str]) {
+fn knows_older_zombies_and_dead_leaders(args: &[&str]) {
     let mut zombie = scenario("zombie", &[]);
     zombie.pause("zombie");
     let mut leader = scenario("leader-exits-first", &[]);
@@ -101,27 +101,27 @@ fn knows_who_was_there_before(args: &[&str]) {
     observer.stream().expect(event("released").pid(group).tid(group), 0, observer.log()).soon();
     let once = observer.stream().since(0);
     let births = once.iter().filter(|seen| seen.action == "released" && seen.tid == child).count();
-    assert_eq!(births, 1, "the child of the start and the one of its records were taken for two");
+    assert_eq!(births, 1, "the child of the snapshot and the child of the records are two tasks");
     observer.stop();
 }
 
 #[test]
-fn zombies_and_dead_leaders_of_before_are_known_by_the_iterator() {
-    knows_who_was_there_before(&[]);
+fn older_zombies_and_dead_leaders_are_known_by_the_iterator() {
+    knows_older_zombies_and_dead_leaders(&[]);
 }
 
 #[test]
-fn zombies_and_dead_leaders_of_before_are_known_by_proc_alone() {
-    knows_who_was_there_before(&["--no-iterator"]);
+fn older_zombies_and_dead_leaders_are_known_by_proc_alone() {
+    knows_older_zombies_and_dead_leaders(&["--no-iterator"]);
 }
 
-/// taskscope with another /proc, mounted in a namespace of its own, and without the right to look through it.
+/// Returns a command of taskscope with another file system on /proc, in a mount namespace of its own, and without `CAP_SYS_PTRACE`.
 fn with_proc(filesystem: &'static CStr, options: &'static CStr, args: &[&str]) -> Command {
     const CAP_SYS_PTRACE: libc::c_ulong = 19;
     let mut command = events(args);
     let prepare = move || {
         let none = std::ptr::null();
-        // SAFETY: system calls with strings that end with NUL and live for ever; nothing else is touched.
+        // SAFETY: the system calls take strings that end with NUL and are static; nothing else is touched.
         let failed = unsafe {
             libc::unshare(libc::CLONE_NEWNS) != 0
                 || libc::mount(none, c"/".as_ptr(), none, libc::MS_REC | libc::MS_PRIVATE, none.cast()) != 0
@@ -136,14 +136,14 @@ fn with_proc(filesystem: &'static CStr, options: &'static CStr, args: &[&str]) -
         };
         if failed { Err(io::Error::last_os_error()) } else { Ok(()) }
     };
-    // SAFETY: the closure makes system calls only.
+    // SAFETY: the closure makes only system calls, which are async-signal-safe.
     unsafe { command.pre_exec(prepare) };
     command
 }
 
-/// Checks that a zombie that /proc hides is not taken for gone.
+/// Checks that a zombie that /proc hides is not taken for released.
 #[track_caller]
-fn believes_in_a_hidden_zombie(command: Command, before: bool) {
+fn keeps_a_hidden_zombie(command: Command, before: bool) {
     let mut zombie = scenario("zombie", &[]);
     if before {
         zombie.pause("zombie");
@@ -158,7 +158,7 @@ fn believes_in_a_hidden_zombie(command: Command, before: bool) {
         |action: &str| observer.stream().expect(event(action).pid(child), 0, observer.log()).soon();
     reported("zombie_flagged");
     let gone = observer.stream().since(0).iter().any(|seen| seen.pid == child && seen.action == "released");
-    assert!(!gone, "a zombie that is hidden was taken for gone");
+    assert!(!gone, "a hidden zombie was taken for released");
     zombie.go();
     zombie.finish();
     reported("reaped");
@@ -167,31 +167,31 @@ fn believes_in_a_hidden_zombie(command: Command, before: bool) {
 }
 
 #[test]
-fn a_proc_that_hides_all_others_changes_nothing_where_there_is_an_iterator() {
+fn a_proc_that_hides_all_others_changes_nothing_with_an_iterator() {
     let command = with_proc(c"proc", c"hidepid=2", &["--zombie-after", "2s"]);
-    believes_in_a_hidden_zombie(command, true);
+    keeps_a_hidden_zombie(command, true);
 }
 
 #[test]
-fn a_directory_that_is_no_proc_changes_nothing_where_there_is_an_iterator() {
+fn a_directory_that_is_no_proc_changes_nothing_with_an_iterator() {
     let command = with_proc(c"tmpfs", c"size=4k", &["--zombie-after", "2s"]);
-    believes_in_a_hidden_zombie(command, true);
+    keeps_a_hidden_zombie(command, true);
 }
 
 #[test]
 fn without_an_iterator_a_proc_that_hides_others_proves_nothing() {
     let command = with_proc(c"proc", c"hidepid=2", &["--zombie-after", "2s", "--no-iterator"]);
-    believes_in_a_hidden_zombie(command, false);
+    keeps_a_hidden_zombie(command, false);
 }
 
 /// Starts during a storm and waits for the first audit. Returns false if records were lost, so that the run proves nothing.
 #[track_caller]
 fn starts_without_drift() -> bool {
     let observer = Observer::start(&["--audit-every", "1s", "--verbose", "--action", "renamed"]);
-    // A guest takes a second to read all tasks, and ten times that until it does so again.
+    // A guest takes a second to read all tasks, and the next audit comes ten times as much later.
     let end = Instant::now() + setting::deadline() * 3;
-    while times_said(&observer, "tasks (Audit)") == 0 {
-        assert!(Instant::now() < end, "audits do not come");
+    while lines_with(&observer, "tasks (Audit)") == 0 {
+        assert!(Instant::now() < end, "there are no audits");
         std::thread::sleep(Duration::from_millis(50));
     }
     let renamed = observer.stream().since(0);
@@ -204,7 +204,7 @@ fn starts_without_drift() -> bool {
     assert_sums(&end);
     let summary = end.summary().unwrap_or_default();
     if lost(summary) != Some(0) {
-        println!("something was lost, which proves nothing: {summary}");
+        println!("records were lost, so this run proves nothing: {summary}");
         return false;
     }
     assert!(summary.contains(", drift 0,"), "{summary}: {repaired:?}");
@@ -216,7 +216,7 @@ fn processes_made_and_reaped_while_it_attaches_are_no_drift() {
     let _alone = alone();
     let mut loops = scenario("fork-loops", &["2"]);
     loops.pause("looping");
-    // From 7.0 on the kernel skips calls of programs under such a load, and counts them.
+    // From 7.0 on, the kernel skips calls of programs under such a load, and counts them.
     let clean = (0..STARTS).filter(|_| starts_without_drift()).count();
     report("starts_that_lost_nothing", clean);
     loops.go();

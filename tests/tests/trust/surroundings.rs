@@ -13,15 +13,15 @@ use crate::common::scenario;
 
 /// How far the namespace's boot time is ahead of the kernel's, as a line of `/proc/self/timens_offsets`.
 const OFFSET: &[u8] = b"boottime 100000 7\n";
-/// Less than that by far, and more than any age of this test.
+/// Far less than the offset, and longer than any age in this test.
 const HOUR_NS: u64 = 3_600_000_000_000;
 
 /// `CLONE_NEWTIME`, which libc has no constant for everywhere: <https://man7.org/linux/man-pages/man7/time_namespaces.7.html>.
 const CLONE_NEWTIME: i32 = 0x80;
 
-/// Opens a file, and gives its descriptor or an error.
+/// Opens a file, and returns its descriptor or an error.
 fn open(path: &CStr, flags: i32) -> io::Result<i32> {
-    // SAFETY: a string that ends with NUL.
+    // SAFETY: the string ends with NUL and outlives the call.
     let fd = unsafe { libc::open(path.as_ptr(), flags | libc::O_CLOEXEC) };
     if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(fd) }
 }
@@ -29,7 +29,7 @@ fn open(path: &CStr, flags: i32) -> io::Result<i32> {
 /// Lets a command begin in a time namespace of its own. Kernels before 6.3 do not enter it by execve(2): setns(2) does.
 fn in_a_time_namespace(command: &mut Command) {
     let enter = || {
-        // SAFETY: system calls with integers, and with memory that lives for ever.
+        // SAFETY: the system calls take integers and static memory.
         let failed = unsafe {
             libc::unshare(CLONE_NEWTIME) != 0
                 || libc::write(
@@ -41,17 +41,17 @@ fn in_a_time_namespace(command: &mut Command) {
         };
         if failed { Err(io::Error::last_os_error()) } else { Ok(()) }
     };
-    // SAFETY: the closure makes system calls only.
+    // SAFETY: the closure makes only system calls, which are async-signal-safe.
     unsafe { command.pre_exec(enter) };
 }
 
-/// Lets a command begin with a /proc that shows it nothing of others.
+/// Lets a command begin with a /proc that hides the processes of other users.
 fn with_hidepid(command: &mut Command) {
     const CAP_SYS_PTRACE: libc::c_ulong = 19;
     const NOBODYS_GROUP: libc::gid_t = 61_236;
     let prepare = || {
         let none = std::ptr::null();
-        // SAFETY: system calls with strings that end with NUL and live for ever.
+        // SAFETY: the system calls take static strings that end with NUL.
         let failed = unsafe {
             libc::unshare(libc::CLONE_NEWNS) != 0
                 || libc::mount(none, c"/".as_ptr(), none, libc::MS_REC | libc::MS_PRIVATE, none.cast()) != 0
@@ -63,13 +63,13 @@ fn with_hidepid(command: &mut Command) {
                     c"hidepid=2".as_ptr().cast(),
                 ) != 0
                 || libc::prctl(libc::PR_CAPBSET_DROP, CAP_SYS_PTRACE, 0, 0, 0) != 0
-                // A process in the group of the mount's gid=, root's by default, sees all.
+                // A process in the group of the mount option gid=, by default 0, sees all processes.
                 || libc::setgroups(0, none.cast()) != 0
                 || libc::setgid(NOBODYS_GROUP) != 0
         };
         if failed { Err(io::Error::last_os_error()) } else { Ok(()) }
     };
-    // SAFETY: the closure makes system calls only.
+    // SAFETY: the closure makes only system calls, which are async-signal-safe.
     unsafe { command.pre_exec(prepare) };
 }
 
@@ -78,7 +78,7 @@ fn ask(daemon: &Daemon, path: &str) -> Value {
     daemon.json(path).unwrap_or_else(|wrong| panic!("{wrong}\n{}", daemon.log()))
 }
 
-/// Starts a daemon; `degraded` is how the status says what is the matter.
+/// Starts a daemon; `degraded` is the text of the status about what is wrong.
 #[track_caller]
 fn start(prepare: fn(&mut Command), degraded: &str) -> Daemon {
     let started =
@@ -91,7 +91,7 @@ fn start(prepare: fn(&mut Command), degraded: &str) -> Daemon {
     daemon
 }
 
-/// The parent of a zombie in `/v1/zombies`.
+/// Returns the entry of a parent in `/v1/zombies`.
 #[track_caller]
 fn zombie_parent(daemon: &Daemon, parent: i64) -> Value {
     let zombies = ask(daemon, "/v1/zombies");
@@ -118,12 +118,12 @@ fn in_a_time_namespace_every_age_is_the_kernels() {
         let zombie_parent = zombie_parent(&daemon, parent);
         let age = zombie_parent["oldest_zombies"][0]["zombie_at_most_ns"].as_u64();
         assert!(age.is_some_and(|age| age < HOUR_NS), "{zombie_parent:#}");
-        // The process of /proc is the one of the kernel's record.
+        // The daemon recognizes the process of /proc as the one of the record.
         let explained = ask(&daemon, &format!("/v1/explain/{child}"));
         assert!(!explained.to_string().contains("another's by now"), "{explained:#}");
     }
     let roots = [&zombie, &later].map(|scenario| scenario.facts().role("scenario").pid);
-    let right = truth::becomes_proc(&daemon, &roots).and_then(|()| truth::has_no_phantoms(&daemon));
+    let right = truth::becomes_proc(&daemon, &roots).and_then(|()| truth::has_the_zombies_of_proc(&daemon));
     right.unwrap_or_else(|wrong| panic!("{wrong}"));
     for mut scenario in [zombie, later] {
         scenario.go();

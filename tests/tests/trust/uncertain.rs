@@ -13,10 +13,10 @@ use taskscope_tests::{
 
 use crate::{
     common::scenario,
-    help::{SOON, alone, assert_sums, lose_by_standing_still, stop, sum, until},
+    help::{SOON, alone, assert_sums, lose_while_stopped, stop, sum, until},
 };
 
-/// Zombies of a parent that reaps them while records are lost, and of one that never does.
+/// Makes two parents with zombies: one reaps them while records are lost, the other never does.
 const REAPED: &str = "300";
 const KEPT: &str = "20";
 
@@ -27,13 +27,13 @@ fn zombies(count: &str) -> Scenario {
     holder
 }
 
-/// So many zombies are held until they are old, and then reaped together.
+/// This many zombies become old and are then reaped together.
 const MANY: &str = "3000";
 
-/// After that none of them is reported any more.
+/// After this time none of them may be reported.
 const GONE_AFTER: Duration = Duration::from_secs(3);
 
-/// Pids of its zombies, gone ones among them.
+/// Returns the pids of a holder's zombies, including those reaped since.
 fn children(holder: &Scenario) -> BTreeSet<i64> {
     numbers(&holder.facts().find("crowd", "role", "child")["pids"]).into_iter().collect()
 }
@@ -42,14 +42,14 @@ fn pid(holder: &Scenario) -> i64 {
     holder.facts().role("scenario").pid
 }
 
-/// Zombies that an answer of `/v1/zombies` charges a parent with.
+/// Returns the number of zombies of a parent in an answer of `/v1/zombies`.
 fn charged(answer: &Value, parent: i64) -> u64 {
     let parents = answer["parents"].as_array().into_iter().flatten();
     let ours = parents.filter(|found| found["process"]["pid"].as_i64() == Some(parent));
     ours.filter_map(|found| found["children"]["zombies"].as_u64()).sum()
 }
 
-/// Zombies of the parents of this test, by the scrape.
+/// Returns the number of zombies of this test's parents in /metrics.
 fn scraped(service: &Service) -> f64 {
     let is_ours = |name: &str| {
         name.starts_with("taskscope_parent_zombies{") && name.contains("parent=\"zombie-holder\"")
@@ -57,7 +57,7 @@ fn scraped(service: &Service) -> f64 {
     service.metrics().iter().filter(|(name, _)| is_ours(name)).map(|(_, count)| count).sum()
 }
 
-/// What answers and figures say of zombies of `holder`, which were all reaped before; empty if that is nothing.
+/// Returns what answers and metrics report about zombies of `holder`, which were all reaped before; empty if nothing.
 fn reported_of(service: &Service, holder: i64, gone: &BTreeSet<i64>) -> String {
     let scraped = scraped(service);
     let charged = charged(&service.json("/v1/zombies"), holder);
@@ -127,7 +127,7 @@ fn in_a_storm_that_loses_records_the_answers_stay_true_and_then_the_tree_is_proc
     reaped.go();
     reaped.pause("reaped");
     let gone = children(&reaped);
-    // On the tracepoint rung a release is seen an RCU grace period after it.
+    // The tracepoint rung reports a release an RCU grace period later.
     until("zombies are reported that are gone", || reported_of(&service, pid(&reaped), &gone).is_empty());
     let end = Instant::now() + Duration::from_secs(5);
     let mut was_degraded = false;
@@ -136,7 +136,7 @@ fn in_a_storm_that_loses_records_the_answers_stay_true_and_then_the_tree_is_proc
         let body = service.get("/readyz").body;
         was_degraded |= body.starts_with("degraded: ") && body.contains("records lost");
     }
-    assert!(was_degraded, "it never said that records were lost");
+    assert!(was_degraded, "the status never reported that records were lost");
     loops.go();
     loops.finish();
     until_compared(&service, &kept);
@@ -162,7 +162,7 @@ fn in_a_storm_that_loses_records_the_answers_stay_true_and_then_the_tree_is_proc
     assert_eq!(end.code(), Some(0), "{}", end.text());
 }
 
-/// The age of the oldest zombie of a parent, ns.
+/// Returns the age of the oldest zombie of a parent, ns.
 fn oldest(service: &Service, parent: i64) -> u64 {
     let answer = service.json("/v1/zombies");
     let parents = answer["parents"].as_array().into_iter().flatten();
@@ -170,14 +170,14 @@ fn oldest(service: &Service, parent: i64) -> u64 {
     ours.filter_map(|found| found["zombie_at_least_ns"].as_u64()).max().unwrap_or(0)
 }
 
-/// On the tracepoint rung a release is seen late, and where the kernel hides tasks, some never.
+/// The tracepoint rung reports releases late, and if the kernel hides tasks, some releases are never reported.
 #[test]
-fn zombies_that_are_all_reaped_at_once_are_none_three_seconds_later() {
+fn zombies_that_are_all_reaped_at_once_are_not_reported_three_seconds_later() {
     let _alone = alone();
     let service = Service::start(&["--zombie-after", "1s"]);
     let mut holder = zombies(MANY);
     let parent = pid(&holder);
-    until("the zombies do not get old", || {
+    until("the zombies are not reported as old", || {
         charged(&service.json("/v1/zombies"), parent) == 3000 && oldest(&service, parent) > 2_500_000_000
     });
     until("not all of them are flagged", || service.metrics()["taskscope_zombies_old"] >= 3000.0);
@@ -195,7 +195,9 @@ fn zombies_that_are_all_reaped_at_once_are_none_three_seconds_later() {
     let samples = service.metrics();
     assert!(samples["taskscope_zombies_old"] < 1.0, "{samples:#?}");
     // Processes whose release is still to come are counted separately, for a limited time.
-    until("processes are releasing for ever", || service.metrics()["taskscope_processes_releasing"] < 100.0);
+    until("processes stay in the state releasing", || {
+        service.metrics()["taskscope_processes_releasing"] < 100.0
+    });
     holder.go();
     holder.finish();
     drop(service.stop());
@@ -226,13 +228,13 @@ fn no_event_flags_a_zombie_whose_release_was_lost() {
     let observer =
         Observer::start(&["--ring-kib", "4", "--zombie-after", "1s", "--action", "zombie_flagged"]);
     let (mut reaped, kept) = (zombies(REAPED), zombies(KEPT));
-    // Making them takes a slow machine long enough for the first to be flagged, rightly.
+    // On a slow machine, making them takes so long that the first are flagged meanwhile, which is right.
     let before_ns = setting::now_ns();
     observer.signal(libc::SIGSTOP);
     scenario("burst", &["200"]).finish();
     reaped.go();
     reaped.pause("reaped");
-    // They would have been flagged by now.
+    // A daemon that missed their releases would have flagged them by now.
     let end = Instant::now() + Duration::from_secs(2);
     while Instant::now() < end {
         scenario("burst", &["50"]).finish();
@@ -242,9 +244,9 @@ fn no_event_flags_a_zombie_whose_release_was_lost() {
         let events = observer.stream().since(0);
         events.iter().filter(|seen| seen.action == "zombie_flagged").map(|seen| seen.pid).collect()
     };
-    lose_by_standing_still(&observer, "200");
+    lose_while_stopped(&observer, "200");
     let kept_pids = children(&kept);
-    until("zombies that are still there are not flagged", || kept_pids.is_subset(&flagged()));
+    until("zombies that still exist are not flagged", || kept_pids.is_subset(&flagged()));
     let events = observer.stream().since(0);
     let late = events.iter().filter(|seen| seen.action == "zombie_flagged" && seen.at_ns > before_ns);
     let late: BTreeSet<i64> = late.map(|seen| seen.pid).collect();

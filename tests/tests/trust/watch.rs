@@ -6,19 +6,19 @@ use taskscope_tests::{observer::Observer, setting, skipped::attempts};
 
 use crate::{
     common::scenario,
-    help::{SOON, assert_becomes_proc, assert_sums, stop, times_said, until, until_reported},
+    help::{SOON, assert_becomes_proc, assert_sums, lines_with, stop, until, until_reported},
 };
 
 #[test]
 fn an_audit_of_a_quiet_tree_finds_no_drift() {
-    // A skipped program is a birth that was missed indeed.
+    // If the kernel skipped a program, a fork was really missed.
     attempts(|| {
         let observer = Observer::start(&["--audit-every", "1s", "--verbose"]);
         let mut standing = scenario("many-threads", &["100"]);
         standing.pause("all-alive");
         scenario("burst", &["2000"]).finish();
-        let audits = times_said(&observer, "tasks (Audit)");
-        until("audits do not come", || times_said(&observer, "tasks (Audit)") >= audits + 2);
+        let audits = lines_with(&observer, "tasks (Audit)");
+        until("there are no audits", || lines_with(&observer, "tasks (Audit)") >= audits + 2);
         let born_late: Vec<String> = observer
             .stream()
             .since(standing.started_ns())
@@ -29,7 +29,7 @@ fn an_audit_of_a_quiet_tree_finds_no_drift() {
         assert_eq!(
             born_late,
             Vec::<String>::new(),
-            "forks whose records were not read yet were taken for missed ones"
+            "forks whose records were not read yet were taken for missed"
         );
         standing.go();
         standing.finish();
@@ -39,10 +39,10 @@ fn an_audit_of_a_quiet_tree_finds_no_drift() {
 }
 
 #[test]
-fn canaries_come_through_and_are_not_shown() {
+fn canaries_are_seen_whole_and_are_not_shown() {
     let observer = Observer::start(&["--canary-every", "500ms", "--verbose"]);
     let me = i64::from(observer.pid());
-    until("canaries do not come through", || times_said(&observer, "canary: a whole life") >= 3);
+    until("no whole lives of canaries", || lines_with(&observer, "canary: a whole life") >= 3);
     observer.from_now().fence();
     let shown = observer.stream().since(0);
     let canaries: Vec<String> = shown
@@ -59,13 +59,13 @@ fn canaries_come_through_and_are_not_shown() {
 }
 
 #[test]
-fn kprobes_disarmed_under_it_are_noticed() {
+fn disarmed_kprobes_are_noticed() {
     const SWITCH: &str = "/sys/kernel/debug/kprobes/enabled";
     if !setting::in_vm() || setting::attach() != "kprobe" {
         setting::skip(format_args!("needs a guest and kprobes"));
         return;
     }
-    // SAFETY: strings that end with NUL. Mounted already is as good.
+    // SAFETY: the strings end with NUL and outlive the call. If it fails because the hierarchy is mounted already, that is as good.
     unsafe {
         libc::mount(
             c"debugfs".as_ptr(),
@@ -85,7 +85,7 @@ fn kprobes_disarmed_under_it_are_noticed() {
     fs::write(SWITCH, "1").unwrap_or_else(|error| panic!("writing {SWITCH}: {error}"));
     assert!(complaint.is_some(), "nobody noticed:\n{}", observer.log());
     let well = observer.log().line("taskscope: warning: canary: whole lives", SOON);
-    assert!(well.is_some(), "it did not come back:\n{}", observer.log());
+    assert!(well.is_some(), "it does not observe again:\n{}", observer.log());
     stop(observer);
 }
 
@@ -110,35 +110,35 @@ fn detach_by_id(link: u32) -> Option<i32> {
     const BPF_LINK_DETACH: libc::c_long = 34;
     let ask = |command: libc::c_long, word: u32| {
         let attr = [word, 0, 0, 0];
-        // SAFETY: the commands read no more than the words that are there.
+        // SAFETY: the commands read no more words than the array has.
         unsafe { libc::syscall(libc::SYS_bpf, command, attr.as_ptr(), size_of_val(&attr)) }
     };
     let fd = ask(BPF_LINK_GET_FD_BY_ID, link);
     assert!(fd >= 0, "link {link}: {}", std::io::Error::last_os_error());
     let answer = ask(BPF_LINK_DETACH, u32::try_from(fd).unwrap_or_default());
     let errno = (answer != 0).then(|| std::io::Error::last_os_error().raw_os_error().unwrap_or(0));
-    // SAFETY: a descriptor that was made just now and is nobody else's.
+    // SAFETY: the call has just made this descriptor, and nothing else owns it.
     unsafe { libc::close(i32::try_from(fd).unwrap_or(-1)) };
     errno
 }
 
 #[cfg(target_arch = "x86_64")]
 #[test]
-fn links_cut_under_it_are_noticed_and_made_anew() {
+fn cut_links_are_noticed_and_attached_again() {
     let observer = Observer::start(&["--canary-every", "500ms"]);
     let view = observer.from_now();
     for link in link_ids(observer.pid()) {
         assert_eq!(
             detach_by_id(link),
             Some(libc::EOPNOTSUPP),
-            "links of this kind can be detached by anybody"
+            "the kernel allows BPF_LINK_DETACH for links of this kind"
         );
     }
     view.fence();
     let cut =
         crate::sabotage::cut_links(observer.pid()).unwrap_or_else(|error| panic!("cutting links: {error}"));
     assert!(cut >= 5, "it has {cut} links only");
-    // Its fork was not seen.
+    // The fork of this process was not reported.
     let mut standing = scenario("many-threads", &["50"]);
     standing.pause("all-alive");
     for reported in ["canary:", "all hooks were attached again", "canary: whole lives"] {

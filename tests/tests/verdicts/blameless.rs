@@ -22,7 +22,7 @@ use taskscope_tests::{
     verdict::{self, explain, pid, says},
 };
 
-/// A task that is in one sleep for so long is in the one that the test is about.
+/// A task that stays in one sleep for this long is in the sleep that the test is about.
 const STEADILY: Duration = Duration::from_millis(300);
 
 /// Returns the verdicts of a daemon and of a client without one on a role of a scenario that is paused at `at`.
@@ -44,7 +44,7 @@ fn a_parent_that_reads_output_to_the_end_is_not_accused() {
 }
 
 #[test]
-fn a_tracee_does_not_go_by_itself_though_its_parent_ignores_sigchld() {
+fn a_tracee_is_not_autoreaped_although_its_parent_ignores_sigchld() {
     both("ignores-and-traces", "owed", "child", |scenario, verdict, _| {
         assert_eq!(verdict["code"], "held_by_tracer", "{verdict:#}");
         assert_eq!(verdict["culprit"]["pid"], pid(scenario, "parent"), "{verdict:#}");
@@ -52,7 +52,7 @@ fn a_tracee_does_not_go_by_itself_though_its_parent_ignores_sigchld() {
 }
 
 #[test]
-fn a_child_that_another_made_for_its_parent_says_so() {
+fn a_child_that_another_process_made_for_its_parent_is_marked() {
     both("clone-parent-zombie", "owed", "child", |scenario, verdict, is_watched| {
         assert_eq!(verdict["code"], "not_waited_for", "{verdict:#}");
         let maker = format!("pid {} created it", pid(scenario, "helper"));
@@ -61,12 +61,12 @@ fn a_child_that_another_made_for_its_parent_says_so() {
 }
 
 #[test]
-fn a_status_that_is_lost_is_said_to_be() {
+fn a_status_that_is_lost_is_reported_as_lost() {
     let service = Service::start(&[]);
     let mut scenario = scenario("status-lost", &[]);
     scenario.pause("lost");
     let waited = scenario.facts().all("waited").next().unwrap_or_else(|| panic!("no answer of wait4"));
-    assert_eq!(waited["errno"], libc::ECHILD, "the kernel says otherwise");
+    assert_eq!(waited["errno"], libc::ECHILD, "the kernel returned another error");
     for role in ["parent", "child"] {
         let end = Instant::now() + setting::deadline();
         while !says(&explain(pid(&scenario, role), Some(&service)), "evidence", "ECHILD") {
@@ -79,7 +79,7 @@ fn a_status_that_is_lost_is_said_to_be() {
 }
 
 #[test]
-fn a_wait_right_before_an_exec_is_not_the_new_programs() {
+fn a_wait_right_before_an_exec_does_not_count_for_the_new_program() {
     both("waits-then-execs", "owed", "child", |scenario, verdict, is_watched| {
         assert_eq!(verdict["culprit"]["pid"], pid(scenario, "parent"), "{verdict:#}");
         if is_watched {
@@ -92,7 +92,7 @@ fn a_wait_right_before_an_exec_is_not_the_new_programs() {
 }
 
 #[test]
-fn a_shells_orphan_that_comes_to_an_init_is_not_of_before_an_exec() {
+fn an_orphan_of_a_shell_at_an_init_was_not_forked_before_an_exec() {
     both("init-gets-subshell", "owed", "child", |scenario, verdict, is_watched| {
         assert_eq!(verdict["code"], "container_init_does_not_reap", "{verdict:#}");
         assert_eq!(verdict["certainty"], "likely", "it has waited for the shell: {verdict:#}");
@@ -102,17 +102,17 @@ fn a_shells_orphan_that_comes_to_an_init_is_not_of_before_an_exec() {
 }
 
 #[test]
-fn an_init_that_has_never_waited_may_look_for_dead_children_now_and_then() {
+fn an_init_that_has_never_waited_may_poll_for_dead_children() {
     both("container-init", "owed", "child", |_, verdict, _| {
         assert_eq!(verdict["code"], "container_init_does_not_reap", "{verdict:#}");
-        // It may look for dead children at intervals, which takes a minute to see.
+        // It may poll for dead children at intervals, which shows only after a minute.
         assert_eq!(verdict["certainty"], "likely", "{verdict:#}");
         assert!(says(verdict, "missing", "a minute"), "{verdict:#}");
     });
 }
 
 #[test]
-fn a_parent_that_looks_for_dead_children_now_and_then_is_not_certain_to_never_wait() {
+fn a_parent_that_polls_for_dead_children_is_not_certain_to_never_wait() {
     both("waits-late", "owed", "child", |scenario, verdict, _| {
         assert_eq!(verdict["code"], "never_waits", "{verdict:#}");
         assert_eq!(verdict["certainty"], "likely", "{verdict:#}");
@@ -133,7 +133,7 @@ fn a_parent_whose_pipe_nobody_reads_is_not_accused() {
 }
 
 #[test]
-fn a_parent_that_waits_for_a_lock_names_who_holds_it() {
+fn a_parent_that_waits_for_a_lock_names_the_holder() {
     both("waits-for-lock", "owed", "child", |scenario, verdict, _| {
         assert_eq!(verdict["code"], "blocked_elsewhere", "{verdict:#}");
         assert_eq!(verdict["culprit"]["pid"], pid(scenario, "holder"), "{verdict:#}");
@@ -152,7 +152,7 @@ fn a_parent_that_reads_its_input_first_is_not_to_be_killed() {
 }
 
 #[test]
-fn a_handler_that_waits_for_a_lock_is_not_told_to_unblock_sigchld() {
+fn a_handler_that_waits_for_a_lock_gets_no_advice_to_unblock_sigchld() {
     both("handler-deadlock", "owed", "child", |scenario, verdict, _| {
         assert_eq!(verdict["code"], "sigchld_blocked", "{verdict:#}");
         assert_eq!(verdict["certainty"], "likely", "{verdict:#}");
@@ -172,7 +172,7 @@ fn a_wait_of_one_thread_says_nothing_about_the_others() {
 }
 
 #[test]
-fn who_sleeps_in_a_vfork_is_freed_by_sigkill_only() {
+fn a_process_that_sleeps_in_a_vfork_is_ended_by_sigkill_only() {
     both("vfork-chain", "held", "parent", |scenario, verdict, _| {
         let holder = pid(scenario, "holder");
         assert_eq!(verdict["code"], "held_by_vfork", "{verdict:#}");
@@ -182,7 +182,7 @@ fn who_sleeps_in_a_vfork_is_freed_by_sigkill_only() {
 }
 
 #[test]
-fn a_tracer_that_is_stopped_itself_cannot_let_go() {
+fn a_tracer_that_is_stopped_itself_cannot_detach() {
     both("mutual-tracers", "held", "first", |scenario, verdict, _| {
         let second = pid(scenario, "second");
         assert_eq!(verdict["code"], "stopped_by_tracer", "{verdict:#}");
@@ -192,7 +192,7 @@ fn a_tracer_that_is_stopped_itself_cannot_let_go() {
     });
 }
 
-/// A FUSE file system whose server never answers: this process. With the descriptor all requests end.
+/// A FUSE file system whose server, this process, never answers. All requests end when the descriptor is closed.
 struct HungFuse {
     device: Option<fs::File>,
     mount: PathBuf,
@@ -226,7 +226,7 @@ impl Drop for HungFuse {
 }
 
 #[test]
-fn a_sleep_that_sigkill_ends_says_so_and_for_whom_it_waits() {
+fn a_sleep_that_sigkill_ends_names_the_file_system_that_it_waits_for() {
     let Some(hung) = HungFuse::make() else {
         return setting::skip(format_args!("no FUSE file system can be mounted here"));
     };
@@ -236,7 +236,7 @@ fn a_sleep_that_sigkill_ends_says_so_and_for_whom_it_waits() {
     };
     let id = reader.id();
     let end = Instant::now() + setting::deadline();
-    // It may sleep for its own program's file before, but not for long.
+    // stat(1) may first sleep while its own program is read, but not for long.
     let is_blocked = || {
         let of = |file: &str| fs::read_to_string(format!("/proc/{id}/{file}")).unwrap_or_default();
         let is_d = of("stat").rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('D'));
@@ -256,7 +256,7 @@ fn a_sleep_that_sigkill_ends_says_so_and_for_whom_it_waits() {
         assert!(says(&verdict, "summary", "only SIGKILL"), "{verdict:#}");
         assert!(says(&verdict, "remedy", &format!("kill -9 {id}")), "{verdict:#}");
     }
-    // As the remedy says.
+    // The remedy of the verdict.
     reader.kill().and_then(|()| reader.wait()).unwrap_or_else(|error| panic!("{error}"));
     service.stop_clean();
 }

@@ -17,7 +17,7 @@ use taskscope_tests::{
 
 const FLAG_AFTER_NS: u64 = 300_000_000;
 
-/// The caller of vfork(2), given the child that has printed its pid.
+/// Returns the parent of the child that has printed its pid: the caller of vfork(2).
 #[track_caller]
 fn held(facts: &Facts) -> i64 {
     let parent = facts.all("vforked").next().and_then(|fact| fact["pid"].as_i64()).and_then(|child| {
@@ -27,7 +27,7 @@ fn held(facts: &Facts) -> i64 {
     parent.unwrap_or_else(|| panic!("nobody vforked: {facts}"))
 }
 
-/// Waits for the kernel's own letter of a task's state.
+/// Waits until /proc shows this letter as a task's state.
 #[track_caller]
 fn until_state(pid: i64, wanted: &str) {
     let end = Instant::now() + setting::deadline();
@@ -62,7 +62,7 @@ fn a_task_that_stays_in_uninterruptible_sleep_is_flagged_with_where_it_waits_and
             .soon();
         let stack = flagged.get("task.kernel_stack").unwrap().to_string();
         assert!(stack.contains("clone") && stack.contains("do_syscall_64"), "{stack}");
-        // The kernel's own report of where it sleeps; "0" if that is hidden.
+        // The function in which it sleeps, from /proc/PID/wchan; "0" if the kernel hides it.
         let wchan = fs::read_to_string(format!("/proc/{parent}/wchan")).unwrap();
         if wchan != "0" {
             assert_eq!(flagged.text("task.wchan"), Some(wchan.as_str()), "{stack}");
@@ -79,13 +79,13 @@ fn a_task_that_stays_in_uninterruptible_sleep_is_flagged_with_where_it_waits_and
     });
 }
 
-/// What the log says when all tasks are walked over.
+/// The message in the log when all tasks are walked over.
 const WALK: &str = "all tasks are walked over for those in uninterruptible sleep";
 
 #[test]
 fn sleeps_are_found_and_cleared_without_a_second_walk_whenever_they_began() {
     attempts(|| {
-        // This one sleeps before any program can note it.
+        // This one sleeps before the programs are attached.
         let mut before = scenario("vfork-held", &[]);
         before.pause("held");
         let sleeper = held(before.facts());
@@ -113,19 +113,19 @@ fn sleeps_are_found_and_cleared_without_a_second_walk_whenever_they_began() {
 }
 
 #[test]
-fn a_service_counts_those_that_are_blocked_now() {
+fn a_service_counts_the_tasks_that_are_blocked_now() {
     let service = Service::start(&["--blocked-after", "300ms"]);
     let mut scenario = scenario("vfork-held", &[]);
     scenario.pause("held");
     until_state(held(scenario.facts()), "D");
     let killable = r#"taskscope_blocked_tasks{sleep="killable"}"#;
-    service.until("one that is blocked", |now| now[killable] >= 1.0);
+    service.until("a blocked task", |now| now[killable] >= 1.0);
     let now = service.metrics();
     assert!(now["taskscope_longest_blocked_seconds"] >= 0.3, "{now:?}");
     assert!(now["taskscope_blocked_flagged_total"] >= 1.0, "{now:?}");
     scenario.go();
     scenario.finish();
-    service.until("nobody that is blocked", |now| now[killable] < 1.0);
+    service.until("no blocked task", |now| now[killable] < 1.0);
     service.stop_clean();
 }
 
@@ -144,11 +144,11 @@ fn a_new_threshold_counts_at_once_and_none_clears_what_was_flagged() {
     let killable = r#"taskscope_blocked_tasks{sleep="killable"}"#;
     write("300ms");
     service.process().signal(libc::SIGHUP);
-    service.until("one that is blocked", |now| now[killable] >= 1.0);
+    service.until("a blocked task", |now| now[killable] >= 1.0);
     let cleared = service.events("?action=blocked_cleared&limit=1", "");
     write("0s");
     service.process().signal(libc::SIGHUP);
-    service.until("nobody who looks", |now| now[killable] < 1.0);
+    service.until("no blocked task", |now| now[killable] < 1.0);
     assert_eq!(cleared.rest().len(), 1);
     scenario.go();
     scenario.finish();

@@ -33,7 +33,7 @@ fn json(args: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{args:?}: {error}\n{stderr}"))
 }
 
-/// What `explain` says of a role at the pause of a scenario, once the death is old enough to be somebody's fault.
+/// Returns what `explain` reports about a role while a scenario is paused, once the death is old enough for a verdict.
 #[track_caller]
 fn explain(scenario: &Scenario, role: &str) -> Value {
     let end = Instant::now() + setting::deadline();
@@ -54,7 +54,7 @@ fn owing(name: &str, args: &[&str], at: &str) -> Scenario {
     scenario
 }
 
-/// The verdict on the zombie, by a command that was not given the parent.
+/// Checks the verdict on the zombie, by a command that was given the zombie's pid only.
 #[track_caller]
 fn verdict(name: &str, zombie: &str, culprit: &str, code: &str, remedy: &str) -> Value {
     verdict_at(name, &[], "owed", zombie, culprit, code, remedy)
@@ -85,7 +85,7 @@ fn verdict_at(
 #[test]
 fn a_parent_that_never_waits_is_named() {
     let explained = verdict("never-waits", "child", "parent", "never_waits", "waitpid(-1");
-    // It was not observed from the start: earlier waits for children that used nothing leave no trace.
+    // `explain` has not observed the parent from its start: earlier waits for children without usage leave no trace.
     assert_eq!(explained["verdict"]["certainty"], "likely", "{explained:#}");
 }
 
@@ -95,7 +95,7 @@ fn a_stopped_parent_is_to_be_continued() {
 }
 
 #[test]
-fn a_parent_that_a_debugger_stopped_is_told_apart_from_one_that_is_stopped() {
+fn a_parent_that_a_debugger_stopped_is_distinguished_from_one_that_a_signal_stopped() {
     verdict("parent-traced", "child", "parent", "parent_stopped_by_tracer", "debugger");
 }
 
@@ -148,7 +148,7 @@ fn a_wait_for_another_child_is_seen() {
 }
 
 #[test]
-fn a_parent_that_waits_for_others_is_not_said_to_never_wait() {
+fn a_parent_that_waits_for_other_children_is_not_reported_to_never_wait() {
     verdict("not-waited-for", "child", "parent", "not_waited_for", "each of its children");
 }
 
@@ -203,7 +203,7 @@ fn an_init_whose_exit_hangs_names_the_zombie_and_its_parent() {
     scenario.finish();
 }
 
-/// What `zombies` says of one parent.
+/// Returns the entry of one parent in the answer of `zombies`.
 fn zombie_parent(zombies: &Value, pid: i64) -> Option<Value> {
     zombies["parents"].as_array()?.iter().find(|parent| parent["process"]["pid"] == pid).cloned()
 }
@@ -224,7 +224,7 @@ fn zombies_are_counted_by_the_parent_that_owes_the_wait() {
     };
     assert!(age("zombie_at_least_ns") >= 500_000_000, "{zombie_parent:#}");
     assert!(age("zombie_at_least_ns") <= age("zombie_at_most_ns"), "{zombie_parent:#}");
-    // For people: the culprit's pid and what to do, on the same screen.
+    // The text names the responsible process's pid and the remedy on the same screen.
     let text = taskscope(&["zombies"]);
     let text = String::from_utf8_lossy(&text.stdout).into_owned();
     for wanted in [format!("(pid {parent})"), "never waits".into(), format!("kill {parent}")] {
@@ -235,7 +235,7 @@ fn zombies_are_counted_by_the_parent_that_owes_the_wait() {
 }
 
 #[test]
-fn a_parent_is_told_what_it_owes() {
+fn explain_of_a_parent_lists_its_zombies() {
     let mut scenario = owing("never-waits", &[], "owed");
     let explained = explain(&scenario, "parent");
     assert_eq!(explained["verdict"]["code"], "owes_waits", "{explained:#}");
@@ -245,7 +245,7 @@ fn a_parent_is_told_what_it_owes() {
 }
 
 #[test]
-fn watching_sees_the_orphan_come_to_the_subreaper_that_does_not_reap() {
+fn watching_shows_the_orphan_at_the_subreaper_that_does_not_reap() {
     let mut command = Command::new(setting::taskscope());
     command
         .args(["zombies", "--alone", "--watch", "200ms", "--format", "json", "--attach", &setting::attach()])
@@ -263,7 +263,7 @@ fn watching_sees_the_orphan_come_to_the_subreaper_that_does_not_reap() {
     let end = Instant::now() + setting::deadline() * 3;
     let next = || -> Value {
         let line = lines.recv_timeout(end.saturating_duration_since(Instant::now()));
-        serde_json::from_str(&line.unwrap_or_else(|error| panic!("nothing more to see: {error}"))).unwrap()
+        serde_json::from_str(&line.unwrap_or_else(|error| panic!("the output has ended: {error}"))).unwrap()
     };
     next();
     let mut scenario = owing("subreaper-no-reap", &[], "owed");
@@ -280,12 +280,12 @@ fn watching_sees_the_orphan_come_to_the_subreaper_that_does_not_reap() {
     scenario.finish();
     while zombie_parent(&next(), parent).is_some() {}
     spawner::signal(&watcher, libc::SIGTERM);
-    // The exit code says whether there were zombies at last: others' may be.
+    // The exit code is 1 if zombies are left: there may be zombies of other programs.
     assert!(matches!(watcher.wait().unwrap().code(), Some(NONE | ZOMBIES)));
 }
 
 #[test]
-fn without_the_right_to_look_it_says_what_to_do() {
+fn without_the_capability_to_read_processes_the_error_names_the_remedy() {
     for arguments in [&["zombies", "--alone"][..], &["explain", "--alone", "1"], &["tree", "--alone"]] {
         let mut command = Command::new(setting::taskscope());
         command.args(arguments);
@@ -307,7 +307,7 @@ fn without_the_right_to_look_it_says_what_to_do() {
 }
 
 #[test]
-fn who_is_not_there_is_said_by_name() {
+fn a_pid_without_a_process_is_named_in_the_error() {
     for selector in ["4194303", "0badcafe-7-7", "no-such-name"] {
         let output = taskscope(&["explain", selector]);
         assert_eq!(output.status.code(), Some(1), "{output:?}");

@@ -16,7 +16,7 @@ use common::scenario;
 use serde_json::Value;
 use taskscope_tests::{scenario::Scenario, setting};
 
-/// A scenario, where it pauses, and whom `explain` is asked about.
+/// A scenario, the pause, and the role that `explain` is asked about.
 type Situation = (&'static str, &'static str, &'static str);
 
 const SITUATIONS: [Situation; 24] = [
@@ -46,7 +46,7 @@ const SITUATIONS: [Situation; 24] = [
     ("init-gets-subshell", "owed", "child"),
 ];
 
-/// The same of public threads, apart so that no test takes too long in a guest.
+/// Situations from public threads, in a list of their own so that no test takes too long in a guest.
 const OF_STRANGERS: [Situation; 17] = [
     ("polls-output", "owed", "child"),
     ("waits-then-execs", "owed", "child"),
@@ -67,7 +67,7 @@ const OF_STRANGERS: [Situation; 17] = [
     ("background-writes", "stopped", "child"),
 ];
 
-/// Reasons that are drawn from what only `CAP_SYS_PTRACE` shows: the system calls, signalfds and memory of the parent.
+/// Verdicts that need `CAP_SYS_PTRACE`: they are derived from the system calls, signalfds and memory of the parent.
 const BY_PTRACE: [&str; 8] = [
     "wait_nothread",
     "waits_for_another",
@@ -85,7 +85,7 @@ fn explain(pid: i64, format: &str) -> Command {
     command
 }
 
-/// The same without `CAP_SYS_PTRACE`.
+/// Removes `CAP_SYS_PTRACE` from a command.
 fn without_ptrace(mut command: Command) -> Command {
     const CAP_SYS_PTRACE: libc::c_ulong = 19;
     // SAFETY: one system call with integers, which is async-signal-safe.
@@ -105,7 +105,7 @@ fn run(mut command: Command) -> Output {
     output
 }
 
-/// The verdict, once it is about what lasts.
+/// Repeats a command until its verdict is no longer `just_died`, and returns the verdict.
 #[track_caller]
 fn verdict(mut command: impl FnMut() -> Command) -> Value {
     let end = Instant::now() + setting::deadline();
@@ -143,7 +143,7 @@ fn a_name_chosen_to_confuse_changes_no_verdict_on_situations_of_strangers() {
 
 #[track_caller]
 fn confuse(situations: &[Situation]) {
-    // A newline, an escape sequence, a quote, the half of a character, a name of metrics.
+    // The name has a newline, an escape sequence, a quote, half a character, and a metric's label value.
     let names: [&[u8]; 5] =
         [b"a\nZombie: 1", b"\x1b[2J\x1b[31m", b"\"},{\"pid\":1", b"half \xe2\x82", b"other"];
     for (n, &(name, at, role)) in situations.iter().enumerate() {
@@ -158,7 +158,7 @@ fn confuse(situations: &[Situation]) {
         let Some(mut scenario) = paused(name, at, comm) else { continue };
         let pid = scenario.facts().role(role).pid;
         let verdict = verdict(|| explain(pid, "json"));
-        // A child that never execed and is called as nobody's shell is the same in both.
+        // A child that never called execve(2) and does not have a shell's name gets the same verdict.
         assert_eq!(verdict["code"], plain["code"], "{name} called {comm:?}: {verdict:#}");
         assert_eq!(verdict["certainty"], plain["certainty"], "{name} called {comm:?}: {verdict:#}");
         let text = run(explain(pid, "text")).stdout;
@@ -171,26 +171,29 @@ fn confuse(situations: &[Situation]) {
 }
 
 #[test]
-fn without_the_right_to_look_into_processes_nothing_is_made_up() {
-    look_without_right(&SITUATIONS);
+fn without_cap_sys_ptrace_no_verdict_is_invented() {
+    check_without_ptrace(&SITUATIONS);
 }
 
 #[test]
-fn without_the_right_to_look_nothing_is_made_up_of_situations_of_strangers() {
-    look_without_right(&OF_STRANGERS);
+fn without_cap_sys_ptrace_no_verdict_on_situations_of_strangers_is_invented() {
+    check_without_ptrace(&OF_STRANGERS);
 }
 
 #[track_caller]
-fn look_without_right(situations: &[Situation]) {
+fn check_without_ptrace(situations: &[Situation]) {
     for &(name, at, role) in situations {
         let Some(mut scenario) = paused(name, at, b"") else { continue };
         let pid = scenario.facts().role(role).pid;
         let full = verdict(|| explain(pid, "json"));
         let verdict = verdict(|| without_ptrace(explain(pid, "json")));
         let code = verdict["code"].as_str().unwrap_or_default().to_owned();
-        assert!(!BY_PTRACE.contains(&code.as_str()), "{name}: it cannot know that: {verdict:#}");
+        assert!(
+            !BY_PTRACE.contains(&code.as_str()),
+            "{name}: this verdict needs CAP_SYS_PTRACE: {verdict:#}"
+        );
         if verdict["certainty"] == "certain" {
-            // What is certain without that right is so with it.
+            // A verdict that is certain without the capability must be the same with it.
             assert_eq!(verdict["code"], full["code"], "{name}: {verdict:#}, with the right {full:#}");
         } else {
             let missing = verdict["missing"].to_string();
@@ -213,7 +216,7 @@ fn a_strangers_parent_that_ends_in_the_middle_of_the_answer_is_no_reason_to_fail
 
 #[track_caller]
 fn end_in_the_middle(situations: &[Situation]) {
-    // That one waits for its parent to go on.
+    // This scenario waits until its parent continues.
     let may_end = situations.iter().copied().filter(|(name, ..)| *name != "parent-vfork-held");
     for (n, (name, at, role)) in may_end.enumerate() {
         let Some(mut scenario) = paused(name, at, b"") else { continue };
@@ -221,7 +224,7 @@ fn end_in_the_middle(situations: &[Situation]) {
         let mut command = explain(pid, "json");
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let asking = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        // Wherever the answer is by then: reading tasks, /proc, or between two polls at a thread.
+        // The command may be reading tasks or /proc at that time, or be between two polls of a thread.
         sleep(Duration::from_millis(n as u64 * 3));
         let parent = i32::try_from(parent).unwrap_or_else(|error| panic!("{error}"));
         // SAFETY: kill takes no memory of ours.

@@ -21,7 +21,7 @@ fn json(args: &[&str]) -> Value {
         .unwrap_or_else(|error| panic!("{args:?}: {error}\n{}", String::from_utf8_lossy(&output.stderr)))
 }
 
-/// The first limit of an answer that is of this kind and full.
+/// Returns the first limit of this kind in an answer that is full.
 #[track_caller]
 fn full<'a>(limits: &'a Value, kind: &str, name: &str) -> &'a Value {
     let all = limits.as_array().into_iter().flatten();
@@ -76,7 +76,7 @@ fn a_full_cgroup_is_named_with_the_zombies_that_fill_it() {
         let text = format!("pids.max of the cgroup {name}");
         assert!(verdict["summary"].as_str().is_some_and(|summary| summary.contains(&text)), "{verdict:#}");
     }
-    // Whatever hooks there are: the kernel's own count rises, and is compared with what is used.
+    // With every rung, the kernel's own count of refused forks rises, and the usage is compared with the limit.
     let refused = "taskscope_pids_refused_forks_total{scope=\"cgroup\"}";
     let end = Instant::now() + setting::deadline();
     while service.metrics().get(refused).is_none_or(|count| *count <= before[refused]) {
@@ -134,7 +134,7 @@ fn a_user_that_has_all_its_processes_is_named() {
 }
 
 #[test]
-fn a_pid_namespace_without_an_init_is_told_apart_from_a_full_limit() {
+fn a_pid_namespace_without_an_init_is_distinguished_from_a_full_limit() {
     let mut scenario = scenario("dead-namespace", &[]);
     scenario.pause("full");
     refused(&scenario, libc::ENOMEM);
@@ -147,9 +147,9 @@ fn a_pid_namespace_without_an_init_is_told_apart_from_a_full_limit() {
     scenario.finish();
 }
 
-/// Only a process inside can read that limit, and a look from outside cannot even begin one there.
+/// Only a process inside of the namespace can read that limit, and while it is full no process can be started there to read it.
 #[test]
-fn a_full_pid_max_of_a_pid_namespace_is_what_is_left() {
+fn a_full_pid_max_of_a_pid_namespace_is_inferred_when_no_other_limit_is_full() {
     let service = Service::start(&[]);
     let mut scenario = scenario("full-namespace", &[]);
     if scenario.pause_or_skip("full") {
@@ -175,7 +175,7 @@ fn a_full_pid_max_of_a_pid_namespace_is_what_is_left() {
                 );
                 assert_eq!(explained["fork_failures"]["unexplained"], true, "{explained:#}");
             } else {
-                // Without a hook that shows failed forks it says what it lacks.
+                // Without a hook that reports failed forks, the verdict names the missing fact.
                 assert_eq!(verdict["code"], "alive", "{explained:#}");
             }
         }
@@ -186,7 +186,7 @@ fn a_full_pid_max_of_a_pid_namespace_is_what_is_left() {
 }
 
 #[test]
-fn who_can_fork_is_not_reported_that_it_cannot() {
+fn a_process_that_can_fork_is_not_reported_as_unable_to() {
     let mut scenario = scenario("never-waits", &[]);
     scenario.pause("owed");
     let pid = scenario.facts().role("scenario").pid.to_string();

@@ -15,7 +15,7 @@ use taskscope_tests::{
     verdict::{self, explain, pid, says},
 };
 
-/// The verdict on a zombie whose parent it names; never a kill of that parent, which is not certain to stay as it is.
+/// Checks the verdict on a zombie. It must name the parent, and must not advise to kill it, because the parent may still wait.
 #[track_caller]
 fn owed(name: &str, code: &str, check: impl Fn(&Scenario, &Value, bool)) {
     verdict::both(
@@ -43,20 +43,20 @@ fn a_server_that_reaps_after_its_next_connection_is_in_accept() {
 }
 
 #[test]
-fn a_log_that_nobody_reads_holds_who_sends_to_it() {
+fn a_log_that_is_not_read_holds_the_sender() {
     owed("sends-first", "blocked_elsewhere", |_, verdict, _| {
         assert!(says(verdict, "summary", "socket") && says(verdict, "remedy", "/dev/log"), "{verdict:#}");
     });
 }
 
 #[test]
-fn a_fifo_without_its_other_end_holds_who_opens_it() {
+fn a_fifo_without_its_other_end_holds_the_process_that_opens_it() {
     verdict::both(
         || scenario("opens-fifo", &[]),
         "owed",
         "child",
         |scenario, verdict, _| {
-            // Where the kernel does not show in which function a task sleeps (5.10), it may be the open of another file.
+            // If the kernel does not show the function in which a task sleeps (5.10), the task may be opening another file.
             let is_shown = says(verdict, "evidence", "it sleeps in ");
             let code = if is_shown { "blocked_elsewhere" } else { "never_waits" };
             assert_eq!(
@@ -79,7 +79,7 @@ fn a_flag_that_was_set_right_before_the_poll_is_seen_at_the_next_signal() {
 }
 
 #[test]
-fn a_signal_blocked_during_a_receive_is_not_said_to_stay_blocked() {
+fn a_signal_blocked_during_a_receive_is_not_reported_as_always_blocked() {
     owed("masked-receive", "sigchld_blocked", |_, verdict, _| {
         assert!(says(verdict, "evidence", "sits in read(2)"), "{verdict:#}");
     });
@@ -100,7 +100,7 @@ fn sa_nocldwait_after_the_death_does_not_help() {
         "child",
         |_, verdict, is_watched| {
             assert_eq!(verdict["certainty"], "likely", "{verdict:#}");
-            // Only who has watched knows that others were released.
+            // Only a daemon that observed the parent knows that later children were released.
             let code = if is_watched { "sigchld_ignored_too_late" } else { "never_waits" };
             assert_eq!(verdict["code"], code, "{verdict:#}");
             assert_eq!(says(verdict, "summary", "SA_NOCLDWAIT"), is_watched, "{verdict:#}");
@@ -109,7 +109,7 @@ fn sa_nocldwait_after_the_death_does_not_help() {
 }
 
 #[test]
-fn who_is_stopped_and_continued_in_turn_is_not_told_to_be_continued() {
+fn a_process_that_is_stopped_and_continued_in_turn_gets_no_advice_to_continue_it() {
     let mut scenario = scenario("stopped-in-turn", &[]);
     scenario.pause("owed");
     let (child, parent) = (pid(&scenario, "child"), pid(&scenario, "parent"));
@@ -118,7 +118,7 @@ fn who_is_stopped_and_continued_in_turn_is_not_told_to_be_continued() {
         let verdict = explain(child, None);
         assert_eq!(verdict["certainty"], "likely", "{verdict:#}");
         assert!(!says(&verdict, "remedy", &format!("kill -CONT {parent}")), "{verdict:#}");
-        // It may run in the moment of the first poll.
+        // It may be running at the first poll.
         if verdict["code"] == "parent_stopped" {
             assert!(says(&verdict, "remedy", "cpulimit"), "{verdict:#}");
             break;
@@ -145,7 +145,7 @@ fn a_tracer_that_is_stopped_itself_must_be_continued_or_ended_first() {
 }
 
 #[test]
-fn a_parent_without_cpu_time_is_told_apart_from_one_that_does_not_wait() {
+fn a_parent_without_cpu_time_is_distinguished_from_one_that_does_not_wait() {
     let name = format!("taskscope-throttled-{}", std::process::id());
     let Some((cgroup, limit, lift)) = Cgroup::with_cpu_limit(&name) else {
         return setting::skip(format_args!("no cgroup can limit CPU time here"));
@@ -157,7 +157,7 @@ fn a_parent_without_cpu_time_is_told_apart_from_one_that_does_not_wait() {
         let child = pid(&scenario, "child");
         let end = Instant::now() + setting::deadline();
         for daemon in [Some(&service), None] {
-            // In the moment that it runs it is seen to run.
+            // While it uses its share of CPU time, its state is running.
             let mut verdict = explain(child, daemon);
             while verdict["code"] != "parent_throttled" {
                 assert!(Instant::now() < end, "{verdict:#}");
@@ -166,7 +166,7 @@ fn a_parent_without_cpu_time_is_told_apart_from_one_that_does_not_wait() {
             assert_eq!(verdict["certainty"], "likely", "{verdict:#}");
             assert!(says(&verdict, "remedy", &format!("echo {lift} > {limit}")), "{verdict:#}");
         }
-        // What the remedy says is what the scenario does.
+        // The scenario applies the remedy of the verdict.
         scenario.go();
         scenario.finish();
         service.stop_clean();

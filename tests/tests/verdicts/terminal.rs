@@ -11,14 +11,14 @@ use taskscope_tests::{
     verdict::{explain, pid, says},
 };
 
-/// The signal of a fact of the scenario.
+/// Returns the signal in a fact of the scenario.
 #[track_caller]
 fn signal(scenario: &Scenario, fact: &str, key: &str) -> Value {
     let found = scenario.facts().all(fact).next();
     found.unwrap_or_else(|| panic!("no {fact} in {}", scenario.facts()))[key].clone()
 }
 
-/// What a daemon's client and a client by itself say of the stopped parent and of its zombie, and what helped then.
+/// Checks the verdicts of a daemon and of a client without one on the stopped parent and its zombie, and the effect of the remedy.
 #[track_caller]
 fn stopped(name: &str, by: i32, again: i32, check: impl Fn(&Scenario, &Value)) {
     let service = Service::start(&[]);
@@ -37,7 +37,7 @@ fn stopped(name: &str, by: i32, again: i32, check: impl Fn(&Scenario, &Value)) {
         let facts = scenario.finish();
         let last =
             |fact: &str| facts.all(fact).next().unwrap_or_else(|| panic!("{facts}"))["stopped_by"].clone();
-        assert_eq!(last("continued"), again, "what kill -CONT led to");
+        assert_eq!(last("continued"), again, "the parent's state after kill -CONT");
         assert!(again == 0 || last("freed") == 0, "{facts}");
     }
     service.stop_clean();
@@ -54,7 +54,7 @@ fn needs_foreground(scenario: &Scenario, verdict: &Value) {
 }
 
 #[test]
-fn who_reads_in_the_background_needs_the_foreground_or_no_input() {
+fn a_background_reader_needs_the_foreground_or_no_input() {
     stopped("background-reads", libc::SIGTTIN, libc::SIGTTIN, |scenario, verdict| {
         needs_foreground(scenario, verdict);
         assert!(says(verdict, "summary", "SIGTTIN") && says(verdict, "remedy", "</dev/null"), "{verdict:#}");
@@ -62,7 +62,7 @@ fn who_reads_in_the_background_needs_the_foreground_or_no_input() {
 }
 
 #[test]
-fn who_sets_its_terminal_in_the_background_needs_the_foreground() {
+fn a_background_process_that_sets_its_terminal_needs_the_foreground() {
     stopped("background-sets", libc::SIGTTOU, libc::SIGTTOU, |scenario, verdict| {
         needs_foreground(scenario, verdict);
         assert!(says(verdict, "summary", "SIGTTOU"), "{verdict:#}");
@@ -70,7 +70,7 @@ fn who_sets_its_terminal_in_the_background_needs_the_foreground() {
 }
 
 #[test]
-fn who_writes_in_the_background_is_freed_by_the_terminals_setting() {
+fn a_background_writer_is_continued_after_tostop_is_cleared() {
     stopped("background-writes", libc::SIGTTOU, libc::SIGTTOU, |_, verdict| {
         assert!(
             says(verdict, "summary", "SIGTTOU") && says(verdict, "remedy", "stty -tostop"),
@@ -80,7 +80,7 @@ fn who_writes_in_the_background_is_freed_by_the_terminals_setting() {
 }
 
 #[test]
-fn who_is_stopped_in_the_background_for_another_reason_is_continued() {
+fn a_background_process_stopped_for_another_reason_is_continued() {
     stopped("background-sleeps", libc::SIGSTOP, 0, |scenario, verdict| {
         let remedy = format!("kill -CONT {}", pid(scenario, "parent"));
         assert!(says(verdict, "remedy", &remedy) && !says(verdict, "remedy", "fg"), "{verdict:#}");

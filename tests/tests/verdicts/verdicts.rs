@@ -27,7 +27,7 @@ fn expect(verdict: &Value, code: &str, certainty: &str, culprit: i64) {
     assert_eq!(verdict["culprit"]["pid"], culprit, "{verdict:#}");
 }
 
-/// The verdict on a role of a scenario without arguments, held at `at`.
+/// Checks the verdict on a role of a scenario without arguments that is paused at `at`.
 #[track_caller]
 fn verdict(name: &str, at: &str, role: &str, check: impl Fn(&Scenario, Value)) {
     let mut scenario = scenario(name, &[]);
@@ -39,7 +39,7 @@ fn verdict(name: &str, at: &str, role: &str, check: impl Fn(&Scenario, Value)) {
 }
 
 #[test]
-fn a_child_of_before_an_exec_was_forked_by_another_program() {
+fn a_child_forked_before_an_exec_belongs_to_another_program() {
     let service = Service::start(&[]);
     let mut scenario = scenario("exec-over", &[]);
     scenario.pause("owed");
@@ -54,7 +54,7 @@ fn a_child_of_before_an_exec_was_forked_by_another_program() {
     service.stop_clean();
 }
 
-/// The remedy of `forked_before_exec` for a shell.
+/// Tests the remedy of `forked_before_exec` for a shell.
 #[test]
 fn a_helper_that_a_shell_starts_from_a_subshell_is_left_to_init() {
     if !Path::new("/bin/sh").exists() {
@@ -72,8 +72,8 @@ fn a_helper_that_a_shell_starts_from_a_subshell_is_left_to_init() {
     let left = fs::read_to_string(children);
     shell.kill().unwrap();
     shell.wait().unwrap();
-    // Where the kernel has no such file, nothing is shown.
-    assert!(left.map_or(true, |left| left.trim().is_empty()), "the helper is a child of what was execed");
+    // If the kernel has no /proc/PID/task/TID/children, the check is left out.
+    assert!(left.map_or(true, |left| left.trim().is_empty()), "the helper is a child of the new program");
 }
 
 /// A cgroup that can be frozen. It thaws when this is dropped: a task that the v1 freezer holds cannot be killed.
@@ -131,7 +131,7 @@ fn a_parent_in_a_frozen_cgroup_is_to_be_thawed() {
     assert!(!says(&verdict, "remedy", "storage"), "{verdict:#}");
     let own = explain(parent, None);
     expect(&own, "frozen", "certain", parent);
-    // What the remedy says is what the scenario does.
+    // The scenario applies the remedy of the verdict.
     scenario.go();
     scenario.pause("thawed");
     scenario.go();
@@ -157,7 +157,7 @@ fn a_sigwait_that_the_forking_thread_keeps_the_signal_from_is_seen() {
 #[test]
 fn a_signalfd_that_is_not_read_is_seen() {
     verdict("signalfd-unread", "owed", "child", |scenario, verdict| {
-        // It may be about to read it: that takes a minute to tell.
+        // The parent may be about to read it, which shows only after a minute.
         expect(&verdict, "signalfd_not_read", "likely", pid(scenario, "parent"));
         assert!(says(&verdict, "missing", "a minute"), "{verdict:#}");
     });
@@ -180,14 +180,14 @@ fn a_vfork_child_that_a_tracer_keeps_names_the_tracer() {
 }
 
 #[test]
-fn a_killed_process_that_its_tracer_keeps_is_not_just_stopped() {
+fn a_killed_process_that_its_tracer_stops_is_not_only_stopped() {
     verdict("killed-traced", "held", "victim", |scenario, verdict| {
         expect(&verdict, "killed_but_blocked", "certain", pid(scenario, "tracer"));
     });
 }
 
 #[test]
-fn a_process_whose_threads_are_all_dead_has_none_that_lives_on() {
+fn a_process_whose_threads_are_all_dead_has_no_living_thread() {
     verdict("dead-traced", "held", "victim", |scenario, verdict| {
         expect(&verdict, "held_by_tracer", "certain", pid(scenario, "tracer"));
         assert!(!says(&verdict, "summary", "live"), "{verdict:#}");
@@ -201,7 +201,7 @@ fn a_young_zombie_is_not_certain_to_stay_one() {
     scenario.pause("owed");
     let verdict = explain(pid(&scenario, "child"), Some(&service));
     expect(&verdict, "never_waits", "likely", pid(&scenario, "parent"));
-    // Watched from its beginning, it lacks time only.
+    // The daemon has observed the parent from its start, so only more time could change the verdict.
     assert_eq!(verdict["missing"].as_array().map(Vec::len), Some(1), "{verdict:#}");
     assert!(says(&verdict, "missing", "a minute"), "{verdict:#}");
     scenario.go();
@@ -209,7 +209,7 @@ fn a_young_zombie_is_not_certain_to_stay_one() {
     service.stop_clean();
 }
 
-/// What it waited for left no trace in the kernel's accounting.
+/// The children that it waited for left no trace in the kernel's accounting.
 #[test]
 fn a_parent_of_children_that_used_nothing_is_not_certain_to_never_wait() {
     let service = Service::start(&[]);
@@ -226,7 +226,7 @@ fn a_parent_of_children_that_used_nothing_is_not_certain_to_never_wait() {
     service.stop_clean();
 }
 
-/// A file system that does not answer: an ext4 on a loop device, frozen.
+/// A file system that does not answer: a frozen ext4 file system on a loop device.
 struct FrozenFs(PathBuf);
 
 impl FrozenFs {
@@ -274,7 +274,7 @@ fn a_killed_process_with_a_thread_in_d_state_names_that_thread() {
     }
     let Some(frozen) = FrozenFs::make() else { return };
     let file = frozen.mount().join("x");
-    // A write of a thread that is not the leader.
+    // A thread that is not the leader writes to the file.
     let script = "import sys, threading, time\nthreading.Thread(target=lambda: open(sys.argv[1], 'w').write('x')).start()\ntime.sleep(1000)";
     let Ok(mut victim) = Command::new("python3").args(["-c", script]).arg(&file).spawn() else {
         return setting::skip(format_args!("there is no python3"));

@@ -43,7 +43,7 @@ pub(crate) fn apply(plan: &Plan) -> Result<()> {
     }
 }
 
-/// One line of progress.
+/// Returns a line of progress.
 pub(super) fn say(what: &str) {
     eprintln!("setup: {what}");
 }

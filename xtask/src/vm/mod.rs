@@ -164,14 +164,16 @@ pub(crate) fn main(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A test and a test binary that take long: one waits for a threshold of ten seconds, the other stops at each of thousands of
+/// system calls.
+const SLOW: [&str; 2] = ["an_exit_that_hangs_is_reported_as_stuck_with_its_time", "verifier"];
+
 /// The short set as CI runs it: every scenario test under all three families on the oldest line, 6.1, 6.12 and the newest.
 /// `cargo xtask vm` leaves nothing out.
 ///
 /// The tests of the daemon's own command line, service and trust, which take longer than all scenarios together under
 /// emulation, run under kprobe on the oldest line and the newest; those about what clients get, on one of the two each.
 pub(crate) fn run_short() -> anyhow::Result<()> {
-    // One waits for a threshold of ten seconds, the other stops at each of thousands of system calls.
-    const SLOW: [&str; 2] = ["an_exit_that_hangs_is_reported_as_stuck_with_its_time", "verifier"];
     let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     let args = |kernels: [&str; 2]| -> anyhow::Result<Args> {
         Ok(Args { kernels: owned(&kernels), ..Args::standard()? })
@@ -226,5 +228,16 @@ impl Args {
     fn standard() -> anyhow::Result<Self> {
         let command = Self::augment_args(clap::Command::new("vm"));
         Ok(Self::from_arg_matches(&command.try_get_matches_from(["vm"])?)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_slow_test_has_the_name_of_an_existing_test() {
+        let file = crate::shell::workspace().join("tests/tests/lifecycle/namespaces.rs");
+        assert!(std::fs::read_to_string(file).unwrap().contains(&format!("fn {}()", SLOW[0])));
     }
 }

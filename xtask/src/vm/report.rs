@@ -115,7 +115,7 @@ fn seconds(time: Duration) -> String {
     format!("{:.1} s", time.as_secs_f64())
 }
 
-/// Columns as wide as their widest cell; the last one as long as it likes.
+/// Aligns columns to their widest cell; the last column has no limit.
 pub(super) fn aligned(table: &[Vec<String>]) -> String {
     let columns = table.iter().map(Vec::len).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns)

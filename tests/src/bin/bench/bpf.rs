@@ -48,14 +48,14 @@ impl Attr {
     }
 
     fn call(&mut self, command: i32) -> io::Result<i32> {
-        // SAFETY: the attributes are as long as is said; what they point to outlives the call in every caller.
+        // SAFETY: the length is that of the attributes; in every caller, what they point to outlives the call.
         let answer = unsafe { libc::syscall(libc::SYS_bpf, command, self.0.as_mut_ptr(), size_of::<Self>()) };
         if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(answer as i32) }
     }
 
     fn open(&mut self, command: i32) -> io::Result<OwnedFd> {
         let fd = self.call(command)?;
-        // SAFETY: the call succeeded, so this is a descriptor of ours alone.
+        // SAFETY: the call has just made this descriptor, and nothing else owns it.
         Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     }
 }
@@ -123,30 +123,30 @@ impl Raw {
     }
 }
 
-/// A program that does nothing, attached.
+/// An attached program that does nothing.
 pub(crate) struct Empty(Raw);
 
 impl Empty {
-    /// On a raw tracepoint.
+    /// Attaches it to a raw tracepoint.
     pub(crate) fn raw(tracepoint: &std::ffi::CStr) -> io::Result<Self> {
         Raw::attach(tracepoint, &NOTHING).map(Self)
     }
 
-    /// On the same btf tracepoint as this program.
+    /// Attaches it to the same btf tracepoint as this program.
     pub(crate) fn beside(program: &Info) -> io::Result<Self> {
         let program = load(TRACING, TRACE_RAW_TP, program.attach_btf_id, &NOTHING)?;
         let link = Attr::new().u32(8, program.as_raw_fd().cast_unsigned()).open(RAW_TRACEPOINT_OPEN)?;
         Ok(Self(Raw { program, _link: link }))
     }
 
-    /// Its counts so far.
+    /// Returns the kernel's statistics of the program so far.
     pub(crate) fn info(&self) -> io::Result<Info> {
         info(&self.0.program)
     }
 }
 
-/// Walks all tasks by an iterator of the same kind as this program, with a program that does nothing else: the cost of the kernel
-/// alone.
+/// Walks all tasks by an iterator of the same kind as this program, with a program that does nothing: this is the cost of the
+/// kernel alone.
 pub(crate) fn walk_like(program: &Info, instructions: &[u64]) -> io::Result<Duration> {
     let program = load(TRACING, TRACE_ITER, program.attach_btf_id, instructions)?;
     let link =

@@ -37,8 +37,8 @@ pub(crate) fn judge(report: &Report) -> Vec<Row> {
         row("processes whose end was missed, all workloads", "0", missed(report)),
         row("CPU of the daemon a record, metrics only", "<= 1 us", cpu(report, RUN, 1e3)),
         row("CPU an event as NDJSON", "<= 2 us", cpu(report, EVENTS, 2e3)),
-        row("the same by forkstat's CPU an event", "<= 0.25", beside_forkstat(report)),
-        row("the same by any rival's in the same workload", "< 1", beside_rivals(report)),
+        row("CPU an event as NDJSON / forkstat's", "<= 0.25", beside_forkstat(report)),
+        row("CPU an event / the cheapest rival's, per workload", "< 1", beside_rivals(report)),
         row(
             "lineage alone, slowest of all sizes",
             ">= 5 M records/s",
@@ -71,7 +71,7 @@ pub(crate) fn judge(report: &Report) -> Vec<Row> {
             }),
         ),
         row(
-            "the same against reading /proc",
+            "reading all tasks / reading /proc",
             ">= 20 times faster",
             large(report).map(|row| {
                 let ratio = row.procfs_ns / row.read_ns;
@@ -92,7 +92,7 @@ pub(crate) fn judge(report: &Report) -> Vec<Row> {
             large(report).map(|row| at_most(row.scrape_ns, 2e6, format!("{:.2} ms", row.scrape_ns / 1e6))),
         ),
         row(
-            "size of that scrape",
+            "size of the scrape",
             "<= 64 KiB",
             large(report).map(|row| {
                 let kib = row.scrape_bytes as f64 / 1024.0;
@@ -102,7 +102,7 @@ pub(crate) fn judge(report: &Report) -> Vec<Row> {
     ]
 }
 
-/// The largest row of growth, if it is large.
+/// Returns the row of growth with the most tasks, if these are many.
 fn large(report: &Report) -> Option<&super::growth::Row> {
     report.growth.last().filter(|row| row.tasks >= 90_000.0)
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// The middle of some figures, and how far they spread around it.
+/// The median of several figures, with the least and the greatest.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
@@ -12,13 +12,13 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// Returns `None` for an empty list.
+    /// Summarizes figures; `None` for an empty list.
     pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut values: Vec<f64> = values.into_iter().collect();
         values.sort_by(f64::total_cmp);
         let middle = values.len() / 2;
         let upper = *values.get(middle)?;
-        // Of an even number: between the two in the middle.
+        // The median of an even number of figures is the mean of the two in the middle.
         let median = if values.len() % 2 == 1 { upper } else { f64::midpoint(values[middle - 1], upper) };
         Some(Self { median, least: values[0], most: values[values.len() - 1], runs: values.len() })
     }
@@ -29,7 +29,7 @@ impl Spread {
     }
 }
 
-/// The middle alone.
+/// Returns the median.
 pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     Spread::of(values).map(|spread| spread.median)
 }

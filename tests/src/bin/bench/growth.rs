@@ -36,7 +36,7 @@ pub(crate) struct Row {
     pub(crate) read_ns: f64,
     /// The iterator's walk over all tasks with a program that does nothing.
     pub(crate) walk_ns: Option<f64>,
-    /// The same with a program that writes an empty record of the same size for each task.
+    /// The iterator's walk with a program that writes an empty record of the same size for each task.
     pub(crate) write_ns: Option<f64>,
     /// Reading the stat of each task in /proc.
     pub(crate) procfs_ns: f64,
@@ -153,7 +153,7 @@ fn rivals(setup: &Setup) -> anyhow::Result<Vec<Rival>> {
     Ok(rows)
 }
 
-/// Reads what a polling tool reads: the stat of every task. Tasks that end in the meantime are left out.
+/// Reads the stat of every task, as a polling tool does. Tasks that end in the meantime are left out.
 fn read_proc() {
     for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let tasks = process.path().join("task");
@@ -163,7 +163,7 @@ fn read_proc() {
     }
 }
 
-/// For people.
+/// Returns the table for people.
 pub(crate) fn table(rows: &[Row]) -> Table {
     let columns = [
         "tasks",

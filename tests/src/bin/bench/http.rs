@@ -28,14 +28,14 @@ pub(crate) fn until_open(address: &str) -> anyhow::Result<()> {
     let end = Instant::now() + Duration::from_secs(120);
     while let Err(error) = TcpStream::connect(address) {
         if Instant::now() > end {
-            return Err(error).with_context(|| format!("nobody listens on {address}"));
+            return Err(error).with_context(|| format!("no program listens on {address}"));
         }
         thread::sleep(Duration::from_millis(50));
     }
     Ok(())
 }
 
-/// The sum of all series of a metric.
+/// Returns the sum of all series of a metric.
 pub(crate) fn sum(page: &str, metric: &str) -> f64 {
     let of = |line: &str| {
         let rest = line.strip_prefix(metric)?;

@@ -11,12 +11,12 @@ use super::{Setup, http, observers::KINDS, table::Table, workload::Crowd};
 pub(crate) struct Row {
     pub(crate) sleepers: u64,
     pub(crate) observer: &'static str,
-    /// CPU time for a second of watching; what is asked by Prometheus is asked every second.
+    /// CPU time per second of observing; exporters are scraped every second.
     pub(crate) cpu_ns_a_second: f64,
     pub(crate) peak_rss_bytes: f64,
 }
 
-/// Measures all of them.
+/// Measures all observers.
 pub(crate) fn measure(setup: &Setup) -> anyhow::Result<Vec<Row>> {
     let seconds = if setup.quick { 2 } else { 5 };
     let mut rows = Vec::new();
@@ -48,7 +48,7 @@ pub(crate) fn measure(setup: &Setup) -> anyhow::Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// For people.
+/// Returns the table for people.
 pub(crate) fn table(rows: &[Row]) -> Table {
     let columns = ["sleeping threads", "observer", "CPU a second", "peak RSS"];
     let mut table = Table::new("A quiet host, one scrape a second where there is one", &columns);

@@ -22,7 +22,7 @@ use super::{
 /// Lives in the paced workload: 2,500 a second.
 const LIVES: u64 = 10_000;
 
-/// One run, or the medians of all.
+/// The delays of one run, or the medians of all runs.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Row {
     pub(crate) events: f64,
@@ -34,7 +34,7 @@ pub(crate) struct Row {
     pub(crate) most_ns: f64,
 }
 
-/// Measures `taskscope events`, as often as all else; each figure is the median of its runs.
+/// Measures `taskscope events`, with as many runs as the other parts; each figure is the median of its runs.
 pub(crate) fn measure(setup: &Setup) -> anyhow::Result<Row> {
     eprintln!("bench: latency");
     let runs = (0..setup.rounds).map(|_| one(setup)).collect::<anyhow::Result<Vec<_>>>()?;
@@ -63,7 +63,7 @@ fn one(setup: &Setup) -> anyhow::Result<Row> {
     let (ready, is_ready) = mpsc::channel();
     thread::spawn(move || {
         for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-            // Fails only if the receiver is gone.
+            // Sending fails only if the receiver was dropped.
             let _ = ready.send(line);
         }
     });
@@ -71,7 +71,8 @@ fn one(setup: &Setup) -> anyhow::Result<Row> {
     while !is_ready.recv_timeout(Duration::from_secs(30)).context("it did not get ready")?.contains("ready") {
     }
     let took = workload::time("paced", setup.scaled(LIVES))?;
-    // Ending it flushes the rest of its output. SAFETY: kill with the pid of a child that is not waited for yet.
+    // SIGTERM makes it flush the rest of its output. SAFETY: kill takes integers; the pid is of a child that was not waited for
+    // yet.
     unsafe { libc::kill(child.id().cast_signed(), libc::SIGTERM) };
     child.wait().context("waiting for taskscope")?;
     let mut delays = reader.join().ok().context("the reader panicked")?;
@@ -88,7 +89,7 @@ fn one(setup: &Setup) -> anyhow::Result<Row> {
     })
 }
 
-/// Returns for every line about the workload how old its event was when the line was read.
+/// Returns the age of the event of each line about the workload when the line was read.
 fn delays(lines: impl BufRead) -> Vec<u64> {
     let mut delays = Vec::new();
     for line in lines.lines().map_while(Result::ok) {
@@ -104,7 +105,7 @@ fn delays(lines: impl BufRead) -> Vec<u64> {
     delays
 }
 
-/// For people.
+/// Returns the table for people.
 pub(crate) fn table(row: Option<&Row>) -> Table {
     let columns = ["events", "a second", "p50", "p90", "p99", "p99.9", "most"];
     let mut table = Table::new("From the kernel's event to its NDJSON line", &columns);

@@ -1,4 +1,4 @@
-//! Raises the host's limits for the time of the run, so that 100,000 tasks fit.
+//! Raises the host's limits during the run, so that 100,000 tasks fit.
 
 use std::fs;
 

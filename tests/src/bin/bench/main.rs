@@ -1,4 +1,5 @@
-//! What observers cost and what they miss: the same workloads bare and under each observer in turn, interleaved and repeated.
+//! Measures what observers cost and what they miss: the same workloads run bare and under each observer in turn, interleaved and
+//! repeated.
 //!
 //! `cargo xtask bench` builds this, fetches the rivals and runs it as root.
 #![expect(clippy::cast_precision_loss, reason = "figures for people, far below 2^52")]
@@ -41,7 +42,7 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
-    /// How much of a workload is run.
+    /// Returns how much of a workload is run.
     pub(crate) const fn scaled(&self, count: u64) -> u64 {
         if self.quick { count / 10 } else { count }
     }
@@ -114,7 +115,7 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One part, if it is wanted.
+/// Runs one part, if it is wanted.
 fn part<T: Default>(
     setup: &Setup,
     name: &str,
@@ -130,7 +131,7 @@ fn part<T: Default>(
 /// Mounts tracefs, which some rivals need, for this process and its children only.
 fn mount_tracefs() {
     let path = c"/sys/kernel/tracing";
-    // SAFETY: strings that end with NUL; the data may be null. If it fails, a rival ends by itself.
+    // SAFETY: the strings end with NUL; the data may be null. If this fails, the rival that needs tracefs ends by itself.
     unsafe {
         libc::unshare(libc::CLONE_NEWNS);
         libc::mount(
@@ -144,7 +145,7 @@ fn mount_tracefs() {
     }
 }
 
-/// `bench ROUNDS [quick] [only:PART] [NAME=PATH...]`.
+/// Parses the arguments: `bench ROUNDS [quick] [only:PART] [NAME=PATH...]`.
 fn setup(args: &[String]) -> anyhow::Result<Setup> {
     let Some((rounds, rest)) = args.split_first() else {
         bail!("bench ROUNDS [quick] [only:PART] [NAME=PATH...]")

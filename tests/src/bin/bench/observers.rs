@@ -4,37 +4,37 @@ use std::{path::Path, process::Command};
 
 use super::{Setup, http, process::Observer};
 
-/// Where our daemon listens while it is measured.
+/// The address of our daemon while it is measured.
 pub(crate) const OURS: &str = "127.0.0.1:19853";
-/// Where `node_exporter` does.
+/// The address of `node_exporter`.
 pub(crate) const NODE: &str = "127.0.0.1:19870";
-/// Where process-exporter does.
+/// The address of process-exporter.
 pub(crate) const PROCESS: &str = "127.0.0.1:19871";
 
-/// One way to observe.
+/// An observer.
 pub(crate) struct Kind {
     pub(crate) name: &'static str,
-    /// Name of the rival that must have been found; empty for ours.
+    /// Name of the rival program; empty for our own programs.
     rival: &'static str,
     args: &'static [&'static str],
     ready: &'static str,
     /// Whether a line reports the end of a process with this name.
     is_end: fn(&str, &str) -> bool,
     pub(crate) said: Said,
-    /// The workloads that it can observe.
+    /// The workloads that the observer can observe.
     workloads: &'static [&'static str],
 }
 
-/// How it reports what it saw.
+/// How the observer reports what it saw.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Said {
-    /// An event a line.
+    /// It prints a line per event.
     Lines,
-    /// Our metrics: records received.
+    /// It is our daemon, whose metrics count the received records.
     Records,
-    /// Only on request, by reading /proc then.
+    /// It answers scrapes, for which it reads /proc.
     Polled(&'static str),
-    /// Figures at its end, no events.
+    /// It prints figures at its end, and no events.
     Nothing,
 }
 
@@ -43,16 +43,16 @@ const EXECS: &[&str] = &["exec", "build", "idle"];
 const SWITCHES: &[&str] = &["switches", "idle"];
 const IDLE: &[&str] = &["idle"];
 
-/// With the programs of `--sched`, whose cost stands beside that of the default and of runqlat.
+/// Our daemon with the programs of `--sched`, to compare with the default and with runqlat.
 pub(crate) const SCHED: &str = "taskscope run --sched";
-/// The rival that counts waits for a CPU.
+/// The rival that measures waits for a CPU.
 pub(crate) const RUNQLAT: &str = "runqlat (libbpf)";
 
-/// This very program, as an observer.
+/// This program as an observer.
 pub(crate) const ITSELF: &str = "bench";
-/// Programs that do nothing on the tracepoints of a life.
+/// Programs that do nothing, on the tracepoints of a life.
 pub(crate) const FLOOR_EMPTY: &str = "(floor: empty programs)";
-/// The same with records of taskscope's sizes that are neither filled nor read.
+/// Programs that send records of taskscope's sizes, which are neither filled nor parsed.
 pub(crate) const FLOOR_SEND: &str = "(floor: empty records)";
 
 const fn floor(name: &'static str, args: &'static [&'static str]) -> Kind {
@@ -67,7 +67,7 @@ const fn floor(name: &'static str, args: &'static [&'static str]) -> Kind {
     }
 }
 
-/// All of them.
+/// All entries.
 pub(crate) const KINDS: &[Kind] = &[
     floor(FLOOR_EMPTY, &["floor", "empty"]),
     floor(FLOOR_SEND, &["floor", "send"]),
@@ -192,13 +192,13 @@ pub(crate) const KINDS: &[Kind] = &[
 pub(crate) const PROCESS_CONFIG: (&str, &str) =
     ("/tmp/taskscope-bench-process.yml", "process_names:\n  - name: \"{{.Comm}}\"\n    cmdline: [\".+\"]\n");
 
-/// Whether the line has this word.
+/// Whether the line contains this word.
 fn has_word(line: &str, word: &str) -> bool {
     line.split(|c: char| !c.is_ascii_alphanumeric() && !"_-.".contains(c)).any(|found| found == word)
 }
 
 impl Kind {
-    /// Its program, if it could be had.
+    /// Returns the program of the observer, if it was found.
     fn program<'a>(&self, setup: &'a Setup) -> Option<&'a Path> {
         if self.rival.is_empty() {
             return Some(&setup.taskscope);
@@ -206,12 +206,12 @@ impl Kind {
         setup.rivals.iter().find(|(name, _)| name == self.rival).map(|(_, path)| path.as_path())
     }
 
-    /// Whether it can be had and has something to say of a workload.
+    /// Whether the observer was found and can observe a workload.
     pub(crate) fn is_for(&self, workload: &str, setup: &Setup) -> bool {
         self.workloads.contains(&workload) && self.program(setup).is_some()
     }
 
-    /// Whether it is asked for its figures, as Prometheus asks.
+    /// Returns the address to scrape, if the observer is an exporter.
     pub(crate) fn address(&self) -> Option<&'static str> {
         match self.said {
             Said::Polled(address) => Some(address),
@@ -220,8 +220,8 @@ impl Kind {
         }
     }
 
-    /// Starts it and waits until it is ready; `names` are the processes whose ends are counted. A rival that cannot be
-    /// started is left out, and said to be.
+    /// Starts it and waits until it is ready; `names` are the processes whose ends are counted. A rival that cannot be started is
+    /// left out, with a message.
     pub(crate) fn start(
         &self,
         setup: &Setup,
@@ -247,7 +247,7 @@ impl Kind {
         }
     }
 
-    /// Records our daemon has received so far; nothing of others.
+    /// Returns the number of records that our daemon has received so far; `None` for other observers.
     pub(crate) fn records(&self) -> anyhow::Result<f64> {
         if self.said != Said::Records {
             return Ok(0.0);

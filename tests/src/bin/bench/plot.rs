@@ -1,4 +1,4 @@
-//! The tables as pictures.
+//! Draws the tables as SVG pictures.
 
 use std::path::Path;
 
@@ -23,7 +23,7 @@ struct Bar<'a> {
     value: f64,
 }
 
-/// Writes all of them below `dir`; those for which there are no figures are left out.
+/// Writes all pictures below `dir`; a picture without figures is left out.
 pub(crate) fn write(report: &Report, dir: &Path) -> Result<()> {
     for storm in &STORMS {
         let rows = || report.storms.iter().filter(|row| row.workload == storm.title);

@@ -1,4 +1,4 @@
-//! A child whose output is counted, and what it has cost.
+//! Runs an observer as a child: counts its output and measures its cost.
 
 use std::{
     fs,
@@ -17,11 +17,11 @@ use anyhow::{Context as _, bail};
 
 /// How long an observer may take to get ready.
 const READY: Duration = Duration::from_secs(30);
-/// How long an observer is given that does not say when it is ready.
+/// How long to wait for an observer that does not report when it is ready.
 const SOME_TIME: Duration = Duration::from_secs(2);
-/// After this long without output it has written everything.
+/// After this time without output, the observer has written everything.
 const QUIET: Duration = Duration::from_millis(400);
-/// Or not, but enough.
+/// The longest wait for an observer to stop writing.
 const ENOUGH: Duration = Duration::from_secs(20);
 
 /// A running observer.
@@ -33,12 +33,12 @@ pub(crate) struct Observer {
     cpu_at_start: Duration,
 }
 
-/// What it has seen and cost.
+/// What the observer has seen and cost.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Cost {
-    /// Lines it wrote.
+    /// Number of lines that it wrote.
     pub(crate) lines: u64,
-    /// Those of the workload's ends.
+    /// Number of lines about ends of the workload's processes.
     pub(crate) hits: u64,
     /// CPU time since it was ready.
     pub(crate) cpu: Duration,
@@ -47,8 +47,8 @@ pub(crate) struct Cost {
 }
 
 impl Observer {
-    /// Starts it; `is_hit` picks lines. Ready is when a line on stdout or stderr contains `ready`; if that is
-    /// empty, after some time.
+    /// Starts an observer; `is_hit` selects lines to count. It is ready when a line on stdout or stderr contains `ready`; if
+    /// `ready` is empty, after a fixed time.
     pub(crate) fn start(
         mut command: Command,
         ready: &'static str,
@@ -68,7 +68,7 @@ impl Observer {
             thread::spawn(move || {
                 read(stdout, |line| {
                     if lines.fetch_add(1, Ordering::Relaxed) == 0 {
-                        // Fails only if the receiver is gone.
+                        // Sending fails only if the receiver was dropped.
                         let _ = sender.send(line.to_owned());
                     }
                     hits.fetch_add(u64::from(is_hit(line)), Ordering::Relaxed);
@@ -80,7 +80,7 @@ impl Observer {
         }
         let mut observer = Self { child, lines, hits, reader, cpu_at_start: Duration::ZERO };
         if ready.is_empty() {
-            // Some say nothing at first when their output is no terminal.
+            // Some observers buffer their output if it is not a terminal.
             thread::sleep(SOME_TIME);
         } else {
             wait_ready(&signs, ready, &name)?;
@@ -93,7 +93,7 @@ impl Observer {
         self.child.id()
     }
 
-    /// CPU time of all its threads: the scheduler's own figure, in ns.
+    /// Returns the CPU time of all threads of the observer, ns, from the scheduler (/proc/PID/task/TID/schedstat).
     fn cpu(&self) -> anyhow::Result<Duration> {
         let mut total = 0;
         for entry in fs::read_dir(format!("/proc/{}/task", self.pid())).context("reading its threads")? {
@@ -103,13 +103,13 @@ impl Observer {
         Ok(Duration::from_nanos(total))
     }
 
-    /// Waits until it has said everything, then asks.
+    /// Waits until the observer has written everything, then asks.
     pub(crate) fn settled<T>(&self, ask: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
         self.wait_quiet();
         ask()
     }
 
-    /// What it has cost since it was ready.
+    /// Returns what the observer has cost since it was ready.
     pub(crate) fn cost(&self) -> anyhow::Result<Cost> {
         let status =
             fs::read_to_string(format!("/proc/{}/status", self.pid())).context("reading its status")?;
@@ -124,7 +124,7 @@ impl Observer {
         })
     }
 
-    /// Adds up what it cost, ends it, and counts what it said: some write only at their end.
+    /// Measures the cost, ends the observer, and counts its lines: some observers write only at their end.
     pub(crate) fn finish(mut self) -> anyhow::Result<Cost> {
         self.wait_quiet();
         let cost = self.cost()?;
@@ -160,14 +160,14 @@ fn wait_ready(signs: &Receiver<String>, ready: &str, name: &str) -> anyhow::Resu
         match signs.recv_timeout(end.saturating_duration_since(Instant::now())) {
             Ok(line) if line.contains(ready) => return Ok(()),
             Ok(line) => said.push(line),
-            Err(_) => bail!("{name} did not get ready; it said: {}", said.join("; ")),
+            Err(_) => bail!("{name} did not get ready; its output: {}", said.join("; ")),
         }
     }
 }
 
 impl Observer {
     fn end(&mut self) {
-        // SAFETY: kill with the pid of a child that is not waited for yet.
+        // SAFETY: kill takes integers; the pid is of a child that was not waited for yet.
         unsafe { libc::kill(self.child.id().cast_signed(), libc::SIGINT) };
         let end = Instant::now() + Duration::from_secs(10);
         while Instant::now() < end {

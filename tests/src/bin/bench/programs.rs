@@ -1,5 +1,5 @@
-//! What the programs cost in the kernel: by the kernel's own statistics, beside an empty program on the same hook in the same
-//! run.
+//! Measures what the programs cost in the kernel, by the kernel's own statistics, beside an empty program on the same hook in the
+//! same run.
 
 use std::fs;
 
@@ -27,14 +27,14 @@ pub(crate) struct Row {
     pub(crate) ns_a_run: Option<Spread>,
 }
 
-/// Names of the rows of the empty programs on the hook of ours, which are called right before and after it: the first one called
-/// finds the caches as the scheduler left them, the ones after it find what the first one brought.
+/// Names of the rows of the empty programs on the same hook, which the kernel calls right before and after our program. The program
+/// that is called first has cold caches; the later ones find what the first one loaded.
 pub(crate) const EMPTY: [&str; 2] =
     ["(empty, btf tracepoint, called before ours)", "(empty, btf tracepoint, called after ours)"];
 /// Name of the row of the empty raw program.
 const EMPTY_RAW: &str = "(empty, raw tracepoint, called last)";
 
-/// What must be put back.
+/// The former value of kernel.bpf_stats_enabled, restored when this is dropped.
 struct Statistics(String);
 
 impl Statistics {
@@ -47,23 +47,23 @@ impl Statistics {
 
 impl Drop for Statistics {
     fn drop(&mut self) {
-        // The receiver is gone.
+        // Nothing can be done if this fails.
         let _ = fs::write(SWITCH, &self.0);
     }
 }
 
-/// What is measured: an observer, which of its programs count, and in which workloads.
+/// A measurement: an observer, the programs that count, and the workloads.
 struct Case {
     observer: &'static str,
     is_reported: fn(&str) -> bool,
-    /// Programs that do nothing stand beside its own.
+    /// Whether empty programs are attached beside its own.
     has_empties: bool,
     workloads: &'static [(&'static str, u64)],
 }
 
 const SWITCHES: (&str, u64) = ("switches", 100_000);
 
-/// The default first; then what `--sched` adds, and what a rival with the same purpose takes.
+/// The default first, then the programs that `--sched` adds, and a rival with the same purpose.
 const CASES: [Case; 3] = [
     Case {
         observer: "taskscope run (metrics)",
@@ -80,7 +80,7 @@ const CASES: [Case; 3] = [
     Case { observer: observers::RUNQLAT, is_reported: |_| true, has_empties: false, workloads: &[SWITCHES] },
 ];
 
-/// Measures `taskscope run`, and what stands beside it.
+/// Measures `taskscope run` and the programs beside it.
 pub(crate) fn measure(setup: &Setup) -> anyhow::Result<Vec<Row>> {
     eprintln!("bench: programs in the kernel");
     let _on = Statistics::on()?;
@@ -130,7 +130,7 @@ impl Case {
                     };
                     let (ns, runs) =
                         ((after.run_ns - before.run_ns) as f64, (after.runs - before.runs) as f64);
-                    // What hardly ran in this workload is not this workload's.
+                    // A program that hardly ran in this workload is left out.
                     if runs < setup.scaled(count) as f64 / 2.0 {
                         continue;
                     }
@@ -153,7 +153,7 @@ impl Case {
     }
 }
 
-/// The observer's program on `sched_switch`, for its place in the kernel's BTF.
+/// Returns the observer's program on `sched_switch`, whose BTF id the empty program needs.
 fn on_switch(kind: &Kind, setup: &Setup) -> anyhow::Result<Option<Info>> {
     let Some(observer) = kind.start(setup, &[])? else { return Ok(None) };
     let found = bpf::programs().into_iter().find(|info| info.name.starts_with("sched_switch"));
@@ -161,7 +161,7 @@ fn on_switch(kind: &Kind, setup: &Setup) -> anyhow::Result<Option<Info>> {
     Ok(found)
 }
 
-/// For people.
+/// Returns the table for people.
 pub(crate) fn table(rows: &[Row]) -> Table {
     let mut table = Table::new(
         "Programs in the kernel",

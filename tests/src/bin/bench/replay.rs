@@ -1,4 +1,4 @@
-//! The lineage alone: what `cargo bench --bench lineage` measured just before, read from criterion's estimates.
+//! The lineage alone: reads criterion's estimates of the run of `cargo bench --bench lineage` just before.
 
 use std::{fs, path::Path};
 
@@ -14,11 +14,11 @@ const SIZES: [u64; 3] = [1_000, 100_000, 1_000_000];
 pub(crate) struct Row {
     pub(crate) live: u64,
     pub(crate) records_a_second: f64,
-    /// Memory accesses alone, as many as a life takes from cold memory.
+    /// Time of the memory accesses alone, as many as a life makes to cold memory.
     pub(crate) floor_records_a_second: f64,
 }
 
-/// What is there; without any the section is left out and said to be.
+/// Reads the estimates. Without any, the section is left out with a message.
 pub(crate) fn read(criterion: Option<&Path>) -> Vec<Row> {
     let Some(criterion) = criterion else { return Vec::new() };
     let rate = |group: &str, live: u64| {
@@ -41,7 +41,7 @@ pub(crate) fn read(criterion: Option<&Path>) -> Vec<Row> {
     SIZES.into_iter().filter_map(row).collect()
 }
 
-/// For people.
+/// Returns the table for people.
 pub(crate) fn table(rows: &[Row]) -> Table {
     let columns = ["live tasks", "records a second", "memory accesses alone", "share of that floor's time"];
     let mut table = Table::new("The lineage alone (replay)", &columns);

@@ -1,4 +1,4 @@
-//! Storms: what an observer makes of them, and they of it.
+//! Storms: how much an observer slows them, and what it misses and costs.
 
 use anyhow::Context as _;
 use serde::Serialize;
@@ -18,24 +18,24 @@ pub(crate) struct Row {
     pub(crate) workload: &'static str,
     pub(crate) observer: &'static str,
     pub(crate) turns: u64,
-    /// One turn without any observer, ns.
+    /// Duration of one turn without any observer, ns.
     pub(crate) bare_ns_a_turn: f64,
-    /// Time of the storm by the time of the bare ones right before and after it.
+    /// Duration of the storm divided by that of the bare storms right before and after it.
     pub(crate) slowdown: Option<Spread>,
     /// CPU time of the observer's threads.
     pub(crate) cpu_ns_a_turn: Option<f64>,
-    /// Lines it wrote, or records it received.
+    /// Number of lines that it wrote, or of records that it received.
     pub(crate) events: Option<f64>,
     pub(crate) cpu_ns_an_event: Option<f64>,
-    /// Processes of the storm that ended.
+    /// Number of processes of the storm that ended.
     pub(crate) ends: u64,
-    /// Lives that it reported.
+    /// Number of lives that it reported.
     pub(crate) ends_seen: Option<f64>,
     pub(crate) peak_rss_bytes: Option<f64>,
 }
 
 impl Row {
-    /// Ends that it did not report, if it reports ends.
+    /// Number of ends that it did not report; `None` if it reports no ends.
     pub(crate) fn missed(&self) -> Option<f64> {
         self.ends_seen.map(|seen| (self.ends as f64 - seen).max(0.0))
     }
@@ -49,7 +49,8 @@ struct Rounds {
     records: Vec<f64>,
 }
 
-/// Runs everything. Before and after each observer the storm runs bare: what else the machine does changes slower than that.
+/// Runs everything. The storm runs bare before and after each observer, because other load of the machine changes more slowly than
+/// that.
 pub(crate) fn measure(setup: &Setup) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();
     for storm in &STORMS {
@@ -110,7 +111,7 @@ fn row(storm: &Storm, kind: &Kind, rounds: Rounds, bare: f64, count: u64) -> Row
         slowdown: Spread::of(rounds.slowdowns),
         cpu_ns_a_turn: cpu.map(|cpu| cpu / count as f64),
         events,
-        // Where the workload makes next to none there is nothing to divide by.
+        // If the workload makes hardly any records, the quotient means nothing.
         cpu_ns_an_event: cpu
             .zip(events)
             .filter(|(_, events)| *events * 10.0 >= count as f64)
@@ -121,7 +122,7 @@ fn row(storm: &Storm, kind: &Kind, rounds: Rounds, bare: f64, count: u64) -> Row
     }
 }
 
-/// For people.
+/// Returns the table for people.
 pub(crate) fn table(rows: &[Row]) -> Table {
     let columns = [
         "workload",

@@ -1,4 +1,4 @@
-//! Tables for people, as Markdown.
+//! Formats tables for people as Markdown.
 
 /// Rows with a headline.
 pub(crate) struct Table {
@@ -12,7 +12,7 @@ impl Table {
         Self { title, columns: columns.to_vec(), rows: Vec::new() }
     }
 
-    /// Its columns aligned, so that it reads in a terminal too.
+    /// Returns the table with aligned columns, so that it can be read in a terminal too.
     pub(crate) fn text(&self) -> String {
         let widths: Vec<usize> = self
             .columns

@@ -17,11 +17,11 @@ pub(crate) struct Storm {
     pub(crate) count: u64,
     /// Ends of processes for each turn.
     pub(crate) ends: u64,
-    /// The names of its processes, which identify an observer's lines about them.
+    /// Names of the workload's processes, which identify an observer's lines about them.
     pub(crate) names: &'static [&'static str],
 }
 
-/// All of them.
+/// All entries.
 pub(crate) const STORMS: [Storm; 5] = [
     Storm { kind: "vfork", title: "vfork + exit + wait", count: 20_000, ends: 1, names: &["bench"] },
     Storm { kind: "exec", title: "fork + exec + exit + wait", count: 1_000, ends: 1, names: &["bench"] },
@@ -42,7 +42,7 @@ pub(crate) const STORMS: [Storm; 5] = [
     },
 ];
 
-/// Runs one in this process.
+/// Runs a workload in this process.
 pub(crate) fn run(kind: &str, count: u64) -> anyhow::Result<()> {
     let start = Instant::now();
     match kind {
@@ -75,11 +75,11 @@ pub(crate) fn command(kind: &str, count: u64) -> anyhow::Result<Command> {
 }
 
 fn vfork() -> io::Result<()> {
-    // SAFETY: the child of vfork does nothing but _exit, which is all that vfork(2) allows; the status may be null.
+    // SAFETY: the child of vfork calls only _exit, which vfork(2) allows; the status may be null.
     unsafe {
         #[expect(
             deprecated,
-            reason = "the cheapest life there is: what is measured is not the copying of memory"
+            reason = "the cheapest life: the measurement must not include the copying of memory"
         )]
         let pid = libc::vfork();
         match pid {
@@ -109,7 +109,7 @@ fn thread_once() -> anyhow::Result<()> {
 
 /// Two threads on one CPU pass a byte back and forth: two context switches per turn.
 fn ping_pong(count: u64) -> anyhow::Result<()> {
-    // SAFETY: a set of one CPU, as large as is said; it is inherited by the thread below.
+    // SAFETY: the length is that of the set; the thread below inherits the affinity.
     unsafe {
         let mut cpus: libc::cpu_set_t = std::mem::zeroed();
         libc::CPU_SET(0, &mut cpus);
@@ -188,7 +188,7 @@ fn paced(count: u64) -> anyhow::Result<()> {
 /// The most threads of a process before its memory map is full.
 const THREADS_A_PROCESS: u64 = 10_000;
 
-/// This many sleeping threads, until stdin ends; in more than one process if needed.
+/// Makes this many sleeping threads, in more than one process if needed, and keeps them until stdin ends.
 fn sleepers(count: u64) -> anyhow::Result<()> {
     let own = count.min(THREADS_A_PROCESS);
     let mut made = 0_u64;
@@ -209,27 +209,27 @@ fn sleepers(count: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Sleeping threads, as long as this is kept.
+/// Sleeping threads, which end when this is dropped.
 pub(crate) struct Crowd {
     child: Child,
-    /// How many could be made.
+    /// Number of threads that could be made.
     pub(crate) made: u64,
 }
 
 impl Crowd {
-    /// Makes them.
+    /// Makes the threads in a child process.
     pub(crate) fn new(count: u64) -> anyhow::Result<Self> {
         let mut child = command("sleepers", count)?.spawn().context("starting sleepers")?;
         let mut said = String::new();
         BufReader::new(child.stdout.take().context("their stdout")?).read_line(&mut said)?;
-        Ok(Self { child, made: said.trim().parse().context("how many sleepers there are")? })
+        Ok(Self { child, made: said.trim().parse().context("the number of sleepers")? })
     }
 }
 
 impl Drop for Crowd {
     fn drop(&mut self) {
         drop(self.child.stdin.take());
-        // Nothing is to be done if it is gone already.
+        // The child may have ended already.
         let _ = self.child.wait();
     }
 }

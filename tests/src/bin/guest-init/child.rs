@@ -120,7 +120,7 @@ impl Reaper {
         let mut fds = vec![watch(self.wake.as_raw_fd())];
         fds.extend_from_slice(outputs);
         let millis = i32::try_from(rest.as_millis()).unwrap_or(i32::MAX).saturating_add(1);
-        // SAFETY: the list and its length belong together and outlive the call.
+        // SAFETY: the length is that of the list, which outlives the call.
         if unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, millis) } < 0 {
             let error = io::Error::last_os_error();
             if error.kind() != io::ErrorKind::Interrupted {

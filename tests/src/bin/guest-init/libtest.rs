@@ -31,17 +31,17 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Of a run of these tests, in libtest's order.
+    /// Starts with the tests of a run, in libtest's order.
     pub(crate) fn new(tests: impl IntoIterator<Item = String>) -> Self {
         Self { waiting: tests.into_iter().collect(), running: false }
     }
 
-    /// The test that runs now, or that comes next.
+    /// Returns the test that runs now, or that comes next.
     pub(crate) fn current(&self) -> Option<&str> {
         self.waiting.front().map(String::as_str)
     }
 
-    /// The tests whose end was not seen.
+    /// Returns the tests whose end was not seen.
     pub(crate) fn left(self) -> VecDeque<String> {
         self.waiting
     }
@@ -113,7 +113,7 @@ test result: FAILED. 2 passed; 1 failed; 1 ignored; 0 measured; 0 filtered out; 
     }
 
     #[test]
-    fn a_run_that_breaks_off_says_what_ran_and_what_did_not() {
+    fn an_aborted_run_reports_which_tests_ran_and_which_did_not() {
         let mut progress = Progress::new(["one", "two", "two_more"].map(str::to_owned));
         for line in ["running 3 tests", "test one ... ok", "test two ... so far"] {
             progress.line(line);
@@ -123,7 +123,7 @@ test result: FAILED. 2 passed; 1 failed; 1 ignored; 0 measured; 0 filtered out; 
     }
 
     #[test]
-    fn a_name_is_no_prefix_of_another() {
+    fn a_test_name_does_not_match_a_longer_name() {
         let mut progress = Progress::new(["two".to_owned()]);
         assert_eq!(progress.line("test two_more ... ok"), Step::BetweenTests);
         assert_eq!(progress.line("test two ... ok"), ended("two", Verdict::Passed));

@@ -1,4 +1,4 @@
-//! What `cargo xtask vm` asks this guest to do.
+//! The manifest of `cargo xtask vm`: what this guest must do.
 
 use std::time::Duration;
 
@@ -26,9 +26,9 @@ pub(crate) struct Manifest {
     pub(crate) skip: Vec<String>,
     /// Family, program and name of tests that have their verdict already.
     pub(crate) done: Vec<Vec<String>>,
-    /// The tests of a binary run in one process, one after the other; those that fail so, then alone.
+    /// Whether the tests of a binary run in one process, one after the other, and failed ones once more alone.
     pub(crate) together: bool,
-    /// How many tests of one binary run at once, where they do not run together.
+    /// How many tests of one binary run at once, if they do not run in one process.
     pub(crate) jobs: usize,
     /// A test that runs longer is killed and has failed.
     pub(crate) test_timeout: Duration,
@@ -131,10 +131,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_done_and_what_ran_under_the_first_family_is_not_wanted() {
+    fn tests_that_are_done_or_ran_under_the_first_family_are_not_wanted() {
         let manifest = Manifest::parse(SAMPLE).unwrap();
         assert!(manifest.wants("kprobe", "a", "one") && manifest.wants("fentry", "a", "two"));
-        assert!(!manifest.wants("fentry", "a", "one"), "it is done");
+        assert!(!manifest.wants("fentry", "a", "one"), "this test is done");
         assert!(manifest.wants("kprobe", "cli", "x") && !manifest.wants("fentry", "cli", "x"));
         assert!(manifest.wants("kprobe", "a", "a_slow_one") && !manifest.wants("fentry", "a", "a_slow_one"));
         assert!(!manifest.wants("kprobe", "soak", "x"));

@@ -1,4 +1,4 @@
-//! The file systems, limits and network that a test expects of a booted machine.
+//! Sets up the file systems, limits and network that a test expects of a booted machine.
 
 use std::ffi::CString;
 use std::os::unix::fs::symlink;
@@ -60,7 +60,7 @@ pub(crate) fn kernel_release() -> anyhow::Result<String> {
 }
 
 fn mount(entry: &Mount) -> io::Result<()> {
-    // sysfs makes its own mount points; where one is missing, mount(2) says so better than mkdir would.
+    // sysfs has its own mount points; if one is missing, the error of mount(2) is clearer than that of mkdir(2).
     if !entry.target.starts_with("/sys/") {
         fs::create_dir_all(entry.target)?;
     }
@@ -79,7 +79,7 @@ fn unlimited_memlock() -> io::Result<()> {
 /// The kernel gives `lo` its address by itself once it is up.
 fn loopback_up() -> io::Result<()> {
     let socket = std::net::UdpSocket::bind("0.0.0.0:0")?;
-    // SAFETY: ifreq is plain data for which all zeroes are a valid value.
+    // SAFETY: ifreq is plain data for which zeroes are valid.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
         *to = from.cast_signed();

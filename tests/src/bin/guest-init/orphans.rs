@@ -24,21 +24,21 @@ impl Tag {
 
 /// Kills every process but this one and the kernel's threads. The caller reaps them.
 pub(crate) fn kill_all() {
-    // SAFETY: no pointers. From process 1, -1 means every process but process 1.
+    // SAFETY: kill takes integers. From process 1, -1 means every process but process 1.
     unsafe { libc::kill(-1, libc::SIGKILL) };
 }
 
-/// Kills the processes of one test that are still alive; returns how many those were.
+/// Kills the processes of one test that are still alive; returns their number.
 pub(crate) fn kill(tag: Tag) -> usize {
     let pids = living(Some(tag));
     for &pid in &pids {
-        // SAFETY: no pointers. A process that ended since and a pid that was reused are not memory either.
+        // SAFETY: kill takes integers, so a pid that was reused since cannot harm memory.
         unsafe { libc::kill(pid, libc::SIGKILL) };
     }
     pids.len()
 }
 
-/// One line for each living user process, or for those of one test: what it waits for, or left running.
+/// Returns a line for each living user process, or for each process of one test: where it waits.
 pub(crate) fn describe(tag: Option<Tag>) -> Vec<String> {
     living(tag)
         .into_iter()
@@ -79,7 +79,7 @@ struct Process<'a> {
     flags: u64,
 }
 
-/// The name stands in parentheses and may itself hold any byte, parentheses too: the last one ends it.
+/// Parses a line of /proc/PID/stat. The name is in parentheses and can contain any byte, so the last parenthesis ends it.
 fn parse(stat: &str) -> Option<Process<'_>> {
     let (head, tail) = stat.rsplit_once(')')?;
     let comm = head.split_once('(')?.1;
@@ -106,12 +106,12 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_is_found_in_an_environment_and_is_no_prefix_of_another() {
+    fn a_tag_is_found_in_an_environment_and_does_not_match_a_longer_tag() {
         let environment = b"PATH=/bin\0TASKSCOPE_TEST=12\0HOME=/\0";
         assert!(Tag(12).is_in(environment));
         assert!(!Tag(1).is_in(environment));
         assert!(!Tag(12).is_in(b"X=TASKSCOPE_TEST=12\0"));
-        assert!(!Tag(12).is_in(b""), "kernel threads have none");
+        assert!(!Tag(12).is_in(b""), "kernel threads have no environment");
     }
 
     #[test]

@@ -24,7 +24,8 @@ impl Output {
         Ok(Self { reader, open: true, pending: Vec::new() })
     }
 
-    /// What to give to poll(2), which passes over negative numbers: a closed pipe must not wake it for ever.
+    /// Returns the descriptor for poll(2). It is -1, which poll(2) ignores, once the pipe is closed: a closed pipe would wake it
+    /// again and again.
     pub(crate) fn descriptor(&self) -> RawFd {
         if self.open { self.reader.as_raw_fd() } else { -1 }
     }

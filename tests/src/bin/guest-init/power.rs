@@ -23,11 +23,10 @@ impl Verdict {
     }
 }
 
-/// Ends the machine. Where the port of isa-debug-exit cannot be had, it powers off: the host then has the
-/// verdict from the results alone.
+/// Ends the machine. If the port of isa-debug-exit cannot be used, it powers off, and the host takes the verdict from the results.
 pub(crate) fn leave(verdict: Verdict) -> ! {
     let flushed = std::io::stdout().flush();
-    // SAFETY: tcdrain and sync take no pointers; descriptor 1 is the console the kernel opened for init.
+    // SAFETY: tcdrain and sync take no pointers; descriptor 1 is the console that the kernel opened for init.
     unsafe {
         libc::tcdrain(1);
         libc::sync();
@@ -36,9 +35,9 @@ pub(crate) fn leave(verdict: Verdict) -> ! {
         eprintln!("guest-init: flushing the console: {error}");
     }
     debug_exit(verdict.code());
-    // SAFETY: no pointers; process 1 of a guest may end it.
+    // SAFETY: reboot takes integers; only process 1 of a guest calls it.
     unsafe { libc::reboot(libc::RB_POWER_OFF) };
-    // Only a kernel without power management comes here; the panic that follows ends QEMU.
+    // Without power management, reboot(2) returns. The exit of init then makes the kernel panic, which ends QEMU.
     std::process::exit(i32::from(verdict.code()))
 }
 
@@ -46,7 +45,7 @@ pub(crate) fn leave(verdict: Verdict) -> ! {
 fn debug_exit(code: u8) {
     /// Where `cargo xtask vm` puts QEMU's isa-debug-exit device.
     const PORT: u16 = 0x501;
-    // SAFETY: asks for one I/O port; the answer is looked at before the port is used.
+    // SAFETY: ioperm takes integers, and its result is checked before the port is used.
     if unsafe { libc::ioperm(libc::c_ulong::from(PORT), 1, 1) } != 0 {
         eprintln!("guest-init: ioperm({PORT:#x}): {}", std::io::Error::last_os_error());
         return;

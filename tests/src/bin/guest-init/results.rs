@@ -1,6 +1,5 @@
-//! The line protocol to the host: tab-separated fields on the second serial port, copied to the console.
-//!
-//! A port of its own, because the kernel writes to the console whenever it likes, in the middle of lines too.
+//! The line protocol to the host: tab-separated fields on the second serial port, copied to the console. The results have a port of
+//! their own, because the kernel writes to the console at any time, also in the middle of a line.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
@@ -38,7 +37,7 @@ fn drain(port: &File) -> io::Result<()> {
         if unsafe { libc::tcdrain(port.as_raw_fd()) } == 0 {
             return Ok(());
         }
-        // Orphans die, and SIGCHLD comes, at any time.
+        // SIGCHLD of an orphan can interrupt the call at any time.
         let error = io::Error::last_os_error();
         if error.kind() != io::ErrorKind::Interrupted {
             return Err(error);
@@ -62,7 +61,7 @@ fn raw_mode(port: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// A tab or line break inside a field would forge a field or a line.
+/// Joins fields by tabs. Replaces tabs and line breaks inside a field, which would forge a field or a line.
 fn join(fields: &[&str]) -> String {
     let mut line = fields
         .iter()

@@ -14,9 +14,9 @@ use crate::manifest::{Manifest, Program};
 use crate::power::Verdict;
 use crate::results::Results;
 
-/// What tests print on a line of its own for the host's table: `TASKSCOPE-REPORT key=value`.
+/// Prefix of a line that a test prints for the host's table: `TASKSCOPE-REPORT key=value`.
 const REPORT: &str = "TASKSCOPE-REPORT ";
-/// What a test prints on a line of its own where it cannot run here.
+/// Prefix of a line that a test prints if it cannot run here.
 const SKIPPED: &str = "TASKSCOPE-SKIPPED ";
 /// Output of one test that goes to the console; the serial line takes about 0.6 MB/s.
 const OUTPUT_MAX: usize = 256 * 1024;
@@ -24,14 +24,14 @@ const OUTPUT_MAX: usize = 256 * 1024;
 /// The tests of one binary, or one command by hand.
 pub(crate) struct Group {
     pub(crate) program: String,
-    /// Of a test binary.
+    /// The tests of a test binary.
     pub(crate) path: String,
     pub(crate) cases: Vec<Case>,
-    /// Sends its output to the host as it comes.
+    /// A command by hand, whose output goes to the host at once.
     by_hand: bool,
 }
 
-/// One thing to run.
+/// A test or a command to run.
 pub(crate) struct Case {
     pub(crate) test: String,
     argv: Vec<String>,
@@ -39,7 +39,7 @@ pub(crate) struct Case {
 }
 
 impl Case {
-    /// Its command line.
+    /// Returns the command line that runs this case alone.
     pub(crate) fn alone(&self) -> &[String] {
         &self.argv
     }

@@ -11,7 +11,7 @@ use crate::child::{Child, Outcome};
 use crate::libtest::{Progress, Step, Verdict};
 use crate::suite::{Case, Group, Suite, describe, print};
 
-/// Stands for what belongs to no single test: the end of the taskscope that they share.
+/// The name of a result that belongs to no single test: the end of the taskscope that the tests share.
 const ALL: &str = "all_together";
 
 /// One process, from its start until its last child is gone.
@@ -19,14 +19,14 @@ struct Shared<'a> {
     group: &'a Group,
     attach: &'a str,
     child: Child,
-    /// All that it was asked for.
+    /// All tests that the process was asked to run.
     tests: Vec<String>,
     progress: Progress,
-    /// When the running test began.
+    /// The start of the running test.
     since: Instant,
-    /// Of the running test.
+    /// Output of the running test.
     output: Vec<String>,
-    /// Of none.
+    /// Output that belongs to no test.
     around: Vec<String>,
     failed: Vec<String>,
 }
@@ -117,7 +117,7 @@ impl Suite<'_> {
         } else if outcome != Outcome::Exited(0) && again.is_empty() {
             self.results.line(&[&["START"], &shared.id(ALL)[..]].concat())?;
             self.verdict(shared.id(ALL), elapsed, &shared.around, Some(&why))?;
-            // Each passed by itself: which of them leaves its taskscope in that state?
+            // Each test passed alone: one of them leaves the shared taskscope in a bad state.
             again.clone_from(&shared.tests);
         } else {
             print("OUTPUT", shared.id(ALL), &shared.around);
@@ -134,7 +134,7 @@ impl Suite<'_> {
         self.alone(group, cases, attach)
     }
 
-    /// Reports what a test does that runs alone. It does not count.
+    /// Reports the result of a test that runs once more alone. The result does not count.
     fn again(&mut self, shared: &Shared<'_>, case: &Case) -> anyhow::Result<()> {
         let mut child = self.launch(case.alone(), shared.attach)?;
         let ended = loop {

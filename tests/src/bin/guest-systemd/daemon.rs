@@ -13,19 +13,19 @@ const ADDRESS: &str = "127.0.0.1:9753";
 pub(crate) const SOCKET: &str = "/run/taskscope/taskscope.sock";
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// GET over TCP.
+/// Makes a GET request over TCP.
 pub(crate) fn get(path: &str) -> anyhow::Result<String> {
     let stream = TcpStream::connect(ADDRESS).with_context(|| format!("connecting to {ADDRESS}"))?;
     stream.set_read_timeout(Some(DEADLINE)).context("limiting a wait")?;
     ask(stream, path)
 }
 
-/// GET over the service's socket.
+/// Makes a GET request over the service's socket.
 pub(crate) fn get_local(path: &str) -> anyhow::Result<String> {
     get_at(SOCKET, path)
 }
 
-/// GET over a socket.
+/// Makes a GET request over a socket.
 pub(crate) fn get_at(socket: &str, path: &str) -> anyhow::Result<String> {
     let stream = UnixStream::connect(socket).with_context(|| format!("connecting to {socket}"))?;
     stream.set_read_timeout(Some(DEADLINE)).context("limiting a wait")?;
@@ -44,12 +44,12 @@ fn ask(mut stream: impl Read + Write, path: &str) -> anyhow::Result<String> {
     Ok(body.to_owned())
 }
 
-/// A scrape: value by sample, its labels as written.
+/// Scrapes; returns the value of each sample, by its name with the labels as written.
 pub(crate) fn metrics() -> anyhow::Result<BTreeMap<String, f64>> {
     samples(&get("/metrics")?)
 }
 
-/// Value by sample of a scrape's text.
+/// Parses a scrape: value by sample.
 pub(crate) fn samples(body: &str) -> anyhow::Result<BTreeMap<String, f64>> {
     body.lines()
         .filter(|line| !line.starts_with('#') && !line.is_empty())
@@ -60,12 +60,12 @@ pub(crate) fn samples(body: &str) -> anyhow::Result<BTreeMap<String, f64>> {
         .collect()
 }
 
-/// One sample.
+/// Returns the value of one sample.
 pub(crate) fn metric(name: &str) -> anyhow::Result<f64> {
     metrics()?.get(name).copied().with_context(|| format!("/metrics has no {name}"))
 }
 
-/// A field of `/proc/PID/status`.
+/// Returns a field of `/proc/PID/status`.
 pub(crate) fn status(pid: i32, field: &str) -> anyhow::Result<String> {
     let path = format!("/proc/{pid}/status");
     let text = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;

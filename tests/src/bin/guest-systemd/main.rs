@@ -22,7 +22,7 @@ mod systemctl;
 use crate::power::Verdict;
 use crate::run::{Run, Step};
 
-/// In this order: each begins with what the one before it left.
+/// The steps in order: each begins with the state that the one before it left.
 const STEPS: [Step; 17] = [
     ("installs", package::installs),
     ("is_live_as_soon_as_it_is_started", service::starts),

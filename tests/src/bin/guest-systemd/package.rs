@@ -25,7 +25,7 @@ const FILES: [&str; 7] = [
     "/usr/share/doc/taskscope/copyright",
 ];
 
-/// Installed, its user made, enabled and running, as Debian's services are.
+/// Installs the package: the user exists, and the service is enabled and running, as usual in Debian.
 pub(crate) fn installs(run: &mut Run) -> anyhow::Result<()> {
     run.programs_before = Some(programs::observing()?);
     sh("dpkg", &["--force-unsafe-io", "--install", DEB])?;
@@ -34,7 +34,7 @@ pub(crate) fn installs(run: &mut Run) -> anyhow::Result<()> {
     }
     sh("getent", &["passwd", "taskscope"])?;
     sh("getent", &["group", "taskscope"])?;
-    ensure!(sh("taskscope", &["--version"])?.starts_with("taskscope "), "it does not say its version");
+    ensure!(sh("taskscope", &["--version"])?.starts_with("taskscope "), "--version prints no version");
     ensure!(unit("is-enabled")?.trim() == "enabled", "the service is not enabled");
     ensure!(unit("is-active")?.trim() == "active", "the service is not active");
     run.report("service.status", property("StatusText")?)
@@ -58,17 +58,17 @@ pub(crate) fn upgrades(run: &mut Run) -> anyhow::Result<()> {
     run.report("package.upgraded_to", version)
 }
 
-/// Stopped and gone, the configuration left.
+/// Removes the package: the service is stopped, and the configuration stays.
 pub(crate) fn removes(run: &mut Run) -> anyhow::Result<()> {
     sh("dpkg", &["--force-unsafe-io", "--remove", "taskscope"])?;
     ensure!(!Path::new("/usr/bin/taskscope").exists(), "the binary is still there");
     ensure!(property("ActiveState")? == "inactive", "the service is {}", property("ActiveState")?);
     ensure!(property("LoadState")? == "not-found", "systemd still knows the unit");
-    ensure!(Path::new(CONFIGURATION).exists(), "removing took the configuration");
+    ensure!(Path::new(CONFIGURATION).exists(), "removing the package removed the configuration");
     gone(run)
 }
 
-/// Nothing left but the user, which may still own files somewhere.
+/// Purges the package: only the user stays, because it may own files.
 pub(crate) fn purges(run: &mut Run) -> anyhow::Result<()> {
     sh("dpkg", &["--force-unsafe-io", "--purge", "taskscope"])?;
     ensure!(!Path::new("/etc/taskscope").exists(), "/etc/taskscope is still there");
@@ -77,13 +77,13 @@ pub(crate) fn purges(run: &mut Run) -> anyhow::Result<()> {
     gone(run)
 }
 
-/// No program and no socket is left.
+/// Checks that no eBPF program and no socket is left.
 pub(crate) fn gone(run: &Run) -> anyhow::Result<()> {
     let before = run.programs_before.context("the first step did not count programs")?;
     // The kernel frees them after a grace period.
     until("its eBPF programs are gone", || {
         let now = programs::observing()?;
-        ensure!(now == before, "there are {now} that observe, {before} before it was installed");
+        ensure!(now == before, "{now} programs observe, {before} before the package was installed");
         Ok(())
     })?;
     ensure!(!Path::new("/run/taskscope").exists(), "/run/taskscope is still there");

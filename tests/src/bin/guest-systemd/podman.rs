@@ -19,7 +19,7 @@ pub(crate) const LEAKY: &str = "/opt/leaky";
 const IMAGE: &str = "/opt/taskscope-oci.tar";
 const MANIFEST: &str = include_str!("../../../../packaging/kubernetes/daemonset.yaml");
 
-/// What a line of the manifest says, in podman's words. A line that is gone from it fails the test.
+/// Lines of the manifest with the options of podman that mean the same. A line that the manifest no longer has fails the test.
 const SAME: [(&str, &[&str]); 9] = [
     ("hostPID: true", &["--pid=host"]),
     ("runAsUser: 0", &["--user=0"]),
@@ -38,7 +38,8 @@ const SAME: [(&str, &[&str]); 9] = [
     ),
 ];
 
-/// The parent of zombies is named with its container and runtime; the verdict is that pid 1 of the container does not reap.
+/// Checks that the parent of zombies is reported with its container and runtime, and that the verdict says that pid 1 of the
+/// container does not reap.
 pub(crate) fn names_a_container(run: &mut Run) -> anyhow::Result<()> {
     let root = Path::new(LEAKY);
     fs::create_dir_all(root).with_context(|| format!("making {}", root.display()))?;
@@ -72,7 +73,7 @@ pub(crate) fn names_a_container(run: &mut Run) -> anyhow::Result<()> {
     let children = fs::read_to_string(&children).with_context(|| format!("reading {children}"))?;
     let zombie = children.split_whitespace().next().context("the entry point has no children")?;
     ensure!(status(zombie.parse()?, "State")?.starts_with('Z'), "{zombie} is no zombie");
-    // In the first second its parent may be about to wait.
+    // In the first second the verdict is that the parent may be about to wait.
     until("the verdict names the container's init", || {
         let reported = sh("taskscope", &["explain", zombie])?;
         let one_line = reported.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -83,7 +84,7 @@ pub(crate) fn names_a_container(run: &mut Run) -> anyhow::Result<()> {
     })?;
     podman("rm", &["--force", "--time=0", "leaky"])?;
     until("the culprit is gone with its container", || {
-        // What its ended tasks used stays in the counter.
+        // The counter of CPU time of ended tasks keeps the container's series.
         let is_culprit = |name: &String| name.starts_with("taskscope_parent_") && name.contains(short);
         let left: Vec<_> = metrics()?.into_keys().filter(is_culprit).collect();
         ensure!(left.is_empty(), "{left:?}");
@@ -91,10 +92,10 @@ pub(crate) fn names_a_container(run: &mut Run) -> anyhow::Result<()> {
     })
 }
 
-/// The daemon starts from the image as in a pod, and sees the host.
+/// Starts the daemon from the image as in a pod: it observes the host.
 pub(crate) fn runs_the_image(run: &mut Run) -> anyhow::Result<()> {
     let loaded = podman("load", &["--input", IMAGE])?;
-    let image = loaded.rsplit(' ').next().context("podman load says nothing")?;
+    let image = loaded.rsplit(' ').next().context("podman load prints nothing")?;
     ensure!(MANIFEST.contains(&format!("image: {image}\n")), "the manifest has another image than {image}");
     for directory in ["/opt/pod/etc", "/opt/pod/run"] {
         fs::create_dir_all(directory).with_context(|| format!("making {directory}"))?;
@@ -106,7 +107,7 @@ pub(crate) fn runs_the_image(run: &mut Run) -> anyhow::Result<()> {
             Ok(seen) => break seen,
             Err(said) => said,
         };
-        // A runtime and a kernel may need more; the log and the manifest name the remedy.
+        // Some runtimes and kernels need further options; the log and the manifest name them.
         let (remedy, option) = if said.contains("seccomp filter") {
             allow_bpf()?;
             ("a seccomp profile with bpf", "--security-opt=seccomp=/opt/pod/seccomp.json")
@@ -120,13 +121,13 @@ pub(crate) fn runs_the_image(run: &mut Run) -> anyhow::Result<()> {
         podman("rm", &["--force", "pod"])?;
     };
     let tasks = seen.get("taskscope_tasks{state=\"running\"}").copied().unwrap_or_default();
-    // By both counts: that of the service, which is no container.
+    // The image counts about as many tasks as the service, which runs in no container.
     let host = daemon::metric("taskscope_tasks{state=\"running\"}")?;
     ensure!((tasks - host).abs() < host / 2.0, "the image sees {tasks} tasks, the service {host}");
     until("the image is ready", || answer("/readyz"))?;
     let me = std::process::id();
     let own: Value = serde_json::from_str(&answer(&format!("/v1/tasks/{me}"))?).context("a task's answer")?;
-    ensure!(own.to_string().contains("taskscope-guest.service"), "it does not know where {me} lives: {own}");
+    ensure!(own.to_string().contains("taskscope-guest.service"), "it does not know the unit of {me}: {own}");
 
     let pid = podman("inspect", &["--format={{.State.Pid}}", "pod"])?.parse()?;
     for field in ["CapEff", "CapBnd", "NoNewPrivs", "Seccomp"] {
@@ -134,7 +135,7 @@ pub(crate) fn runs_the_image(run: &mut Run) -> anyhow::Result<()> {
     }
     run.report("image.tasks", tasks)?;
     let said = log();
-    ensure!(!said.contains("warning") && !said.contains("error"), "it is not content: {said}");
+    ensure!(!said.contains("warning") && !said.contains("error"), "its log has warnings or errors: {said}");
     podman("stop", &["--time=15", "pod"])?;
     let code = podman("inspect", &["--format={{.State.ExitCode}}", "pod"])?;
     ensure!(code == "0", "it ended with {code}: {}", log());
@@ -160,9 +161,9 @@ fn allow_bpf() -> anyhow::Result<()> {
     fs::write("/opt/pod/seccomp.json", profile.to_string()).context("writing a seccomp profile")
 }
 
-/// Starts it as the manifest would; gives its first scrape, or what it said when it ended.
+/// Starts the image like the manifest; returns its first scrape, or its log if it ended.
 fn start_pod(image: &str, more: &[&str]) -> anyhow::Result<Result<BTreeMap<String, f64>, String>> {
-    // Nothing of a pod's network is needed: the same is served on the socket that it shares with its node.
+    // The pod needs no network here: the socket that it shares with the node serves the same.
     let mut options = vec!["--detach", "--name=pod", "--network=none"];
     for (line, same) in SAME {
         ensure!(MANIFEST.contains(line), "the manifest does not say `{line}` any more");
@@ -180,7 +181,7 @@ fn start_pod(image: &str, more: &[&str]) -> anyhow::Result<Result<BTreeMap<Strin
     })
 }
 
-/// The text of the manifest's `ConfigMap`.
+/// Returns the text of the manifest's `ConfigMap`.
 fn configuration() -> anyhow::Result<String> {
     let (_, rest) =
         MANIFEST.split_once("taskscope.toml: |\n").context("the manifest has no taskscope.toml")?;
@@ -188,13 +189,13 @@ fn configuration() -> anyhow::Result<String> {
     Ok(lines.map(str::trim_start).collect::<Vec<_>>().join("\n"))
 }
 
-/// The last line of its answer.
+/// Runs podman and returns the last line of its output.
 pub(crate) fn podman(verb: &str, args: &[&str]) -> anyhow::Result<String> {
     let text = podman_text(verb, args)?;
     Ok(text.lines().last().unwrap_or_default().trim().to_owned())
 }
 
-/// What the daemon in the container said: on standard error, as podman gives it back.
+/// Returns the standard error of the daemon in the container, from `podman logs`.
 fn log() -> String {
     sh("sh", &["-c", "podman logs pod 2>&1"]).unwrap_or_else(|error| format!("{error:#}"))
 }

@@ -1,4 +1,4 @@
-//! What the running service may do.
+//! Checks the privileges of the running service.
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
@@ -12,7 +12,7 @@ const SETS: [&str; 5] = ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"];
 const CAP_PERFMON: u64 = 1 << 38;
 const CAP_BPF: u64 = 1 << 39;
 
-/// A user of its own, one capability at most, no way to more.
+/// Checks that the daemon has its own user and at most one capability, and cannot get more.
 pub(crate) fn are_few(run: &mut Run) -> anyhow::Result<()> {
     let pid = main_pid()?;
     let user = std::fs::read_to_string("/etc/passwd").context("reading /etc/passwd")?;
@@ -41,7 +41,7 @@ pub(crate) fn are_few(run: &mut Run) -> anyhow::Result<()> {
     }
     let reported = journal()?;
     let reported = reported.lines().rev().find_map(|line| line.split_once("capabilities: "));
-    run.report("privileges.reported", reported.context("the journal says nothing of capabilities")?.1)?;
+    run.report("privileges.reported", reported.context("the journal has no line about capabilities")?.1)?;
 
     let socket = std::fs::metadata(SOCKET).with_context(|| format!("looking at {SOCKET}"))?;
     let mode = socket.permissions().mode() & 0o777;

@@ -9,16 +9,16 @@ use anyhow::Context as _;
 const PROG_GET_NEXT_ID: libc::c_int = 11;
 const PROG_GET_FD_BY_ID: libc::c_int = 13;
 const OBJ_GET_INFO_BY_FD: libc::c_int = 15;
-/// kprobe, tracepoint, raw tracepoint, tracing: what observes. systemd's own are for cgroups.
+/// Program types that observe: kprobe, tracepoint, raw tracepoint, tracing. systemd's own programs are for cgroups.
 const OBSERVING: [u32; 4] = [2, 5, 17, 26];
 
-/// How many observe.
+/// Returns the number of loaded programs that observe.
 pub(crate) fn observing() -> anyhow::Result<usize> {
     let mut count = 0;
     let mut id = 0;
     while let Some(next) = next(id).context("listing eBPF programs")? {
         id = next;
-        // It may have gone since.
+        // The program may have been unloaded since.
         if kind(id).is_ok_and(|kind| OBSERVING.contains(&kind)) {
             count += 1;
         }
@@ -37,7 +37,7 @@ fn next(id: u32) -> io::Result<Option<u32>> {
 
 fn kind(id: u32) -> io::Result<u32> {
     let fd = bpf(PROG_GET_FD_BY_ID, &mut [id, 0, 0, 0])?;
-    // SAFETY: the kernel has just made it for us.
+    // SAFETY: the call has just made this descriptor, and nothing else owns it.
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
     // struct bpf_prog_info begins with type and id.
     let mut info = [0_u32; 2];
@@ -48,7 +48,7 @@ fn kind(id: u32) -> io::Result<u32> {
 }
 
 fn bpf(command: libc::c_int, attr: &mut [u32; 4]) -> io::Result<libc::c_int> {
-    // SAFETY: the attributes of the three commands are at most 16 bytes, and live for the call.
+    // SAFETY: the attributes of the three commands are at most 16 bytes, and outlive the call.
     let result = unsafe { libc::syscall(libc::SYS_bpf, command, attr.as_mut_ptr(), size_of_val(attr)) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as libc::c_int) }
 }

@@ -1,4 +1,4 @@
-//! One step after the other, a verdict for each, up to the first that fails.
+//! Runs one step after the other, with a verdict for each, up to the first failure.
 
 use std::time::{Duration, Instant};
 use std::{fs, thread};
@@ -9,14 +9,14 @@ use crate::power::Verdict;
 use crate::results::Results;
 use crate::systemctl;
 
-/// Stand where guest-init has the family and the test binary.
+/// Take the places of the family and the test binary in guest-init's results.
 const FAMILY: &str = "systemd";
 const PROGRAM: &str = "deb";
 
-/// Name and work.
+/// Name and function of a step.
 pub(crate) type Step = (&'static str, fn(&mut Run) -> anyhow::Result<()>);
 
-/// The run, and what steps pass to later steps.
+/// The run, with the facts that steps pass to later steps.
 pub(crate) struct Run {
     results: Results,
     /// The number of eBPF programs that observe before the daemon starts, such as systemd's.
@@ -55,7 +55,7 @@ impl Run {
         Ok(verdict)
     }
 
-    /// A line for the table.
+    /// Writes a line for the table.
     pub(crate) fn report(&mut self, key: &str, value: impl std::fmt::Display) -> anyhow::Result<()> {
         self.results.line(&["REPORT", FAMILY, &format!("{key}={value}")])
     }

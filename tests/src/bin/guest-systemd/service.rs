@@ -12,11 +12,11 @@ use crate::programs;
 use crate::run::{Run, until};
 use crate::systemctl::{journal, main_pid, property, unit};
 
-/// From `systemctl start` to a live /metrics. The promise is two seconds on a real machine, which is measured by hand; an
-/// emulated CPU is some ten times slower, and not alone.
+/// Limit from `systemctl start` to a live /metrics. The documented limit is two seconds on a real machine, measured by hand; an
+/// emulated CPU is about ten times slower, and shares the host.
 const START_LIMIT_MS: u128 = 30_000;
 
-/// READY comes after attaching and the first snapshot; /metrics then shows the tasks at once.
+/// Starts the service. READY comes after attaching and the first snapshot; /metrics then has the tasks at once.
 pub(crate) fn starts(run: &mut Run) -> anyhow::Result<()> {
     unit("stop")?;
     let started = Instant::now();
@@ -32,15 +32,15 @@ pub(crate) fn starts(run: &mut Run) -> anyhow::Result<()> {
     run.report("start.programs", programs::observing()?)?;
     let journal = journal()?;
     let ready = journal.lines().rev().find_map(|line| line.split_once("ready: "));
-    run.report("start.hooks", ready.context("the journal does not say how it observes")?.1)
+    run.report("start.hooks", ready.context("the journal has no line about the hooks")?.1)
 }
 
-/// A child that its parent does not wait for.
+/// Makes a child that this process does not wait for.
 fn zombie() -> anyhow::Result<Child> {
     Command::new("/bin/true").spawn().context("making a zombie")
 }
 
-/// Zombies appear with their parent and disappear; TCP and the socket both answer.
+/// Checks that zombies appear with their parent and disappear, and that TCP and the socket both answer.
 pub(crate) fn observes(run: &mut Run) -> anyhow::Result<()> {
     let before = metrics()?;
     let parent = fs::read_to_string("/proc/self/comm").context("reading our own name")?;
@@ -68,7 +68,7 @@ pub(crate) fn observes(run: &mut Run) -> anyhow::Result<()> {
     let status = get_local("/v1/status")?;
     ensure!(status.contains("\"ready\":true"), "/v1/status: {status}");
     ensure!(get("/readyz")?.starts_with("ready"), "/readyz does not say ready");
-    ensure!(get("/v1/status").is_err(), "the whole API is on TCP, and nobody asked for that");
+    ensure!(get("/v1/status").is_err(), "the whole API is on TCP without `api_on_tcp`");
     let lost = metrics()?;
     let lost: f64 = lost
         .iter()
@@ -78,7 +78,7 @@ pub(crate) fn observes(run: &mut Run) -> anyhow::Result<()> {
     run.report("observe.lost", lost)
 }
 
-/// Reading all tasks still works: at audits, and after a loss.
+/// Checks that the service still reads all tasks: at audits, and after a loss.
 pub(crate) fn resyncs(run: &mut Run) -> anyhow::Result<()> {
     let configuration = fs::read_to_string(CONFIGURATION).context("reading the configuration")?;
     fs::write(CONFIGURATION, format!("{configuration}\naudit_every = \"1s\"\nring_kib = 4\n"))
@@ -103,7 +103,7 @@ pub(crate) fn resyncs(run: &mut Run) -> anyhow::Result<()> {
         let count = of("taskscope_resyncs_total{cause=\"loss\"}");
         ensure!(count >= 1.0, "no resync after a loss");
         let failed = of("taskscope_resyncs_failed_total");
-        ensure!(failed < 1.0, "{failed} comparisons broke off");
+        ensure!(failed < 1.0, "{failed} comparisons failed");
         Ok(count)
     })?;
     run.report("resync.after_loss", after_loss)?;
@@ -111,14 +111,14 @@ pub(crate) fn resyncs(run: &mut Run) -> anyhow::Result<()> {
     unit("restart").map(drop)
 }
 
-/// A new age of old zombies is in force without a restart.
+/// Checks that a reload applies a new age of old zombies without a restart.
 pub(crate) fn reloads(_run: &mut Run) -> anyhow::Result<()> {
     let pid = main_pid()?;
     let configuration = fs::read_to_string(CONFIGURATION).context("reading the configuration")?;
     fs::write(CONFIGURATION, format!("{configuration}\nzombie_after = \"1s\"\nring_kib = 64\n"))
         .context("writing the configuration")?;
     unit("reload")?;
-    until("it says what it took", || {
+    until("the journal reports the reload", || {
         let journal = journal()?;
         let reported = "reloaded: zombie_after changed; needs a restart: ring_kib";
         ensure!(journal.contains(reported), "the journal has no `{reported}`");
@@ -136,13 +136,13 @@ pub(crate) fn reloads(_run: &mut Run) -> anyhow::Result<()> {
     unit("reload").map(drop)
 }
 
-/// The service logs what is wrong and continues with its settings.
+/// Checks that a reload with a broken configuration is logged, and that the service keeps its settings.
 pub(crate) fn refuses_a_broken_configuration(_run: &mut Run) -> anyhow::Result<()> {
     let pid = main_pid()?;
     let configuration = fs::read_to_string(CONFIGURATION).context("reading the configuration")?;
     fs::write(CONFIGURATION, "zombie_atfer = \"1s\"\n").context("writing the configuration")?;
     unit("reload")?;
-    until("it says what is wrong", || {
+    until("the journal reports the error", || {
         let journal = journal()?;
         let reported = "line 1: unknown key `zombie_atfer`; did you mean `zombie_after`?";
         ensure!(journal.contains(reported), "the journal has no `{reported}`");
@@ -156,7 +156,7 @@ pub(crate) fn refuses_a_broken_configuration(_run: &mut Run) -> anyhow::Result<(
 
 /// Sends a signal.
 pub(crate) fn signal(pid: i32, signal: libc::c_int) -> anyhow::Result<()> {
-    // SAFETY: takes no pointers.
+    // SAFETY: kill takes integers.
     if unsafe { libc::kill(pid, signal) } != 0 {
         return Err(std::io::Error::last_os_error()).with_context(|| format!("signal {signal} to {pid}"));
     }

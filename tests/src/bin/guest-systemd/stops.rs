@@ -1,4 +1,4 @@
-//! How systemd and podman stop what they run, and what taskscope reports of it.
+//! Stops by systemd and podman, and what taskscope reports about them.
 
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
@@ -11,7 +11,8 @@ use crate::systemctl::sh;
 /// Bit of SIGTERM in a mask of `/proc/PID/status`.
 const SIGTERM_BIT: u64 = 1 << 14;
 
-/// systemd asks a unit that ignores SIGTERM, waits, and sends SIGKILL. Its cgroup is empty between `ExecStartPre=` and `ExecStart=`.
+/// systemd sends SIGTERM to a unit that ignores it, waits, and sends SIGKILL. The unit's cgroup is empty between `ExecStartPre=`
+/// and `ExecStart=`.
 pub(crate) fn of_a_unit_that_ignores_sigterm(run: &mut Run) -> anyhow::Result<()> {
     const UNIT: &str = "stubborn.service";
     const COMMAND: &str = "trap '' TERM; while :; do sleep 1; done";
@@ -32,7 +33,7 @@ pub(crate) fn of_a_unit_that_ignores_sigterm(run: &mut Run) -> anyhow::Result<()
     run.report("stop.unit", &stop["summary"])?;
     let starts: Vec<_> = lives(&format!("unit={UNIT}"))?.iter().map(|life| life["starts"].as_u64()).collect();
     ensure!(starts == [Some(2), Some(1)], "ExecStartPre= and ExecStart= began as {starts:?}");
-    // It is loaded as failed as long as nobody says otherwise.
+    // systemd keeps the failed unit loaded until reset-failed.
     let _ = sh("systemctl", &["reset-failed", UNIT]);
     Ok(())
 }
@@ -54,7 +55,7 @@ pub(crate) fn of_an_entry_point_without_a_handler(run: &mut Run) -> anyhow::Resu
     podman("rm", &["--force", "deaf"]).map(drop)
 }
 
-/// The stop of a unit or container, once it is over.
+/// Waits until the stop of a unit or container is over, and returns it.
 fn stopped(query: &str) -> anyhow::Result<Value> {
     until("the stop is reported", || {
         let answer: Value = serde_json::from_str(&get_local(&format!("/v1/stops?{query}"))?)?;
@@ -64,7 +65,7 @@ fn stopped(query: &str) -> anyhow::Result<Value> {
     })
 }
 
-/// The lives of a unit or container, the last first, once all have ended.
+/// Waits until all lives of a unit or container have ended, and returns them, the last first.
 fn lives(query: &str) -> anyhow::Result<Vec<Value>> {
     until("its end is reported", || {
         let answer: Value = serde_json::from_str(&get_local(&format!("/v1/scopes?{query}"))?)?;

@@ -1,4 +1,4 @@
-//! Faults of the service, and its end.
+//! The service after faults, and its end.
 
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use crate::run::{Run, until};
 use crate::service::signal;
 use crate::systemctl::{drop_in, journal, main_pid, property, restarted, unit};
 
-/// A stopped daemon does not notify the watchdog, and systemd restarts it.
+/// Stops the daemon by SIGSTOP: it does not notify the watchdog, and systemd restarts it.
 pub(crate) fn watchdog(run: &mut Run) -> anyhow::Result<()> {
     drop_in("[Service]\nWatchdogSec=3s\n")?;
     unit("restart")?;
@@ -26,7 +26,7 @@ pub(crate) fn watchdog(run: &mut Run) -> anyhow::Result<()> {
     unit("restart").map(drop)
 }
 
-/// A killed daemon leaves nothing that hinders the next one: no socket, no program.
+/// Kills the daemon: it leaves no socket and no program that hinder the next one.
 pub(crate) fn kill(run: &mut Run) -> anyhow::Result<()> {
     let running = programs::observing()?;
     let pid = main_pid()?;
@@ -35,14 +35,14 @@ pub(crate) fn kill(run: &mut Run) -> anyhow::Result<()> {
     restarted(pid)?;
     run.report("kill.back_ms", killed.elapsed().as_millis())?;
     until("it answers again", || get("/metrics"))?;
-    until("only the new one's programs are there", || {
+    until("only the programs of the new daemon are loaded", || {
         let now = programs::observing()?;
         ensure!(now == running, "{now} programs observe, one daemon has {running}");
         Ok(())
     })
 }
 
-/// SIGTERM: drains, detaches, ends with 0.
+/// Ends the daemon by SIGTERM: it drains the ring, detaches, and exits with 0.
 pub(crate) fn stop(run: &mut Run) -> anyhow::Result<()> {
     let asked = Instant::now();
     unit("stop")?;
@@ -50,6 +50,6 @@ pub(crate) fn stop(run: &mut Run) -> anyhow::Result<()> {
     let result = property("Result")?;
     ensure!(result == "success", "its end was no success but `{result}`");
     ensure!(property("ExecMainStatus")? == "0", "it ended with {}", property("ExecMainStatus")?);
-    ensure!(journal()?.contains("summary: "), "it did not say its summary");
+    ensure!(journal()?.contains("summary: "), "the journal has no summary");
     package::gone(run)
 }

@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 
 pub(crate) const UNIT: &str = "taskscope.service";
 
-/// Runs a command to its end; what it printed is part of the error.
+/// Runs a command to its end. The error contains its output.
 pub(crate) fn sh(program: &str, args: &[&str]) -> anyhow::Result<String> {
     let output = Command::new(program)
         .args(args)
@@ -23,18 +23,18 @@ pub(crate) fn sh(program: &str, args: &[&str]) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// `systemctl VERB taskscope.service`.
+/// Runs `systemctl VERB taskscope.service`.
 pub(crate) fn unit(verb: &str) -> anyhow::Result<String> {
     sh("systemctl", &[verb, UNIT])
 }
 
-/// One property of the unit.
+/// Returns one property of the unit.
 pub(crate) fn property(name: &str) -> anyhow::Result<String> {
     let text = sh("systemctl", &["show", "--value", "--property", name, UNIT])?;
     Ok(text.trim().to_owned())
 }
 
-/// The main process, which must be there.
+/// Returns the pid of the main process; fails if there is none.
 pub(crate) fn main_pid() -> anyhow::Result<i32> {
     let pid = property("MainPID")?.parse().context("MainPID is no number")?;
     anyhow::ensure!(pid != 0, "the service has no main process: {}", property("ActiveState")?);
@@ -52,7 +52,7 @@ pub(crate) fn restarted(old: i32) -> anyhow::Result<i32> {
     })
 }
 
-/// A drop-in for the unit; an empty text takes it away.
+/// Writes a drop-in for the unit; an empty text removes it.
 pub(crate) fn drop_in(text: &str) -> anyhow::Result<()> {
     const DIRECTORY: &str = "/run/systemd/system/taskscope.service.d";
     if text.is_empty() {
@@ -64,12 +64,12 @@ pub(crate) fn drop_in(text: &str) -> anyhow::Result<()> {
     sh("systemctl", &["daemon-reload"]).map(drop)
 }
 
-/// The unit's journal.
+/// Returns the journal of the unit.
 pub(crate) fn journal() -> anyhow::Result<String> {
     sh("journalctl", &["--no-pager", "--output=cat", "--unit", UNIT])
 }
 
-/// What an operator reads first.
+/// Prints what an operator reads first: the status and the end of the journal.
 pub(crate) fn circumstances() -> String {
     let mut text = String::new();
     for (program, args) in [
@@ -77,7 +77,7 @@ pub(crate) fn circumstances() -> String {
         ("journalctl", vec!["--no-pager", "--output=short-monotonic", "--lines=40", "--unit", UNIT]),
         ("systemctl", vec!["--no-pager", "--failed"]),
     ] {
-        // An unhealthy unit's status is an exit code too.
+        // `systemctl status` fails for an unhealthy unit, so its exit code is ignored.
         let answer = sh(program, &args).unwrap_or_else(|error| format!("{error:#}"));
         let _ = writeln!(text, "{}", answer.trim_end());
     }

@@ -63,7 +63,7 @@ fn main() {
     };
     match name.as_str() {
         "list" => list(),
-        // Every process that a scenario spawns is called so.
+        // All processes that the scenario spawns get this name.
         "named" => {
             let Some((hex, [name, rest @ ..])) = rest.split_first() else {
                 eprintln!("usage: scenario named HEX NAME [ARGUMENT...]");
@@ -95,7 +95,7 @@ fn act(name: &str, args: &[String]) {
     Fact::new("done").emit();
 }
 
-/// The argument at `index` as a number, or `default` where it was not given.
+/// Returns the argument at `index` as a number, or `default` if there is none.
 fn number(args: &[String], index: usize, default: i32) -> i32 {
     let Some(text) = args.get(index) else { return default };
     text.parse().unwrap_or_else(|_| {

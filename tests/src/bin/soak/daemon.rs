@@ -1,4 +1,4 @@
-//! A taskscope under soak. Its events are applied to a tree and not kept.
+//! The taskscope under test. Its events are applied to a tree and not kept.
 
 use std::{
     fs,
@@ -42,7 +42,7 @@ pub(crate) struct Cost {
     pub(crate) longest_us: u64,
 }
 
-/// What its reader has seen.
+/// State of the thread that reads the events.
 #[derive(Default)]
 struct Seen {
     tree: Tree,
@@ -60,13 +60,13 @@ pub(crate) struct Daemon {
     audits: Arc<Mutex<Cost>>,
 }
 
-/// What it left.
+/// What a daemon that ended by itself printed.
 pub(crate) struct End {
     /// The line that begins with `taskscope: summary:`.
     pub(crate) summary: String,
-    /// Events that a comparison had to add.
+    /// Number of events that a comparison added.
     pub(crate) repaired_events: u64,
-    /// Gap records in its stream.
+    /// Number of gap records in its stream.
     pub(crate) gaps: u64,
 }
 
@@ -100,7 +100,7 @@ impl Daemon {
             let mut lines = Vec::new();
             for line in stderr.into_iter().flat_map(|err| BufReader::new(err).lines()).map_while(Result::ok) {
                 if line.starts_with("taskscope: ready") {
-                    // The receiver is gone after a time-out.
+                    // After a timeout the receiver is gone.
                     let _ = ready.send(());
                 } else if let Some(us) = audit_us(&line) {
                     costs.lock().unwrap_or_else(PoisonError::into_inner).add(us);
@@ -155,17 +155,17 @@ impl Daemon {
         spawner::signal(&self.child, signal);
     }
 
-    /// What its audits took so far.
+    /// Returns the durations of its audits so far.
     pub(crate) fn audits(&self) -> Cost {
         *self.audits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Its memory now, KiB.
+    /// Returns its resident memory now, KiB.
     pub(crate) fn rss_kib(&self) -> anyhow::Result<u64> {
         self.status_kib("VmRSS:")
     }
 
-    /// The most it ever had.
+    /// Returns the peak of its resident memory, KiB.
     pub(crate) fn peak_kib(&self) -> anyhow::Result<u64> {
         self.status_kib("VmHWM:")
     }
@@ -184,7 +184,7 @@ impl Daemon {
         self.log.take().and_then(|log| log.join().ok()).unwrap_or_default()
     }
 
-    /// Ends it by SIGTERM; it must end well.
+    /// Ends the daemon by SIGTERM; it must exit with 0 and balanced sums.
     pub(crate) fn stop(&mut self) -> anyhow::Result<End> {
         self.signal(libc::SIGTERM);
         let status = self.child.wait()?;
@@ -201,7 +201,7 @@ impl Daemon {
         Ok(End { summary, repaired_events: seen.repaired, gaps: seen.gaps })
     }
 
-    /// Ends it by SIGKILL.
+    /// Kills the daemon by SIGKILL.
     pub(crate) fn kill(&mut self) -> anyhow::Result<()> {
         self.signal(libc::SIGKILL);
         self.child.wait()?;
@@ -243,7 +243,7 @@ fn read_events(stdout: Option<ChildStdout>, seen: Arc<Mutex<Seen>>) -> Option<Jo
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // Reaped already, std does nothing.
+        // If the child was reaped already, std does nothing.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

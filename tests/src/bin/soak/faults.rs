@@ -1,4 +1,4 @@
-//! `soak faults`: every fault of `taskscope_tests::faults`, each for long, as a table.
+//! `soak faults`: runs every fault of `taskscope_tests::faults` for a long time, and prints a table.
 
 use std::{env, time::Duration};
 
@@ -33,11 +33,11 @@ pub(crate) fn all(family: &str, lasts: Duration, names: &[String]) -> anyhow::Re
     }
     ensure!(table.len() > 1, "no fault is called {}", names.join(" or "));
     print!("{}", aligned(&table));
-    ensure!(failed == 0, "{failed} faults did to the daemon what they should not");
+    ensure!(failed == 0, "the daemon failed under {failed} faults");
     Ok(())
 }
 
-/// Columns as wide as their widest cell; the last one as long as it likes.
+/// Aligns columns to their widest cell; the last column has no limit.
 fn aligned(table: &[Vec<String>]) -> String {
     let columns = table.iter().map(Vec::len).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns)

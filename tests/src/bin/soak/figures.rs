@@ -1,4 +1,4 @@
-//! Figures of the whole run, and whether they are good.
+//! Figures of the whole run, and the verdict on them.
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -6,8 +6,8 @@ use anyhow::{Context as _, ensure};
 
 use crate::daemon::{Cost, End, Ring};
 
-/// Memory of the daemon may be larger in the last third of the run than in the first by this part of it: how many dead lives it
-/// remembers, up to its bound, depends on how many rounds it lived.
+/// Divisor: the daemon's memory in the last third of the run may exceed that of the first by this fraction. The number of ended
+/// lives that it keeps, up to its limit, depends on how many rounds it has run.
 const FLAT: u64 = 4;
 
 /// Sums over all daemons that ended by themselves.
@@ -15,9 +15,9 @@ const FLAT: u64 = 4;
 pub(crate) struct Figures {
     /// Rounds of storms.
     pub(crate) rounds: u64,
-    /// Times that the daemon was stopped and continued.
+    /// How often the daemon was stopped and continued.
     pub(crate) stops: u64,
-    /// Times that it was killed.
+    /// How often it was killed.
     pub(crate) kills: u64,
     ends: u64,
     comparisons: u64,
@@ -51,11 +51,11 @@ impl Figures {
         let (dropped, shed) = (before("dropped")?, before("shed")?);
         ensure!(
             produced == received + dropped + shed + before("not understood")?,
-            "the sums do not come out: {summary}"
+            "the sums do not balance: {summary}"
         );
         ensure!(
             received + before("by snapshot")? == before("applied")? + before("refused")?,
-            "the sums do not come out: {summary}"
+            "the sums do not balance: {summary}"
         );
         self.produced += produced;
         self.received += received;
@@ -73,13 +73,13 @@ impl Figures {
         Ok(())
     }
 
-    /// Records that a tree was found equal to /proc after this time.
+    /// Adds a comparison: the tree became equal to /proc after this time.
     pub(crate) fn compared(&mut self, after: Duration) {
         self.comparisons += 1;
         self.slowest = self.slowest.max(after);
     }
 
-    /// The daemon's memory after a round, where its ring is the usual one: others map less.
+    /// Adds the daemon's memory after a round, if its ring has the default size; a smaller ring maps less.
     pub(crate) fn sample(&mut self, ring: Ring, rss_kib: u64, peak_kib: u64) {
         self.peak_kib = self.peak_kib.max(peak_kib);
         if ring == Ring::Usual {
@@ -87,14 +87,14 @@ impl Figures {
         }
     }
 
-    /// What the audits of a daemon's whole life took.
+    /// Adds the durations of a daemon's audits.
     pub(crate) fn audited(&mut self, cost: Cost) {
         self.audits.count += cost.count;
         self.audits.total_us += cost.total_us;
         self.audits.longest_us = self.audits.longest_us.max(cost.longest_us);
     }
 
-    /// One line of progress.
+    /// Returns a line of progress.
     pub(crate) fn line(&self) -> String {
         format!(
             "{} rounds, {} trees equal, {} records, {} dropped, {} repaired, drift {}, RSS {} KiB",
@@ -108,7 +108,7 @@ impl Figures {
         )
     }
 
-    /// Highest memory in the first and in the last third.
+    /// Returns the highest memory in the first and in the last third.
     fn thirds(&self) -> (u64, u64) {
         let third = self.rss_kib.len().div_ceil(3);
         let highest = |part: &[u64]| part.iter().copied().max().unwrap_or(0);
@@ -160,7 +160,7 @@ impl Figures {
         text
     }
 
-    /// Whether all of that is good.
+    /// Fails if the run was too short, or if memory grew.
     pub(crate) fn verdict(&self) -> anyhow::Result<()> {
         let (first, last) = self.thirds();
         ensure!(self.comparisons > 0 && self.ends > 0, "the run was too short to compare anything");
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn sums_that_do_not_come_out_are_an_error() {
+    fn unbalanced_sums_are_an_error() {
         let summary = |received| {
             format!(
                 "taskscope: summary: 9 events; lost 3; 10 produced = {received} received + 2 dropped + 1 shed + 0 not understood; \

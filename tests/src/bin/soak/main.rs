@@ -16,7 +16,7 @@ use daemon::{Daemon, Ring};
 use figures::Figures;
 use taskscope_tests::setting;
 
-/// Storms between two restarts.
+/// Number of storms between two restarts.
 const ROUNDS_A_LIFE: u32 = 6;
 
 fn main() -> anyhow::Result<()> {
@@ -34,7 +34,7 @@ fn main() -> anyhow::Result<()> {
     let mut figures = Figures::default();
     let mut life = 0_u32;
     while Instant::now() < end {
-        // A ring of a page, a small one, and the one that users have.
+        // The rings have one page, a small size, and the default size.
         let ring = [Ring::Usual, Ring::Page, Ring::Usual, Ring::Small][life as usize % 4];
         let mut daemon = Daemon::start(&family, ring)?;
         for round in 0..ROUNDS_A_LIFE {
@@ -45,7 +45,7 @@ fn main() -> anyhow::Result<()> {
             figures.sample(ring, daemon.rss_kib()?, daemon.peak_kib()?);
         }
         figures.audited(daemon.audits());
-        // Every fourth daemon is killed, and the next one starts with what it left behind.
+        // Every fourth daemon is killed, so that the next one starts after an unclean end.
         if life % 4 == 3 {
             daemon.kill()?;
             figures.kills += 1;
@@ -68,7 +68,7 @@ fn of_faults(args: &[String]) -> anyhow::Result<()> {
         None => FAULT_SECONDS,
     };
     let family = args.get(1).cloned().unwrap_or_else(setting::attach);
-    // A command line of a guest has no quotes.
+    // The command line of a guest has no quotes, so an underscore stands for the blank in a name.
     let names: Vec<String> = args.iter().skip(2).map(|name| name.replace('_', " ")).collect();
     faults::all(&family, Duration::from_secs(seconds), &names)
 }

@@ -7,7 +7,7 @@ use taskscope_tests::scenario::Scenario;
 
 use crate::{daemon::Daemon, figures::Figures};
 
-/// Scenarios that pause, and the name of the pause.
+/// Scenarios that pause, with the name of the pause.
 const STANDING: [(&str, &[&str], &str); 8] = [
     ("zombie", &[], "zombie"),
     ("parent-killed", &["subreaper"], "zombie"),
@@ -19,11 +19,11 @@ const STANDING: [(&str, &[&str], &str); 8] = [
     ("many-orphans", &["200"], "all-alive"),
 ];
 
-/// Scenarios that run through.
+/// Scenarios that do not pause.
 const PASSING: [(&str, &[&str]); 3] =
     [("burst", &["1500"]), ("exec-from-thread", &[]), ("exit-group-from-thread", &[])];
 
-/// Seconds that the daemon is stopped, in one round of a life.
+/// How long the daemon is stopped in one round, s.
 const STOPPED: Duration = Duration::from_secs(20);
 
 fn start(name: &str, args: &[&str]) -> anyhow::Result<Scenario> {
@@ -37,7 +37,7 @@ pub(crate) fn round(daemon: &Daemon, life: u32, round: u32, figures: &mut Figure
     for (name, args, at) in STANDING {
         standing.push((start(name, args)?, at));
     }
-    // Once in its life the daemon is stopped for long, and otherwise in every second round during the storm.
+    // In one round the daemon is stopped for long, and in every second of the others during the storm.
     let long = round == 2 && life % 2 == 1;
     let stopped = long || round % 2 == 1;
     if stopped {
@@ -73,7 +73,7 @@ pub(crate) fn round(daemon: &Daemon, life: u32, round: u32, figures: &mut Figure
     Ok(())
 }
 
-/// Continues it at every pause, to its end.
+/// Continues a scenario at every pause, until its end.
 fn through(scenario: &mut Scenario) {
     while scenario.until(&["pause", "done"])["fact"] == "pause" {
         scenario.go();

@@ -26,10 +26,10 @@ pub(crate) fn write_for_each(bytes: i16) -> Vec<u64> {
     let zeroes = bytes / 8;
     let mut code = vec![
         instruction(MOVE_REGISTER, 6, 1, 0, 0),
-        // The task: none at the end.
+        // Loads the task, which is null at the end of the walk.
         instruction(LOAD, 7, 6, 8, 0),
         instruction(IF_ZERO, 7, 0, 2 + zeroes + 4, 0),
-        // The file: `meta->seq`.
+        // Loads the file `meta->seq`.
         instruction(LOAD, 1, 6, 0, 0),
         instruction(LOAD, 1, 1, 0, 0),
     ];

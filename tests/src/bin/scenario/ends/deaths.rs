@@ -19,21 +19,19 @@ pub(crate) const SCENARIOS: &[Entry] = &[
     ("death-itself", "a child sends SIGTERM to itself", |_| by_itself(libc::SIGTERM)),
     ("death-abort", "a child calls abort(3)", |_| abort()),
     ("death-fault", "a child reads an address that is not mapped", |_| fault()),
-    ("death-pipe", "a child writes to a pipe that nobody reads", |_| broken_pipe()),
+    ("death-pipe", "a child writes to a pipe without a reader", |_| broken_pipe()),
     ("death-cpu", "a child uses more CPU time than RLIMIT_CPU allows", |_| cpu_limit()),
     ("death-file-size", "a child makes a file larger than RLIMIT_FSIZE allows", |_| file_size()),
     ("death-seccomp", "a seccomp filter kills a child", |_| seccomp_filter()),
     ("death-strict", "a child in seccomp's strict mode makes another system call", |_| seccomp_strict()),
-    ("death-parent", "a child asked for SIGKILL at its parent's end", |_| parent_death()),
+    ("death-parent", "a child gets SIGKILL at its parent's end (PR_SET_PDEATHSIG)", |_| parent_death()),
     ("death-namespace", "the init of a pid namespace ends while a child lives", |_| namespace_init()),
-    ("death-cgroup", "somebody writes to cgroup.kill of a child's cgroup", |_| cgroup_kill()),
+    ("death-cgroup", "the scenario writes to cgroup.kill of a child's cgroup", |_| cgroup_kill()),
     ("death-oom", "a child uses more memory than its cgroup may", |_| oom()),
     ("death-tracer", "a tracer with PTRACE_O_EXITKILL ends", |_| tracer()),
-    (
-        "stop-ignored",
-        "a unit whose main process ignores SIGTERM and passes it on to nobody is stopped",
-        |_| stop_ignored(),
-    ),
+    ("stop-ignored", "a unit is stopped whose main process ignores SIGTERM and does not pass it on", |_| {
+        stop_ignored()
+    }),
     (
         "stop-init",
         "a unit whose main process is the init of a pid namespace without a handler is stopped",
@@ -83,7 +81,7 @@ fn escalation() {
 }
 
 fn ignore(signal: i32) {
-    // SAFETY: SIG_IGN runs no code of ours.
+    // SAFETY: SIG_IGN installs no function.
     if unsafe { libc::signal(signal, libc::SIG_IGN) } == libc::SIG_ERR {
         die("signal");
     }
@@ -107,7 +105,7 @@ fn fault() {
     let child = spawn("child", || {
         // Rust's runtime handles the signal to report stack overflows.
         sys::reset(libc::SIGSEGV);
-        // SAFETY: none is claimed: page 0 is never mapped, and the fault is what this child is for.
+        // SAFETY: the read is invalid on purpose: page 0 is never mapped, and this child must fault.
         unsafe { std::ptr::without_provenance::<u32>(16).read_volatile() }.cast_signed()
     });
     ends(child);
@@ -117,7 +115,7 @@ fn broken_pipe() {
     let child = spawn("child", || {
         sys::reset(libc::SIGPIPE);
         let mut ends = [0; 2];
-        // SAFETY: the array has room for two descriptors; the writer passes one byte that is there.
+        // SAFETY: the array has room for two descriptors and at least one byte to write.
         unsafe {
             libc::pipe(ends.as_mut_ptr());
             libc::close(ends[0]);
@@ -151,7 +149,7 @@ fn file_size() {
     let _ = fs::remove_file(path);
 }
 
-/// A filter of two instructions: kill on getppid(2), else allow.
+/// The child installs a filter that kills on getppid(2), and calls it.
 fn seccomp_filter() {
     let child = spawn("child", || {
         let statement = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
@@ -183,7 +181,7 @@ fn seccomp_filter() {
 
 fn seccomp_strict() {
     let child = spawn("child", || {
-        // SAFETY: neither call has a pointer.
+        // SAFETY: both calls take integers only.
         unsafe {
             if libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_STRICT) != 0 {
                 skip("prctl(PR_SET_SECCOMP)", sys::errno());
@@ -201,7 +199,7 @@ fn parent_death() {
     let parent = spawn("sender", move || {
         let ready = Channel::new();
         let child = spawn("child", move || {
-            // SAFETY: no pointer is passed.
+            // SAFETY: the call takes integers only.
             unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
             ready.send(1);
             sys::sleep_for_ever()
@@ -226,12 +224,12 @@ fn namespace_init() {
         3
     });
     ready.receive();
-    // Its init knows it by another pid.
+    // In the namespace, the child has another pid.
     let child = child_of(init);
     announce("child", child, child);
     proc::until_asleep(child, child);
     go.send(1);
-    // The child is the init's: no other task can wait for it.
+    // The child's parent is the init, so no other task can wait for it.
     wait("scenario", "sender", init);
 }
 
@@ -342,7 +340,7 @@ fn unit() -> Cgroup {
     cgroups::unit("cgroup2", "stop")
 }
 
-/// Waits until the test has seen what the daemon reports.
+/// Sends SIGTERM to the main process, and waits until the test has seen the daemon's report.
 fn ask_to_stop(main: sys::Pid) {
     sys::kill(main, libc::SIGTERM);
     pause("asked");
@@ -414,14 +412,14 @@ fn stop_clean() {
 fn hangup() {
     let (mut master, mut slave) = (0, 0);
     let none = std::ptr::null_mut();
-    // SAFETY: both descriptors are written to variables that are there; no name, settings and size are passed.
+    // SAFETY: the pointers are to two variables; name, settings and size may be null.
     if unsafe { libc::openpty(&raw mut master, &raw mut slave, none, none.cast(), none.cast()) } != 0 {
         skip("openpty", sys::errno());
     }
     let ready = Channel::new();
     let child = spawn("child", move || {
         sys::reset(libc::SIGHUP);
-        // SAFETY: no pointer is passed; the descriptors are open.
+        // SAFETY: the calls take integers only, and the descriptors are open.
         unsafe {
             libc::close(master);
             if libc::setsid() < 0 || libc::ioctl(slave, libc::TIOCSCTTY, 0) != 0 {
@@ -432,7 +430,7 @@ fn hangup() {
         sys::sleep_for_ever()
     });
     ready.receive();
-    // SAFETY: both are open, and used no more.
+    // SAFETY: both descriptors are open and not used after this.
     unsafe {
         libc::close(slave);
         libc::close(master);
@@ -489,7 +487,7 @@ fn asked() {
     }
     let ready = Channel::new();
     let child = spawn("child", move || {
-        // SAFETY: the handler does nothing but end the process.
+        // SAFETY: the handler only ends the process.
         unsafe { libc::signal(libc::SIGTERM, leave as *const () as libc::sighandler_t) };
         ready.send(1);
         sys::sleep_for_ever()
@@ -499,7 +497,7 @@ fn asked() {
     ends(child);
 }
 
-/// Measures how long this many signals take: for the cost of a masked signal, and as a storm.
+/// Measures how long this many signals take, for the cost of an ignored signal and as a storm.
 pub(crate) fn signals(args: &[String]) {
     let (count, signal) = (crate::number(args, 0, 1000), crate::number(args, 1, libc::SIGUSR1));
     let ready = Channel::new();

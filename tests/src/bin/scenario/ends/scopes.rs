@@ -35,7 +35,7 @@ fn unit_lives(hierarchy: &str) {
     span("removed", before);
 }
 
-/// Its worker is killed, and then the main process exits with 1.
+/// Runs the unit once: its worker is killed, and then the main process exits with 1.
 fn killed_worker(unit: &Path) {
     let (path, entered, ready) = (unit.to_owned(), Channel::new(), Channel::new());
     let before = sys::now_ns();
@@ -57,7 +57,7 @@ fn killed_worker(unit: &Path) {
     ended(unit);
 }
 
-/// It begins again, and ends well.
+/// Runs the unit again; it ends with 0.
 fn one_more(unit: &Path) {
     let (path, entered, go) = (unit.to_owned(), Channel::new(), Channel::new());
     let before = sys::now_ns();
@@ -74,7 +74,7 @@ fn one_more(unit: &Path) {
     ended(unit);
 }
 
-/// It begins with a process that goes to the cgroup above it.
+/// Runs the unit with a process that moves to the parent cgroup.
 fn moved(unit: &Path) {
     let (path, entered, go, left) = (unit.to_owned(), Channel::new(), Channel::new(), Channel::new());
     let before = sys::now_ns();
@@ -96,22 +96,22 @@ fn moved(unit: &Path) {
     wait("scenario", "guest", guest);
 }
 
-/// The first process has come, not before that time.
+/// Prints that the first process is in the unit, and the earliest time for that.
 fn began(unit: &Path, before: i64) {
     proc::until("a process in the unit", || is_populated(unit));
     span("began", before);
 }
 
-/// Waits until no process is there, and says so.
+/// Waits until the unit has no process, and prints that.
 fn ended(unit: &Path) {
     proc::until("the end of the unit", || !is_populated(unit));
-    // This takes the lock under which the kernel reports the change.
+    // This read takes the lock under which the kernel reports the change.
     let _ = fs::read(unit.join("cgroup.procs"));
     Fact::new("empty").emit();
     pause("empty");
 }
 
-/// Whether a task is in a cgroup, as the kernel tells users.
+/// Whether `cgroup.events`, or in v1 `cgroup.procs`, shows a task in a cgroup.
 fn is_populated(unit: &Path) -> bool {
     fs::read_to_string(unit.join("cgroup.events")).map_or_else(
         |_| fs::read(unit.join("cgroup.procs")).is_ok_and(|pids| !pids.is_empty()),
@@ -119,7 +119,7 @@ fn is_populated(unit: &Path) -> bool {
     )
 }
 
-/// Something has happened between then and now.
+/// Adds the time span in which something has happened.
 fn span(kind: &str, before: i64) {
     Fact::new(kind).number("before_ns", before).number("after_ns", sys::now_ns()).emit();
 }

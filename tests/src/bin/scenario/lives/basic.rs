@@ -67,7 +67,7 @@ fn failed_clone(_: &[String]) {
         // A shared signal table needs shared memory.
         attempt("invalid", libc::CLONE_SIGHAND);
         sys::set_limit(libc::RLIMIT_NPROC, 0);
-        // SAFETY: three integers.
+        // SAFETY: the call takes three integers.
         if unsafe { libc::setresuid(NOBODY, NOBODY, NOBODY) } != 0 {
             die("setresuid");
         }

@@ -123,7 +123,7 @@ fn pid_reuse(_: &[String]) {
                 wait("scenario", "second", second);
                 return;
             }
-            // A process of another test has the tid now.
+            // A process of another test has taken the tid.
             Err(libc::EEXIST) => sys::breathe(),
             Err(errno) => skip("clone3 with set_tid", errno),
         }

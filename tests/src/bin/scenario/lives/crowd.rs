@@ -1,4 +1,4 @@
-//! More threads than a thread library can make: bare tasks on one block of stacks, that wait and end at once together.
+//! More threads than a thread library can make: bare tasks on one block of stacks. They wait, and end together.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -13,7 +13,7 @@ use crate::{
 pub(crate) const SCENARIOS: &[Entry] =
     &[("crowd", "a group with N (1000) bare threads that all end at once", crowd)];
 
-/// Enough for a function that makes two system calls.
+/// Size of a stack, enough for a function that makes two system calls.
 const STACK_BYTES: usize = 4096;
 
 /// A thread of the caller's group, without thread-local storage of its own.
@@ -24,7 +24,7 @@ const THREAD: i32 = libc::CLONE_VM
     | libc::CLONE_THREAD
     | libc::CLONE_SYSVSEM;
 
-/// 0 while all wait, then 1.
+/// The futex word: 0 while all threads wait, then 1.
 static GATE: AtomicU32 = AtomicU32::new(0);
 
 fn crowd(args: &[String]) {
@@ -45,7 +45,7 @@ fn crowd(args: &[String]) {
     wait("scenario", "group", group);
 }
 
-/// Tops of stacks in one mapping, which is never given back.
+/// Stacks in one mapping, which is never unmapped.
 struct Stacks {
     next: usize,
     end: usize,
@@ -54,7 +54,7 @@ struct Stacks {
 impl Stacks {
     fn new(count: usize) -> Self {
         let bytes = (count * STACK_BYTES).max(STACK_BYTES);
-        // SAFETY: new anonymous memory, nobody else's.
+        // SAFETY: this makes a new anonymous mapping.
         let block = unsafe {
             libc::mmap(
                 std::ptr::null_mut(),
@@ -84,15 +84,15 @@ impl Iterator for Stacks {
 }
 
 fn start(stack_top: usize) -> Pid {
-    // SAFETY: the stack is this thread's alone and never given back. The thread shares thread-local storage with its maker, so
-    // it makes system calls only; their errno, which nobody reads meanwhile, is all it writes there.
+    // SAFETY: only this thread uses the stack, which is never unmapped. The thread shares thread-local storage with its creator, so
+    // it makes system calls only; these write only errno there, which the creator does not read meanwhile.
     let tid = unsafe { libc::clone(stand, stack_top as *mut libc::c_void, THREAD, std::ptr::null_mut()) };
     if tid < 0 { die_with("clone of a thread", sys::errno()) } else { tid }
 }
 
 extern "C" fn stand(_: *mut libc::c_void) -> libc::c_int {
     while GATE.load(Ordering::Acquire) == 0 {
-        // SAFETY: the word lives for ever; no time-out.
+        // SAFETY: the word is static; there is no timeout.
         unsafe { libc::syscall(libc::SYS_futex, GATE.as_ptr(), libc::FUTEX_WAIT, 0, std::ptr::null::<u8>()) };
     }
     sys::exit_task(0)
@@ -100,6 +100,6 @@ extern "C" fn stand(_: *mut libc::c_void) -> libc::c_int {
 
 fn open() {
     GATE.store(1, Ordering::Release);
-    // SAFETY: as above; wakes all.
+    // SAFETY: the word is static.
     unsafe { libc::syscall(libc::SYS_futex, GATE.as_ptr(), libc::FUTEX_WAKE, libc::c_int::MAX) };
 }

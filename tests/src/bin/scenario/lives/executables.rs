@@ -61,7 +61,7 @@ fn copy(to: &Path) {
 
 fn open(path: &Path) -> i32 {
     let text = CString::new(OsString::from(path).into_vec()).unwrap_or_default();
-    // SAFETY: the string ends with NUL and outlives the call. Without O_CLOEXEC: the exec is by this descriptor.
+    // SAFETY: the string ends with NUL and outlives the call. There is no O_CLOEXEC, because the exec uses this descriptor.
     match unsafe { libc::open(text.as_ptr(), libc::O_RDONLY) } {
         fd if fd >= 0 => fd,
         _ => die("open"),
@@ -85,7 +85,7 @@ fn descriptor(fd: i32) -> PathBuf {
     format!("/proc/self/fd/{fd}").into()
 }
 
-/// Runs `sleeper` of another file of this program.
+/// Runs the scenario `sleeper` from another file of this program.
 fn run(role: &str, path: &Path) -> Pid {
     let text = CString::new(OsString::from(path).into_vec()).unwrap_or_default();
     let child = spawn(role, || {

@@ -1,7 +1,5 @@
-//! Makes and stops a kernel thread.
-//!
-//! The huge-page daemon `khugepaged` exists exactly while transparent huge pages are not switched off: the
-//! one kernel thread that a plain write to sysfs makes, on every kernel line.
+//! Makes and stops a kernel thread. The kernel thread `khugepaged` exists while transparent huge pages are on. It is the only
+//! kernel thread that a write to sysfs makes on every kernel line.
 
 use std::{
     fs, thread,
@@ -34,7 +32,7 @@ fn kernel_thread(_: &[String]) {
     };
     let on = if was == "never" { "madvise" } else { was };
     set("never");
-    // The kernel waits until the thread has ended its work, and not until it is gone.
+    // The kernel waits until the thread has stopped its work, but not until its task is released.
     let end = Instant::now() + GONE_WITHIN;
     while find().is_some() {
         if Instant::now() > end {
@@ -48,7 +46,7 @@ fn kernel_thread(_: &[String]) {
     if let Some(pid) = pid {
         announce("kernel-thread", pid, pid);
     }
-    // Also where it was off before: the thread goes again.
+    // Restores the former setting. If that was off, the thread ends again.
     if was != on {
         set(was);
     }

@@ -28,7 +28,7 @@ fn pid_namespace(_: &[String]) {
             0
         });
         let _ = middle;
-        // Inside, the children have other pids than /proc shows: any child will do.
+        // Inside of the namespace, the children have other pids than in /proc, so this waits for any child.
         let answer = sys::wait4(-1, 0);
         up.send(i32::from(answer.is_ok()));
         gate.receive();
@@ -78,7 +78,7 @@ fn stuck_exit(_: &[String]) {
         24
     });
     enter(init);
-    // Lives in the namespace, but its parent is out here and does not wait.
+    // This child lives in the namespace, but its parent is outside and does not wait.
     let guest = spawn("guest", || sys::sleep_for_ever());
     gate.send(0);
     proc::until_state(guest, 'Z');
@@ -101,7 +101,7 @@ fn inside(role: &str, act: impl FnOnce() -> i32) -> Pid {
     reported.receive()
 }
 
-/// Children made from now on live in the pid namespace of `pid`.
+/// Makes later children of this process live in the pid namespace of `pid`.
 fn enter(pid: Pid) {
     let Ok(file) = std::fs::File::open(format!("/proc/{pid}/ns/pid")) else { die("opening a pid namespace") };
     // SAFETY: an open descriptor and an integer.

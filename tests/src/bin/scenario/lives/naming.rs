@@ -35,7 +35,8 @@ const HOSTILE: [&[u8]; 13] = [
     b"\xd8\x9c\xe2\x80\x8f\xe2\x80\xa9b",
 ];
 
-/// Label values of /metrics for the sum of others and for unknown names; a byte, and its escape.
+/// Names that equal label values of /metrics for the sum of other parents and for unknown names; a byte that is not UTF-8, and its
+/// escape.
 const NAMESAKES: [(&str, &[u8]); 4] =
     [("other", b"other"), ("unknown", b"unknown"), ("byte", b"\xff"), ("text", b"\\xff")];
 
@@ -79,7 +80,7 @@ fn namesakes(_: &[String]) {
     }
 }
 
-/// Sets the comm and prints what the kernel made of it.
+/// Sets the comm and prints what the kernel stored.
 fn name(role: &str, bytes: &[u8]) {
     let before = sys::now_ns();
     sys::set_comm(bytes);

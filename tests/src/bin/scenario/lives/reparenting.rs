@@ -31,7 +31,7 @@ fn orphan_of_init(_: &[String]) {
         0
     });
     let orphan = born.receive();
-    // When the parent can be reaped, its children have been reparented.
+    // Once the parent can be reaped, its children have been reparented.
     wait("scenario", "middle", middle);
     proc::at("orphaned", "orphan", orphan);
     pause("orphaned");

@@ -18,15 +18,15 @@ pub(crate) const SCENARIOS: &[Entry] = &[
     ("ping-pong", "two processes on one CPU that answer each other TURNS (500) times", ping_pong),
 ];
 
-/// Naps, and how long each of them is, ms.
+/// Number of naps, and the duration of each, ms.
 const NAPS: i32 = 20;
 const NAP_MS: i64 = 10;
-/// How long the rivals compute at least, ms, and how often each gets the CPU at least: if the host stops CPUs at times, the time
-/// alone does not show that.
+/// The least time for which the rivals compute, ms, and how often each gets the CPU at least. The time alone is not enough, because
+/// the host may stop the CPU meanwhile.
 const RIVALRY_MS: i64 = 300;
 const RIVALS: usize = 3;
 const TURNS: i64 = 60;
-/// How long the child of the vfork makes its parent wait, ms; and how long the stop lasts.
+/// How long the child of vfork(2) holds its parent, and how long the stop lasts, ms.
 const HELD_MS: i64 = 50;
 
 /// A process that waits until it is moved to its cgroup, acts, and waits again.
@@ -56,7 +56,7 @@ impl Worker {
         Self { role, pid, ready, go }
     }
 
-    /// Waits until it sleeps, and says what the kernel has counted of it.
+    /// Waits until the process sleeps, and prints its schedstat.
     fn account(&self, when: &str) {
         proc::until_state(self.pid, 'S');
         let [run_ns, run_delay_ns, run_count] = self.counted();
@@ -70,7 +70,7 @@ impl Worker {
             .emit();
     }
 
-    /// Its time on a CPU, its time waiting for one, and how often it got one.
+    /// Reads schedstat: time on a CPU, time of waiting for a CPU, and number of runs.
     fn counted(&self) -> [i64; 3] {
         let text = read(&format!("/proc/{}/schedstat", self.pid));
         let mut numbers = text.split_ascii_whitespace().map(|word| word.parse().unwrap_or(-1));
@@ -140,16 +140,16 @@ fn scheduled(args: &[String]) {
 
 fn nap(ms: i64) {
     let length = libc::timespec { tv_sec: 0, tv_nsec: ms * 1_000_000 };
-    // SAFETY: `length` is valid; the remainder may be null.
+    // SAFETY: `length` outlives the call; the pointer for the remaining time may be null.
     unsafe { libc::nanosleep(&raw const length, std::ptr::null_mut()) };
 }
 
-/// Where children have it too; null until it is made.
+/// Address of the shared word, which children inherit; null until it is made.
 static FLAG: AtomicPtr<AtomicU32> = AtomicPtr::new(std::ptr::null_mut());
 
 /// A futex word that is 0 at first and shared with all children made from now on.
 fn shared_flag() -> &'static AtomicU32 {
-    // SAFETY: a new shared mapping at any address, never given back.
+    // SAFETY: this makes a new shared mapping, which is never unmapped.
     let memory = unsafe {
         libc::mmap(
             std::ptr::null_mut(),
@@ -168,7 +168,7 @@ fn shared_flag() -> &'static AtomicU32 {
 }
 
 fn flag() -> &'static AtomicU32 {
-    // SAFETY: null or the mapping, which is aligned, zeroed, and stays.
+    // SAFETY: the pointer is null, or to the mapping, which is aligned, zeroed, and never unmapped.
     unsafe { FLAG.load(Ordering::Acquire).as_ref() }
         .unwrap_or_else(|| die_with("looking for the shared word", libc::EFAULT))
 }
@@ -195,12 +195,12 @@ fn pin() {
 
 fn hold_by_vfork() {
     let child = sys::clone_vm(libc::CLONE_VFORK, || {
-        // The child can be faster than its parent, which is on its way to sleep.
+        // The child may begin before its parent sleeps.
         proc::until_state(sys::getppid(), 'D');
         nap(HELD_MS);
         0
     });
-    // Its status says nothing that matters here.
+    // Its status does not matter here.
     let _ = sys::wait4(child, libc::__WALL);
 }
 
@@ -243,7 +243,7 @@ fn ping_pong(args: &[String]) {
     };
     switches("before");
     pause("before");
-    // The one that answers first: else it would take a question for its sign to begin.
+    // The answering process begins first; otherwise it would take a question for its start signal.
     there.send(0);
     proc::until_state(answer, 'S');
     back.send(0);

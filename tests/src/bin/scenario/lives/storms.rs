@@ -54,7 +54,7 @@ fn fork_loops(args: &[String]) {
     }
 }
 
-/// What a shell's `while :; do (:); done` does.
+/// Forks and waits in a loop, like a shell's `while :; do (:); done`.
 fn fork_and_wait() -> i32 {
     loop {
         let Some(pid) = sys::fork() else { sys::exit_group(0) };

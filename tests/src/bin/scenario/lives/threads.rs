@@ -48,7 +48,7 @@ fn leader_exits_first(args: &[String]) {
     pause("dead-leader");
     gate.send(0);
     wait_with("scenario", "group", group, 0);
-    // Where SIGCHLD is ignored, the wait can end a moment before the release does.
+    // If SIGCHLD is ignored, the wait can end shortly before the release is complete.
     proc::until_gone(group, group);
     proc::at("after", "group", group);
 }

@@ -18,7 +18,7 @@ const IORING_OFF_SQ_RING: i64 = 0;
 const IORING_OFF_SQES: i64 = 0x1000_0000;
 const IORING_ENTER_GETEVENTS: u32 = 1;
 const IORING_OP_NOP: u8 = 0;
-/// Go to a worker at once.
+/// The request goes to a worker at once.
 const IOSQE_ASYNC: u8 = 1 << 4;
 const SQE_BYTES: usize = 64;
 
@@ -94,7 +94,8 @@ fn submit_one() -> Result<i32, i32> {
     let ring_bytes = params.array as usize + params.sq_entries as usize * size_of::<u32>();
     let queue = map(ring, IORING_OFF_SQ_RING, ring_bytes);
     let entries = map(ring, IORING_OFF_SQES, params.sq_entries as usize * SQE_BYTES);
-    // SAFETY: entry 0 lies in the mapping and is ours until the tail is moved; opcode and flags are its first bytes.
+    // SAFETY: entry 0 lies in the mapping, and the kernel does not read it before the tail moves; opcode and flags are its first
+    // bytes.
     unsafe {
         entries.write(IORING_OP_NOP);
         entries.add(1).write(IOSQE_ASYNC);
@@ -133,7 +134,7 @@ pub(crate) fn await_completion(ring: i32) {
 fn map(ring: i32, offset: i64, bytes: usize) -> *mut u8 {
     let access = libc::PROT_READ | libc::PROT_WRITE;
     let flags = libc::MAP_SHARED | libc::MAP_POPULATE;
-    // SAFETY: a new mapping at an address of the kernel's choice.
+    // SAFETY: this makes a new mapping at an address that the kernel chooses.
     let address = unsafe { libc::mmap(std::ptr::null_mut(), bytes, access, flags, ring, offset) };
     if address == libc::MAP_FAILED {
         die("mmap of an io_uring");

@@ -20,7 +20,7 @@ pub(crate) const SCENARIOS: &[Entry] = &[
     ("thread-usage", "a process with N (8) threads that end one after the other", with_threads),
     (
         "tree-usage",
-        "who works, has a thread and N (10) children that ended, a zombie, and a child that lives",
+        "a process that uses CPU time, with an ended thread, N (10) ended children, a zombie, and a living child",
         in_a_tree,
     ),
 ];
@@ -56,7 +56,7 @@ fn many(args: &[String]) {
     pause("counted");
 }
 
-/// A child's work, by its number.
+/// The work of a child, which depends on its number.
 fn work(turn: i32, is_free: bool) {
     match turn % 8 {
         0 | 1 => {}
@@ -74,7 +74,7 @@ fn work(turn: i32, is_free: bool) {
                 die_with("wait4", errno);
             }
         }
-        // No process waits for it: this returns when it is gone.
+        // The grandchild is autoreaped: this wait returns after its release.
         _ => {
             sys::on_sigchld(libc::SIG_IGN, 0);
             if sys::fork().is_none() {
@@ -89,7 +89,7 @@ fn work(turn: i32, is_free: bool) {
     }
 }
 
-/// The last act: nothing runs on this CPU any more before this task's last switch.
+/// Makes the task real-time, so that no other task runs on this CPU before its last switch.
 fn end(code: i32, is_free: bool) -> ! {
     if !is_free {
         run_to_the_end();
@@ -125,10 +125,11 @@ fn with_threads(args: &[String]) {
     pause("counted");
 }
 
-/// CPU time that each works for, ns.
+/// CPU time that each process uses, ns.
 const WORK_NS: i64 = 5_000_000;
 
-/// CPU time of the thread, ns: so much that a CPU that stands still while it ends is not mistaken for a second thread.
+/// CPU time of the thread, ns: longer than the host can stop the CPU while the thread ends, so that this is not mistaken for a
+/// second thread.
 const THREAD_WORK_NS: i64 = 200_000_000;
 
 fn in_a_tree(args: &[String]) {
@@ -176,7 +177,7 @@ fn in_a_tree(args: &[String]) {
     wait_with_usage(worker);
 }
 
-/// Works for this much CPU time, however long that takes.
+/// Uses this much CPU time, however long that takes.
 fn work_for(ns: i64) {
     let end = used_ns() + ns;
     while used_ns() < end {
@@ -184,10 +185,10 @@ fn work_for(ns: i64) {
     }
 }
 
-/// CPU time of this thread so far.
+/// Returns the CPU time of this thread so far.
 fn used_ns() -> i64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `time` is a valid place for the answer.
+    // SAFETY: the pointer is to `time`, which outlives the call.
     if unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) } != 0 {
         die("clock_gettime(CLOCK_THREAD_CPUTIME_ID)");
     }
@@ -203,7 +204,7 @@ fn spin(ns: i64) {
 
 fn touch(pages: usize) {
     let size = pages * PAGE;
-    // SAFETY: a new private mapping at any address.
+    // SAFETY: this makes a new private mapping.
     let memory = unsafe {
         libc::mmap(
             std::ptr::null_mut(),
@@ -218,29 +219,29 @@ fn touch(pages: usize) {
         die("mmap");
     }
     for page in 0..pages {
-        // SAFETY: inside the mapping just made.
+        // SAFETY: the address is inside of the mapping just made.
         unsafe { memory.cast::<u8>().add(page * PAGE).write_volatile(1) };
     }
 }
 
 fn sched_yield() {
-    // SAFETY: no arguments, cannot fail.
+    // SAFETY: the call has no arguments and cannot fail.
     unsafe { libc::sched_yield() };
 }
 
 fn keep_to_one_cpu() {
     // SAFETY: cpu_set_t is plain data for which zeroes are valid.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    // SAFETY: `set` is a valid place for the answer.
+    // SAFETY: the pointer is to `set`, which outlives the call.
     if unsafe { libc::sched_getaffinity(0, size_of_val(&set), &raw mut set) } != 0 {
         die("sched_getaffinity");
     }
-    // SAFETY: reads inside `set`.
+    // SAFETY: CPU_ISSET reads inside of `set`.
     let is_in = |cpu: &usize| unsafe { libc::CPU_ISSET(*cpu, &set) };
     let cpu = (0..libc::CPU_SETSIZE as usize).rev().find(is_in).unwrap_or(0);
-    // SAFETY: as above; `cpu` is within the set.
+    // SAFETY: the set is plain data for which zeroes are valid.
     let mut one: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    // SAFETY: writes inside `one`.
+    // SAFETY: CPU_SET writes inside of `one`.
     unsafe { libc::CPU_SET(cpu, &mut one) };
     // SAFETY: `one` is valid for its size.
     if unsafe { libc::sched_setaffinity(0, size_of_val(&one), &raw const one) } != 0 {
@@ -275,9 +276,9 @@ fn schedule(policy: i32, priority: i32) -> Result<(), i32> {
     }
 }
 
-/// Waits for the end of a child, which stays to be waited for, and until it will never run again. It should be so at once; but the
-/// kernel lets others run where real-time tasks took too long, as those do whose CPU stood still meanwhile. For few children: a
-/// look takes its time on a busy machine.
+/// Waits until a child has ended and has left its CPU for the last time, without reaping it. Usually both are true at once. But the
+/// kernel lets other tasks run if real-time tasks took too long, for example because the host stopped their CPU. This is for few
+/// children, because each poll takes long on a busy machine.
 fn until_it_has_left_its_cpu(pid: Pid) {
     if let Err(errno) = sys::waitid(pid, libc::WEXITED | libc::WNOWAIT) {
         die_with("waitid", errno);
@@ -289,7 +290,7 @@ fn wait_with_usage(pid: Pid) -> Waited {
     // SAFETY: rusage is plain data for which zeroes are valid.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
     let mut status = 0;
-    // SAFETY: both are valid places for the answer.
+    // SAFETY: both pointers are to values that outlive the call.
     if unsafe { libc::wait4(pid, &raw mut status, 0, &raw mut usage) } != pid {
         die("wait4");
     }
@@ -317,7 +318,7 @@ fn reported(waited: &[Waited]) {
 fn all_children() {
     // SAFETY: rusage is plain data for which zeroes are valid.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    // SAFETY: `usage` is a valid place for the answer.
+    // SAFETY: the pointer is to `usage`, which outlives the call.
     if unsafe { libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage) } != 0 {
         die("getrusage");
     }

@@ -1,4 +1,4 @@
-//! Zombies whose parent seems to be the cause and is not, and ends and sleeps that look like others.
+//! Zombies whose parent seems to be the cause and is not; deaths and sleeps that are easily mistaken for others.
 
 use std::fs;
 
@@ -14,7 +14,9 @@ pub(crate) const SCENARIOS: &[Entry] = &[
     ("reads-output", "a parent reads a pipe to its end before it waits, a helper holds that open", |_| {
         reads_output(Channel::read_to_end);
     }),
-    ("polls-output", "the same by poll(2)", |_| reads_output(Channel::poll_to_end)),
+    ("polls-output", "a parent reads a pipe to its end by poll(2), a helper holds it open", |_| {
+        reads_output(Channel::poll_to_end)
+    }),
     ("ignores-and-traces", "a parent ignores SIGCHLD and traces its child, which ends", |_| {
         ignores_and_traces();
     }),
@@ -57,19 +59,19 @@ fn reads_output(to_end: fn(Channel)) {
         sys::sleep_for_ever()
     });
     let (first, second) = (made.receive(), made.receive());
-    // Which of the two was sent first is not certain: the helper is the younger.
+    // Which of the two pids is received first is not certain; the helper has the higher one.
     let (child, helper) = (first.min(second), first.max(second));
     proc::until_state(child, 'Z');
     proc::until_asleep(parent, parent);
     pause("owed");
-    // What the verdict says: with the helper the read ends, and the parent waits.
+    // The remedy of the verdict: once the helper has ended, the read ends, and the parent waits.
     sys::kill(helper, libc::SIGKILL);
     proc::until_gone(child, child);
     end(&[("parent", parent)]);
 }
 
 fn ptrace(request: libc::c_uint, pid: Pid, data: libc::c_int) {
-    // SAFETY: none of the requests used here takes memory of ours.
+    // SAFETY: none of the requests used here takes a pointer.
     if unsafe { libc::ptrace(request, pid, 0, libc::c_long::from(data)) } != 0 {
         die("ptrace");
     }
@@ -202,7 +204,7 @@ fn vfork_chain() {
     proc::until_state(holder, 'D');
     announce("holder", holder, holder);
     pause("held");
-    // As the remedy says: SIGTERM would stay pending.
+    // The remedy of the verdict: SIGTERM would stay pending.
     sys::kill(holder, libc::SIGKILL);
     proc::until_state(parent, 'S');
     end(&[("parent", parent)]);
@@ -228,7 +230,7 @@ fn mutual_tracers() {
     proc::until_state(second, 't');
     Fact::new("stopped").flag("both", true).emit();
     pause("held");
-    // A dead tracee is its tracer's first.
+    // Only its tracer can wait for a dead tracee first.
     sys::kill(first, libc::SIGKILL);
     end(&[("second", second), ("first", first)]);
 }

@@ -11,13 +11,13 @@ use crate::{
 pub(crate) const SCENARIOS: &[Entry] =
     &[("fork-bomb", "N (200) processes that all fork, limited by a pids cgroup DIR, else for a user", bomb)];
 
-/// A user that has no other processes: `RLIMIT_NPROC` counts those of a user.
+/// A user without other processes, because `RLIMIT_NPROC` counts all processes of a user.
 const NOBODY_ELSE: u32 = 61_234;
 
-/// The shortest time that it forks; it always goes on until a fork has failed.
+/// The least time for which it forks; it continues until a fork has failed.
 const BURNING_NS: i64 = 1_500_000_000;
 
-/// After this time each of its processes ends by itself, if it was not killed.
+/// The time after which each process ends by itself, if it was not killed.
 const AT_MOST_NS: i64 = 20 * BURNING_NS;
 
 /// Milliseconds between two attempts of one process.
@@ -57,7 +57,7 @@ fn bomb(args: &[String]) {
     Fact::new("crowd").text("role", "bomb").numbers("pids", &orphans).emit();
 }
 
-/// Every process of it: forks, reaps, and now and then gives up its place to another.
+/// Runs in every process of the bomb: forks, reaps, and sometimes exits, so that another fork succeeds.
 fn burn(until: i64, refusals: Channel) -> i32 {
     let (mut refused, mut reported) = (0, false);
     while sys::now_ns() < until {
@@ -67,7 +67,7 @@ fn burn(until: i64, refusals: Channel) -> i32 {
             Ok(Some(_)) => {}
             Err(libc::EAGAIN) => {
                 refused += 1;
-                // Once for each process and what it forks later, so that the pipe never fills.
+                // A process and its later children write once, so that the pipe never fills.
                 if !std::mem::replace(&mut reported, true) {
                     refusals.send(1);
                 }

@@ -1,5 +1,5 @@
-//! Parents with a zombie that they would reap but do not yet: another process or their own handler holds them in a call, or they
-//! look for dead children at intervals.
+//! Parents that will reap their zombie later: another process or their own handler holds them in a system call, or they poll for
+//! dead children.
 
 use std::{
     fs::File,
@@ -38,7 +38,7 @@ fn pipe() -> (File, File) {
     if unsafe { libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {
         die("pipe2");
     }
-    // SAFETY: both were just made, and nobody else has them.
+    // SAFETY: the call has just made both descriptors, and nothing else owns them.
     unsafe { (File::from_raw_fd(fds[0]), File::from_raw_fd(fds[1])) }
 }
 
@@ -48,7 +48,7 @@ fn dead_child() -> Pid {
     child
 }
 
-/// Announces the parent once it is in its call, applies the remedy by `free`, and ends when the zombie is reaped.
+/// Announces the parent once it is in its system call, applies the remedy by `free`, and ends when the zombie is reaped.
 fn shown(parent: Pid, child: Pid, holder: Option<Pid>, free: impl FnOnce()) {
     proc::until_asleep(parent, parent);
     pause("owed");
@@ -80,7 +80,7 @@ fn writes_to_full_pipe() {
     let parent = spawn("parent", || {
         let child = dead_child();
         made.send(child);
-        // More than a pipe holds.
+        // These are more bytes than a pipe holds.
         let _ = writer.write_all(&vec![b'x'; 1 << 21]);
         wait("parent", "child", child);
         sys::sleep_for_ever()
@@ -94,7 +94,7 @@ fn waits_for_lock() {
     let path = std::env::temp_dir().join(format!("taskscope-lock-{}", sys::getpid()));
     let open = || File::create(&path).unwrap_or_else(|_| die("creating a file to lock"));
     let lock = |file: &File| {
-        // SAFETY: integers only.
+        // SAFETY: the call takes integers only.
         if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX) } != 0 {
             die("flock");
         }
@@ -130,7 +130,7 @@ fn reads_input() {
         wait("parent", "child", child);
         sys::sleep_for_ever()
     });
-    // The scenario itself is who writes: it began before its child.
+    // The scenario itself has the writing end open: it is older than its child.
     shown(parent, made.receive(), None, move || {
         let mut output = output;
         let _ = output.write_all(b"x");
@@ -175,7 +175,7 @@ fn waits_late() {
     let parent = spawn("parent", || {
         let child = dead_child();
         made.send(child);
-        // A poll with a timeout would have the same effect, but its end would not depend on the test.
+        // A poll with a timeout would have the same effect, but the test could not control its end.
         go.receive();
         wait("parent", "child", child);
         sys::sleep_for_ever()

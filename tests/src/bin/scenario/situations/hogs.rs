@@ -11,18 +11,18 @@ use crate::{
 pub(crate) const SCENARIOS: &[Entry] = &[
     (
         "hog-pids",
-        "children until the kernel refuses one, N (100000) at most, of USER; they stay until `go`",
+        "makes children of USER until the kernel refuses one, N (100000) at most; they stay until `go`",
         pids,
     ),
     (
         "hog-memory",
-        "memory until the OOM killer kills the process that took it; repeated until no process is left",
+        "takes memory until the OOM killer kills the process; repeated until no process is left",
         memory,
     ),
-    ("hog-cpu", "N (200) children that spin, under POLICY (normal, fifo), until `go`", cpu),
+    ("hog-cpu", "N (200) children spin under POLICY (normal, fifo) until `go`", cpu),
 ];
 
-/// Priority of the process that ends the spinning children, and the children's.
+/// Priorities of the process that ends the spinning children, and of these children.
 const KEEPER: i32 = 50;
 const SPINNER: i32 = 10;
 
@@ -31,7 +31,7 @@ fn end_all(children: &[Pid]) {
         sys::kill(pid, libc::SIGKILL);
     }
     for &pid in children {
-        // No other process waits for it.
+        // Only this process waits for the child.
         let _ = sys::wait4(pid, 0);
     }
 }
@@ -75,11 +75,12 @@ fn memory(_: &[String]) {
     let first = killed.receive();
     Fact::new("hog").number("killed", first).emit();
     pause("killed");
-    // All processes, this one included, because a process that takes memory now has no parent that could end it.
+    // SIGKILL goes to all processes of the group, this one included, because the present process that takes memory has no parent
+    // that could end it.
     sys::kill(0, libc::SIGKILL);
 }
 
-/// A MiB at a time, each page written to.
+/// Takes memory, a MiB at a time, and writes to each page.
 fn take_memory() -> ! {
     const PIECE: usize = 1 << 20;
     const PAGE: usize = 4096;
@@ -97,7 +98,7 @@ fn take_memory() -> ! {
 fn cpu(args: &[String]) {
     let count = number(args, 0, 200);
     let is_fifo = args.get(1).is_some_and(|policy| policy == "fifo");
-    // Spinning children must not keep their maker from ending them.
+    // Spinning children must not keep their parent from ending them.
     sys::be_real_time(0, KEEPER);
     let go = Channel::new();
     let children: Vec<Pid> = (0..count)

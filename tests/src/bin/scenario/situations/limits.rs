@@ -1,4 +1,4 @@
-//! Limits on pids that are full, each by a way of its own; and programs that begin where /proc has other pids.
+//! Full limits on pids, each reached in another way; and programs that begin where /proc shows other pids.
 
 use std::{
     ffi::CString,
@@ -27,7 +27,7 @@ pub(crate) const SCENARIOS: &[Entry] = &[
     ("foreign-proc", "PROGRAM with ARGS, below a /proc of a pid namespace that it is not in", foreign_proc),
 ];
 
-/// More than any limit of these scenarios.
+/// A number above all limits of these scenarios.
 const MOST: i32 = 10_000;
 
 fn zombies(args: &[String]) {
@@ -46,7 +46,7 @@ fn zombies(args: &[String]) {
             }
         }
     }
-    // So that all of them are zombies, and not on their way.
+    // Waits until all of them are zombies.
     for _ in 0..children {
         let _ = sys::waitid(-1, libc::WEXITED | libc::WNOWAIT);
     }
@@ -84,7 +84,7 @@ fn threads(args: &[String]) {
 fn dead_namespace(_: &[String]) {
     let full = Channel::new();
     let owner = spawn("owner", || {
-        // SAFETY: a system call with an integer.
+        // SAFETY: the system call takes an integer.
         if unsafe { libc::unshare(libc::CLONE_NEWPID) } != 0 {
             skip("unshare", sys::errno());
         }
@@ -107,7 +107,8 @@ fn dead_namespace(_: &[String]) {
     end(owner, "owner");
 }
 
-/// Whether a pid namespace has a `kernel.pid_max` of its own, as since Linux 6.14. Before, a write to the file sets the host's.
+/// Whether each pid namespace has its own `kernel.pid_max`, as from Linux 6.14 on. On older kernels a write to the file sets the
+/// host's.
 fn has_own_pid_max() -> bool {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let mut numbers = release.split(['.', '-']).map(str::parse::<u32>);
@@ -116,7 +117,7 @@ fn has_own_pid_max() -> bool {
 }
 
 fn full_namespace(_: &[String]) {
-    /// The least that the kernel allows: `RESERVED_PIDS` + 1.
+    /// The least value that the kernel allows: `RESERVED_PIDS` + 1.
     const LEAST: &str = "301";
     if !has_own_pid_max() {
         skip("kernel.pid_max of a pid namespace", libc::ENOSYS);
@@ -138,7 +139,7 @@ fn full_namespace(_: &[String]) {
                 }
             }
         }
-        // Not in the moment of the storm of births.
+        // Waits until no process is forked any more.
         sys::breathe();
         for _ in 0..3 {
             if let Ok(None) = sys::clone(0, libc::SIGCHLD) {
@@ -163,10 +164,10 @@ fn end(pid: Pid, role: &str) {
     wait("scenario", role, pid);
 }
 
-/// A mount namespace of our own, from which nothing gets out.
+/// Enters a new mount namespace whose mounts do not propagate.
 fn own_mounts() {
     let none = ptr::null();
-    // SAFETY: system calls with integers and with strings that end with NUL and live for ever.
+    // SAFETY: the system calls take integers and static strings that end with NUL.
     let failed = unsafe {
         libc::unshare(libc::CLONE_NEWNS) != 0
             || libc::mount(none, c"/".as_ptr(), none, libc::MS_REC | libc::MS_PRIVATE, none.cast()) != 0
@@ -178,19 +179,19 @@ fn own_mounts() {
 
 fn mount_proc() {
     let name = c"proc".as_ptr();
-    // SAFETY: a system call with strings that end with NUL and live for ever.
+    // SAFETY: the system call takes static strings that end with NUL.
     if unsafe { libc::mount(name, c"/proc".as_ptr(), name, 0, ptr::null()) } != 0 {
         skip("mounting /proc", sys::errno());
     }
 }
 
-/// Becomes the program of the arguments.
+/// Executes the program that the arguments name.
 fn become_program(args: &[String]) -> ! {
     let args: Vec<CString> = args.iter().filter_map(|arg| CString::new(arg.as_str()).ok()).collect();
     let mut pointers: Vec<*const libc::c_char> = args.iter().map(|arg| arg.as_ptr()).collect();
     pointers.push(ptr::null());
     let Some(&program) = pointers.first().filter(|program| !program.is_null()) else { die("a program") };
-    // SAFETY: an array of strings that ends with a null pointer; both live until the call is over.
+    // SAFETY: the array of strings ends with a null pointer; both outlive the call.
     unsafe { libc::execv(program, pointers.as_ptr()) };
     die("execv")
 }
@@ -217,7 +218,7 @@ fn foreign_proc(args: &[String]) {
         Ok(None) => {
             mount_proc();
             mounted.send(0);
-            // Ends with the group that the test ends.
+            // The process ends when the test kills the group.
             sys::sleep_for_ever()
         }
         Ok(Some(_)) => {

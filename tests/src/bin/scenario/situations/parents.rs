@@ -1,4 +1,4 @@
-//! Parents that do not reap for reasons that are easily mistaken, and processes that were killed and have not ended.
+//! Parents that do not reap for reasons that are easily mistaken, and killed processes that have not ended.
 
 use std::fs;
 
@@ -42,7 +42,7 @@ pub(crate) const SCENARIOS: &[Entry] = &[
     }),
 ];
 
-/// A parent that makes a zombie and prints its pid; it stays as it is until `go`.
+/// Runs a parent that makes a zombie and prints its pid, and pauses until `go`.
 fn owes(act: fn(Channel)) {
     let made = Channel::new();
     let parent = spawn("parent", || {
@@ -127,7 +127,7 @@ fn dead_child() -> Pid {
 }
 
 fn set_of(signal: i32) -> libc::sigset_t {
-    // SAFETY: both calls set or change the whole local set.
+    // SAFETY: both calls write to the local set.
     unsafe {
         let mut set = std::mem::zeroed();
         libc::sigemptyset(&raw mut set);
@@ -173,7 +173,7 @@ fn sigwait_elsewhere(made: Channel) {
 fn signalfd_unread(made: Channel) {
     sys::block(libc::SIGCHLD);
     let set = set_of(libc::SIGCHLD);
-    // SAFETY: a new descriptor; the set is valid for the call.
+    // SAFETY: the set outlives the call, which makes a new descriptor.
     if unsafe { libc::signalfd(-1, &raw const set, 0) } < 0 {
         die("signalfd");
     }
@@ -181,7 +181,7 @@ fn signalfd_unread(made: Channel) {
 }
 
 fn waits_for_stops(made: Channel) {
-    // With dead children only, its wait would end at once.
+    // Without a living child, its wait would fail at once.
     spawn("other", || sys::sleep_for_ever());
     made.send(dead_child());
     let mut unused = std::mem::MaybeUninit::<libc::siginfo_t>::uninit();
@@ -189,7 +189,7 @@ fn waits_for_stops(made: Channel) {
     unsafe { libc::waitid(libc::P_ALL, 0, unused.as_mut_ptr(), libc::WSTOPPED | libc::WCONTINUED) };
 }
 
-/// What failed to exec used nothing that the kernel accounts for.
+/// The children fail to exec, and use nothing that the kernel accounts for.
 fn failed_spawns(made: Channel) {
     for _ in 0..3 {
         let child = sys::clone_vm(libc::CLONE_VFORK, || 127);
@@ -199,7 +199,7 @@ fn failed_spawns(made: Channel) {
 }
 
 fn ptrace(request: libc::c_uint, pid: Pid, data: libc::c_long) {
-    // SAFETY: none of the requests used here takes memory of ours.
+    // SAFETY: none of the requests used here takes a pointer.
     if unsafe { libc::ptrace(request, pid, 0, data) } != 0 {
         die("ptrace");
     }
@@ -221,7 +221,7 @@ fn vfork_traced(_: &[String]) {
     let tracer = spawn("tracer", || {
         ptrace(libc::PTRACE_SEIZE, parent, libc::PTRACE_O_TRACEVFORK.into());
         gate.send(0);
-        // The parent stops in its vfork and goes on; the child, traced too, is left in its stop.
+        // The parent stops in its vfork and is continued; the child, also traced, stays stopped.
         stopped_in(parent);
         ptrace(libc::PTRACE_CONT, parent, 0);
         held.send(0);

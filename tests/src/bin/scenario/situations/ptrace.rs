@@ -39,7 +39,7 @@ fn foreign_tracer(_: &[String]) {
         0
     });
     proc::at("held", "tracee", tracee);
-    // The parent is not offered the zombie that a tracer holds.
+    // wait(2) of the parent does not return a zombie that a tracer holds.
     peek("scenario", "tracee", tracee, libc::WNOHANG);
     pause("held");
     go_on.send(0);
@@ -82,7 +82,7 @@ fn trace(after: impl FnOnce(Pid) -> i32) -> (Pid, Pid, Channel) {
 
 /// Attaches without stopping the tracee.
 fn seize(pid: Pid) {
-    // SAFETY: PTRACE_SEIZE takes no memory of ours.
+    // SAFETY: PTRACE_SEIZE takes no pointers.
     if unsafe { libc::ptrace(libc::PTRACE_SEIZE, pid, 0, 0) } != 0 {
         die("ptrace(PTRACE_SEIZE)");
     }

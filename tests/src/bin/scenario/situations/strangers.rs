@@ -1,4 +1,4 @@
-//! Parents with a zombie, from public threads: what keeps them from waiting is a call, a limit on CPU time, or who stops them.
+//! Parents with a zombie, from public threads: a system call, a limit on CPU time, or a stop signal keeps them from waiting.
 
 use std::{
     ffi::CString,
@@ -27,7 +27,7 @@ use crate::{
 
 pub(crate) const SCENARIOS: &[Entry] = &[
     ("accepts-first", "a server reaps after its next connection", |_| accepts_first()),
-    ("sends-first", "a parent sends to a socket that nobody reads, then waits", |_| sends_first()),
+    ("sends-first", "a parent sends to a socket whose owner does not read, then waits", |_| sends_first()),
     ("opens-fifo", "a parent whose handler sets a flag opens a FIFO, then waits", |_| opens_fifo()),
     ("flag-handler", "a handler sets a flag right before a poll(2) without a timeout", |_| flag_handler()),
     ("masked-receive", "a parent blocks SIGCHLD during a receive", |_| masked_receive()),
@@ -46,7 +46,7 @@ fn dead_child() -> Pid {
     child
 }
 
-/// A parent that makes a zombie, does what keeps it from waiting, and waits then.
+/// Forks a parent that makes a zombie, makes the call that keeps it from waiting, and then waits.
 fn parent(made: Channel, before: impl FnOnce(), then: impl FnOnce()) -> Pid {
     spawn("parent", || {
         before();
@@ -58,7 +58,7 @@ fn parent(made: Channel, before: impl FnOnce(), then: impl FnOnce()) -> Pid {
     })
 }
 
-/// Pauses, does what the verdict says, and ends when the zombie is taken.
+/// Pauses, applies the remedy of the verdict, and ends when the zombie is reaped.
 fn shown(parent: Pid, child: Pid, free: impl FnOnce()) {
     pause("owed");
     free();
@@ -79,8 +79,8 @@ fn ok<T>(what: &str, result: std::io::Result<T>) -> T {
     result.unwrap_or_else(|error| die_with(what, error.raw_os_error().unwrap_or(0)))
 }
 
-/// A parent that waits for its zombie once it is told to, by the channel.
-fn parent_until_told() -> (Pid, Pid, Channel) {
+/// Forks a parent that waits for its zombie after a message on the channel.
+fn parent_until_message() -> (Pid, Pid, Channel) {
     let (made, go) = (Channel::new(), Channel::new());
     let until_told = || {
         go.receive();
@@ -154,7 +154,7 @@ fn opens_fifo() {
     let child = made.receive();
     proc::until_asleep(parent, parent);
     shown(parent, child, || {
-        // It does not wait if the parent has ended.
+        // If the parent has ended, opening does not block.
         let mut options = OpenOptions::new();
         let reader = ok("open", options.read(true).custom_flags(libc::O_NONBLOCK).open(&path));
         proc::until_gone(child, child);
@@ -163,10 +163,10 @@ fn opens_fifo() {
     let _ = fs::remove_file(path);
 }
 
-/// Waits for events without a timeout; ends the process when nobody reads the facts any more.
+/// Waits for events without a timeout; ends the process when the reader of the facts is gone.
 fn poll_for_ever() {
     let mut fds = [libc::pollfd { fd: 1, events: 0, revents: 0 }];
-    // SAFETY: the array has one entry.
+    // SAFETY: the length is that of the array.
     if unsafe { libc::poll(fds.as_mut_ptr(), 1, -1) } > 0 {
         sys::exit_group(72);
     }
@@ -179,7 +179,7 @@ fn flag_handler() {
         sys::block(libc::SIGCHLD);
     };
     let parent = parent(made, before, || {
-        // The handler runs here. Nobody looks at the flag before the poll.
+        // The handler runs here. The parent does not check the flag before the poll.
         sys::unblock(libc::SIGCHLD);
         loop {
             poll_for_ever();
@@ -279,12 +279,12 @@ fn nocldwait_later() {
 }
 
 fn stopped_in_turn() {
-    let (parent, child, go) = parent_until_told();
+    let (parent, child, go) = parent_until_message();
     let limiter = spawn("limiter", || {
         loop {
             sys::kill(parent, libc::SIGSTOP);
             let mut fds = [libc::pollfd { fd: 1, events: 0, revents: 0 }];
-            // SAFETY: the array has one entry.
+            // SAFETY: the length is that of the array.
             if unsafe { libc::poll(fds.as_mut_ptr(), 1, 90) } > 0 {
                 sys::exit_group(72);
             }
@@ -301,14 +301,14 @@ fn stopped_in_turn() {
 }
 
 fn ptrace(request: libc::c_uint, pid: Pid) {
-    // SAFETY: these requests take no memory of ours.
+    // SAFETY: these requests take no pointers.
     if unsafe { libc::ptrace(request, pid, 0, 0) } != 0 {
         die("ptrace");
     }
 }
 
 fn tracer_stopped() {
-    let (parent, child, go) = parent_until_told();
+    let (parent, child, go) = parent_until_message();
     let tracer = spawn("tracer", || {
         ptrace(libc::PTRACE_SEIZE, parent);
         ptrace(libc::PTRACE_INTERRUPT, parent);
@@ -324,7 +324,7 @@ fn tracer_stopped() {
 }
 
 fn throttled(args: &[String]) {
-    /// CPU time, ns: with the limit it takes minutes, without it moments.
+    /// CPU time, ns: the parent needs minutes for it with the limit, and a short time without.
     const WORK_NS: i64 = 200_000_000;
     let [procs, limit, lift] = args else { die("FILE, LIMIT and LIFT as arguments") };
     let made = Channel::new();
@@ -351,7 +351,7 @@ fn throttled(args: &[String]) {
 
 fn cpu_time_ns() -> i64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `time` is a valid place for the answer.
+    // SAFETY: the pointer is to `time`, which outlives the call.
     unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
     time.tv_sec * 1_000_000_000 + time.tv_nsec
 }

@@ -25,7 +25,7 @@ pub(crate) const SCENARIOS: &[Entry] = &[
     }),
 ];
 
-/// What the parent does that stops it.
+/// The use of the terminal that stops the parent.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Access {
     Read,
@@ -34,7 +34,7 @@ enum Access {
     Stop,
 }
 
-/// What the shell is asked to do.
+/// Messages to the shell.
 const CONTINUE: i32 = 1;
 const FOREGROUND: i32 = 2;
 const NO_TOSTOP: i32 = 3;
@@ -42,7 +42,7 @@ const NO_TOSTOP: i32 = 3;
 fn pty() -> (i32, i32) {
     let (mut master, mut slave) = (0, 0);
     let none = ptr::null_mut();
-    // SAFETY: both descriptors are written to variables that are there; no name, settings and size are passed.
+    // SAFETY: the pointers are to two variables; name, settings and size may be null.
     if unsafe { libc::openpty(&raw mut master, &raw mut slave, none, none.cast(), none.cast()) } != 0 {
         skip("openpty", sys::errno());
     }
@@ -51,9 +51,9 @@ fn pty() -> (i32, i32) {
 
 /// Reads the settings of a terminal, and sets them again with `TOSTOP` on or off.
 fn set(terminal: i32, tostop: bool) {
-    // SAFETY: all zeroes are settings.
+    // SAFETY: termios is plain data for which zeroes are valid.
     let mut settings: libc::termios = unsafe { std::mem::zeroed() };
-    // SAFETY: the settings outlive both calls.
+    // SAFETY: the descriptor is open, and the settings outlive both calls.
     unsafe {
         if libc::tcgetattr(terminal, &raw mut settings) != 0 {
             die("tcgetattr");
@@ -76,7 +76,7 @@ fn use_terminal(terminal: i32, access: Access) {
     }
 }
 
-/// As a shell does with a job: tells each stop, does what it is asked to, and ends with the job.
+/// Acts as a shell does with a job: reports each stop, carries out messages, and ends with the job.
 fn job_control(terminal: i32, job: Pid, stops: Channel, orders: Channel) {
     while let Ok((_, status)) = sys::wait4(job, libc::WUNTRACED) {
         if !libc::WIFSTOPPED(status) {
@@ -84,14 +84,14 @@ fn job_control(terminal: i32, job: Pid, stops: Channel, orders: Channel) {
         }
         stops.send(libc::WSTOPSIG(status));
         match orders.receive() {
-            // SAFETY: integers only.
+            // SAFETY: the call takes integers only.
             FOREGROUND if unsafe { libc::tcsetpgrp(terminal, job) } != 0 => die("tcsetpgrp"),
             NO_TOSTOP => set(terminal, false),
             _ => {}
         }
         sys::kill(job, libc::SIGCONT);
     }
-    // A signal of none: it has ended.
+    // Signal 0 means that the job has ended.
     stops.send(0);
 }
 
@@ -99,7 +99,7 @@ fn background(access: Access) {
     let (master, slave) = pty();
     let [parents, children, stops, orders] = [(); 4].map(|()| Channel::new());
     let shell = spawn("shell", || {
-        // SAFETY: no pointer is passed; the descriptors are open.
+        // SAFETY: the calls take integers only, and the descriptors are open.
         unsafe {
             libc::close(master);
             if libc::setsid() < 0 || libc::ioctl(slave, libc::TIOCSCTTY, 0) != 0 {
@@ -120,13 +120,13 @@ fn background(access: Access) {
         job_control(slave, parent, stops, orders);
         0
     });
-    // SAFETY: it is open, and used no more here.
+    // SAFETY: the descriptor is open and not used after this.
     unsafe { libc::close(slave) };
     let (parent, child) = (parents.receive(), children.receive());
     Fact::new("stopped").number("signal", stops.receive()).emit();
     proc::until_state(parent, 'T');
     pause("stopped");
-    // What verdicts say of this remedy: it helps who does not use the terminal.
+    // kill -CONT helps only a process that does not use the terminal.
     orders.send(CONTINUE);
     let again = stops.receive();
     Fact::new("continued").number("stopped_by", again).emit();

@@ -22,7 +22,7 @@ pub(crate) const SCENARIOS: &[Entry] = &[
     }),
     ("subreaper-no-reap", "a subreaper gets an orphan and does not reap it", |_| owes(subreaper)),
     ("container-init", "the init of a pid namespace does not reap", |_| container_init()),
-    ("entry-point", "as the first process of a container: three children die, and are left so", |_| {
+    ("entry-point", "as the first process of a container: three children die and are not reaped", |_| {
         entry_point();
     }),
     ("wait-nothread", "a thread waits with __WNOTHREAD, the zombie is another thread's", |_| {
@@ -34,7 +34,7 @@ pub(crate) const SCENARIOS: &[Entry] = &[
     ("not-waited-for", "a parent has waited for one child and not for the next", |_| owes(not_waited_for)),
 ];
 
-/// A parent that makes a zombie and prints its pid; it stays as it is until `go`.
+/// Runs a parent that makes a zombie and prints its pid, and pauses until `go`.
 fn owes(act: fn(Channel)) {
     let made = Channel::new();
     let parent = spawn("parent", || {
@@ -43,7 +43,7 @@ fn owes(act: fn(Channel)) {
     });
     let child = made.receive();
     proc::until_state(child, 'Z');
-    // It prints its child's pid before the act of the scenario, which always ends in a sleep.
+    // The parent prints its child's pid before it sleeps.
     proc::until_asleep(parent, parent);
     finish(parent);
 }
@@ -91,7 +91,7 @@ fn parent_traced() {
     });
     made.receive();
     let tracer = spawn("tracer", || {
-        // SAFETY: PTRACE_ATTACH takes no memory of ours.
+        // SAFETY: PTRACE_ATTACH takes no pointers.
         if unsafe { libc::ptrace(libc::PTRACE_ATTACH, parent, 0, 0) } != 0 {
             die("ptrace(PTRACE_ATTACH)");
         }
@@ -113,7 +113,7 @@ fn parent_vfork_held() {
     let made = Channel::new();
     let parent = spawn("parent", || {
         made.send(dead_child());
-        // It shares all memory with its parent, which the kernel blocks until it execs or ends.
+        // The child shares memory with its parent, which the kernel blocks until the child execs or ends.
         sys::clone_vm(libc::CLONE_VFORK, || sys::sleep_for_ever());
         sys::sleep_for_ever()
     });
@@ -179,7 +179,7 @@ fn subreaper(made: Channel) {
     made.send(orphan);
 }
 
-/// For a container engine: nothing is waited for, and nothing ends it but a kill.
+/// The entry point of a container: it waits for no child, and only a signal ends it.
 fn entry_point() {
     for _ in 0..3 {
         if sys::fork().is_none() {
@@ -212,7 +212,7 @@ fn wait_nothread(made: Channel) {
     let child = dead_child();
     let waiting = Channel::new();
     thread("waiter", move || {
-        // Without a child of its own its wait would end at once.
+        // Without a child of its own, its wait would fail at once.
         spawn("other", || sys::sleep_for_ever());
         waiting.send(sys::gettid());
         let _ = sys::wait4(-1, libc::__WNOTHREAD);

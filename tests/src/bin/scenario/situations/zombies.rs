@@ -11,10 +11,10 @@ use crate::{
 pub(crate) const SCENARIOS: &[Entry] = &[
     ("zombie", "a dead child stays until `go`, then it is waited for", zombie),
     ("zombies", "N (300) dead children stay until `go`, then they are waited for", zombies),
-    ("wnowait", "a dead child is looked at by waitid(WNOWAIT) three times, then reaped", wnowait),
+    ("wnowait", "waitid(WNOWAIT) returns a dead child three times, then it is reaped", wnowait),
     (
         "parent-killed",
-        "a parent is killed while it has a zombie, which goes to init or, with `subreaper`, to one",
+        "a parent is killed while it has a zombie, which goes to init or, with `subreaper`, to a subreaper",
         parent_killed,
     ),
     (
@@ -46,7 +46,7 @@ fn zombies(args: &[String]) {
         proc::until_state(child, 'Z');
     }
     Fact::new("crowd").text("role", "child").numbers("pids", &children).emit();
-    // A name by which metrics distinguish it from others.
+    // Metrics distinguish this parent from others by its name.
     sys::set_comm(b"zombie-holder");
     pause("zombies");
     for &child in &children {
@@ -117,7 +117,7 @@ fn nocldwait(_: &[String]) {
     never_a_zombie();
 }
 
-/// The wait lasts until the child is gone, and then fails with ECHILD.
+/// Waits for a child that is autoreaped: the wait lasts until the child is released, and then fails with ECHILD.
 fn never_a_zombie() {
     let child = spawn("child", || 2);
     wait_with("scenario", "child", child, 0);

@@ -13,10 +13,10 @@ pub(crate) fn announce(role: &str, pid: Pid, tid: Pid) {
     proc::describe(Fact::new("role").text("role", role), pid, tid).emit();
 }
 
-/// What spawned processes are called, if not as their parent.
+/// The name of spawned processes, if it is not that of their parent.
 static COMM: OnceLock<Vec<u8>> = OnceLock::new();
 
-/// Gives every process that is spawned from now on a name, by its bytes in hexadecimal.
+/// Sets the name, as bytes in hexadecimal, of all processes that are spawned later.
 pub(crate) fn name_all(hex: &str) {
     let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
     let name = hex.as_bytes().chunks(2).map(byte).collect::<Option<Vec<u8>>>();
@@ -44,7 +44,7 @@ pub(crate) fn spawn(role: &str, act: impl FnOnce() -> i32) -> Pid {
     pid
 }
 
-/// As [`spawn`], by a raw clone with these flags and this exit signal.
+/// Does what [`spawn`] does, by a raw clone with these flags and this exit signal.
 pub(crate) fn spawn_with(role: &str, flags: i32, exit_signal: i32, act: impl FnOnce() -> i32) -> Pid {
     let gate = Channel::new();
     match sys::clone(flags, exit_signal) {
@@ -64,7 +64,7 @@ pub(crate) fn spawn_with(role: &str, flags: i32, exit_signal: i32, act: impl FnO
     }
 }
 
-/// A thread that announces itself and then acts.
+/// Starts a thread that announces itself and then acts.
 pub(crate) fn thread(role: &'static str, act: impl FnOnce() + Send + 'static) -> std::thread::JoinHandle<()> {
     let pid = proc::outer_pid();
     std::thread::Builder::new()
@@ -75,7 +75,7 @@ pub(crate) fn thread(role: &'static str, act: impl FnOnce() + Send + 'static) ->
         .unwrap_or_else(|error| die_with("pthread_create", error.raw_os_error().unwrap_or(0)))
 }
 
-/// Joins a thread of [`thread`].
+/// Joins a thread that [`thread`] started.
 pub(crate) fn join(thread: std::thread::JoinHandle<()>) {
     if thread.join().is_err() {
         die_with("joining a thread that panicked", libc::EIO);
@@ -87,7 +87,7 @@ pub(crate) fn wait(by: &str, role: &str, pid: Pid) -> i32 {
     wait_with(by, role, pid, 0).unwrap_or(-1)
 }
 
-/// As [`wait`], with options; `None` if wait(2) failed or, with WNOHANG, had nothing.
+/// Does what [`wait`] does, with options; `None` if wait(2) failed or, with WNOHANG, returned no child.
 pub(crate) fn wait_with(by: &str, role: &str, pid: Pid, options: i32) -> Option<i32> {
     let before = sys::now_ns();
     let answer = sys::wait4(pid, options);

@@ -1,4 +1,4 @@
-//! Cgroups that scenarios make.
+//! Cgroups for scenarios.
 
 use std::{
     fs,
@@ -10,7 +10,7 @@ use crate::{
     sys,
 };
 
-/// A directory of a mounted cgroup hierarchy.
+/// Returns the mount point of the v2 hierarchy (`cgroup2`), or of a v1 controller's.
 pub(crate) fn hierarchy(wanted: &str) -> Option<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
     let mut found = mounts.lines().filter_map(|line| {
@@ -30,7 +30,7 @@ pub(crate) fn hierarchy(wanted: &str) -> Option<PathBuf> {
 pub(crate) struct Cgroup(pub(crate) PathBuf);
 
 impl Cgroup {
-    /// Makes one for a scenario about deaths.
+    /// Makes a cgroup for a scenario about deaths.
     pub(crate) fn new(hierarchy: &Path) -> Self {
         let path = hierarchy.join(format!("taskscope-death-{}", sys::getpid()));
         match fs::create_dir(&path) {
@@ -39,7 +39,7 @@ impl Cgroup {
         }
     }
 
-    /// Writes to one of its files; returns whether that was possible.
+    /// Writes to a file of the cgroup; returns whether that was possible.
     pub(crate) fn write(&self, file: &str, text: &str) -> bool {
         fs::write(self.0.join(file), text).is_ok()
     }
@@ -56,7 +56,7 @@ impl Drop for Cgroup {
     }
 }
 
-/// Makes a cgroup that is named as systemd names that of a unit, and prints its name.
+/// Makes a cgroup with the name of a systemd unit, and prints the name.
 pub(crate) fn unit(wanted: &str, what: &str) -> Cgroup {
     let Some(root) = hierarchy(wanted) else { skip("a mount of the cgroup hierarchy", libc::ENOENT) };
     let name = format!("taskscope-{what}-{}.service", sys::getpid());
@@ -68,7 +68,7 @@ pub(crate) fn unit(wanted: &str, what: &str) -> Cgroup {
     Cgroup(path)
 }
 
-/// Moves this process to a cgroup: what it forks from now on is there too.
+/// Moves this process, and with it its later children, to a cgroup.
 pub(crate) fn enter(cgroup: &Path) {
     if fs::write(cgroup.join("cgroup.procs"), "0").is_err() {
         die("moving to a cgroup");

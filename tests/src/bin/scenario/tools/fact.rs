@@ -1,4 +1,4 @@
-//! One fact, one JSON line, one write(2): lines of several processes never mix.
+//! Facts of a scenario. Each is one JSON line and one write(2), so that the lines of several processes never mix.
 
 use std::fmt::Write as _;
 
@@ -39,7 +39,7 @@ impl Fact {
         self
     }
 
-    /// Pairs, as `[[a,b],...]`.
+    /// Adds pairs as `[[a,b],...]`.
     pub(crate) fn pairs(mut self, key: &str, values: &[(i32, i32)]) -> Self {
         self.key(key);
         let list: Vec<String> = values.iter().map(|(a, b)| format!("[{a},{b}]")).collect();
@@ -53,7 +53,7 @@ impl Fact {
         self
     }
 
-    /// Bytes of any kind, as hex.
+    /// Adds bytes in hexadecimal.
     pub(crate) fn bytes(mut self, key: &str, value: &[u8]) -> Self {
         let mut hex = String::new();
         for byte in value {
@@ -97,12 +97,12 @@ pub(crate) fn pause(at: &str) {
     die_with("waiting for `go` on stdin", libc::EPIPE);
 }
 
-/// Reports that a call failed that must not fail, and ends the calling process.
+/// Reports the failure of a call that must not fail, and ends the calling process.
 pub(crate) fn die(call: &str) -> ! {
     die_with(call, sys::errno())
 }
 
-/// As [`die`], with an error that is not in errno.
+/// Does what [`die`] does, with an error that is not in errno.
 pub(crate) fn die_with(call: &str, errno: i32) -> ! {
     let text = std::io::Error::from_raw_os_error(errno).to_string();
     Fact::new("error").text("call", call).number("errno", errno).text("message", &text).emit();

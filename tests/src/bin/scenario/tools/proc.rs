@@ -1,4 +1,4 @@
-//! What /proc says about a task: the second oracle beside wait(2).
+//! What /proc shows about a task: the second oracle beside wait(2).
 
 use std::fs;
 
@@ -18,10 +18,10 @@ pub(crate) struct Stat {
 }
 
 impl Stat {
-    /// `None` once the task is released.
+    /// Reads the fields; `None` once the task is released.
     pub(crate) fn read(pid: Pid, tid: Pid) -> Option<Self> {
         let bytes = fs::read(format!("/proc/{pid}/task/{tid}/stat")).ok()?;
-        // The name may hold any byte, parentheses too: the last one ends it.
+        // The name can contain any byte, so the last parenthesis ends it.
         let open = bytes.iter().position(|&b| b == b'(')?;
         let close = bytes.iter().rposition(|&b| b == b')')?;
         let rest = String::from_utf8_lossy(bytes.get(close + 1..)?).into_owned();
@@ -32,7 +32,7 @@ impl Stat {
         Some(Self { comm: bytes.get(open + 1..close)?.to_vec(), state, fields })
     }
 
-    /// A field by its number in proc(5); the first here is 4.
+    /// Returns a field by its number in proc(5); the first is 4.
     fn field(&self, number: usize) -> i64 {
         self.fields.get(number - 4).copied().unwrap_or(-1)
     }
@@ -41,7 +41,7 @@ impl Stat {
         self.field(4)
     }
 
-    /// In ticks of 10 ms since boot.
+    /// Returns the start time in ticks of 10 ms since boot.
     pub(crate) fn start_ticks(&self) -> i64 {
         self.field(22)
     }
@@ -59,7 +59,7 @@ impl Stat {
     }
 }
 
-/// A line of /proc/PID/task/TID/status by its key.
+/// Returns a line of /proc/PID/task/TID/status by its key.
 fn status(pid: Pid, tid: Pid, key: &str) -> Option<String> {
     let bytes = fs::read(format!("/proc/{pid}/task/{tid}/status")).ok()?;
     String::from_utf8_lossy(&bytes)
@@ -67,7 +67,7 @@ fn status(pid: Pid, tid: Pid, key: &str) -> Option<String> {
         .find_map(|line| Some(line.strip_prefix(key)?.strip_prefix(':')?.trim().to_owned()))
 }
 
-/// The tids of a group, sorted.
+/// Returns the tids of a group, sorted.
 pub(crate) fn tasks(pid: Pid) -> Vec<Pid> {
     let Ok(entries) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
     let mut tids: Vec<Pid> =
@@ -76,7 +76,7 @@ pub(crate) fn tasks(pid: Pid) -> Vec<Pid> {
     tids
 }
 
-/// The caller's pid as the mounted /proc has it: the outer one, also inside a new pid namespace.
+/// Returns the caller's pid in the mounted /proc: the outer one, also inside a new pid namespace.
 pub(crate) fn outer_pid() -> Pid {
     fs::read_link("/proc/self")
         .ok()
@@ -96,7 +96,7 @@ pub(crate) fn describe(fact: Fact, pid: Pid, tid: Pid) -> Fact {
     if let Some(tracer) = status(pid, tid, "TracerPid").and_then(|tracer| tracer.parse::<i32>().ok()) {
         fact = fact.number("tracer", tracer);
     }
-    // A dead task has no executable any more.
+    // A dead task has no executable.
     if let Ok(exe) = fs::read_link(format!("/proc/{pid}/exe")) {
         fact = fact.text("exe", &exe.to_string_lossy());
     }
@@ -108,8 +108,8 @@ pub(crate) fn at(when: &str, role: &str, pid: Pid) {
     describe(Fact::new("proc").text("when", when).text("role", role), pid, pid).emit();
 }
 
-/// Waits until the group's leader is in `state` and has left its CPU so. The kernel has no notification for a dead leader: this
-/// polls repeatedly, with a deadline.
+/// Waits until the group's leader is in `state` and has left its CPU. The kernel has no notification for a dead leader, so this
+/// polls with a deadline.
 pub(crate) fn until_state(pid: Pid, state: char) {
     until(&format!("waiting for state {state} of {pid}"), || is_in(pid, pid, state));
 }
@@ -123,15 +123,16 @@ fn is_in(pid: Pid, tid: Pid, state: char) -> bool {
     Stat::read(pid, tid).is_some_and(|stat| stat.state == state) && has_left_its_cpu(pid, tid)
 }
 
-/// A task that has set its state still runs until it has switched, and it can be preempted before. The kernel waits until the
-/// task is off its CPU before it fills this file, and writes `running` if the task continues instead.
+/// Whether a task has left its CPU. A task that has set its state still runs until it switches, and can be preempted before. The
+/// kernel waits until the task is off its CPU before it fills /proc/PID/syscall, and writes `running` there if the task continues
+/// instead.
 pub(crate) fn has_left_its_cpu(pid: Pid, tid: Pid) -> bool {
     let syscall = fs::read(format!("/proc/{pid}/task/{tid}/syscall"));
-    // Where it may not be read, the state has to do.
+    // If the file cannot be read, the state has to do.
     !syscall.is_ok_and(|text| text.starts_with(b"running"))
 }
 
-/// The child of a process that has the highest pid.
+/// Returns the child with the highest pid of a process.
 pub(crate) fn youngest_child(parent: Pid) -> Option<Pid> {
     let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).ok()?;
     let mut pids: Vec<Pid> = children.split_whitespace().filter_map(|pid| pid.parse().ok()).collect();

@@ -1,4 +1,4 @@
-//! System calls, each with its failure named. The only module besides `crowd`, `uring` and `usage` that needs `unsafe` for calls.
+//! System calls, each with a name for its failure. Most `unsafe` calls of the scenarios are here.
 
 use std::{ffi::CString, io};
 
@@ -6,52 +6,52 @@ use crate::fact::{die, die_with};
 
 pub(crate) type Pid = libc::pid_t;
 
-/// Stack of a task that shares its maker's memory; never given back.
+/// Size of the stack of a task that shares its creator's memory. The stack is never freed.
 const STACK_BYTES: usize = 256 * 1024;
 
 pub(crate) fn errno() -> i32 {
     io::Error::last_os_error().raw_os_error().unwrap_or(0)
 }
 
-/// `CLOCK_BOOTTIME` in ns: the clock of the kernel's start times.
+/// Returns `CLOCK_BOOTTIME`, ns: the clock of the kernel's start times.
 pub(crate) fn now_ns() -> i64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `time` is a valid place for the answer.
+    // SAFETY: the pointer is to `time`, which outlives the call.
     unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut time) };
     time.tv_sec * 1_000_000_000 + time.tv_nsec
 }
 
 pub(crate) fn getpid() -> Pid {
-    // SAFETY: no arguments, cannot fail.
+    // SAFETY: the call has no arguments and cannot fail.
     unsafe { libc::getpid() }
 }
 
 pub(crate) fn getppid() -> Pid {
-    // SAFETY: no arguments, cannot fail.
+    // SAFETY: the call has no arguments and cannot fail.
     unsafe { libc::getppid() }
 }
 
 pub(crate) fn gettid() -> Pid {
-    // SAFETY: no arguments, cannot fail.
+    // SAFETY: the call has no arguments and cannot fail.
     unsafe { libc::gettid() }
 }
 
 /// Ends the whole group, as `_exit` does.
 pub(crate) fn exit_group(code: i32) -> ! {
-    // SAFETY: does not return and runs nothing of this process.
+    // SAFETY: the call does not return, and runs no code of this process.
     unsafe { libc::_exit(code) }
 }
 
-/// Ends the calling task alone, which glibc has no function for.
+/// Ends the calling task alone, for which glibc has no function.
 pub(crate) fn exit_task(code: i32) -> ! {
-    // SAFETY: does not return; what the thread owned is left to its group.
+    // SAFETY: the call does not return; the thread's memory stays with its group.
     unsafe { libc::syscall(libc::SYS_exit, code) };
     exit_group(71)
 }
 
-/// `None` in the child.
+/// Forks; returns `None` in the child.
 pub(crate) fn fork() -> Option<Pid> {
-    // SAFETY: glibc's fork leaves its own locks usable in the child, also where the caller has threads.
+    // SAFETY: glibc's fork leaves its own locks usable in the child, even if the caller has threads.
     match unsafe { libc::fork() } {
         0 => None,
         pid if pid > 0 => Some(pid),
@@ -59,7 +59,7 @@ pub(crate) fn fork() -> Option<Pid> {
     }
 }
 
-/// The raw call, without a new stack: like fork, with flags and exit signal of one's choice. `Ok(None)` in the child.
+/// Calls clone(2) without a new stack: like fork, but with these flags and this exit signal. Returns `Ok(None)` in the child.
 pub(crate) fn clone(flags: i32, exit_signal: i32) -> Result<Option<Pid>, i32> {
     let word = i64::from(flags) | i64::from(exit_signal);
     // SAFETY: no CLONE_VM is ever passed here, so the child has its own copy of this stack and all memory.
@@ -70,7 +70,7 @@ pub(crate) fn clone(flags: i32, exit_signal: i32) -> Result<Option<Pid>, i32> {
     }
 }
 
-/// clone3 with the tid to use in the caller's pid namespace. `Ok(None)` in the child.
+/// Calls clone3(2) with a tid for the child in the caller's pid namespace. Returns `Ok(None)` in the child.
 pub(crate) fn clone_with_tid(tid: Pid) -> Result<Option<Pid>, i32> {
     let wanted = [tid];
     // SAFETY: clone_args is plain data for which zeroes are valid.
@@ -86,8 +86,8 @@ pub(crate) fn clone_with_tid(tid: Pid) -> Result<Option<Pid>, i32> {
     }
 }
 
-/// clone with `CLONE_VM` on a stack of its own. The child shares errno and allocator with its maker: with
-/// `CLONE_VFORK` it may do anything, without it `act` must keep to plain system calls.
+/// Calls clone(2) with `CLONE_VM` and a new stack. The child shares errno and allocator with its creator: with `CLONE_VFORK` it may
+/// do anything; without, `act` may only make plain system calls.
 pub(crate) fn clone_vm(flags: i32, act: fn() -> i32) -> Pid {
     extern "C" fn enter(act: *mut libc::c_void) -> libc::c_int {
         // SAFETY: `act` is the function pointer that clone_vm was given, turned to a data pointer and back.
@@ -96,18 +96,18 @@ pub(crate) fn clone_vm(flags: i32, act: fn() -> i32) -> Pid {
     }
     let stack = vec![0_u8; STACK_BYTES].leak();
     let top = stack.as_mut_ptr_range().end;
-    // SAFETY: the stack is never given back, its end is aligned down by glibc, and `enter` never returns.
+    // SAFETY: the stack is never freed, glibc aligns its end, and `enter` never returns.
     let pid = unsafe {
         libc::clone(enter, top.cast(), flags | libc::CLONE_VM | libc::SIGCHLD, act as *mut libc::c_void)
     };
     if pid < 0 { die("clone with CLONE_VM") } else { pid }
 }
 
-/// The raw answer of wait4: pid (0 with WNOHANG and nothing there) and status.
+/// Calls wait4(2); returns the pid (0 if WNOHANG found no child) and the status.
 pub(crate) fn wait4(pid: Pid, options: i32) -> Result<(Pid, i32), i32> {
     let mut status = 0;
     loop {
-        // SAFETY: `status` is a valid place for the answer; rusage may be null.
+        // SAFETY: the pointer is to `status`, which outlives the call; rusage may be null.
         let got = unsafe { libc::wait4(pid, &raw mut status, options, std::ptr::null_mut()) };
         match got {
             got if got >= 0 => return Ok((got, status)),
@@ -117,7 +117,7 @@ pub(crate) fn wait4(pid: Pid, options: i32) -> Result<(Pid, i32), i32> {
     }
 }
 
-/// What waitid says: pid (0: nothing there), `si_code`, `si_status`.
+/// Results of waitid(2): pid (0 if there is none), `si_code`, `si_status`.
 pub(crate) struct WaitInfo {
     pub(crate) pid: Pid,
     pub(crate) code: i32,
@@ -127,32 +127,32 @@ pub(crate) struct WaitInfo {
 pub(crate) fn waitid(pid: Pid, options: i32) -> Result<WaitInfo, i32> {
     // SAFETY: siginfo_t is plain data for which zeroes are valid.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
-    // SAFETY: `info` is a valid place for the answer.
+    // SAFETY: the pointer is to `info`, which outlives the call.
     if unsafe { libc::waitid(libc::P_PID, pid.cast_unsigned(), &raw mut info, options) } != 0 {
         return Err(errno());
     }
-    // SAFETY: waitid filled in the fields of a SIGCHLD, or left the zeroes.
+    // SAFETY: waitid has filled the fields of a SIGCHLD, or left them zero.
     let (from, status) = unsafe { (info.si_pid(), info.si_status()) };
     Ok(WaitInfo { pid: from, code: info.si_code, status })
 }
 
 pub(crate) fn kill(pid: Pid, signal: i32) {
-    // SAFETY: no pointers; `pid` is a process of this scenario that was not waited for yet.
+    // SAFETY: the call takes integers; `pid` is a process of this scenario that was not waited for yet.
     if unsafe { libc::kill(pid, signal) } != 0 {
         die("kill");
     }
 }
 
 pub(crate) fn tgkill(pid: Pid, tid: Pid, signal: i32) {
-    // SAFETY: no pointers; the task belongs to this scenario.
+    // SAFETY: the call takes integers; the task belongs to this scenario.
     if unsafe { libc::syscall(libc::SYS_tgkill, pid, tid, signal) } != 0 {
         die("tgkill");
     }
 }
 
-/// Gives back its default action to a signal that the Rust runtime handles.
+/// Restores the default action of a signal that the Rust runtime handles.
 pub(crate) fn reset(signal: i32) {
-    // SAFETY: no function of ours is installed.
+    // SAFETY: SIG_DFL installs no function.
     unsafe { libc::signal(signal, libc::SIG_DFL) };
 }
 
@@ -163,37 +163,37 @@ pub(crate) fn sleep_for_ever() -> ! {
     }
 }
 
-/// Sleeps until there is something to read. Ends the process once nobody reads the facts any more: nothing of a
-/// scenario outlives its test.
+/// Sleeps until there is something to read. Ends the process once the reader of the facts is gone, so that no process of a scenario
+/// outlives its test.
 fn await_input(fd: i32) {
     // poll(2) passes over negative descriptors and always reports an error.
     let mut fds = [
         libc::pollfd { fd, events: libc::POLLIN, revents: 0 },
         libc::pollfd { fd: 1, events: 0, revents: 0 },
     ];
-    // SAFETY: the array and its length belong together and outlive the call.
+    // SAFETY: the length is that of the array, which outlives the call.
     let ready = unsafe { libc::poll(fds.as_mut_ptr(), 2, -1) };
     if ready > 0 && fds[1].revents & (libc::POLLERR | libc::POLLHUP) != 0 {
         exit_group(72);
     }
 }
 
-/// Yields the CPU between two polls of a state that the kernel has no notification for.
+/// Sleeps for a moment between two polls of a state for which the kernel has no notification.
 pub(crate) fn breathe() {
     let moment = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000 };
-    // SAFETY: `moment` is valid; the remainder may be null.
+    // SAFETY: `moment` outlives the call; the pointer for the remaining time may be null.
     unsafe { libc::nanosleep(&raw const moment, std::ptr::null_mut()) };
 }
 
 /// Makes the caller the leader of a process group of its own.
 pub(crate) fn lead_a_group() {
-    // SAFETY: integers only.
+    // SAFETY: the call takes integers only.
     if unsafe { libc::setpgid(0, 0) } != 0 {
         die("setpgid");
     }
 }
 
-/// Puts a process, or the caller (0), under `SCHED_FIFO` with a priority. Its later children are not.
+/// Sets `SCHED_FIFO` and a priority for a process, or the caller (0). Its later children do not inherit that.
 pub(crate) fn be_real_time(pid: Pid, priority: i32) {
     let param = libc::sched_param { sched_priority: priority };
     // SAFETY: `param` is complete and outlives the call.
@@ -205,9 +205,9 @@ pub(crate) fn be_real_time(pid: Pid, priority: i32) {
     }
 }
 
-/// Gives up root for good.
+/// Changes to another user permanently.
 pub(crate) fn become_user(id: u32) {
-    // SAFETY: integers only.
+    // SAFETY: the call takes integers only.
     if unsafe { libc::setresuid(id, id, id) } != 0 {
         die("setresuid");
     }
@@ -215,14 +215,14 @@ pub(crate) fn become_user(id: u32) {
 
 /// Sets the real and the effective user.
 pub(crate) fn set_users(real: libc::uid_t, effective: libc::uid_t) {
-    // SAFETY: integers only; the last keeps the saved one.
+    // SAFETY: the call takes integers only; -1 keeps the saved user.
     if unsafe { libc::setresuid(real, effective, libc::uid_t::MAX) } != 0 {
         die("setresuid");
     }
 }
 
 pub(crate) fn be_subreaper() {
-    // SAFETY: this option takes one integer.
+    // SAFETY: the option takes one integer.
     if unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) } != 0 {
         die("prctl(PR_SET_CHILD_SUBREAPER)");
     }
@@ -234,13 +234,13 @@ pub(crate) fn on_sigchld(handler: libc::sighandler_t, flags: i32) {
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     action.sa_sigaction = handler;
     action.sa_flags = flags;
-    // SAFETY: `action` is complete; no function of ours is installed.
+    // SAFETY: `action` is complete; SIG_IGN and SIG_DFL install no function.
     if unsafe { libc::sigaction(libc::SIGCHLD, &raw const action, std::ptr::null_mut()) } != 0 {
         die("sigaction(SIGCHLD)");
     }
 }
 
-/// Blocks `signal`, so that its arrival can be seen without dying of it.
+/// Blocks `signal`, so that it stays pending and does not end the process.
 pub(crate) fn block(signal: i32) {
     // SAFETY: sigset_t is plain data; both calls get valid sets.
     let failed = unsafe {
@@ -254,7 +254,7 @@ pub(crate) fn block(signal: i32) {
     }
 }
 
-/// Takes `signal` off the blocked ones; one that is pending is delivered before this returns.
+/// Unblocks `signal`; if it is pending, it is delivered before this returns.
 pub(crate) fn unblock(signal: i32) {
     // SAFETY: sigset_t is plain data; both calls get valid sets.
     let failed = unsafe {
@@ -314,7 +314,7 @@ pub(crate) fn set_comm(name: &[u8]) {
     }
 }
 
-/// Bytes read; 0 at the end.
+/// Returns the number of bytes read; 0 at the end.
 pub(crate) fn read(fd: i32, into: &mut [u8]) -> usize {
     loop {
         // SAFETY: the slice is valid for its length.
@@ -340,7 +340,7 @@ pub(crate) fn write_all(fd: i32, mut bytes: &[u8]) {
     }
 }
 
-/// A pipe of integers between tasks that only inherit descriptors: a message and a moment in one.
+/// A pipe that passes integers between tasks that inherit its descriptors.
 #[derive(Clone, Copy)]
 pub(crate) struct Channel {
     read: i32,
@@ -370,19 +370,19 @@ impl Channel {
         i32::from_ne_bytes(bytes)
     }
 
-    /// Receives in a process that only receives. Thousands may wait here: each message wakes one of them.
+    /// Receives in a process that only receives. Thousands of processes may wait; each message wakes one.
     pub(crate) fn receive_only(self) -> i32 {
-        // SAFETY: the descriptor is open and not used by this process after this.
+        // SAFETY: the descriptor is open, and this process does not use it after this.
         unsafe { libc::close(self.write) };
         let mut bytes = [0; 4];
         if read(self.read, &mut bytes) != bytes.len() {
-            // The last sender is gone, and with it the test.
+            // The last sender has ended, so the test has ended.
             exit_group(72);
         }
         i32::from_ne_bytes(bytes)
     }
 
-    /// Gives the descriptors back; other tasks' copies stay.
+    /// Closes the descriptors of this task; those of other tasks stay open.
     pub(crate) fn close(self) {
         // SAFETY: both descriptors are open and not used after this.
         unsafe {
@@ -391,20 +391,20 @@ impl Channel {
         }
     }
 
-    /// Reads until every other process that has the other end has closed it.
+    /// Reads until all other processes have closed the writing end.
     pub(crate) fn read_to_end(self) {
-        // SAFETY: the descriptor is open and not used by this process after this.
+        // SAFETY: the descriptor is open, and this process does not use it after this.
         unsafe { libc::close(self.write) };
         while read(self.read, &mut [0; 64]) > 0 {}
     }
 
-    /// The same by poll(2) before each read, as Python's `communicate()` reads two pipes.
+    /// Does what [`Self::read_to_end`] does, with poll(2) before each read, as Python's `communicate()` reads two pipes.
     pub(crate) fn poll_to_end(self) {
-        // SAFETY: the descriptor is open and not used by this process after this.
+        // SAFETY: the descriptor is open, and this process does not use it after this.
         unsafe { libc::close(self.write) };
         loop {
             let mut polled = [libc::pollfd { fd: self.read, events: libc::POLLIN, revents: 0 }];
-            // SAFETY: the array has one entry.
+            // SAFETY: the length is that of the array.
             unsafe { libc::poll(polled.as_mut_ptr(), 1, -1) };
             if read(self.read, &mut [0; 64]) == 0 {
                 return;
@@ -412,7 +412,7 @@ impl Channel {
         }
     }
 
-    /// The descriptor to read from.
+    /// Returns the descriptor to read from.
     pub(crate) fn read_end(self) -> i32 {
         self.read
     }
