@@ -21,6 +21,8 @@ pub(super) const DAEMON_WAITS: Duration = Duration::from_millis(50);
 pub(super) const COMMAND_WAITS: Duration = Duration::from_secs(5);
 
 struct Stderr {
+    /// The level up to which libraries log. Loading the programs, aya logs a thousand lines that say nothing to an operator.
+    libraries: LevelFilter,
     /// Under systemd, the journal reads the level from a prefix such as `<4>` (sd-daemon(3)).
     journal: bool,
     state: Mutex<Pending>,
@@ -38,14 +40,14 @@ struct Pending {
 /// Installs the logger. `-v` raises the level.
 pub(super) fn init(verbose: u8, waits: Duration) {
     let journal = std::env::var_os("JOURNAL_STREAM").is_some() && !stderr().is_terminal();
-    let level = match verbose {
-        0 => LevelFilter::Info,
-        1 => LevelFilter::Debug,
-        _ => LevelFilter::Trace,
+    let (level, libraries) = match verbose {
+        0 => (LevelFilter::Info, LevelFilter::Info),
+        1 => (LevelFilter::Debug, LevelFilter::Info),
+        _ => (LevelFilter::Trace, LevelFilter::Trace),
     };
     let state = Mutex::new(Pending { waits, rest: Vec::new(), dropped: 0 });
     // A second call (in tests) keeps the first logger.
-    if log::set_boxed_logger(Box::new(Stderr { journal, state })).is_ok() {
+    if log::set_boxed_logger(Box::new(Stderr { libraries, journal, state })).is_ok() {
         log::set_max_level(level);
     }
 }
@@ -69,11 +71,14 @@ impl Stderr {
 }
 
 impl Log for Stderr {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= self.libraries || metadata.target().starts_with(env!("CARGO_CRATE_NAME"))
     }
 
     fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
         let line = self.line(record.level(), record.args());
         let gap = |dropped| {
             self.line(

@@ -38,7 +38,7 @@ use crate::{
 #[derive(Debug, Parser)]
 #[command(name = "taskscope", version, about, after_help = exit::HELP, arg_required_else_help = true)]
 struct Cli {
-    /// Log more on standard error; twice for still more
+    /// Log more on standard error; twice for everything, with the messages of libraries
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
     #[command(subcommand)]
