@@ -81,6 +81,7 @@
 mod accounting;
 mod apply;
 pub mod blocked;
+pub mod leaks;
 mod config;
 mod history;
 mod model;
@@ -110,7 +111,7 @@ pub use self::model::relation::Relation;
 pub use self::model::stats::Stats;
 pub use self::model::task::{StateCounts, TaskKind, TaskState};
 pub use self::model::usage::{ChildrenUsage, Descent, GroupUsage, Share};
-pub use self::model::{death, effect, figures, flags, id, record, scope, status};
+pub use self::model::{death, effect, figures, flags, id, leak, record, scope, status};
 
 use self::accounting::Accounting;
 use self::apply::death::Deaths;
@@ -198,6 +199,11 @@ impl Lineage {
     /// Sets the length at which an uninterruptible sleep is flagged; zero flags none. Flagged sleeps stay flagged.
     pub const fn set_blocked_after(&mut self, after: Duration) {
         self.config.blocked_after = after;
+    }
+
+    /// Sets when something is a leak. What is flagged stays flagged until the next poll.
+    pub const fn set_leaks(&mut self, thresholds: leaks::Thresholds) {
+        self.config.leaks = thresholds;
     }
 
     /// Sets how many ended processes are remembered. [`Lineage::shed_lives`] forgets those above the limit.

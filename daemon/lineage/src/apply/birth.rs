@@ -2,6 +2,7 @@
 
 use crate::Lineage;
 use crate::apply::transition::Transition;
+use crate::leaks::candidates::FORKS;
 use crate::model::effect::{Action, Effect};
 use crate::model::event_context::EventContext;
 use crate::model::flags::{CLONE_THREAD, CLONE_VFORK, CLONE_VM, PF_KTHREAD};
@@ -64,8 +65,13 @@ impl Lineage {
             let holds = creation == Some(Creation::Vfork) && self.store[group].execs == 0;
             self.store[group].set(fact::HOLDS_PARENT, holds);
             if let Some(parents) = self.store.parents_of(group) {
-                self.store.debt(parents).forked += 1;
+                let debt = self.store.debt(parents);
+                debt.forked += 1;
+                if debt.forked.is_multiple_of(FORKS) {
+                    self.store.note_many_forks(parents);
+                }
             }
+            self.store.candidates.births += 1;
         }
         if self.store[ix].state() > TaskState::Running {
             self.stats.late += 1;

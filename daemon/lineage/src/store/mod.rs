@@ -39,6 +39,7 @@ use std::collections::HashMap;
 use std::ops::{Index, IndexMut};
 
 use crate::config::Room;
+use crate::leaks::candidates::Candidates;
 use crate::model::id::Ktime;
 use crate::model::task::StateCounts;
 use crate::model::usage::Descent;
@@ -88,6 +89,8 @@ pub(crate) struct Store {
     last_reaping: Option<LastReaping>,
     /// The last group whose end was emitted, and when that was.
     last_group_exit: Option<(Ix<Group>, Ktime)>,
+    /// Groups that may leak.
+    pub(crate) candidates: Candidates,
 }
 
 impl Store {
@@ -114,6 +117,7 @@ impl Store {
             state_counts: StateCounts::default(),
             last_reaping: None,
             last_group_exit: None,
+            candidates: Candidates::default(),
         }
     }
 }

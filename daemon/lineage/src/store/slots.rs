@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::leaks::candidates::THREADS;
 use crate::model::id::{Ktime, TaskKey};
 use crate::model::kinds::Provenance;
 use crate::model::path_name::PathName;
@@ -73,6 +74,9 @@ impl Store {
         }
         extra.threads_created += 1;
         extra.threads_peak = extra.threads_peak.max(threads);
+        if threads.is_multiple_of(THREADS) {
+            self.note_many_threads(group);
+        }
     }
 
     /// Frees the slot of a released task.
