@@ -206,6 +206,12 @@ impl Lineage {
         self.config.leaks = thresholds;
     }
 
+    /// Returns when something is a leak.
+    #[must_use]
+    pub const fn leak_thresholds(&self) -> leaks::Thresholds {
+        self.config.leaks
+    }
+
     /// Sets how many ended processes are remembered. [`Lineage::shed_lives`] forgets those above the limit.
     pub const fn set_dead_lives(&mut self, most: usize) {
         self.config.dead_lives = most;
