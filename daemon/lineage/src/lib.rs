@@ -81,9 +81,9 @@
 mod accounting;
 mod apply;
 pub mod blocked;
-pub mod leaks;
 mod config;
 mod history;
+pub mod leaks;
 mod model;
 mod reconcile;
 mod store;

@@ -132,7 +132,14 @@ impl ExplainDraft {
         let of_stops = self.stops.iter().flat_map(|it| stop::cgroups(it));
         let of_leaks = self.leaks.iter().flat_map(LeaksDraft::cgroups);
         let of_scopes = self.scopes.iter().flat_map(|it| scope::cgroups(it));
-        life.cgroup_id.into_iter().chain(of_death).chain(of_limits).chain(of_stops).chain(of_scopes).chain(of_leaks).collect()
+        life.cgroup_id
+            .into_iter()
+            .chain(of_death)
+            .chain(of_limits)
+            .chain(of_stops)
+            .chain(of_scopes)
+            .chain(of_leaks)
+            .collect()
     }
 
     /// Selects what the query asks for.

@@ -114,7 +114,8 @@ impl LeaksDraft {
     /// Returns the cgroups whose places the answer needs.
     #[must_use]
     pub fn cgroups(&self) -> Vec<u64> {
-        let of_limits = self.leaks.iter().filter_map(|(_, limits)| limits.as_ref()).flat_map(LimitsDraft::cgroups);
+        let of_limits =
+            self.leaks.iter().filter_map(|(_, limits)| limits.as_ref()).flat_map(LimitsDraft::cgroups);
         self.leaks.iter().filter_map(|(leak, _)| leak.cgroup_id).chain(of_limits).collect()
     }
 
@@ -174,7 +175,11 @@ impl Leak {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate is not negative, and `as` saturates")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a rate is not negative, and `as` saturates"
+)]
 fn per_hour(per_minute: f64) -> u64 {
     (60.0 * per_minute).round() as u64
 }

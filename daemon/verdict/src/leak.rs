@@ -44,7 +44,8 @@ pub fn leak(leak: &Leak, now: Ktime, around: &Surroundings) -> Verdict {
         Leaking::Storm(storm) => forking(leak, storm, &culprit),
         Leaking::Orphans(orphans) => left_behind(orphans, now),
     };
-    let limit = around.limit.as_ref().filter(|_| matches!(leak.what, Leaking::Threads(_) | Leaking::Storm(_)));
+    let limit =
+        around.limit.as_ref().filter(|_| matches!(leak.what, Leaking::Threads(_) | Leaking::Storm(_)));
     verdict.since_all(limit.map(|limit| held_to(leak, limit))).by(culprit)
 }
 
@@ -87,24 +88,30 @@ fn growing(leak: &Leak, threads: &GrowingThreads, culprit: &Named) -> Verdict {
     let summary = format!("its threads only grow: {live} now, {grown} more than {over} ago ({})", rate(leak));
     let pid = culprit.key.tgid;
     let (certainty, how) = match ended {
-        0 => (Certainty::Certain, format!("{grown} threads were created in {over}, and none of its threads has ended")),
+        0 => (
+            Certainty::Certain,
+            format!("{grown} threads were created in {over}, and none of its threads has ended"),
+        ),
         1 => (Certainty::Likely, format!("{} threads were created in {over}, and one has ended", grown + 1)),
-        _ => (Certainty::Likely, format!("{} threads were created in {over}, and {ended} have ended", grown + ended)),
+        _ => (
+            Certainty::Likely,
+            format!("{} threads were created in {over}, and {ended} have ended", grown + ended),
+        ),
     };
     let missing = (ended > 0).then(|| Missing {
         fact: "whether more of its threads end later".into(),
         needs: "more time: ask again".into(),
     });
     Verdict::new(Code::ThreadsOnlyGrow, certainty, summary).since(how).lacks(missing).remedy(format!(
-        "find out which threads these are, by name: ps -L -o comm= -p {pid} | sort | uniq -c; until the program is mended, end it before the limit is reached: kill {pid}"
+        "find out which threads these are: cat /proc/{pid}/task/*/comm | sort | uniq -c; until the program is mended, end it before the limit is reached: kill {pid}"
     ))
 }
 
 fn how(cause: Cause, status: Option<WaitStatus>) -> String {
     let code = status.and_then(WaitStatus::code);
-    let signal = status.and_then(WaitStatus::signal).map(|signal| {
-        signal_name(signal).map_or_else(|| format!("signal {signal}"), Into::into)
-    });
+    let signal = status
+        .and_then(WaitStatus::signal)
+        .map(|signal| signal_name(signal).map_or_else(|| format!("signal {signal}"), Into::into));
     match (cause, code, signal) {
         (Cause::Exited, Some(code), _) => format!("exited with code {code}"),
         (cause, _, Some(signal)) => format!("{}, {signal}", cause.code()),
@@ -113,10 +120,7 @@ fn how(cause: Cause, status: Option<WaitStatus>) -> String {
 }
 
 fn respawned(leak: &Leak, respawn: &Respawn, culprit: &Named, around: &Surroundings) -> Verdict {
-    let program = respawn.program.map_or_else(
-        || "a program".into(),
-        |name| printable(name.bytes()),
-    );
+    let program = respawn.program.map_or_else(|| "a program".into(), |name| printable(name.bytes()));
     let starter = match (&around.place, respawn.by_manager) {
         (Some(place), true) => format!("it starts {program} of {place}"),
         _ => format!("it starts {program}"),
@@ -144,7 +148,8 @@ fn respawned(leak: &Leak, respawn: &Respawn, culprit: &Named, around: &Surroundi
         (Certainty::Certain, None, find_out)
     } else {
         let missing = Missing {
-            fact: "whether it is meant to run once for each of many inputs, as below xargs(1) or find(1)".into(),
+            fact: "whether it is meant to run once for each of many inputs, as below xargs(1) or find(1)"
+                .into(),
             needs: format!("its arguments: taskscope events --args --subtree {pid} --action execed"),
         };
         (Certainty::Likely, Some(missing), format!("{find_out}; to stop the loop: kill {pid}"))

@@ -45,8 +45,8 @@ mod tests;
 
 pub use self::duration::duration;
 pub use self::facts::Facts;
-pub use self::leak::{Surroundings, TightestLimit, leak};
 use self::facts::{Known, Named};
+pub use self::leak::{Surroundings, TightestLimit, leak};
 use lineage::id::{GroupKey, Tgid};
 use lineage::{End, LifeState};
 

@@ -20,8 +20,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use self::orphans::SessionFacts;
 use self::orphans::Orphaned;
+pub use self::orphans::SessionFacts;
 use self::respawn::Respawns;
 use self::storm::Storms;
 use self::threads::Growths;
@@ -162,7 +162,9 @@ impl Leaks {
                 continue;
             }
             let Some(ix) = lineage.leader_of(leak.culprit) else { continue };
-            let Some(effect) = lineage.effect(ctx, ix, Action::LeakFlagged(Arc::clone(&leak))) else { continue };
+            let Some(effect) = lineage.effect(ctx, ix, Action::LeakFlagged(Arc::clone(&leak))) else {
+                continue;
+            };
             out.push(effect.clone());
             self.flagged.insert(subject, Flagged { leak, effect: Box::new(effect), seen: now });
         }

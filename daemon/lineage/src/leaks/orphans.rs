@@ -55,9 +55,8 @@ impl Orphaned {
 
     /// Returns processes that have been orphans for long enough, and whose session was not read.
     pub(super) fn unread(&self, now: Ktime, limits: &Thresholds) -> Vec<GroupKey> {
-        let is_due = |it: &Candidate| {
-            it.session.is_none() && now.since(it.adopted) >= limits.part(GRACE_PART)
-        };
+        let is_due =
+            |it: &Candidate| it.session.is_none() && now.since(it.adopted) >= limits.part(GRACE_PART);
         self.0.iter().filter(|(_, it)| is_due(it)).map(|(key, _)| *key).take(READ).collect()
     }
 
@@ -80,7 +79,9 @@ impl Orphaned {
     pub(super) fn poll(&mut self, lineage: &Lineage, now: Ktime, limits: &Thresholds) -> Vec<(u64, Leak)> {
         let mut jobs: HashMap<GroupKey, (Life, Vec<(GroupKey, u64)>)> = HashMap::new();
         self.0.retain(|key, candidate| {
-            let Some(group) = lineage.group(key.tgid).filter(|group| group.key() == *key) else { return false };
+            let Some(group) = lineage.group(key.tgid).filter(|group| group.key() == *key) else {
+                return false;
+            };
             if lineage.sizes(*key).is_none() {
                 return false;
             }
@@ -95,7 +96,10 @@ impl Orphaned {
                 Session::OnPurpose => false,
             }
         });
-        jobs.into_values().filter_map(|(job, left)| leak(&job, left, lineage, now)).map(|leak| (0, leak)).collect()
+        jobs.into_values()
+            .filter_map(|(job, left)| leak(&job, left, lineage, now))
+            .map(|leak| (0, leak))
+            .collect()
     }
 }
 
@@ -122,7 +126,8 @@ impl Session {
         // A leader that never called execve(2) is the first child of a double fork.
         let is_job = leader.execs > 0 && leader.cgroup_id == orphan.cgroup_id();
         let parent = leader.first_parent.or(leader.parent);
-        let parents_cgroup = parent.and_then(|parent| lineage.life_by_key(parent, now)).and_then(|it| it.cgroup_id);
+        let parents_cgroup =
+            parent.and_then(|parent| lineage.life_by_key(parent, now)).and_then(|it| it.cgroup_id);
         // A service manager started it: it knows of the processes that are left.
         let is_managed = parents_cgroup.is_none() || parents_cgroup != leader.cgroup_id;
         let runs_the_same =

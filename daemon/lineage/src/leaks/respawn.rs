@@ -140,7 +140,8 @@ impl Respawns {
             path: None,
             cgroup_id: None,
             ends: 0,
-            forked_before: death.parent_forked,
+            // A service manager forks for all units.
+            forked_before: death.parent_forked.filter(|_| starter.unit.is_none()),
             ends_beside: 0,
             kept: VecDeque::new(),
         };
@@ -172,11 +173,8 @@ impl Series {
     }
 
     fn is_loop(&self, starter: &Starter, limits: &Thresholds) -> bool {
-        // Forks of a service manager are those of all units.
         let is_followed = starter.unit.is_some() || self.forked_before.is_some();
-        is_followed
-            && self.ends >= limits.respawns
-            && self.last.since(self.began) >= limits.part(LASTS_PART)
+        is_followed && self.ends >= limits.respawns && self.last.since(self.began) >= limits.part(LASTS_PART)
     }
 
     /// Tells apart loops of one parent.

@@ -2,7 +2,7 @@
 //!
 //! A build starts many processes too, but many parents share that work, each of its processes calls execve(2), and few of them live
 //! at a time. So a storm is one process that forks too fast by itself, or processes that fork without execve(2), children of which
-//! fork in turn (a fork bomb).
+//! fork in turn over three generations and more, and many of which are alive (a fork bomb).
 
 use std::collections::{HashMap, VecDeque};
 
@@ -146,11 +146,14 @@ fn bomb(lineage: &Lineage, since: Ktime, now: Ktime, made: u64) -> Option<Leak> 
         let (all, plain, deep, alive) = origins.entry(origin).or_default();
         *all += 1;
         *plain += usize::from(life.execs == 0);
-        *deep += usize::from(depth > 1);
+        *deep += usize::from(depth > 2);
         *alive += usize::from(life.ended_at.is_none() && life.released_at.is_none());
     }
-    let (origin, (all, plain, deep, alive)) = origins.into_iter().max_by_key(|(key, counts)| (counts.0, *key))?;
-    let is_most = 2 * all >= young.len() && 100 * plain >= WITHOUT_EXEC * all && 2 * deep >= all;
+    let (origin, (all, plain, deep, alive)) =
+        origins.into_iter().max_by_key(|(key, counts)| (counts.0, *key))?;
+    // A server that forks its workers has two generations, and of a build hardly anything is left.
+    let is_most =
+        2 * all >= young.len() && 100 * plain >= WITHOUT_EXEC * all && 2 * deep >= all && 4 * alive >= all;
     let share = u64::try_from(all).unwrap_or(u64::MAX);
     let made = made.saturating_mul(share) / u64::try_from(young.len()).unwrap_or(1).max(1);
     let above = |key: &GroupKey| {

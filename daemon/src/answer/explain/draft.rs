@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use crate::{
-    answer::{LineageAt, blocked::sleep_of, death::Then, leaks::LeaksDraft, limits::LimitsDraft, now::Now, verdict::Missing},
+    answer::{
+        LineageAt, blocked::sleep_of, death::Then, leaks::LeaksDraft, limits::LimitsDraft, now::Now,
+        verdict::Missing,
+    },
     cgroup::{freezer, throttle},
     lineage::{
         GroupView, Life, LifeState,

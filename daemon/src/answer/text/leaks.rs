@@ -42,7 +42,8 @@ fn paragraph(leak: &Leak, style: Style, out: &mut String) {
     let place = leak.place.as_ref().map(crate::answer::place::Place::short).filter(|place| place != "-");
     let place = place.map_or_else(String::new, |place| format!(" [{}]", escape(&place)));
     let kind = leak.kind.replace('_', " ");
-    let title = format!("{kind}: {}{place}: {}", escape(&leak.process.to_string()), escape(&leak.verdict.summary));
+    let title =
+        format!("{kind}: {}{place}: {}", escape(&leak.process.to_string()), escape(&leak.verdict.summary));
     let _ = writeln!(out, "{}", style.paint(Ink::Bad, &style.wrap(&title, 4)));
     let mut line = |label: &str, text: &str, ink: Option<Ink>| {
         let text = style.wrap(&escape(text), INDENT);

@@ -371,7 +371,10 @@ mod tests {
                 "allowed_hosts: `node1:9753`",
             ),
             (Partial { ring_kib: Some(1), ..Partial::default() }, "ring_kib"),
-            (Partial { leak_window: Some(Duration::from_millis(10)), ..Partial::default() }, "leak_window: 10ms"),
+            (
+                Partial { leak_window: Some(Duration::from_millis(10)), ..Partial::default() },
+                "leak_window: 10ms",
+            ),
             (Partial { respawn_loop: Some(1), ..Partial::default() }, "respawn_loop: 1 is no loop"),
             (Partial { memory_max: Some("much".into()), ..Partial::default() }, "memory_max"),
             (Partial { dead_lives: Some(1 << 40), ..Partial::default() }, "dead_lives"),

@@ -31,9 +31,9 @@ use prometheus::{Encoder as _, Registry, TextEncoder};
 
 use self::{
     crash_loops::CrashLoopMetrics, effects::EffectCounters, ended::EndedMetrics, families::Families,
-    history::HistoryMetrics, hooks::HookMetrics, http::HttpMetrics, leaks::LeakMetrics, memory::MemoryMetrics,
-    own_process::OwnProcess, pids::PidMetrics, sched::SchedMetrics, stops::StopMetrics, tasks::TaskMetrics,
-    trust::TrustMetrics, units::Units,
+    history::HistoryMetrics, hooks::HookMetrics, http::HttpMetrics, leaks::LeakMetrics,
+    memory::MemoryMetrics, own_process::OwnProcess, pids::PidMetrics, sched::SchedMetrics,
+    stops::StopMetrics, tasks::TaskMetrics, trust::TrustMetrics, units::Units,
 };
 pub(super) use self::{series_limiter::SeriesLimiter, sources::Sources, unit_labels::UnitLabels};
 use crate::{

@@ -338,7 +338,7 @@ fn tracer() {
 }
 
 /// A unit's cgroup.
-fn unit() -> Cgroup {
+pub(crate) fn unit() -> Cgroup {
     cgroups::unit("cgroup2", "stop")
 }
 

@@ -19,6 +19,7 @@ mod fact;
 mod held;
 mod hogs;
 mod kernel;
+mod leaks;
 mod limits;
 mod namespaces;
 mod naming;
@@ -44,7 +45,7 @@ use fact::Fact;
 type Entry = (&'static str, &'static str, fn(&[String]));
 
 /// Every scenario by family.
-const FAMILIES: [&[Entry]; 27] = [
+const FAMILIES: [&[Entry]; 28] = [
     basic::SCENARIOS,
     blameless::SCENARIOS,
     bomb::SCENARIOS,
@@ -56,6 +57,7 @@ const FAMILIES: [&[Entry]; 27] = [
     held::SCENARIOS,
     hogs::SCENARIOS,
     kernel::SCENARIOS,
+    leaks::SCENARIOS,
     limits::SCENARIOS,
     namespaces::SCENARIOS,
     naming::SCENARIOS,
@@ -93,6 +95,8 @@ fn main() {
         }
         // The program that scenarios exec.
         "report" => basic::report(rest),
+        "leak-session" => leaks::session(rest),
+        "leak-sleeper" => leaks::sleeper(rest),
         _ => act(name, rest),
     }
 }

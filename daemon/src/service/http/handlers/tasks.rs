@@ -161,6 +161,7 @@ pub(in crate::service::http) async fn limits(
                 None => LimitsDraft::of(&view),
             };
             let draft = draft.with_forecasts(service.budget.forecasts());
+            let draft = draft.with_leaks(pipeline.leaks.flagged());
             let context = service.answer_context(draft.cgroups());
             Ok((draft, context))
         })
