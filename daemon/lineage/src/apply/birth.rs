@@ -2,7 +2,6 @@
 
 use crate::Lineage;
 use crate::apply::transition::Transition;
-use crate::leaks::candidates::FORKS;
 use crate::model::effect::{Action, Effect};
 use crate::model::event_context::EventContext;
 use crate::model::flags::{CLONE_THREAD, CLONE_VFORK, CLONE_VM, PF_KTHREAD};
@@ -10,6 +9,7 @@ use crate::model::id::Ktime;
 use crate::model::kinds::Creation;
 use crate::model::record::{CloneFailed, New};
 use crate::model::task::TaskState;
+use crate::store::candidates::FORKS;
 use crate::store::slot::group::{Group, fact};
 use crate::store::slot::task::known;
 use crate::store::tables::arena::Ix;
@@ -71,7 +71,7 @@ impl Lineage {
                     self.store.note_many_forks(parents);
                 }
             }
-            self.store.candidates.births += 1;
+            self.store.count_birth();
         }
         if self.store[ix].state() > TaskState::Running {
             self.stats.late += 1;

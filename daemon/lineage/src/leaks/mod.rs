@@ -4,15 +4,15 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `candidates` | groups that are worth following, as the lineage notes them |
+//! | `sizes` | the numbers of a group that a poll follows |
 //! | `threads` | a process whose threads only grow |
 //! | `respawn` | a program that is started again and again |
 //! | `storm` | one process, or a family of processes, that forks too fast |
 //! | `orphans` | processes that have outlived their session |
 
-pub(crate) mod candidates;
 mod orphans;
 mod respawn;
+mod sizes;
 mod storm;
 mod threads;
 
@@ -111,6 +111,7 @@ impl Leaks {
     }
 
     /// Returns the processes whose session must be read for the next poll.
+    #[must_use]
     pub fn wants_sessions(&self, lineage: &Lineage, now: Ktime) -> Vec<GroupKey> {
         let thresholds = lineage.config.leaks;
         if thresholds.orphans { self.orphans.unread(now, &thresholds) } else { Vec::new() }

@@ -5,6 +5,7 @@
 //! service manager does: a script that runs many programs, one of which fails, is none.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use super::{FOLLOWED, Thresholds};
@@ -98,7 +99,7 @@ impl Respawns {
             }
             let is_parent = |key: GroupKey| lineage.group(key.tgid).is_some_and(|group| group.key() == key);
             if series.is_loop(starter, limits) && is_parent(starter.parent) {
-                found.push((series.discriminator(starter), series.leak(starter, lineage)));
+                found.push((discriminator(starter), series.leak(starter, lineage)));
             }
             true
         });
@@ -177,14 +178,6 @@ impl Series {
         is_followed && self.ends >= limits.respawns && self.last.since(self.began) >= limits.part(LASTS_PART)
     }
 
-    /// Tells apart loops of one parent.
-    fn discriminator(&self, starter: &Starter) -> u64 {
-        use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-        let mut hasher = DefaultHasher::new();
-        (&starter.unit, starter.program).hash(&mut hasher);
-        hasher.finish()
-    }
-
     fn leak(&self, starter: &Starter, lineage: &Lineage) -> Leak {
         let mut counts: Vec<(Cause, Option<WaitStatus>, u32)> = Vec::new();
         for end in &self.kept {
@@ -218,4 +211,11 @@ impl Series {
             what: Leaking::Respawn(Box::new(respawn)),
         }
     }
+}
+
+/// Tells apart loops of one parent.
+fn discriminator(starter: &Starter) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (&starter.unit, starter.program).hash(&mut hasher);
+    hasher.finish()
 }

@@ -6,12 +6,12 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::candidates::FORKS;
 use super::{FOLLOWED, Thresholds};
 use crate::Lineage;
 use crate::model::id::{GroupKey, Ktime};
 use crate::model::leak::{Leak, Leaking, Storm};
 use crate::model::life::Life;
+use crate::store::candidates::FORKS;
 
 /// The part of the window for which forks are counted.
 const STORM_PART: u64 = 60;
@@ -90,14 +90,14 @@ impl Storms {
             // It is noted again if it goes on.
             made >= FORKS / 2
         });
-        self.births.add(now, lineage.store.candidates.births, span_ns);
+        self.births.add(now, lineage.store.births(), span_ns);
         let births = self.births.grown(span_ns).filter(|&(since, made)| is_storm(made, since));
         let explained: u64 = found.iter().map(|(_, leak)| u64::from(leak.count())).sum();
-        if let Some((since, made)) = births.filter(|(_, made)| explained < made / 2) {
-            if now.since(self.searched) >= span_ns / 2 {
-                self.searched = now;
-                self.bomb = bomb(lineage, since, now, made).map(|leak| (now, leak)).or(self.bomb.take());
-            }
+        if let Some((since, made)) = births.filter(|(_, made)| explained < made / 2)
+            && now.since(self.searched) >= span_ns / 2
+        {
+            self.searched = now;
+            self.bomb = bomb(lineage, since, now, made).map(|leak| (now, leak)).or(self.bomb.take());
         }
         // A bomb that has reached a limit forks no more, and its processes live on.
         self.bomb.take_if(|(at, _)| now.since(*at) >= 3 * span_ns);

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use super::candidates::Sizes;
+use super::sizes::Sizes;
 use super::{FOLLOWED, Thresholds};
 use crate::Lineage;
 use crate::model::id::{GroupKey, Ktime};

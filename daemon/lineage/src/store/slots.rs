@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::leaks::candidates::THREADS;
 use crate::model::id::{Ktime, TaskKey};
 use crate::model::kinds::Provenance;
 use crate::model::path_name::PathName;
 use crate::model::task::TaskState;
 use crate::store::Store;
+use crate::store::candidates::THREADS;
 use crate::store::slot::group::{Group, fact};
 use crate::store::slot::packed_usage::PackedUsage;
 use crate::store::slot::task::{Queue, Task, known};

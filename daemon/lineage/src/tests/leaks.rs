@@ -53,7 +53,7 @@ impl Watched {
         let tid = self.tid();
         let mut new = self.fixture.new_of(parent, tid, name);
         new.place.cgroup_id = Some(7);
-        self.fixture.record(Fact::New(new.clone()));
+        self.fixture.record(Fact::New(new));
         new.task
     }
 
