@@ -9,13 +9,14 @@
 //! - `canary`: children of the daemon whose whole life must be seen
 //! - `sums`, `place`, `signals`: whether each record is either applied or counted as lost, and where it was lost
 //! - `tick`: what is done four times a second
-//! - `blocked`: tasks that stay in uninterruptible sleep
+//! - `blocked`: tasks that stay in uninterruptible sleep; `leaks`: threads, starts, forks and orphans that leak
 //! - `older`: programs and arguments of processes that are older than taskscope
 //! - `wall`: the wall clock beside `CLOCK_BOOTTIME`
 
 mod blocked;
 mod canary;
 mod comparison;
+mod leaks;
 mod local_facts;
 mod older;
 mod place;
@@ -67,6 +68,7 @@ use crate::{
         death::Stop,
         effect::Effect,
         id::{GroupKey, Ktime, Tgid},
+        leaks::Leaks,
         record::{ForkFailures, Record},
         scope::CgroupName,
     },
@@ -171,6 +173,8 @@ pub struct Pipeline {
     /// Tasks that stay in uninterruptible sleep.
     pub blocked: Blocked,
     last_poll: LastPoll,
+    /// Leaks that are no zombies.
+    pub leaks: Leaks,
     /// How often all hooks were attached again because canaries were not seen.
     pub reattached: u64,
     trust: Trust,
@@ -260,6 +264,7 @@ impl Pipeline {
             canary: Canary::new(trust.canary_every),
             blocked: Blocked::default(),
             last_poll: LastPoll::default(),
+            leaks: Leaks::default(),
             reattached: 0,
             trust,
             effects: Vec::with_capacity(BATCH),

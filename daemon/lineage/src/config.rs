@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::leaks::Thresholds;
+
 /// Called with address and size, in bytes, of each large piece of memory before it is touched.
 ///
 /// The lineage does no I/O, so the daemon asks the kernel for huge pages (madvise(2)): with a million tasks nearly every
@@ -15,6 +17,8 @@ pub struct Config {
     pub zombie_after: Duration,
     /// An uninterruptible sleep longer than this is flagged; zero flags none.
     pub blocked_after: Duration,
+    /// When something is a leak.
+    pub leaks: Thresholds,
     /// A task that is in `do_exit()` for longer than this is reported as stuck.
     pub exit_stuck_after: Duration,
     /// Whether each exec is followed by a record of its arguments. The effect of the exec waits for that record.
@@ -42,6 +46,7 @@ impl Default for Config {
         Self {
             zombie_after: Duration::from_secs(10),
             blocked_after: Duration::from_secs(10),
+            leaks: Thresholds::default(),
             exit_stuck_after: Duration::from_secs(10),
             exec_args: false,
             tombstone: Duration::from_secs(10),

@@ -83,6 +83,7 @@ mod apply;
 pub mod blocked;
 mod config;
 mod history;
+pub mod leaks;
 mod model;
 mod reconcile;
 mod store;
@@ -110,7 +111,7 @@ pub use self::model::relation::Relation;
 pub use self::model::stats::Stats;
 pub use self::model::task::{StateCounts, TaskKind, TaskState};
 pub use self::model::usage::{ChildrenUsage, Descent, GroupUsage, Share};
-pub use self::model::{death, effect, figures, flags, id, record, scope, status};
+pub use self::model::{death, effect, figures, flags, id, leak, record, scope, status};
 
 use self::accounting::Accounting;
 use self::apply::death::Deaths;
@@ -198,6 +199,17 @@ impl Lineage {
     /// Sets the length at which an uninterruptible sleep is flagged; zero flags none. Flagged sleeps stay flagged.
     pub const fn set_blocked_after(&mut self, after: Duration) {
         self.config.blocked_after = after;
+    }
+
+    /// Sets when something is a leak. What is flagged stays flagged until the next poll.
+    pub const fn set_leaks(&mut self, thresholds: leaks::Thresholds) {
+        self.config.leaks = thresholds;
+    }
+
+    /// Returns when something is a leak.
+    #[must_use]
+    pub const fn leak_thresholds(&self) -> leaks::Thresholds {
+        self.config.leaks
     }
 
     /// Sets how many ended processes are remembered. [`Lineage::shed_lives`] forgets those above the limit.

@@ -4,6 +4,8 @@ pub(super) mod draft;
 pub(super) mod recall;
 mod story;
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 pub use self::story::Step;
@@ -11,6 +13,7 @@ use self::{recall::judge_again, story::Cast};
 use super::{
     ExplainDraft, HostFacts, LineageAt, Made, MergeLocalFacts, NotFound, Related, TaskSelector,
     death::{self, Death},
+    leaks::{self, Leak, LeaksDraft},
     limits::{self, Limit, Limits, LimitsDraft},
     now::{AllFigures, Now, missing},
     place::Place,
@@ -22,7 +25,7 @@ use super::{
 };
 use crate::{
     export::Stamp,
-    lineage::{id::GroupKey, record::ForkFailures},
+    lineage::{id::GroupKey, leak::Leak as LineageLeak, record::ForkFailures},
     verdict::{self, Code, facts::Named},
 };
 
@@ -70,6 +73,9 @@ pub struct Explanation {
     /// When its unit or container began and ended: the one that lives, and then the last ends.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scopes: Vec<ScopeStory>,
+    /// Leaks that it causes or takes part in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leaks: Vec<Leak>,
 }
 
 impl MergeLocalFacts for Explanation {
@@ -91,6 +97,7 @@ impl MergeLocalFacts for Explanation {
         self.verdict = verdict;
         let limits = LimitsDraft::about(Some(key), lineage_at).with_failures(failures);
         self.limits = held_to(Some(limits.finish(host_facts)), &mut self.verdict);
+        self.add_leaks();
         if let Some(path) = facts.subject.known.process().and_then(|process| process.executable.as_deref()) {
             let executable = Executable::of_proc(path);
             if self.process.executable.is_none() {
@@ -103,6 +110,18 @@ impl MergeLocalFacts for Explanation {
     }
 }
 
+impl Explanation {
+    fn add_leaks(&mut self) {
+        let subject = ProcessRef {
+            pid: self.process.pid,
+            entity_id: self.process.entity_id.clone(),
+            name: self.process.name.clone(),
+            name_bytes: None,
+        };
+        leaks::add_to_verdict(&self.leaks, &subject, &mut self.verdict);
+    }
+}
+
 impl ExplainDraft {
     /// Returns the cgroups whose places the answer needs.
     #[must_use]
@@ -111,8 +130,16 @@ impl ExplainDraft {
         let of_death = life.death.iter().flat_map(|it| death::cgroups(it));
         let of_limits = self.limits.iter().flat_map(LimitsDraft::cgroups);
         let of_stops = self.stops.iter().flat_map(|it| stop::cgroups(it));
+        let of_leaks = self.leaks.iter().flat_map(LeaksDraft::cgroups);
         let of_scopes = self.scopes.iter().flat_map(|it| scope::cgroups(it));
-        life.cgroup_id.into_iter().chain(of_death).chain(of_limits).chain(of_stops).chain(of_scopes).collect()
+        life.cgroup_id
+            .into_iter()
+            .chain(of_death)
+            .chain(of_limits)
+            .chain(of_stops)
+            .chain(of_scopes)
+            .chain(of_leaks)
+            .collect()
     }
 
     /// Selects what the query asks for.
@@ -157,6 +184,14 @@ impl ExplainDraft {
         self
     }
 
+    /// Takes over the leaks that it takes part in.
+    #[must_use]
+    pub fn with_leaks(mut self, leaks: Vec<Arc<LineageLeak>>, lineage_at: &LineageAt<'_>) -> Self {
+        let own: Vec<_> = leaks.into_iter().filter(|leak| leak.concerns(self.key())).collect();
+        self.leaks = (!own.is_empty()).then(|| LeaksDraft::of(own, lineage_at));
+        self
+    }
+
     /// Returns the process that the explanation is about.
     #[must_use]
     pub const fn key(&self) -> GroupKey {
@@ -180,6 +215,7 @@ impl ExplainDraft {
         let limits = self.limits.clone();
         let (stops, scopes) = (self.stops.clone(), self.scopes.clone());
         let parent_then = self.parent_then.clone();
+        let leaks = self.leaks.clone();
         let (first_parent, creator) = (self.first_parent.clone(), self.creator.clone());
         let related = self.related(stamp);
         let facts = self.finish(host_facts.procfs);
@@ -206,7 +242,8 @@ impl ExplainDraft {
         let place = life.cgroup_id.and_then(|id| (host_facts.places)(id));
         let stops = stop::of_place(&stops, life.cgroup_id, place.as_ref(), now, host_facts);
         let scopes = scope::of_place(&scopes, life.cgroup_id, place.as_ref(), now, host_facts);
-        Explanation {
+        let leaks = leaks.map_or_else(Vec::new, |draft| draft.finish(host_facts).leaks);
+        let mut explanation = Explanation {
             made: Made::at(now, observed_since, stamp),
             process,
             task: Task::of(&life, now, stamp),
@@ -222,7 +259,10 @@ impl ExplainDraft {
             fork_failures,
             stops,
             scopes,
-        }
+            leaks,
+        };
+        explanation.add_leaks();
+        explanation
     }
 }
 

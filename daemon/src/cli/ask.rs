@@ -130,8 +130,8 @@ impl LocalObserver {
     pub(super) fn attach(source: &Source) -> Result<Self, Exit> {
         let options = Options { ring_bytes: RING_BYTES, args: false, sched: Sched::No };
         let object = source.object.as_deref();
-        let pipeline =
-            Pipeline::start_with(object, options, source.attach.into(), Config::default(), source.trust());
+        let config = Config { leaks: super::leaks::thresholds(source.observe), ..Config::default() };
+        let pipeline = Pipeline::start_with(object, options, source.attach.into(), config, source.trust());
         // What the first snapshot found was not seen from its beginning.
         let pipeline = started(pipeline)?;
         Ok(Self { pipeline, context: LocalContext::new(), observed_since: Some(clock::boottime()) })

@@ -7,12 +7,15 @@ use super::{
     selector::Selector,
     terminal,
 };
-use crate::answer::{
-    ExplainDraft,
-    explain::Explanation,
-    scope::{ScopeStory, Scopes},
-    stop::{StopFilter, Stops},
-    text::{self, Style},
+use crate::{
+    answer::{
+        ExplainDraft, LineageAt,
+        explain::Explanation,
+        scope::{ScopeStory, Scopes},
+        stop::{StopFilter, Stops},
+        text::{self, Style},
+    },
+    export::Stamp,
 };
 
 /// Arguments of `explain`.
@@ -48,7 +51,9 @@ pub(super) fn run(args: &Args) -> Exit {
             ask::ask(&args.source, &format!("/v1/explain/{selector}"), |local| {
                 let draft = ExplainDraft::asked(&selector, &local.lineage_at(), local.stamp())?;
                 let figures = local.doing(draft.key());
-                local.answer(|_, _| Ok(draft.doing(&figures)), ExplainDraft::explain)
+                let leaks = local.pipeline.leaks.flagged();
+                let draft = |at: &LineageAt<'_>, _: &Stamp| Ok(draft.doing(&figures).with_leaks(leaks, at));
+                local.answer(draft, ExplainDraft::explain)
             })
         });
     let shown = answer.and_then(|answer| {

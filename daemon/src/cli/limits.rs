@@ -46,6 +46,7 @@ pub(super) fn run(args: &Args) -> Exit {
             Some(selector) => LimitsDraft::asked(selector, &local.lineage_at(), local.stamp())?,
             None => LimitsDraft::of(&local.lineage_at()),
         };
+        let draft = draft.with_leaks(local.pipeline.leaks.flagged());
         local.answer(|_, _| Ok(draft), LimitsDraft::finish)
     });
     let shown = answer

@@ -8,6 +8,7 @@ mod doctor;
 mod events;
 pub mod exit;
 mod explain;
+mod leaks;
 mod limits;
 mod lives;
 mod logging;
@@ -63,6 +64,8 @@ enum Command {
     Lives(lives::Args),
     /// Show the history of one process, what is wrong with it, and what to do
     Explain(explain::Args),
+    /// Show threads, starts of a program, forks and orphans that leak, and which process causes it
+    Leaks(leaks::Args),
     /// Show how full each limit on pids is, and which processes fill it
     Limits(limits::Args),
     /// Show a live view in the terminal: zombies, deaths, blocked tasks, limits, the tree, events
@@ -138,6 +141,7 @@ fn run(command: Command) -> exit::Exit {
         Command::Deaths(args) => deaths::run(&args),
         Command::Lives(args) => lives::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Leaks(args) => leaks::run(&args),
         Command::Limits(args) => limits::run(&args),
         Command::Top(args) => top::run(&args),
         Command::Status(args) => status::run(&args),

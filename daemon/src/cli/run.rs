@@ -57,6 +57,21 @@ pub(super) struct Args {
     /// Duration at which an uninterruptible sleep (state D) is flagged; 0s is never [default: 10s]
     #[arg(long, value_name = "AGE", value_parser = crate::duration::parse)]
     blocked_after: Option<Duration>,
+    /// Time in which leaks are looked for that are no zombies: see docs/leaks.md [default: 10m]
+    #[arg(long, value_name = "AGE", value_parser = crate::duration::parse)]
+    leak_window: Option<Duration>,
+    /// Flag a process that has so many more threads at the end of that time, if hardly any ended; 0 is never [default: 100]
+    #[arg(long, value_name = "N")]
+    thread_leak: Option<u32>,
+    /// Flag a program that is started again and again and has ended quickly so many times; 0 is never [default: 5]
+    #[arg(long, value_name = "N")]
+    respawn_loop: Option<u32>,
+    /// Flag a process that makes so many processes a second, or a family of processes that does; 0 is never [default: 1000]
+    #[arg(long, value_name = "N")]
+    fork_storm: Option<u32>,
+    /// Flag processes that outlive their session [default: true]
+    #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set)]
+    living_orphans: Option<bool>,
     /// How often the tree is compared with the kernel's tasks even if no loss is known; 0s is never [default: 5m]
     #[arg(long, value_name = "AGE", value_parser = crate::duration::parse)]
     audit_every: Option<Duration>,
@@ -125,6 +140,11 @@ impl Args {
             ring_kib: self.ring_kib,
             zombie_after: self.zombie_after,
             blocked_after: self.blocked_after,
+            leak_window: self.leak_window,
+            thread_leak: self.thread_leak,
+            respawn_loop: self.respawn_loop,
+            fork_storm: self.fork_storm,
+            living_orphans: self.living_orphans,
             audit_every: self.audit_every,
             canary_every: self.canary_every,
             dead_lives: self.dead_lives,

@@ -259,6 +259,7 @@ fn write_action(task: &mut Object<'_>, action: &Action, stamp: &Stamp) {
             task.list(key!("kernel_stack"), &sleep.stack);
         }
         Action::BlockedCleared { blocked } => write_blocked(task, *blocked),
+        Action::LeakFlagged(leak) | Action::LeakCleared(leak) => super::leak::write(task, leak, stamp),
         Action::ZombieBegan { tracer } => write_ref(task, key!("tracer"), *tracer),
         Action::ZombieFlagged { zombie, parent_name } => {
             write_span(task, Some(*zombie));

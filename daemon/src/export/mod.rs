@@ -13,6 +13,7 @@ mod answer;
 mod death;
 mod encode;
 mod filter;
+mod leak;
 mod sched;
 mod scope;
 mod stamp;

@@ -12,6 +12,7 @@ use crate::lineage::blocked::wchan;
 use crate::lineage::effect::{Action, Effect, Reaper, Sleep, Span};
 use crate::lineage::flags::{CLONE_FLAGS, errno_name, exit_state_name, signal_name};
 use crate::lineage::id::{Ktime, TaskRef};
+use crate::lineage::leak::{Leak, Leaking};
 use crate::lineage::record::{Comm, ForkLimit};
 use crate::lineage::scope::Scope;
 use crate::lineage::status::WaitStatus;
@@ -122,11 +123,13 @@ const fn colour_of(action: &Action) -> &'static str {
         Action::ZombieBegan { .. } | Action::LeaderDied { .. } => "\x1b[33m",
         Action::ZombieFlagged { .. }
         | Action::BlockedFlagged(_)
+        | Action::LeakFlagged(_)
         | Action::ExitStuck { .. }
         | Action::CloneFailed { .. } => "\x1b[1;31m",
         Action::Renamed { .. } | Action::Exiting { .. } | Action::Released { .. } => "\x1b[2m",
         Action::ScopeEnded(_)
         | Action::BlockedCleared { .. }
+        | Action::LeakCleared(_)
         | Action::Exited { .. }
         | Action::GroupExited { .. }
         | Action::Reaped { .. }
@@ -282,6 +285,21 @@ impl Facts<'_> {
         }
     }
 
+    fn leak(&mut self, leak: &Leak) {
+        self.word(leak.kind().name());
+        self.number("count", u64::from(leak.count()));
+        self.duration("in", leak.span_ns());
+        if let Leaking::Respawn(respawn) = &leak.what {
+            self.number("last", u64::from(respawn.last.tgid.0));
+            if let Some(name) = respawn.program {
+                self.name(name);
+            }
+        }
+        if !leak.is_certain() {
+            self.word("likely");
+        }
+    }
+
     fn reaper(&mut self, reaper: Option<Reaper>) {
         let Some(reaper) = reaper else { return };
         self.number("by", u64::from(reaper.process.tgid.0));
@@ -414,6 +432,7 @@ fn facts(line: &mut Vec<u8>, effect: &Effect) {
         Action::ExitStuck { stuck_ns } => facts.duration("for", *stuck_ns),
         Action::BlockedFlagged(sleep) => facts.sleep(sleep),
         Action::BlockedCleared { blocked } => facts.span("blocked", *blocked),
+        Action::LeakFlagged(leak) | Action::LeakCleared(leak) => facts.leak(leak),
         Action::ZombieBegan { tracer } => {
             facts.parent(parent);
             facts.task("tracer", *tracer);

@@ -145,6 +145,7 @@ impl History {
             Action::ZombieFlagged { .. }
             | Action::Reparented { .. }
             | Action::BlockedFlagged(_)
+            | Action::LeakFlagged(_)
             | Action::ExitStuck { .. } => {
                 Some(Line::Event(Box::new(effect.clone()), sequence, place(effect)))
             }

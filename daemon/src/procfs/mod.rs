@@ -2,7 +2,7 @@
 //!
 //! - `tasks`: all tasks; `stat`: /proc/PID/stat of one
 //! - `facts`: what a verdict needs; `pipes` and `signals` read parts of it
-//! - `limits`: the limits on forks
+//! - `limits`: the limits on forks; `session`: the session of a process
 //! - `shift`: the offset of start times in a time namespace
 //! - `own`: what taskscope itself uses
 
@@ -11,6 +11,7 @@ mod limits;
 mod open_pipes;
 mod own;
 mod pipes;
+mod session;
 mod shift;
 mod signals;
 mod stat;

@@ -28,6 +28,7 @@ impl Pipeline {
         self.end_reaped_zombies(sink);
         self.compare(sink);
         self.poll_blocked(sink);
+        self.poll_leaks(sink);
         // A canary that was not seen in time may still be in the ring, if the daemon did not run.
         let now = boottime();
         self.catch_up(sink);

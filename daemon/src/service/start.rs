@@ -246,6 +246,7 @@ fn observe(
     let config = Config {
         zombie_after: settings.zombie_after,
         blocked_after: settings.blocked_after,
+        leaks: settings.leaks(),
         exec_args: settings.args,
         dead_lives: settings.dead_lives,
         dead_lives_age: settings.dead_lives_age,
@@ -341,11 +342,17 @@ async fn reload_on(
         log::info!("reloaded: {} changed; needs a restart: {}", word(&taken), word(&refused));
         now.zombie_after = new.zombie_after;
         now.blocked_after = new.blocked_after;
+        now.leak_window = new.leak_window;
+        now.thread_leak = new.thread_leak;
+        now.respawn_loop = new.respawn_loop;
+        now.fork_storm = new.fork_storm;
+        now.living_orphans = new.living_orphans;
         now.top = new.top;
         let settings = now.clone();
         let question: Question<Service> = Box::new(move |pipeline, service| {
             pipeline.lineage.set_zombie_after(settings.zombie_after);
             pipeline.lineage.set_blocked_after(settings.blocked_after);
+            pipeline.lineage.set_leaks(settings.leaks());
             service.settings = settings;
         });
         if questions.send(question).await.is_err() {

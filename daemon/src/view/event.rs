@@ -119,7 +119,7 @@ impl Who {
 
 impl Event {
     /// The actions that the view shows: one for each change of a process's state.
-    pub const ACTIONS: &'static str = "forked,clone_failed,execed,exec_takeover,reparented,blocked_flagged,blocked_cleared,\
+    pub const ACTIONS: &'static str = "forked,clone_failed,execed,exec_takeover,reparented,blocked_flagged,blocked_cleared,leak_flagged,leak_cleared,\
                                        exit_stuck,leader_died,group_exited,zombie_began,zombie_flagged,reaped,autoreaped";
 
     /// Parses a line of the stream; `None` for a heartbeat, for an event of a thread, and for other lines.

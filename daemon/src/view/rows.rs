@@ -199,7 +199,9 @@ impl<'a> Rows<'a> {
     fn event_row(&self, event: &Event) -> Row {
         let mark = match event.action() {
             _ if event.is_gap() => Mark::Bad,
-            "zombie_flagged" | "blocked_flagged" | "exit_stuck" | "clone_failed" => Mark::Bad,
+            "zombie_flagged" | "blocked_flagged" | "leak_flagged" | "exit_stuck" | "clone_failed" => {
+                Mark::Bad
+            }
             "leader_died" | "reparented" => Mark::Odd,
             _ => Mark::None,
         };

@@ -295,6 +295,7 @@ fn config(exec_args: bool) -> Config {
         exec_args,
         zombie_after: Duration::from_micros(50),
         blocked_after: Duration::ZERO,
+        leaks: taskscope::lineage::leaks::Thresholds::default(),
         exit_stuck_after: Duration::from_micros(50),
         tombstone: Duration::from_micros(100),
         tombstones: 8,

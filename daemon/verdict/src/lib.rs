@@ -9,6 +9,7 @@
 //! | `duration` | times in sentences |
 //! | `facts` | the input of a verdict: lives, and what /proc shows of the processes concerned |
 //! | `living` | a process that is not a zombie |
+//! | `leak` | threads that only grow, respawn loops, fork storms, processes that outlive their session |
 //! | `killed` | SIGKILL was sent, and a thread cannot end |
 //! | `stopped` | a process that a signal has stopped, and what continues it |
 //! | `vfork` | a vfork child that holds its parent |
@@ -33,6 +34,7 @@ pub mod facts;
 
 mod duration;
 mod killed;
+mod leak;
 mod living;
 mod stopped;
 mod vfork;
@@ -44,6 +46,7 @@ mod tests;
 pub use self::duration::duration;
 pub use self::facts::Facts;
 use self::facts::{Known, Named};
+pub use self::leak::{Surroundings, TightestLimit, leak};
 use lineage::id::{GroupKey, Tgid};
 use lineage::{End, LifeState};
 
@@ -124,6 +127,14 @@ pub enum Code {
     InDState,
     /// It is alive, and a limit on pids is full: its next fork fails.
     CannotFork,
+    /// It is alive, and its threads only grow.
+    ThreadsOnlyGrow,
+    /// It is alive, and starts a program again and again that ends quickly.
+    RespawnLoop,
+    /// It is alive, and it forks too fast, or the processes that descend from it do.
+    ForkStorm,
+    /// It is alive, and has outlived the session that it was started in.
+    OutlivesSession,
     /// It is alive and has not waited for its zombies.
     OwesWaits,
     /// It is alive, and no problem is visible.
@@ -138,7 +149,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 46] = [
         Self::NeverWaits,
         Self::ParentStopped,
         Self::ParentTraced,
@@ -176,6 +187,10 @@ impl Code {
         Self::HeldByVfork,
         Self::InDState,
         Self::CannotFork,
+        Self::ThreadsOnlyGrow,
+        Self::RespawnLoop,
+        Self::ForkStorm,
+        Self::OutlivesSession,
         Self::OwesWaits,
         Self::Alive,
         Self::Reaped,
@@ -234,6 +249,10 @@ impl Code {
             Self::HeldByVfork => ("held_by_vfork", "held by its vfork child"),
             Self::InDState => ("in_d_state", "in D state"),
             Self::CannotFork => ("cannot_fork", "cannot fork: a limit is full"),
+            Self::ThreadsOnlyGrow => ("threads_only_grow", "its threads only grow"),
+            Self::RespawnLoop => ("respawn_loop", "starts a program again and again"),
+            Self::ForkStorm => ("fork_storm", "forks too fast"),
+            Self::OutlivesSession => ("outlives_session", "has outlived its session"),
             Self::OwesWaits => ("owes_waits", "owes zombies a wait"),
             Self::Alive => ("alive", "alive"),
             Self::Reaped => ("reaped", "reaped"),

@@ -9,6 +9,7 @@ use crate::model::id::Ktime;
 use crate::model::kinds::Creation;
 use crate::model::record::{CloneFailed, New};
 use crate::model::task::TaskState;
+use crate::store::candidates::FORKS;
 use crate::store::slot::group::{Group, fact};
 use crate::store::slot::task::known;
 use crate::store::tables::arena::Ix;
@@ -64,8 +65,13 @@ impl Lineage {
             let holds = creation == Some(Creation::Vfork) && self.store[group].execs == 0;
             self.store[group].set(fact::HOLDS_PARENT, holds);
             if let Some(parents) = self.store.parents_of(group) {
-                self.store.debt(parents).forked += 1;
+                let debt = self.store.debt(parents);
+                debt.forked += 1;
+                if debt.forked.is_multiple_of(FORKS) {
+                    self.store.note_many_forks(parents);
+                }
             }
+            self.store.count_birth();
         }
         if self.store[ix].state() > TaskState::Running {
             self.stats.late += 1;

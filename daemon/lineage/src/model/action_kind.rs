@@ -19,6 +19,10 @@ pub enum ActionKind {
     BlockedFlagged,
     /// That sleep is over.
     BlockedCleared,
+    /// Threads, starts of a program, forks or orphans leak.
+    LeakFlagged,
+    /// That leak is over.
+    LeakCleared,
     /// `do_exit()` began.
     Exiting,
     /// `do_exit()` began long ago and has not ended.
@@ -47,7 +51,7 @@ pub enum ActionKind {
 
 impl ActionKind {
     /// The number of kinds.
-    pub const COUNT: usize = 20;
+    pub const COUNT: usize = 22;
 
     /// Every action, in the order in which they come in a life.
     pub const ALL: [Self; Self::COUNT] = [
@@ -59,6 +63,8 @@ impl ActionKind {
         Self::Reparented,
         Self::BlockedFlagged,
         Self::BlockedCleared,
+        Self::LeakFlagged,
+        Self::LeakCleared,
         Self::Exiting,
         Self::ExitStuck,
         Self::Exited,
@@ -89,6 +95,8 @@ impl ActionKind {
             Self::ExitStuck => "exit_stuck",
             Self::BlockedFlagged => "blocked_flagged",
             Self::BlockedCleared => "blocked_cleared",
+            Self::LeakFlagged => "leak_flagged",
+            Self::LeakCleared => "leak_cleared",
             Self::ZombieBegan => "zombie_began",
             Self::ZombieFlagged => "zombie_flagged",
             Self::Reparented => "reparented",

@@ -4,6 +4,7 @@ use crate::model::death::Cause;
 use crate::model::effect::{Action, Effect};
 use crate::model::id::{Ktime, Tgid};
 use crate::model::kinds::{ReaperKind, ReparentKind};
+use crate::model::leak::LeakKind;
 use crate::model::status::WaitStatus;
 use crate::model::task::TaskKind;
 
@@ -80,6 +81,11 @@ pub enum Change {
     ExitStuck,
     /// Has been in uninterruptible sleep for longer than the threshold.
     BlockedFlagged,
+    /// It causes a leak.
+    LeakFlagged {
+        /// Of what.
+        kind: LeakKind,
+    },
     /// Has been a zombie for longer than the threshold.
     ZombieFlagged,
     /// Its parent exited and it has another.
@@ -159,6 +165,7 @@ impl Brief {
             }
             Action::ExitStuck { .. } => Change::ExitStuck,
             Action::BlockedFlagged(_) => Change::BlockedFlagged,
+            Action::LeakFlagged(leak) => Change::LeakFlagged { kind: leak.kind() },
             Action::ZombieFlagged { .. } => Change::ZombieFlagged,
             Action::Reparented { kind, .. } => Change::Reparented { kind: *kind },
             Action::Reaped { reaper, zombie } => Change::Reaped {
@@ -167,9 +174,10 @@ impl Brief {
             },
             Action::Autoreaped => Change::Autoreaped,
             Action::Released { .. } => Change::Released,
-            Action::Exiting { .. } | Action::BlockedCleared { .. } | Action::ZombieBegan { .. } => {
-                Change::Uncounted
-            }
+            Action::Exiting { .. }
+            | Action::BlockedCleared { .. }
+            | Action::LeakCleared(_)
+            | Action::ZombieBegan { .. } => Change::Uncounted,
         };
         Self { at, kind, cgroup_id, change }
     }

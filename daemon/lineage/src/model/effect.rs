@@ -7,6 +7,7 @@ use crate::model::arguments::Arguments;
 use crate::model::death::GroupDeath;
 use crate::model::figures::Doing;
 use crate::model::id::{GroupKey, Ktime, TaskKey, TaskRef, Tid};
+use crate::model::leak::Leak;
 use crate::model::life::Life;
 use crate::model::path_name::PathName;
 use crate::model::record::{Comm, ForkLimit, Namespaced, Usage};
@@ -196,6 +197,10 @@ pub enum Action {
         /// How long polls saw it last.
         blocked: Span,
     },
+    /// It causes a leak.
+    LeakFlagged(Arc<Leak>),
+    /// That leak is over, as it was last.
+    LeakCleared(Arc<Leak>),
     /// Only a wait(2) is missing.
     ZombieBegan {
         /// Its tracer, which must wait(2) for it before its parent can.
@@ -259,6 +264,8 @@ impl Action {
             Self::ExitStuck { .. } => ActionKind::ExitStuck,
             Self::BlockedFlagged(_) => ActionKind::BlockedFlagged,
             Self::BlockedCleared { .. } => ActionKind::BlockedCleared,
+            Self::LeakFlagged(_) => ActionKind::LeakFlagged,
+            Self::LeakCleared(_) => ActionKind::LeakCleared,
             Self::ZombieBegan { .. } => ActionKind::ZombieBegan,
             Self::ZombieFlagged { .. } => ActionKind::ZombieFlagged,
             Self::Reparented { .. } => ActionKind::Reparented,

@@ -9,6 +9,7 @@
 //! | `task`, `status`, `flags` | kinds and states of tasks; wait(2) statuses; the kernel's names of bits |
 //! | `life`, `before_exec` | the history of a thread group; what it did before its last exec |
 //! | `death` | why a thread group ended |
+//! | `leak` | leaks that are no zombies |
 //! | `debt`, `relation` | a parent's counts of children; the relation of a reaper to the released task |
 //! | `usage`, `figures` | CPU time and memory used; what a task is doing at a moment |
 //! | `comm`, `path_name`, `arguments`, `stats` | a task's comm; a program's path and arguments; counters of a lineage |
@@ -26,6 +27,7 @@ pub mod figures;
 pub mod flags;
 pub mod id;
 pub(crate) mod kinds;
+pub mod leak;
 pub(crate) mod life;
 pub(crate) mod path_name;
 pub mod record;

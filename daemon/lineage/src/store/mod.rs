@@ -15,11 +15,13 @@
 //! | `reaping` | who reaped a group, until it is released |
 //! | `exact_start` | start times that are not known exactly |
 //! | `prefetch` | fetches cache lines before they are needed |
+//! | `candidates` | groups that may leak |
 //! | `counts`, `check` | numbers of stored items; the invariants |
 
 pub(crate) mod slot;
 pub(crate) mod tables;
 
+pub(crate) mod candidates;
 mod check;
 pub(crate) mod counts;
 mod exact_start;
@@ -43,6 +45,7 @@ use crate::model::id::Ktime;
 use crate::model::task::StateCounts;
 use crate::model::usage::Descent;
 
+use self::candidates::Candidates;
 use self::queue::Queues;
 use self::reaping::LastReaping;
 use self::slot::group::{Extra, Group, Rare};
@@ -88,6 +91,8 @@ pub(crate) struct Store {
     last_reaping: Option<LastReaping>,
     /// The last group whose end was emitted, and when that was.
     last_group_exit: Option<(Ix<Group>, Ktime)>,
+    /// Groups that may leak.
+    candidates: Candidates,
 }
 
 impl Store {
@@ -114,6 +119,7 @@ impl Store {
             state_counts: StateCounts::default(),
             last_reaping: None,
             last_group_exit: None,
+            candidates: Candidates::default(),
         }
     }
 }

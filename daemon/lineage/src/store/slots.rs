@@ -7,6 +7,7 @@ use crate::model::kinds::Provenance;
 use crate::model::path_name::PathName;
 use crate::model::task::TaskState;
 use crate::store::Store;
+use crate::store::candidates::THREADS;
 use crate::store::slot::group::{Group, fact};
 use crate::store::slot::packed_usage::PackedUsage;
 use crate::store::slot::task::{Queue, Task, known};
@@ -73,6 +74,9 @@ impl Store {
         }
         extra.threads_created += 1;
         extra.threads_peak = extra.threads_peak.max(threads);
+        if threads.is_multiple_of(THREADS) {
+            self.note_many_threads(group);
+        }
     }
 
     /// Frees the slot of a released task.

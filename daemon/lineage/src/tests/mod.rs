@@ -12,6 +12,7 @@
 //! | `scopes` | cgroups that get their first task and lose their last |
 //! | `stops` | units and containers that are asked to stop |
 //! | `usage` | CPU time of groups and their children |
+//! | `leaks` | leaks that are no zombies |
 //! | `memory` | bytes per live task, zombie and stored life |
 
 mod before_exec;
@@ -19,6 +20,7 @@ mod cgroup_attach;
 mod contradiction;
 mod durations;
 mod fixture;
+mod leaks;
 mod life;
 mod memory;
 mod older;

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use crate::{
-    answer::{LineageAt, blocked::sleep_of, death::Then, limits::LimitsDraft, now::Now, verdict::Missing},
+    answer::{
+        LineageAt, blocked::sleep_of, death::Then, leaks::LeaksDraft, limits::LimitsDraft, now::Now,
+        verdict::Missing,
+    },
     cgroup::{freezer, throttle},
     lineage::{
         GroupView, Life, LifeState,
@@ -45,6 +48,8 @@ pub struct ExplainDraft {
     pub(in crate::answer) stops: Vec<Arc<Stop>>,
     /// Lives of its unit or container, for `explain` only.
     pub(in crate::answer) scopes: Vec<Arc<Scope>>,
+    /// Leaks that it takes part in, for `explain` only.
+    pub(in crate::answer) leaks: Option<LeaksDraft>,
     /// What its parent did after its end, for `explain` only.
     pub(super) parent_then: Option<Then>,
 }
@@ -96,6 +101,7 @@ impl ExplainDraft {
             limits: None,
             stops: Vec::new(),
             scopes: Vec::new(),
+            leaks: None,
             parent_then: None,
         })
     }

@@ -1,6 +1,9 @@
 //! The part of the limits that comes from the lineage: which processes count against which limit.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use super::FailedForks;
 use crate::{
@@ -9,6 +12,7 @@ use crate::{
     lineage::{
         GroupView,
         id::{GroupKey, Ktime},
+        leak::{Leak, LeakKind},
         record::{Comm, ForkFailures},
     },
     verdict::facts::Named,
@@ -61,6 +65,8 @@ pub struct LimitsDraft {
     pub(super) forecasts: Vec<Forecast>,
     /// Forks of that process that failed lately.
     pub(super) failures: Option<ForkFailures>,
+    /// Leaks that fill limits.
+    pub(super) leaks: Vec<Arc<Leak>>,
 }
 
 /// When a limit will be full at the growth of the last minutes.
@@ -103,6 +109,7 @@ impl LimitsDraft {
             namespaces: HashSet::new(),
             forecasts: Vec::new(),
             failures: None,
+            leaks: Vec::new(),
         };
         for group in lineage_at.lineage.groups().filter(|group| !group.is_unconfirmed()) {
             draft.add(group);
@@ -162,6 +169,18 @@ impl LimitsDraft {
     #[must_use]
     pub fn with_forecasts(mut self, forecasts: Vec<Forecast>) -> Self {
         self.forecasts = forecasts;
+        self
+    }
+
+    /// Adds the leaks that fill limits: of the process, or of all.
+    #[must_use]
+    pub fn with_leaks(mut self, leaks: Vec<Arc<Leak>>) -> Self {
+        let subject = self.subject.as_ref().map(|subject| subject.named.key);
+        self.leaks = leaks;
+        self.leaks.retain(|leak| {
+            matches!(leak.kind(), LeakKind::Threads | LeakKind::Storm)
+                && subject.is_none_or(|subject| leak.concerns(subject))
+        });
         self
     }
 

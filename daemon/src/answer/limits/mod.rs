@@ -32,9 +32,23 @@ pub struct Limits {
     /// What could not be read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<super::verdict::Missing>,
+    /// Processes whose threads only grow, or that fork too fast: they fill the limits.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leaks: Vec<LimitLeak>,
     /// Forks of the process that failed lately.
     #[serde(skip)]
     failures: Option<failures::Failures>,
+}
+
+/// A leak that fills limits on pids.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LimitLeak {
+    /// `thread_leak` or `fork_storm`.
+    pub kind: String,
+    /// The process that causes it.
+    pub process: ProcessRef,
+    /// How many there are and how fast they grow, as one sentence.
+    pub summary: String,
 }
 
 /// A limit on pids.
@@ -106,7 +120,7 @@ impl MergeLocalFacts for Limits {
         };
         let by = LimitsDraft::about(key, lineage_at).finish(host_facts);
         if by.missing.len() < self.missing.len() {
-            *self = by;
+            *self = Self { leaks: std::mem::take(&mut self.leaks), ..by };
         }
     }
 }

@@ -1,9 +1,12 @@
 //! Reads the limits from /proc and the cgroup hierarchy, and adds the processes that count against each.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use super::{
-    Consumer, Limit, Limits,
+    Consumer, Limit, LimitLeak, Limits,
     draft::{Crowd, LimitsDraft, Size, Subject},
     failures::Failures,
 };
@@ -18,8 +21,9 @@ use crate::{
     cgroup_mounts::Version,
     export::Stamp,
     host,
-    lineage::{id::Tgid, record::Comm},
+    lineage::{id::Tgid, leak::Leak, record::Comm},
     procfs::{NextNamespace, Procfs},
+    verdict::{self, Surroundings},
 };
 
 /// The most consumers that are named.
@@ -76,12 +80,25 @@ pub(super) fn read(draft: &LimitsDraft, host_facts: &mut HostFacts<'_>) -> Limit
         process: draft.subject.as_ref().map(|subject| ProcessRef::of(&subject.named, host_facts.stamp)),
         limits,
         missing,
+        leaks: leaks(draft, host_facts.stamp),
         failures: draft.failures.clone().map(|forks| Failures {
             forks,
             now: draft.now,
             nested: draft.nested(),
         }),
     }
+}
+
+/// The most leaks that are named.
+const MOST_LEAKS: usize = 5;
+
+fn leaks(draft: &LimitsDraft, stamp: &Stamp) -> Vec<LimitLeak> {
+    let one = |leak: &Arc<Leak>| LimitLeak {
+        kind: leak.kind().name().into(),
+        process: ProcessRef::by(leak.culprit, leak.name, stamp),
+        summary: verdict::leak(leak, draft.now, &Surroundings::default()).summary,
+    };
+    draft.leaks.iter().take(MOST_LEAKS).map(one).collect()
 }
 
 /// Returns its path in the hierarchy of that version.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Ink, Style, columns};
+use super::{Ink, Style, columns, escape};
 use crate::{
     answer::limits::{Limit, Limits},
     verdict::duration,
@@ -31,6 +31,11 @@ pub fn limits(answer: &Limits, style: Style) -> String {
         if n == 0 || 100 * limit.used >= WORTH_NAMING * limit.limit {
             consumers(limit, width + 2, style, &mut out);
         }
+    }
+    for leak in &answer.leaks {
+        let text =
+            format!("{}: {}; taskscope leaks says more", escape(&leak.process.to_string()), leak.summary);
+        let _ = writeln!(out, "{}", style.paint(Ink::Bad, &style.wrap(&text, 4)));
     }
     for missing in &answer.missing {
         let text = style.wrap(&format!("{}; this needs {}", missing.fact, missing.needs), 9);

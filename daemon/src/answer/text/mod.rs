@@ -6,6 +6,7 @@ mod blocked;
 mod columns;
 mod deaths;
 mod explain;
+mod leaks;
 mod limits;
 mod scopes;
 mod stops;
@@ -16,6 +17,7 @@ pub use self::{
     blocked::blocked,
     deaths::{death, deaths},
     explain::explanation,
+    leaks::leaks,
     limits::limits,
     scopes::scope,
     stops::{stop, stops},

@@ -243,7 +243,9 @@ impl Asker {
                     let wall = Wall::of_this_boot();
                     let draft = ExplainDraft::asked(&selector, &lineage_at(pipeline, since), wall.stamp())?;
                     let figures = AllFigures::new(pipeline.observer.doing(Want::Group(draft.key().tgid)));
-                    Ok::<_, crate::answer::NotFound>(draft.doing(&figures))
+                    let leaks = pipeline.leaks.flagged();
+                    let draft = draft.doing(&figures).with_leaks(leaks, &lineage_at(pipeline, since));
+                    Ok::<_, crate::answer::NotFound>(draft)
                 })
                 .await?;
             let story = match draft {

@@ -130,6 +130,11 @@ impl Partial {
             "ring_kib" => self.ring_kib = Some(number(value)?),
             "zombie_after" => self.zombie_after = Some(age(value)?),
             "blocked_after" => self.blocked_after = Some(age(value)?),
+            "leak_window" => self.leak_window = Some(age(value)?),
+            "thread_leak" => self.thread_leak = Some(number(value)?),
+            "respawn_loop" => self.respawn_loop = Some(number(value)?),
+            "fork_storm" => self.fork_storm = Some(number(value)?),
+            "living_orphans" => self.living_orphans = Some(yes_or_no(value)?),
             "audit_every" => self.audit_every = Some(age(value)?),
             "canary_every" => self.canary_every = Some(age(value)?),
             "dead_lives" => self.dead_lives = Some(number(value)?),
@@ -201,6 +206,11 @@ mod tests {
             ring_kib = 64
             zombie_after = "3s"
             blocked_after = "4s"
+            leak_window = "1m"
+            thread_leak = 7
+            respawn_loop = 7
+            fork_storm = 7
+            living_orphans = false
             audit_every = "1m"
             canary_every = "0s"
             dead_lives = 7

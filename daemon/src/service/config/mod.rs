@@ -5,10 +5,10 @@
 mod file;
 mod show;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 pub use self::file::ConfigError;
-use crate::{kernel::object::default_ring_kib, size};
+use crate::{duration, kernel::object::default_ring_kib, lineage::leaks::Thresholds, size};
 
 /// The configuration file that is read if no flag names one. The file need not exist.
 pub const DEFAULT_FILE: &str = "/etc/taskscope/taskscope.toml";
@@ -37,6 +37,16 @@ pub struct Partial {
     pub zombie_after: Option<Duration>,
     /// Age at which an uninterruptible sleep is flagged.
     pub blocked_after: Option<Duration>,
+    /// The time in which leaks that are no zombies are looked for.
+    pub leak_window: Option<Duration>,
+    /// So many more threads in that time are a leak; 0 is never.
+    pub thread_leak: Option<u32>,
+    /// So many quick ends of one program are a respawn loop; 0 is never.
+    pub respawn_loop: Option<u32>,
+    /// So many forks a second are a storm; 0 is never.
+    pub fork_storm: Option<u32>,
+    /// Whether processes that have outlived their session are flagged.
+    pub living_orphans: Option<bool>,
     /// Interval of comparisons with the kernel while no loss is known.
     pub audit_every: Option<Duration>,
     /// Interval of canaries.
@@ -78,6 +88,11 @@ pub struct Settings {
     pub ring_kib: u32,
     pub zombie_after: Duration,
     pub blocked_after: Duration,
+    pub leak_window: Duration,
+    pub thread_leak: u32,
+    pub respawn_loop: u32,
+    pub fork_storm: u32,
+    pub living_orphans: bool,
     pub audit_every: Duration,
     pub canary_every: Duration,
     pub dead_lives: usize,
@@ -101,8 +116,11 @@ const HISTORY_SIZE: u64 = 1 << 30;
 const HISTORY_AGE: Duration = Duration::from_secs(7 * 86_400);
 const LEAST_HISTORY: u64 = 1 << 20;
 
+/// The times in which leaks can be looked for.
+const LEAK_WINDOWS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(7 * 86_400);
+
 /// The keys of the file.
-pub const KEYS: [&str; 22] = [
+pub const KEYS: [&str; 27] = [
     "listen",
     "socket",
     "socket_group",
@@ -112,6 +130,11 @@ pub const KEYS: [&str; 22] = [
     "ring_kib",
     "zombie_after",
     "blocked_after",
+    "leak_window",
+    "thread_leak",
+    "respawn_loop",
+    "fork_storm",
+    "living_orphans",
     "audit_every",
     "canary_every",
     "dead_lives",
@@ -128,7 +151,16 @@ pub const KEYS: [&str; 22] = [
 ];
 
 /// The keys that SIGHUP can change; the others need a restart.
-pub const RELOADABLE: [&str; 3] = ["zombie_after", "blocked_after", "top"];
+pub const RELOADABLE: [&str; 8] = [
+    "zombie_after",
+    "blocked_after",
+    "leak_window",
+    "thread_leak",
+    "respawn_loop",
+    "fork_storm",
+    "living_orphans",
+    "top",
+];
 
 impl Partial {
     /// Returns these settings where they are given, else `other`'s.
@@ -144,6 +176,11 @@ impl Partial {
             ring_kib: self.ring_kib.or(other.ring_kib),
             zombie_after: self.zombie_after.or(other.zombie_after),
             blocked_after: self.blocked_after.or(other.blocked_after),
+            leak_window: self.leak_window.or(other.leak_window),
+            thread_leak: self.thread_leak.or(other.thread_leak),
+            respawn_loop: self.respawn_loop.or(other.respawn_loop),
+            fork_storm: self.fork_storm.or(other.fork_storm),
+            living_orphans: self.living_orphans.or(other.living_orphans),
             audit_every: self.audit_every.or(other.audit_every),
             canary_every: self.canary_every.or(other.canary_every),
             dead_lives: self.dead_lives.or(other.dead_lives),
@@ -171,6 +208,7 @@ impl Partial {
             })?),
         };
         let socket = self.socket.unwrap_or_else(|| DEFAULT_SOCKET.into());
+        let leaks = Thresholds::default();
         let settings = Settings {
             listen,
             socket: (!socket.is_empty()).then(|| PathBuf::from(socket)),
@@ -181,6 +219,11 @@ impl Partial {
             ring_kib: self.ring_kib.unwrap_or_else(default_ring_kib),
             zombie_after: self.zombie_after.unwrap_or(Duration::from_secs(10)),
             blocked_after: self.blocked_after.unwrap_or(Duration::from_secs(10)),
+            leak_window: self.leak_window.unwrap_or(leaks.window),
+            thread_leak: self.thread_leak.unwrap_or(leaks.threads),
+            respawn_loop: self.respawn_loop.unwrap_or(leaks.respawns),
+            fork_storm: self.fork_storm.unwrap_or(leaks.forks_per_second),
+            living_orphans: self.living_orphans.unwrap_or(leaks.orphans),
             audit_every: self.audit_every.unwrap_or(Duration::from_secs(300)),
             canary_every: self.canary_every.unwrap_or(Duration::from_secs(15)),
             dead_lives: self.dead_lives.unwrap_or(16 * 1024),
@@ -213,6 +256,13 @@ impl Partial {
         }
         if !(4..=1_048_576).contains(&settings.ring_kib) {
             return Err(wrong("ring_kib", format!("{} is not between 4 and 1048576", settings.ring_kib)));
+        }
+        if !LEAK_WINDOWS.contains(&settings.leak_window) {
+            let what = format!("{} is not between 1s and 7d", duration::text(settings.leak_window));
+            return Err(wrong("leak_window", what));
+        }
+        if settings.respawn_loop == 1 {
+            return Err(wrong("respawn_loop", "1 is no loop: use 2 or more, or 0 for never".into()));
         }
         if settings.top > 1000 {
             return Err(wrong("top", format!("{} is more than 1000", settings.top)));
@@ -251,6 +301,18 @@ fn is_host_name(name: &str) -> bool {
 }
 
 impl Settings {
+    /// Returns when something is a leak.
+    #[must_use]
+    pub const fn leaks(&self) -> Thresholds {
+        Thresholds {
+            window: self.leak_window,
+            threads: self.thread_leak,
+            respawns: self.respawn_loop,
+            forks_per_second: self.fork_storm,
+            orphans: self.living_orphans,
+        }
+    }
+
     /// The keys whose values differ.
     #[must_use]
     pub fn changes(&self, other: &Self) -> Vec<&'static str> {
@@ -264,6 +326,11 @@ impl Settings {
             self.ring_kib != other.ring_kib,
             self.zombie_after != other.zombie_after,
             self.blocked_after != other.blocked_after,
+            self.leak_window != other.leak_window,
+            self.thread_leak != other.thread_leak,
+            self.respawn_loop != other.respawn_loop,
+            self.fork_storm != other.fork_storm,
+            self.living_orphans != other.living_orphans,
             self.audit_every != other.audit_every,
             self.canary_every != other.canary_every,
             self.dead_lives != other.dead_lives,
@@ -304,6 +371,11 @@ mod tests {
                 "allowed_hosts: `node1:9753`",
             ),
             (Partial { ring_kib: Some(1), ..Partial::default() }, "ring_kib"),
+            (
+                Partial { leak_window: Some(Duration::from_millis(10)), ..Partial::default() },
+                "leak_window: 10ms",
+            ),
+            (Partial { respawn_loop: Some(1), ..Partial::default() }, "respawn_loop: 1 is no loop"),
             (Partial { memory_max: Some("much".into()), ..Partial::default() }, "memory_max"),
             (Partial { dead_lives: Some(1 << 40), ..Partial::default() }, "dead_lives"),
             (

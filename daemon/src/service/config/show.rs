@@ -21,6 +21,11 @@ impl fmt::Display for Settings {
         writeln!(f, "ring_kib = {}", self.ring_kib)?;
         writeln!(f, "zombie_after = {}", age(self.zombie_after))?;
         writeln!(f, "blocked_after = {}", age(self.blocked_after))?;
+        writeln!(f, "leak_window = {}", age(self.leak_window))?;
+        writeln!(f, "thread_leak = {}", self.thread_leak)?;
+        writeln!(f, "respawn_loop = {}", self.respawn_loop)?;
+        writeln!(f, "fork_storm = {}", self.fork_storm)?;
+        writeln!(f, "living_orphans = {}", self.living_orphans)?;
         writeln!(f, "audit_every = {}", age(self.audit_every))?;
         writeln!(f, "canary_every = {}", age(self.canary_every))?;
         writeln!(f, "dead_lives = {}", self.dead_lives)?;

@@ -28,7 +28,7 @@ pub(super) use self::{
 };
 use self::{
     error::ApiError,
-    handlers::{answers, deaths, events, health, lives, scopes, stops, tasks},
+    handlers::{answers, deaths, events, health, leaks, lives, scopes, stops, tasks},
 };
 pub use self::{thread::ThreadError, workers::WorkersError};
 
@@ -78,6 +78,7 @@ pub(super) fn full(api: Api) -> Router {
         .route("/v1/lives", get(lives::lives))
         .route("/v1/zombies", get(tasks::zombies))
         .route("/v1/blocked", get(tasks::blocked))
+        .route("/v1/leaks", get(leaks::leaks))
         .route("/v1/limits", get(tasks::limits))
         .route("/v1/explain/{pid}", get(tasks::explain))
         .route("/openapi.json", get(answers::openapi))

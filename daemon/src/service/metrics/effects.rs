@@ -5,7 +5,7 @@ use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
 use super::durations::{Durations, observe};
 use super::names::{ERRNOS, KINDS, REASONS, REPARENT_KINDS, reason};
 use crate::lineage::{
-    Brief, Change, death::Cause, effect::ReaperKind, flags::errno_name, status::WaitStatus,
+    Brief, Change, death::Cause, effect::ReaperKind, flags::errno_name, leak::LeakKind, status::WaitStatus,
 };
 
 /// A counter with one label; its children are found by index.
@@ -54,6 +54,8 @@ pub(super) struct EffectCounters {
     stuck: IntCounter,
     flagged: IntCounter,
     blocked: IntCounter,
+    /// By kind of leak.
+    leaks: Family,
     durations: Durations,
 }
 
@@ -167,6 +169,13 @@ impl EffectCounters {
                 "taskscope_blocked_flagged_total",
                 "Uninterruptible sleeps that lasted longer than --blocked-after.",
             )?,
+            leaks: Family::register(
+                registry,
+                "taskscope_leaks_flagged_total",
+                "Leaks found that are no zombies (docs/leaks.md), by kind.",
+                "kind",
+                LeakKind::ALL.iter().map(|kind| kind.name()),
+            )?,
             durations: Durations::register(registry)?,
         })
     }
@@ -226,6 +235,7 @@ impl EffectCounters {
             Change::Autoreaped => self.autoreaps.raise(kind),
             Change::Released => self.releases.inc(),
             Change::BlockedFlagged => self.blocked.inc(),
+            Change::LeakFlagged { kind } => self.leaks.raise(index_of(&LeakKind::ALL, &kind)),
             Change::Uncounted => {}
         }
     }

@@ -10,6 +10,7 @@ mod families;
 mod history;
 mod hooks;
 mod http;
+mod leaks;
 mod memory;
 mod names;
 mod own_process;
@@ -30,9 +31,9 @@ use prometheus::{Encoder as _, Registry, TextEncoder};
 
 use self::{
     crash_loops::CrashLoopMetrics, effects::EffectCounters, ended::EndedMetrics, families::Families,
-    history::HistoryMetrics, hooks::HookMetrics, http::HttpMetrics, memory::MemoryMetrics,
-    own_process::OwnProcess, pids::PidMetrics, sched::SchedMetrics, stops::StopMetrics, tasks::TaskMetrics,
-    trust::TrustMetrics, units::Units,
+    history::HistoryMetrics, hooks::HookMetrics, http::HttpMetrics, leaks::LeakMetrics,
+    memory::MemoryMetrics, own_process::OwnProcess, pids::PidMetrics, sched::SchedMetrics,
+    stops::StopMetrics, tasks::TaskMetrics, trust::TrustMetrics, units::Units,
 };
 pub(super) use self::{series_limiter::SeriesLimiter, sources::Sources, unit_labels::UnitLabels};
 use crate::{
@@ -51,6 +52,7 @@ pub(super) struct Metrics {
     units: Units,
     stops: StopMetrics,
     crash_loops: CrashLoopMetrics,
+    leaks: LeakMetrics,
     pids: PidMetrics,
     trust: TrustMetrics,
     hooks: HookMetrics,
@@ -72,7 +74,7 @@ impl Metrics {
         let (trust, hooks) = (TrustMetrics::register(&of)?, HookMetrics::register(&of)?);
         let (http, stops) = (HttpMetrics::register(&of)?, StopMetrics::register(&of)?);
         let (memory, crash_loops) = (MemoryMetrics::register(&of)?, CrashLoopMetrics::register(&of)?);
-        let history = HistoryMetrics::register(&of)?;
+        let (history, leaks) = (HistoryMetrics::register(&of)?, LeakMetrics::register(&of)?);
         let sched = if has_sched { Some(SchedMetrics::register(&of)?) } else { None };
         of.int_gauges("taskscope_build_info", "Version of this taskscope; always 1.", &["version"])?
             .with_label_values(&[env!("CARGO_PKG_VERSION")])
@@ -86,6 +88,7 @@ impl Metrics {
             units,
             stops,
             crash_loops,
+            leaks,
             pids,
             trust,
             hooks,
@@ -132,6 +135,7 @@ impl Metrics {
         self.tasks.read(pipeline, &mut sources);
         self.ended.read(&pipeline.lineage);
         self.crash_loops.read(&pipeline.lineage, &mut sources);
+        self.leaks.read(pipeline, &mut sources);
         self.pids.read(sources.budget);
         self.trust.read(pipeline, &sources);
         self.hooks.read(pipeline);

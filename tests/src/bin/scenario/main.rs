@@ -17,7 +17,7 @@ use lives::{
     uring, usage,
 };
 use situations::{
-    blameless, bomb, held, hogs, limits, parents, ptrace, strangers, terminal, verdicts, zombies,
+    blameless, bomb, held, hogs, leaks, limits, parents, ptrace, strangers, terminal, verdicts, zombies,
 };
 use tools::{actor, cgroups, fact, proc, sys};
 
@@ -25,7 +25,7 @@ use tools::{actor, cgroups, fact, proc, sys};
 type Entry = (&'static str, &'static str, fn(&[String]));
 
 /// Every scenario by family.
-const FAMILIES: [&[Entry]; 27] = [
+const FAMILIES: [&[Entry]; 28] = [
     basic::SCENARIOS,
     blameless::SCENARIOS,
     bomb::SCENARIOS,
@@ -37,6 +37,7 @@ const FAMILIES: [&[Entry]; 27] = [
     held::SCENARIOS,
     hogs::SCENARIOS,
     kernel::SCENARIOS,
+    leaks::SCENARIOS,
     limits::SCENARIOS,
     namespaces::SCENARIOS,
     naming::SCENARIOS,
@@ -74,6 +75,8 @@ fn main() {
         }
         // The program that scenarios exec.
         "report" => basic::report(rest),
+        "leak-session" => leaks::session(rest),
+        "leak-sleeper" => leaks::sleeper(rest),
         _ => act(name, rest),
     }
 }

@@ -132,6 +132,11 @@ impl Lineage {
         own.is_some() && parent.is_some() && own != parent
     }
 
+    fn forks_of_parent(&self, group: Ix<Group>) -> Option<u64> {
+        let debt = self.store[self.store.parents_of(group)?].debt()?;
+        Some(self.store[debt].debt.forked)
+    }
+
     /// Returns why a group ended whose last task is dead; `None` if it exited with code 0 and received no signal.
     pub(crate) fn group_death(&mut self, group: Ix<Group>, at: Ktime) -> Option<Arc<GroupDeath>> {
         let members = &self.store[group];
@@ -162,6 +167,7 @@ impl Lineage {
         .conclude();
         #[cfg_attr(not(test), expect(clippy::disallowed_methods, reason = "the position is checked"))]
         let by = conclusion.by.filter(|&by| by < sent.len()).map(|by| sent.remove(by));
+        let is_top = self.is_top(group);
         let death = Arc::new(GroupDeath {
             key,
             at,
@@ -170,7 +176,10 @@ impl Lineage {
             parent_name: self.parent_name(members),
             uid: members.has(fact::CREDENTIALS).then(|| self.store.profile_of(members).uid),
             cgroup_id: self.store.cgroup_of(members),
-            is_top: self.is_top(group),
+            is_top,
+            scope: is_top.then(|| self.scopes.name_of(self.store.cgroup_of(members))).flatten(),
+            executable: members.executable.clone(),
+            parent_forked: self.forks_of_parent(group),
             status,
             cause: conclusion.cause,
             missing: conclusion.missing,

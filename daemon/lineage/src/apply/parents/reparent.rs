@@ -94,6 +94,7 @@ impl Lineage {
             extra.reparented += 1;
             extra.reparented_at = t.ctx.at;
             extra.reparent_kind = Some(kind);
+            self.store.note_adopted(group, t.ctx.at);
         } else if let Some(old) = old
             && self.store.rare_of(&self.store[group]).is_none_or(|rare| rare.forked_by.is_none())
         {

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use crate::model::death::GroupDeath;
+use crate::model::death::{GroupDeath, ScopeName};
 use crate::model::id::{GroupKey, Ktime, TaskRef};
 use crate::model::scope::{CgroupName, Scope, ScopeEnd, ScopeMember, hierarchies};
 
@@ -130,6 +130,17 @@ impl Scopes {
                 next = open.scope.parent_id;
             }
         }
+    }
+
+    /// Returns what stays the same when the unit of this cgroup is started again.
+    pub(crate) fn name_of(&self, number: Option<u64>) -> Option<ScopeName> {
+        let (unified, controller) = hierarchies(number?);
+        let of = |id: u64| key(&self.open.get(&id)?.scope);
+        let named = of(unified).or_else(|| controller.and_then(of));
+        Some(match named {
+            Some((cgroup_id, name)) => ScopeName { cgroup_id, name: Some(name) },
+            None => ScopeName { cgroup_id: number?, name: None },
+        })
     }
 
     /// Stops following a cgroup.

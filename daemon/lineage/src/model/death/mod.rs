@@ -10,7 +10,10 @@ pub use self::oom::{HostMemory, OomCgroup, OomLimit, OomMark, OomScope};
 pub use self::sent::{Ancestor, Sender, Sent};
 pub use self::stop::{Stop, StopMember, StopOutcome, StopRequest};
 
+use std::sync::Arc;
+
 use crate::model::id::{GroupKey, Ktime};
+use crate::model::path_name::PathName;
 use crate::model::record::Comm;
 use crate::model::status::WaitStatus;
 
@@ -40,6 +43,12 @@ pub struct GroupDeath {
     pub cgroup_id: Option<u64>,
     /// Whether its parent was in another cgroup, so that it was at the top of its unit or container.
     pub is_top: bool,
+    /// The name of its cgroup, if `is_top`, which stays the same when the unit is started again.
+    pub scope: Option<ScopeName>,
+    /// Path of its program.
+    pub executable: Option<Arc<PathName>>,
+    /// Children that its parent had forked by then.
+    pub parent_forked: Option<u64>,
     /// Its wait(2) status.
     pub status: Option<WaitStatus>,
     /// The cause.
@@ -52,6 +61,15 @@ pub struct GroupDeath {
     pub others: Vec<Sent>,
     /// The out-of-memory killer's choice.
     pub oom: Option<OomMark>,
+}
+
+/// What makes the cgroup of a unit the same one again after a restart.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ScopeName {
+    /// The id of the cgroup above it; the cgroup's own id if its name is not known.
+    pub cgroup_id: u64,
+    /// The name of its directory.
+    pub name: Option<Arc<str>>,
 }
 
 impl GroupDeath {

@@ -2,6 +2,7 @@
 //!
 //! - `tasks`: /v1/tree, /v1/tasks, /v1/zombies, /v1/blocked, /v1/limits, /v1/explain
 //! - `deaths`, `lives`, `stops`, `scopes`: what has ended
+//! - `leaks`: leaks that are no zombies
 //! - `events`, `stream`: the stream of events
 //! - `answers`, `health`: the daemon itself
 //! - `extract`, `json`: parameters of requests and bodies of answers
@@ -12,6 +13,7 @@ pub(super) mod events;
 mod extract;
 pub(super) mod health;
 mod json;
+pub(super) mod leaks;
 pub(super) mod lives;
 pub(super) mod scopes;
 pub(super) mod stops;

@@ -161,6 +161,7 @@ pub(in crate::service::http) async fn limits(
                 None => LimitsDraft::of(&view),
             };
             let draft = draft.with_forecasts(service.budget.forecasts());
+            let draft = draft.with_leaks(pipeline.leaks.flagged());
             let context = service.answer_context(draft.cgroups());
             Ok((draft, context))
         })
@@ -187,6 +188,7 @@ pub(in crate::service::http) async fn explain(
             let failures = pipeline.fork_failures(draft.key());
             let draft = draft.doing(&figures).with_forecasts(service.budget.forecasts());
             let draft = draft.with_fork_failures(failures);
+            let draft = draft.with_leaks(pipeline.leaks.flagged(), &service.lineage_at(pipeline));
             let context = service.answer_context(draft.cgroups());
             Ok((draft, context))
         })

@@ -336,7 +336,7 @@ fn tracer() {
 }
 
 /// A unit's cgroup.
-fn unit() -> Cgroup {
+pub(crate) fn unit() -> Cgroup {
     cgroups::unit("cgroup2", "stop")
 }
 

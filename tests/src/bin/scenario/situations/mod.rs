@@ -4,6 +4,7 @@ pub(crate) mod blameless;
 pub(crate) mod bomb;
 pub(crate) mod held;
 pub(crate) mod hogs;
+pub(crate) mod leaks;
 pub(crate) mod limits;
 pub(crate) mod parents;
 pub(crate) mod ptrace;

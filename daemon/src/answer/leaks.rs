@@ -1,0 +1,200 @@
+//! Leaks that are no zombies: which process causes each, how fast, and what to do.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    HostFacts, LineageAt, Made, MergeLocalFacts,
+    limits::{Limit, LimitsDraft},
+    place::Place,
+    process::ProcessRef,
+    verdict::Verdict,
+};
+use crate::{
+    lineage::{
+        id::Ktime,
+        leak::{Leak as LineageLeak, LeakKind, Leaking},
+    },
+    verdict::{self, Code, Surroundings, TightestLimit},
+};
+
+/// The most leaks that are listed.
+const MOST: usize = 64;
+/// The most leaks whose limits are read: that visits all processes for each.
+const MOST_LIMITS: usize = 8;
+
+/// The answer to `/v1/leaks`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leaks {
+    /// When.
+    #[serde(flatten)]
+    pub made: Made,
+    /// The leaks, by kind; of one kind the largest first.
+    pub leaks: Vec<Leak>,
+    /// Leaks that are not listed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub leaks_left_off: u64,
+    /// The time in which leaks are looked for, ns.
+    pub window_ns: u64,
+}
+
+impl MergeLocalFacts for Leaks {}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// One leak.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leak {
+    /// `thread_leak`, `respawn_loop`, `fork_storm` or `living_orphans`.
+    pub kind: String,
+    /// The process that causes it; of orphans the oldest one.
+    pub process: ProcessRef,
+    /// The cgroup, unit, container and pod of what leaks.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
+    /// When the counting began, by the wall clock.
+    pub since: String,
+    /// The same moment on `CLOCK_BOOTTIME`.
+    pub since_boottime_ns: u64,
+    /// For how long it was counted, ns.
+    pub span_ns: u64,
+    /// How many threads, ends or processes there were in that time.
+    pub count: u64,
+    /// How many there are in an hour at this rate; absent of orphans.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_hour: Option<u64>,
+    /// Threads of the process, or processes of a storm, that are alive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alive: Option<u64>,
+    /// The processes that have outlived their session, or the one that ended last of a program that is started again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub processes: Vec<ProcessRef>,
+    /// The tightest limit on pids of a process whose threads or forks leak.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<Limit>,
+    /// What is wrong, and what to do.
+    pub verdict: Verdict,
+}
+
+/// The part of the answer that comes from the lineage.
+#[derive(Clone, Debug)]
+pub struct LeaksDraft {
+    leaks: Vec<(Arc<LineageLeak>, Option<LimitsDraft>)>,
+    left_off: u64,
+    window_ns: u64,
+    now: Ktime,
+    observed_since: Option<Ktime>,
+}
+
+impl LeaksDraft {
+    /// Takes what is flagged.
+    #[must_use]
+    pub fn of(leaks: Vec<Arc<LineageLeak>>, lineage_at: &LineageAt<'_>) -> Self {
+        let left_off = leaks.len().saturating_sub(MOST) as u64;
+        let mut limits_left = MOST_LIMITS;
+        let with_limits = |leak: Arc<LineageLeak>| {
+            let is_limited = matches!(leak.kind(), LeakKind::Threads | LeakKind::Storm) && limits_left > 0;
+            let limits = is_limited.then(|| LimitsDraft::about(Some(leak.culprit), lineage_at));
+            limits_left -= usize::from(is_limited);
+            (leak, limits)
+        };
+        Self {
+            leaks: leaks.into_iter().take(MOST).map(with_limits).collect(),
+            left_off,
+            window_ns: crate::duration::ns(lineage_at.lineage.leak_thresholds().window),
+            now: lineage_at.now,
+            observed_since: lineage_at.observed_since,
+        }
+    }
+
+    /// Returns the cgroups whose places the answer needs.
+    #[must_use]
+    pub fn cgroups(&self) -> Vec<u64> {
+        let of_limits =
+            self.leaks.iter().filter_map(|(_, limits)| limits.as_ref()).flat_map(LimitsDraft::cgroups);
+        self.leaks.iter().filter_map(|(leak, _)| leak.cgroup_id).chain(of_limits).collect()
+    }
+
+    /// Completes the answer from /proc.
+    #[must_use]
+    pub fn finish(self, host_facts: &mut HostFacts<'_>) -> Leaks {
+        let made = Made::at(self.now, self.observed_since, host_facts.stamp);
+        let now = self.now;
+        let leaks = self.leaks.into_iter().map(|(leak, limits)| Leak::of(&leak, limits, now, host_facts));
+        Leaks { leaks: leaks.collect(), made, leaks_left_off: self.left_off, window_ns: self.window_ns }
+    }
+}
+
+impl Leak {
+    fn of(
+        leak: &LineageLeak,
+        limits: Option<LimitsDraft>,
+        now: Ktime,
+        host_facts: &mut HostFacts<'_>,
+    ) -> Self {
+        let limits = limits.map(|limits| limits.finish(host_facts).limits).unwrap_or_default();
+        let limit = limits.into_iter().min_by_key(|limit| limit.limit.saturating_sub(limit.used));
+        let place = leak.cgroup_id.and_then(|id| (host_facts.places)(id));
+        let stamp = host_facts.stamp;
+        let short = place.as_ref().map(Place::short).filter(|short| short != "-");
+        let around = Surroundings {
+            limit: limit.as_ref().map(|limit| TightestLimit {
+                what: limit.what(),
+                used: limit.used,
+                limit: limit.limit,
+            }),
+            is_unit: short.is_some() && place.as_ref().is_some_and(|place| place.cgroup.unit == short),
+            place: short,
+        };
+        let (alive, processes) = match &leak.what {
+            Leaking::Threads(threads) => (Some(threads.live.into()), Vec::new()),
+            Leaking::Storm(storm) => (Some(storm.alive.into()), Vec::new()),
+            Leaking::Respawn(respawn) => (None, vec![ProcessRef::by(respawn.last, respawn.program, stamp)]),
+            Leaking::Orphans(orphans) => {
+                (None, orphans.left.iter().map(|&(key, name)| ProcessRef::by(key, name, stamp)).collect())
+            }
+        };
+        Self {
+            kind: leak.kind().name().into(),
+            process: ProcessRef::by(leak.culprit, leak.name, stamp),
+            place,
+            since: stamp.timestamp(leak.since),
+            since_boottime_ns: leak.since.0,
+            span_ns: leak.span_ns(),
+            count: leak.count().into(),
+            per_hour: leak.per_minute().map(per_hour),
+            alive,
+            processes,
+            limit,
+            verdict: Verdict::of(verdict::leak(leak, now, &around), stamp),
+        }
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a rate is not negative, and `as` saturates"
+)]
+fn per_hour(per_minute: f64) -> u64 {
+    (60.0 * per_minute).round() as u64
+}
+
+/// Makes leaks the verdict on a process in which nothing else is wrong; else they are evidence.
+pub(super) fn add_to_verdict(leaks: &[Leak], subject: &ProcessRef, verdict: &mut Verdict) {
+    for leak in leaks {
+        let is_culprit = leak.process.pid == subject.pid || leak.kind == LeakKind::Orphans.name();
+        if verdict.code == Code::Alive.name() && is_culprit {
+            let mut evidence = leak.verdict.evidence.clone();
+            evidence.append(&mut verdict.evidence);
+            *verdict = Verdict { evidence, ..leak.verdict.clone() };
+        } else {
+            let kind = leak.kind.replace('_', " ");
+            verdict.evidence.push(format!("{kind} of {}: {}", leak.process, leak.verdict.summary));
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! /v1/leaks: threads, starts of a program, forks and orphans that leak.
+
+use axum::extract::State;
+
+use super::{
+    json::Json,
+    tasks::{AnswerContext, complete},
+};
+use crate::{
+    answer::leaks::{Leaks, LeaksDraft},
+    service::http::{api::Api, error::ApiError},
+};
+
+pub(in crate::service::http) async fn leaks(State(api): State<Api>) -> Result<Json<Leaks>, ApiError> {
+    let (draft, context): (LeaksDraft, AnswerContext) = api
+        .ask(|pipeline, service| {
+            let draft = LeaksDraft::of(pipeline.leaks.flagged(), &service.lineage_at(pipeline));
+            let context = service.answer_context(draft.cgroups());
+            (draft, context)
+        })
+        .await?;
+    complete(&api, context, |host| draft.finish(host)).await
+}

@@ -1,0 +1,60 @@
+//! Leaks that are no zombies, by kind, and the largest of them by process and unit.
+
+use prometheus::{GaugeVec, IntGaugeVec};
+
+use super::{
+    families::{Families, int},
+    names::{UNKNOWN, comm_label},
+    sources::Sources,
+    unit_labels::UnitLabels,
+};
+use crate::{lineage::leak::LeakKind, runtime::Pipeline};
+
+/// Labels of a leak.
+const LABELS: [&str; 6] = ["kind", "process", "unit", "container", "runtime", "pod"];
+
+/// Metrics of leaks.
+pub(super) struct LeakMetrics {
+    leaks: IntGaugeVec,
+    per_minute: GaugeVec,
+}
+
+impl LeakMetrics {
+    pub(super) fn register(of: &Families<'_>) -> prometheus::Result<Self> {
+        Ok(Self {
+            leaks: of.int_gauges(
+                "taskscope_leaks",
+                "Leaks now that are no zombies (docs/leaks.md), by kind and by certainty: threads of a process that only grow, a program that is started again and again, a process or family that forks too fast, processes that have outlived their session.",
+                &["kind", "certainty"],
+            )?,
+            per_minute: of.gauges(
+                "taskscope_leak_per_minute",
+                "Threads, ends or forks in a minute of the leaks that are certain, by the process that causes them and the systemd unit, container and pod of what leaks. The largest of each kind are named; taskscope_leaks counts all.",
+                &LABELS,
+            )?,
+        })
+    }
+
+    /// Reads what is flagged now.
+    pub(super) fn read(&self, pipeline: &Pipeline, sources: &mut Sources<'_>) {
+        for kind in LeakKind::ALL {
+            let (certain, likely) = pipeline.leaks.counts(kind);
+            self.leaks.with_label_values(&[kind.name(), "certain"]).set(int(certain));
+            self.leaks.with_label_values(&[kind.name(), "likely"]).set(int(likely));
+        }
+        self.per_minute.reset();
+        let flagged = pipeline.leaks.flagged();
+        for kind in LeakKind::ALL {
+            let certain = flagged.iter().filter(|leak| leak.kind() == kind && leak.is_certain());
+            for leak in certain.take(sources.top) {
+                let Some(rate) = leak.per_minute() else { continue };
+                let units = UnitLabels::of(leak.cgroup_id, sources.cgroups, sources.now);
+                let name = leak.name.map_or_else(|| UNKNOWN.into(), |name| comm_label(name.bytes()));
+                let [unit, container, runtime, pod] = units.labels();
+                let labels = [kind.name(), &name, unit, container, runtime, pod];
+                // Leaks of processes of one name in one unit are one series.
+                self.per_minute.with_label_values(&labels).add(rate);
+            }
+        }
+    }
+}

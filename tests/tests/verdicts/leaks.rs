@@ -1,0 +1,259 @@
+//! Leaks that are no zombies: `taskscope leaks` names the process that causes each, and nobody else. The remedies that it prints
+//! are tried.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+use std::{process::Command, time::Instant};
+
+use common::scenario;
+use serde_json::Value;
+use taskscope_tests::{scenario::Scenario, service::Service, setting};
+
+const THRESHOLDS: [&str; 8] =
+    ["--leak-window", "8s", "--thread-leak", "40", "--respawn-loop", "5", "--fork-storm", "300"];
+
+fn leaks(service: &Service) -> Vec<Value> {
+    service.json("/v1/leaks")["leaks"].as_array().cloned().unwrap_or_default()
+}
+
+/// Waits until a leak of this kind is reported of a process.
+#[track_caller]
+fn leak_of(service: &Service, kind: &str, pid: i64) -> Value {
+    let end = Instant::now() + setting::deadline();
+    loop {
+        let found = leaks(service);
+        let is_it = |it: &&Value| it["kind"] == kind && it["process"]["pid"] == pid;
+        if let Some(leak) = found.iter().find(is_it) {
+            return leak.clone();
+        }
+        assert!(Instant::now() < end, "no {kind} of {pid}: {found:#?}");
+    }
+}
+
+/// Waits until no leak of this kind is reported of a process.
+#[track_caller]
+fn until_over(service: &Service, kind: &str, pid: i64) {
+    let end = Instant::now() + setting::deadline();
+    while leaks(service).iter().any(|it| it["kind"] == kind && it["process"]["pid"] == pid) {
+        assert!(Instant::now() < end, "{kind} of {pid} does not end");
+    }
+}
+
+fn explained(service: &Service, pid: i64) -> Value {
+    service.json(&format!("/v1/explain/{pid}"))["verdict"].clone()
+}
+
+/// Runs a command of a remedy.
+#[track_caller]
+fn shell(command: &str) -> String {
+    let output = Command::new("sh").args(["-c", command]).output();
+    let output = output.unwrap_or_else(|error| panic!("sh -c {command:?}: {error}"));
+    assert!(output.status.success(), "{command}: {output:?}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[track_caller]
+fn assert_remedy(leak: &Value, commands: &[&str]) {
+    let remedy = leak["verdict"]["remedy"].as_str().unwrap_or_default();
+    for command in commands {
+        assert!(remedy.contains(command), "{command} is not in: {remedy}");
+    }
+}
+
+/// Starts a scenario that leaks; returns it with the pid of the child that does.
+#[track_caller]
+fn leaking(name: &str) -> (Scenario, i64) {
+    let mut acted = scenario(name, &[]);
+    acted.until(&["pause", "role"]);
+    let end = Instant::now() + setting::deadline();
+    while acted.facts().roles().iter().all(|role| role.name != "child") {
+        assert!(Instant::now() < end, "{name} has no child");
+        acted.until(&["pause", "role"]);
+    }
+    let pid = acted.facts().role("child").pid;
+    (acted, pid)
+}
+
+/// How the kernel says that the child ended, once a remedy has ended it.
+#[track_caller]
+fn ended_by(mut acted: Scenario, signal: i64) {
+    acted.go();
+    let status = i64::from(acted.finish().waited("child").status);
+    assert_eq!(status & 0x7f, signal, "{status:#x}");
+}
+
+#[test]
+fn threads_that_only_grow_are_a_leak_until_the_process_ends() {
+    let service = Service::start(&THRESHOLDS);
+    let (acted, pid) = leaking("leak-threads");
+    let leak = leak_of(&service, "thread_leak", pid);
+    let verdict = &leak["verdict"];
+    assert_eq!((&verdict["code"], &verdict["certainty"]), (&"threads_only_grow".into(), &"certain".into()));
+    let (count, alive) = (leak["count"].as_u64().unwrap(), leak["alive"].as_u64().unwrap());
+    assert!(count >= 40 && alive > count, "{leak:#}");
+    // The kernel's own count is later, so it is not less.
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().count() as u64;
+    assert!(alive <= tasks, "{alive} of {tasks}");
+    assert!(leak["limit"]["limit"].as_u64() > leak["limit"]["used"].as_u64(), "{leak:#}");
+    let explained = explained(&service, pid);
+    assert_eq!(explained["code"], "threads_only_grow", "{explained:#}");
+    let limits = service.json(&format!("/v1/limits?pid={pid}"));
+    assert_eq!(limits["leaks"][0]["process"]["pid"], pid, "{limits:#}");
+    let metrics = service.metrics();
+    assert!(metrics[r#"taskscope_leaks{certainty="certain",kind="thread_leak"}"#] >= 1.0, "{metrics:#?}");
+    assert!(metrics[r#"taskscope_leaks_flagged_total{kind="thread_leak"}"#] >= 1.0);
+    let list = format!("cat /proc/{pid}/task/*/comm | sort | uniq -c");
+    assert_remedy(&leak, &[&list, &format!("kill {pid}")]);
+    assert!(shell(&list).lines().any(|line| line.ends_with("leaked")));
+    shell(&format!("kill {pid}"));
+    until_over(&service, "thread_leak", pid);
+    ended_by(acted, 15);
+    service.stop_clean();
+}
+
+#[test]
+fn a_program_that_is_started_again_and_again_is_a_loop_of_the_one_that_starts_it() {
+    let service = Service::start(&THRESHOLDS);
+    let (acted, pid) = leaking("leak-respawn");
+    let leak = leak_of(&service, "respawn_loop", pid);
+    assert_eq!(leak["verdict"]["certainty"], "likely", "its parent may do other work: {leak:#}");
+    let evidence = leak["verdict"]["evidence"].to_string();
+    assert!(evidence.contains("exited with code 3"), "{evidence}");
+    let last = &leak["processes"][0];
+    assert_eq!(last["name"], "app", "{leak:#}");
+    assert_eq!(explained(&service, pid)["code"], "respawn_loop");
+    let last = last["pid"].as_i64().unwrap();
+    assert_remedy(&leak, &[&format!("taskscope deaths --pid {last}"), &format!("kill {pid}")]);
+    let deaths = service.json(&format!("/v1/deaths?pid={last}"));
+    assert_eq!(deaths["deaths"][0]["exit"]["code"], 3, "{deaths:#}");
+    shell(&format!("kill {pid}"));
+    until_over(&service, "respawn_loop", pid);
+    ended_by(acted, 15);
+    service.stop_clean();
+}
+
+#[test]
+fn a_program_of_a_unit_that_is_started_again_and_again_is_certain() {
+    let service = Service::start(&THRESHOLDS);
+    let mut acted = scenario("leak-unit", &[]);
+    let first = acted.until(&["pause", "skip"]);
+    if first["fact"] == "skip" {
+        return setting::skip(first);
+    }
+    let pid = acted.facts().role("child").pid;
+    let unit =
+        acted.facts().all("unit").next().and_then(|it| it["name"].as_str()).unwrap_or_default().to_owned();
+    let leak = leak_of(&service, "respawn_loop", pid);
+    assert_eq!(leak["verdict"]["certainty"], "certain", "{leak:#}");
+    assert_eq!(leak["cgroup"]["unit"], unit, "{leak:#}");
+    let deaths = format!("taskscope deaths --unit '{unit}'");
+    assert_remedy(&leak, &[&deaths]);
+    let shown = deaths.replacen("taskscope", &setting::taskscope().to_string_lossy(), 1);
+    let shown = shell(&format!("{shown} --socket {}", service.socket().display()));
+    assert!(shown.contains("exited by itself with code 3"), "{shown}");
+    acted.go();
+    acted.finish();
+    until_over(&service, "respawn_loop", pid);
+    service.stop_clean();
+}
+
+#[test]
+fn a_process_that_forks_too_fast_is_a_storm_that_can_be_stopped_and_continued() {
+    let service = Service::start(&THRESHOLDS);
+    let (acted, pid) = leaking("leak-storm");
+    let leak = leak_of(&service, "fork_storm", pid);
+    assert_eq!(leak["verdict"]["certainty"], "certain", "{leak:#}");
+    assert_remedy(&leak, &[&format!("kill -STOP {pid}; kill -CONT {pid}; kill {pid}")]);
+    shell(&format!("kill -STOP {pid}"));
+    until_over(&service, "fork_storm", pid);
+    shell(&format!("kill -CONT {pid}"));
+    leak_of(&service, "fork_storm", pid);
+    shell(&format!("kill {pid}"));
+    until_over(&service, "fork_storm", pid);
+    ended_by(acted, 15);
+    service.stop_clean();
+}
+
+#[test]
+fn a_fork_bomb_is_a_storm_of_the_process_that_was_there_before() {
+    let service = Service::start(&THRESHOLDS);
+    let mut acted = scenario("leak-bomb", &[]);
+    acted.pause("leaking");
+    let (bomb, parent) = (acted.facts().role("child").pid, acted.facts().role("scenario").pid);
+    let end = Instant::now() + setting::deadline();
+    let leak = loop {
+        let found = leaks(&service);
+        let is_it = |it: &&Value| {
+            it["kind"] == "fork_storm" && (it["process"]["pid"] == bomb || it["process"]["pid"] == parent)
+        };
+        if let Some(leak) = found.iter().find(is_it) {
+            break leak.clone();
+        }
+        assert!(Instant::now() < end, "no storm of {bomb} or {parent}: {found:#?}");
+    };
+    assert!(leak["verdict"]["evidence"].to_string().contains("fork bomb"), "{leak:#}");
+    assert!(leak["alive"].as_u64() >= Some(100), "{leak:#}");
+    acted.go();
+    acted.finish();
+    service.stop_clean();
+}
+
+#[test]
+fn a_process_that_has_outlived_its_session_is_likely_left_behind() {
+    let service = Service::start(&THRESHOLDS);
+    let mut acted = scenario("leak-orphans", &[]);
+    acted.pause("leaking");
+    let facts = acted.facts().clone();
+    let pid = facts.all("left").next().and_then(|it| it["pid"].as_i64()).unwrap_or(0);
+    let leak = leak_of(&service, "living_orphans", pid);
+    let verdict = &leak["verdict"];
+    assert_eq!((&verdict["code"], &verdict["certainty"]), (&"outlives_session".into(), &"likely".into()));
+    let job = facts.role("job").pid;
+    assert!(verdict["summary"].as_str().unwrap().contains(&format!("(pid {job})")), "{verdict:#}");
+    assert_eq!(explained(&service, pid)["code"], "outlives_session");
+    assert_remedy(&leak, &[&format!("kill {pid}")]);
+    shell(&format!("kill {pid}"));
+    until_over(&service, "living_orphans", pid);
+    acted.go();
+    acted.finish();
+    service.stop_clean();
+}
+
+#[test]
+fn what_looks_like_a_leak_and_is_none_is_not_accused() {
+    let service = Service::start(&THRESHOLDS);
+    let events = service.events("?action=leak_flagged", "");
+    let (mut working, mut daemons) = (scenario("leak-none", &[]), scenario("leak-daemons", &[]));
+    working.pause("working");
+    daemons.pause("working");
+    // By then the others had as much time as it takes to find these.
+    for (name, kind) in [("leak-threads", "thread_leak"), ("leak-respawn", "respawn_loop")] {
+        let (acted, pid) = leaking(name);
+        leak_of(&service, kind, pid);
+        shell(&format!("kill {pid}"));
+        until_over(&service, kind, pid);
+        ended_by(acted, 15);
+    }
+    let mut orphans = scenario("leak-orphans", &[]);
+    orphans.pause("leaking");
+    let left = orphans.facts().all("left").next().and_then(|it| it["pid"].as_i64()).unwrap_or(0);
+    leak_of(&service, "living_orphans", left);
+    orphans.go();
+    orphans.finish();
+    let mut innocent: Vec<i64> = working.facts().roles().iter().map(|role| role.pid).collect();
+    innocent.extend(daemons.facts().roles().iter().map(|role| role.pid));
+    innocent.extend(daemons.facts().all("left").filter_map(|it| it["pid"].as_i64()));
+    assert!(innocent.len() > 25, "{innocent:?}");
+    working.go();
+    working.finish();
+    daemons.go();
+    daemons.finish();
+    service.stop_clean();
+    let flagged: Vec<Value> =
+        events.rest().iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let pid_of = |event: &Value| event["process"]["pid"].as_i64().unwrap_or(0);
+    let accused: Vec<_> = flagged.iter().filter(|event| innocent.contains(&pid_of(event))).collect();
+    assert!(accused.is_empty(), "{accused:#?}");
+    assert!(flagged.iter().any(|event| pid_of(event) == left), "{flagged:#?}");
+}
