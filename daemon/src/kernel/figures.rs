@@ -60,7 +60,7 @@ pub fn prepare(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), SnapshotError> {
     Ok(())
 }
 
-/// Reads what the wanted tasks are doing: one walk over all tasks.
+/// Reads what the wanted tasks are doing: one walk over all tasks, or over those of the group.
 pub fn read(ebpf: &mut Ebpf, want: Want) -> Result<Vec<Figures>, FiguresError> {
     const SIZE: usize = probe_common::Figures::SIZE;
     let bytes = walk(ebpf, NUMBERS, want)?;
@@ -87,7 +87,11 @@ fn walk(ebpf: &mut Ebpf, program: &'static str, want: Want) -> Result<Vec<u8>, F
     let map = ebpf.map_mut(WANTED).ok_or(FiguresError::NoMap)?;
     Array::<_, u64>::try_from(map)?.set(0, wanted, 0)?;
     let mut bytes = Vec::new();
-    let mut file = snapshot::file(ebpf, program)?;
+    let group = match want {
+        Want::Group(group) => Some(group),
+        Want::All | Want::Blocked => None,
+    };
+    let mut file = snapshot::file(ebpf, program, group)?;
     failpoint::check(Point::IteratorRead).map_err(SnapshotError::Read)?;
     // The buffer grows with what the kernel writes; a failed allocation is an error of reading.
     file.read_to_end(&mut bytes).map_err(SnapshotError::Read)?;

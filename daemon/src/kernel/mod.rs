@@ -17,6 +17,7 @@ pub mod figures;
 pub mod hooks;
 pub mod ladder;
 pub mod links;
+mod group_iterator;
 mod mapped;
 pub mod memory;
 pub mod object;

@@ -12,10 +12,13 @@ use aya::{
 use probe_common::Kind;
 use thiserror::Error;
 
-use super::decode::{DecodeError, decode};
+use super::{
+    decode::{DecodeError, decode},
+    group_iterator,
+};
 use crate::failpoint::{self, Point};
 use crate::fd::spare;
-use crate::lineage::record::Record;
+use crate::lineage::{id::Tgid, record::Record};
 
 /// The iterator's program in the object.
 const PROGRAM: &str = "task_iterator";
@@ -67,7 +70,7 @@ pub fn prepare(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), SnapshotError> {
 
 /// Starts to read all tasks, in the order of their tids.
 pub fn open(ebpf: &mut Ebpf) -> Result<Reading, SnapshotError> {
-    Ok(Reading { file: file(ebpf, PROGRAM)?, buffer: buffer(BUFFER_BYTES)?, filled: 0 })
+    Ok(Reading { file: file(ebpf, PROGRAM, None)?, buffer: buffer(BUFFER_BYTES)?, filled: 0 })
 }
 
 /// The iterator as a file: reading it walks over all tasks. The kernel returns at most eight pages for each read.
@@ -83,12 +86,25 @@ fn buffer(bytes: usize) -> Result<Vec<u8>, SnapshotError> {
     Ok(buffer)
 }
 
-pub(super) fn file(ebpf: &mut Ebpf, program: &'static str) -> Result<File, SnapshotError> {
+/// Opens an iterator program over all tasks; over those of one group alone, if the kernel can do that.
+pub(super) fn file(
+    ebpf: &mut Ebpf,
+    program: &'static str,
+    group: Option<Tgid>,
+) -> Result<File, SnapshotError> {
     let program: &mut Iter =
         ebpf.program_mut(program).ok_or(SnapshotError::NoProgram(program))?.try_into()?;
     failpoint::check(Point::IteratorOpen).map_err(SnapshotError::Read)?;
     // Opening takes two descriptors, a link and the file made of it; only the file stays open.
     let open = || {
+        if let Some(group) = group {
+            match group_iterator::open(program.fd()?, group) {
+                Ok(file) => return Ok(file),
+                Err(error) if spare::is_exhausted(&error) => return Err(error.into()),
+                // Kernels before 6.1.
+                Err(_) => {}
+            }
+        }
         let link_id = program.attach()?;
         Ok(program.take_link(link_id)?.into_file()?)
     };
