@@ -69,9 +69,9 @@ pub(super) struct Args {
     /// Flag a process that makes so many processes a second, or a family of processes that does; 0 is never [default: 1000]
     #[arg(long, value_name = "N")]
     fork_storm: Option<u32>,
-    /// Flag processes that outlive their session [default: true]
-    #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set)]
-    living_orphans: Option<bool>,
+    /// Do not flag processes that outlive their session
+    #[arg(long)]
+    no_living_orphans: bool,
     /// How often the tree is compared with the kernel's tasks even if no loss is known; 0s is never [default: 5m]
     #[arg(long, value_name = "AGE", value_parser = crate::duration::parse)]
     audit_every: Option<Duration>,
@@ -144,7 +144,7 @@ impl Args {
             thread_leak: self.thread_leak,
             respawn_loop: self.respawn_loop,
             fork_storm: self.fork_storm,
-            living_orphans: self.living_orphans,
+            living_orphans: self.no_living_orphans.then_some(false),
             audit_every: self.audit_every,
             canary_every: self.canary_every,
             dead_lives: self.dead_lives,

@@ -39,6 +39,8 @@ struct Candidate {
     parent: u32,
     name: String,
     unit: Option<String>,
+    /// Whether it is a zombie.
+    is_zombie: bool,
 }
 
 impl Selector {
@@ -58,12 +60,12 @@ impl Selector {
         }
     }
 
-    /// Returns whether a process or unit has this name now; true for a pid.
+    /// Returns whether a process has this name now, or a unit that has a living process; true for a pid.
     pub(super) fn is_there(&self, socket: Option<&Path>) -> bool {
         let Self::Name(name) = self else { return true };
         let tree = socket.and_then(|socket| ask::get::<Tree>(socket, "/v1/tree?kernel=true").ok().flatten());
         let all = tree.map_or_else(|| of_proc(&Procfs::default()), |tree| of_tree(&tree));
-        !topmost(&all, name).is_empty()
+        all.iter().any(|it| is_named(it, name) || (!it.is_zombie && is_in(it, name)))
     }
 
     /// Finds the process's pid.
@@ -82,15 +84,24 @@ impl Selector {
     }
 }
 
-/// Returns the topmost of the processes that have the name, or are in the unit.
+fn is_named(it: &Candidate, name: &str) -> bool {
+    it.name == name || (name.len() > NAME_LEN && Some(it.name.as_str()) == name.get(..NAME_LEN))
+}
+
+/// Whether it is in this unit, whose name may lack `.service`.
+fn is_in(it: &Candidate, unit: &str) -> bool {
+    let is_it = |own: &String| own == unit || own.strip_suffix(".service") == Some(unit);
+    it.unit.as_ref().is_some_and(is_it)
+}
+
+/// Returns the topmost of the processes that have the name, or are in the unit: those that live, if any does.
 fn topmost<'a>(all: &'a [Candidate], name: &str) -> Vec<&'a Candidate> {
-    let short = name.get(..NAME_LEN).unwrap_or(name);
-    let service = format!("{name}.service");
-    let is_named = |it: &&Candidate| it.name == name || (name.len() > NAME_LEN && it.name == short);
-    let is_in = |it: &&Candidate| it.unit.as_ref().is_some_and(|unit| unit == name || *unit == service);
-    let mut found: Vec<&Candidate> = all.iter().filter(is_named).collect();
+    let mut found: Vec<&Candidate> = all.iter().filter(|it| is_named(it, name)).collect();
     if found.is_empty() {
-        found = all.iter().filter(is_in).collect();
+        found = all.iter().filter(|it| is_in(it, name)).collect();
+        if found.iter().any(|it| !it.is_zombie) {
+            found.retain(|it| !it.is_zombie);
+        }
     }
     let has = |pid: u32| found.iter().any(|it| it.pid == pid);
     found.iter().copied().filter(|it| !has(it.parent)).collect()
@@ -131,9 +142,12 @@ fn of_tree(tree: &Tree) -> Vec<Candidate> {
         units.resize(depth, None);
         units.push(unit.clone());
         let parent = node.parent_pid.unwrap_or(0);
-        Candidate { pid: node.pid, parent, name: node.name.clone().unwrap_or_default(), unit }
+        let name = node.name.clone().unwrap_or_default();
+        // A dead process was reaped: only the record of its release is missing.
+        let is_zombie = node.state == "zombie";
+        (node.state != "dead").then_some(Candidate { pid: node.pid, parent, name, unit, is_zombie })
     };
-    tree.processes.iter().map(of_node).collect()
+    tree.processes.iter().filter_map(of_node).collect()
 }
 
 fn of_proc(procfs: &Procfs) -> Vec<Candidate> {
@@ -143,7 +157,8 @@ fn of_proc(procfs: &Procfs) -> Vec<Candidate> {
         let stat = procfs.stat(tgid).ok().flatten()?;
         let unit = procfs.cgroup(tgid).and_then(|path| Place::of(&path).unit);
         let name = String::from_utf8_lossy(&stat.comm).into_owned();
-        Some(Candidate { pid: tgid.0, parent: stat.ppid, name, unit })
+        let is_zombie = stat.state == b'Z' && stat.num_threads <= 1;
+        Some(Candidate { pid: tgid.0, parent: stat.ppid, name, unit, is_zombie })
     };
     groups.into_iter().filter_map(of_group).collect()
 }
@@ -154,7 +169,7 @@ mod tests {
 
     fn candidate(pid: u32, parent: u32, name: &str, unit: &str) -> Candidate {
         let unit = (!unit.is_empty()).then(|| unit.to_owned());
-        Candidate { pid, parent, name: name.into(), unit }
+        Candidate { pid, parent, name: name.into(), unit, is_zombie: false }
     }
 
     fn host() -> Vec<Candidate> {
@@ -183,6 +198,18 @@ mod tests {
         }
         assert_eq!(choose(&host(), "cron"), Ok(20), "a unit without its suffix");
         assert_eq!(choose(&host(), "a-rather-long-name"), Ok(30), "the kernel cuts names");
+    }
+
+    #[test]
+    fn a_unit_whose_last_processes_have_just_ended_is_not_ambiguous() {
+        let mut all = host();
+        all.extend(
+            [40, 41].map(|pid| Candidate { is_zombie: true, ..candidate(pid, 1, "w", "cron.service") }),
+        );
+        assert_eq!(choose(&all, "cron.service"), Ok(20), "zombies do not hide what lives");
+        let zombies = all.split_off(all.len() - 2);
+        assert!(choose(&zombies, "w").unwrap_err().contains("ambiguous"), "a name means zombies too");
+        assert!(zombies.iter().all(|it| is_in(it, "cron")));
     }
 
     #[test]

@@ -3,13 +3,14 @@
 use super::Stamp;
 use super::encode::{Object, key};
 use super::json::write_entity;
+use crate::lineage::death::{CERTAIN, LIKELY};
 use crate::lineage::leak::{Leak, Leaking, Orphans, Respawn};
 
 /// Writes what is known of a leak.
 pub(super) fn write(task: &mut Object<'_>, leak: &Leak, stamp: &Stamp) {
     task.object(key!("leak"), |object| {
         object.name(key!("kind"), leak.kind().name());
-        object.name(key!("certainty"), if leak.is_certain() { "certain" } else { "likely" });
+        object.name(key!("certainty"), if leak.is_certain() { CERTAIN } else { LIKELY });
         object.number(key!("count"), leak.count());
         object.number(key!("span_ns"), leak.span_ns());
         match &leak.what {

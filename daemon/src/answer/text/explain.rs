@@ -42,8 +42,7 @@ pub fn explanation(answer: &Explanation, style: Style) -> String {
     // An exit by itself is reported by the story.
     let is_plain = |death: &&Death| death.cause == "exited" && death.other_signals.is_empty();
     if let Some(death) = answer.death.as_ref().filter(|death| !is_plain(death)) {
-        let text = style.wrap(&format!("{}: {}", death.cause.replace('_', " "), death.summary), 0);
-        out.push_str(&style.paint(Ink::Odd, &text));
+        out.push_str(&style.paint(Ink::Odd, &style.wrap(&ending(death), 0)));
         out.push_str("\n\n");
     }
     let sure = if answer.verdict.certainty == "likely" { "likely: " } else { "" };
@@ -68,6 +67,16 @@ pub fn explanation(answer: &Explanation, style: Style) -> String {
         out.push_str(&stop(story, style));
     }
     out
+}
+
+/// Returns why a process ended. The cause comes first, unless the sentence begins with it: `killed by SIGTERM from ...`.
+fn ending(death: &Death) -> String {
+    let cause = death.cause.replace('_', " ");
+    if death.summary.starts_with(&cause) {
+        death.summary.clone()
+    } else {
+        format!("{cause}: {}", death.summary)
+    }
 }
 
 fn title(answer: &Explanation) -> String {
@@ -177,6 +186,25 @@ mod tests {
             comm: Some(Comm(name)),
         };
         Record { at: key.start, cpu: 0, fact: Fact::New(Box::new(new).as_ref().to_owned()) }
+    }
+
+    #[test]
+    fn the_cause_is_said_once() {
+        let death = |cause: &str, summary: &str| -> Death {
+            serde_json::from_value(serde_json::json!({
+                "@timestamp": "", "boottime_ns": 1, "process": {"pid": 7}, "cause": cause,
+                "certainty": "certain", "summary": summary,
+            }))
+            .unwrap()
+        };
+        let said = |cause, summary| ending(&death(cause, summary));
+        assert_eq!(said("killed", "killed by SIGTERM from sh (pid 8)"), "killed by SIGTERM from sh (pid 8)");
+        assert_eq!(said("timeout", "timeout(1) ended it by SIGKILL"), "timeout(1) ended it by SIGKILL");
+        assert_eq!(said("escalation", "killed by SIGKILL"), "escalation: killed by SIGKILL");
+        assert_eq!(
+            said("killed_by_itself", "sent SIGTERM to itself"),
+            "killed by itself: sent SIGTERM to itself"
+        );
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! Leaks that are no zombies, by kind, and the largest of them by process and unit.
 
-use prometheus::{GaugeVec, IntGaugeVec};
+use prometheus::{Gauge, GaugeVec, IntGaugeVec};
 
 use super::{
     families::{Families, int},
-    names::{UNKNOWN, comm_label},
+    names::{OTHER, UNKNOWN, comm_label},
     sources::Sources,
     unit_labels::UnitLabels,
 };
@@ -29,7 +29,7 @@ impl LeakMetrics {
             )?,
             per_minute: of.gauges(
                 "taskscope_leak_per_minute",
-                "Threads, ends or forks in a minute of the leaks that are certain, by the process that causes them and the systemd unit, container and pod of what leaks. The largest of each kind are named; taskscope_leaks counts all.",
+                "Threads, ends or forks in a minute of the leaks that are certain, by the process that causes them and the systemd unit, container and pod of what leaks. The largest of each kind are named, the rest is process=\"other\".",
                 &LABELS,
             )?,
         })
@@ -45,16 +45,28 @@ impl LeakMetrics {
         self.per_minute.reset();
         let flagged = pipeline.leaks.flagged();
         for kind in LeakKind::ALL {
+            let mut rest = 0.0;
             let certain = flagged.iter().filter(|leak| leak.kind() == kind && leak.is_certain());
-            for leak in certain.take(sources.top) {
-                let Some(rate) = leak.per_minute() else { continue };
+            for (place, leak) in certain.enumerate() {
+                let rate = leak.per_minute().unwrap_or(0.0);
+                if place >= sources.top {
+                    rest += rate;
+                    continue;
+                }
                 let units = UnitLabels::of(leak.cgroup_id, sources.cgroups, sources.now);
                 let name = leak.name.map_or_else(|| UNKNOWN.into(), |name| comm_label(name.bytes()));
-                let [unit, container, runtime, pod] = units.labels();
-                let labels = [kind.name(), &name, unit, container, runtime, pod];
                 // Leaks of processes of one name in one unit are one series.
-                self.per_minute.with_label_values(&labels).add(rate);
+                self.series(kind, &name, &units).add(rate);
+            }
+            // Orphans have no rate.
+            if kind != LeakKind::Orphans {
+                self.series(kind, OTHER, &UnitLabels::other()).set(rest);
             }
         }
+    }
+
+    fn series(&self, kind: LeakKind, process: &str, units: &UnitLabels) -> Gauge {
+        let [unit, container, runtime, pod] = units.labels();
+        self.per_minute.with_label_values(&[kind.name(), process, unit, container, runtime, pod])
     }
 }
