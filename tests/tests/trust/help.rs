@@ -16,7 +16,7 @@ use taskscope_tests::{
 
 use crate::common::scenario;
 
-/// How long a comparison after a loss may take, with room for a busy machine.
+/// Duration of the run a comparison after a loss may take, with room for a busy machine.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 pub(crate) fn events(args: &[&str]) -> Command {

@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use crate::orphans::{self, Tag};
 use crate::output::Output;
 
-/// How long killed processes may take to end.
+/// Duration of the run killed processes may take to end.
 const KILL_GRACE: Duration = Duration::from_secs(20);
 /// How often to check whether killed processes are gone: not all of them are children of this process.
 const CLEARING_TURN: Duration = Duration::from_millis(10);
@@ -178,7 +178,7 @@ impl Child {
         self.ended.as_ref().filter(|_| self.over)
     }
 
-    /// How long it may be before it must be checked again.
+    /// Duration of the run it may be before it must be checked again.
     fn time_left(&self) -> Duration {
         if self.ended.is_some() {
             CLEARING_TURN

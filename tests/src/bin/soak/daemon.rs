@@ -17,7 +17,7 @@ use taskscope_tests::{
     tree::{self, Tree},
 };
 
-/// How long the tree may take to become equal to /proc, after losses of any size.
+/// Duration of the run the tree may take to become equal to /proc, after losses of any size.
 const DEADLINE: Duration = Duration::from_secs(120);
 
 /// Lines of the daemon's log that are shown and kept; the others are details of its work.

@@ -26,7 +26,7 @@ const NAP_MS: i64 = 10;
 const RIVALRY_MS: i64 = 300;
 const RIVALS: usize = 3;
 const TURNS: i64 = 60;
-/// How long the child of vfork(2) holds its parent, and how long the stop lasts, ms.
+/// Duration of the run the child of vfork(2) holds its parent, and how long the stop lasts, ms.
 const HELD_MS: i64 = 50;
 
 /// A process that waits until it is moved to its cgroup, acts, and waits again.
