@@ -40,7 +40,7 @@ pub(crate) struct Args {
     check: bool,
 }
 
-/// `cargo xtask ebpf`.
+/// Runs `cargo xtask ebpf`.
 pub(crate) fn main(args: &Args) -> Result<()> {
     if args.check { check() } else { write() }
 }

@@ -70,7 +70,7 @@ pub(crate) enum Root {
     No,
 }
 
-/// How this user can run a command as root.
+/// Returns how this user can run a command as root.
 pub(crate) fn root() -> Root {
     let already = std::fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0);
     match (already, which("sudo")) {

@@ -34,7 +34,7 @@ pub(crate) struct Args {
     attach: String,
 }
 
-/// `cargo xtask soak`.
+/// Runs `cargo xtask soak`.
 pub(crate) fn main(args: Args) -> Result<()> {
     match args.vm {
         Some(kernel) if args.faults => vm::run_faults(&kernel, &args.attach),

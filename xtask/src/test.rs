@@ -29,7 +29,7 @@ pub(crate) struct Args {
     filter: Vec<OsString>,
 }
 
-/// `cargo xtask test`.
+/// Runs `cargo xtask test`.
 pub(crate) fn main(args: &Args) -> Result<()> {
     let mut steps = Steps::new();
     all(&mut steps, args)?;

@@ -48,7 +48,7 @@ pub(super) const SUSPEND: Fault = Fault {
     },
 };
 
-/// Duration of the run the daemon is stopped.
+/// How long the daemon is stopped.
 const STOPPED_FOR: Duration = Duration::from_secs(5);
 
 /// The daemon is stopped, as by a debugger, a freezer, or a host that gives its guest no CPU.

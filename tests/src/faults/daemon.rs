@@ -16,10 +16,10 @@ use serde_json::Value;
 use super::{Fault, Place, Question, setting};
 use crate::{service, spawner};
 
-/// Duration of the run an answer may take before it counts as missing. The table has the real time.
+/// How long an answer may take before it counts as missing. The table has the real time.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
 
-/// Duration of the run a start or an end may take.
+/// How long a start or an end may take.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A running `taskscope run` with a directory of its own.

@@ -10,7 +10,7 @@ use super::{Daemon, Fault, Question, daemon::Figures};
 /// The interval between two rounds of queries.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Duration of the run the daemon may take to become ready again.
+/// How long the daemon may take to become ready again.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
 /// The effects of a fault.

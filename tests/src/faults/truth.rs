@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::Daemon;
 use crate::tree::{self, Group, State, Tree};
 
-/// Duration of the run the tree may take to become equal to /proc, after losses of any size.
+/// How long the tree may take to become equal to /proc, after losses of any size.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Parses the tree of `/v1/tree?threads=true`.

@@ -7,7 +7,7 @@ use taskscope_tests::{service::Service, setting};
 /// The entry point of schemathesis as Python: in a virtual environment that was moved only the interpreter works, not the programs.
 const MAIN: &str = "import sys; from schemathesis.cli import schemathesis; sys.exit(schemathesis())";
 
-/// Duration of the run schemathesis may take, s; `TASKSCOPE_SCHEMATHESIS_SECONDS=600` makes it longer.
+/// How long schemathesis may take, s; `TASKSCOPE_SCHEMATHESIS_SECONDS=600` makes it longer.
 const SECONDS: &str = "40";
 
 #[test]

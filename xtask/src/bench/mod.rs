@@ -46,7 +46,7 @@ pub(crate) struct Args {
     output: PathBuf,
 }
 
-/// `cargo xtask bench`.
+/// Runs `cargo xtask bench`.
 pub(crate) fn main(args: &Args) -> Result<()> {
     let why = "observing the kernel";
     shell::root_prefix(why, &[])?;

@@ -43,7 +43,7 @@ enum Kind {
     Oci,
 }
 
-/// `cargo xtask dist`.
+/// Runs `cargo xtask dist`.
 pub(crate) fn main(args: &Args) -> Result<()> {
     if args.check {
         return check::main();

@@ -43,7 +43,7 @@ pub(crate) fn apply(plan: &Plan) -> Result<()> {
     }
 }
 
-/// Returns a line of progress.
+/// Prints a line of progress.
 pub(super) fn say(what: &str) {
     eprintln!("setup: {what}");
 }

@@ -37,7 +37,7 @@ fn package(installed: bool, candidate: &str) -> Package {
     Package { installed, candidate: Some(candidate.to_owned()) }
 }
 
-/// Facts of a Debian with the compiler for browsers at `version`, an old ordinary compiler, and LLVM 22.
+/// Returns facts of a Debian with the compiler for browsers at `version`, an old ordinary compiler, and LLVM 22.
 fn debian(version: &str) -> Debian {
     let packages = [
         ("rustc-web", package(false, version)),
@@ -51,7 +51,7 @@ fn debian(version: &str) -> Debian {
     Debian { packages: packages.map(|(name, package)| (name.to_owned(), package)).into(), refreshed: false }
 }
 
-/// Facts of a machine with rustup and root only.
+/// Returns facts of a machine with rustup and root only.
 fn bare() -> Facts {
     Facts { rustup: true, may_install: true, ..Facts::default() }
 }

@@ -31,7 +31,7 @@ const LLVM_SUPPORTED: RangeInclusive<u32> = 21..=23;
 /// The toolchain name of the distribution's compiler in rustup.
 const LINKED: &str = "taskscope-ebpf";
 
-/// Debian's package with LLVM's shared library.
+/// Returns the name of Debian's package with LLVM's shared library.
 fn llvm_package(major: u32) -> String {
     format!("libllvm{major}")
 }
@@ -66,7 +66,7 @@ fn make() -> Result<Record> {
     }
 }
 
-/// `cargo xtask setup`.
+/// Runs `cargo xtask setup`.
 pub(crate) fn main() -> Result<()> {
     let record = ensure()?;
     let bootstrap = if record.bootstrap { " with RUSTC_BOOTSTRAP=1" } else { "" };

@@ -31,7 +31,7 @@ const COMMAND_LINE_OF_MANY: &str = "watchdog_thresh=60 rcupdate.rcu_cpu_stall_ti
 const COMMAND_LINE: &str = "console=ttyS0 loglevel=5 printk.time=1 panic=-1 oops=panic random.trust_cpu=on \
     softlockup_panic=1 hung_task_panic=1 sysrq_always_enabled unknown_nmi_panic panic_print=0x41 \
     sysctl.kernel.panic_on_rcu_stall=1 sysctl.kernel.hung_task_timeout_secs=60";
-/// Duration of the run a guest that was interrupted may take to say what it knows, and how long between two lines of that.
+/// Limits for the output of an interrupted guest, in all and between two lines.
 const LAST_WORDS: Duration = Duration::from_secs(60);
 
 /// The accelerator of QEMU.

@@ -280,7 +280,7 @@ mod tests {
         assert_eq!(named_targets(), files);
     }
 
-    /// Names and paths of the `[[test]]` tables in tests/Cargo.toml, sorted by name.
+    /// Returns names and paths of the `[[test]]` tables in tests/Cargo.toml, sorted by name.
     fn named_targets() -> Vec<(String, String)> {
         let manifest = fs::read_to_string(shell::workspace().join("tests/Cargo.toml")).unwrap();
         let value = |table: &str, key: &str| {

@@ -31,7 +31,7 @@ use clap::{Args as _, FromArgMatches as _, ValueEnum};
 use self::fetch::cache::Cache;
 use self::session::Session;
 
-/// Duration of the run each fault of `--faults` lasts.
+/// Seconds that each fault of `--faults` lasts.
 pub(crate) const FAULT_SECONDS: &str = "20";
 
 /// Tests of a binary run one at a time, because starts and ends of observers make the kernel skip kprobe programs of others, and a
@@ -133,7 +133,7 @@ enum Own {
     Noinline,
 }
 
-/// `cargo xtask vm`.
+/// Runs `cargo xtask vm`.
 pub(crate) fn main(args: Args) -> anyhow::Result<()> {
     let cache = Cache::open()?;
     let lines = table::lines()?;

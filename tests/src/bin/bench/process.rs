@@ -15,9 +15,9 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-/// Duration of the run an observer may take to get ready.
+/// How long an observer may take to get ready.
 const READY: Duration = Duration::from_secs(30);
-/// Duration of the run to wait for an observer that does not report when it is ready.
+/// How long to wait for an observer that does not report when it is ready.
 const SOME_TIME: Duration = Duration::from_secs(2);
 /// After this time without output, the observer has written everything.
 const QUIET: Duration = Duration::from_millis(400);

@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use crate::orphans::{self, Tag};
 use crate::output::Output;
 
-/// Duration of the run killed processes may take to end.
+/// How long killed processes may take to end.
 const KILL_GRACE: Duration = Duration::from_secs(20);
 /// How often to check whether killed processes are gone: not all of them are children of this process.
 const CLEARING_TURN: Duration = Duration::from_millis(10);
@@ -80,7 +80,7 @@ impl Reaper {
         Ok(Self { wake })
     }
 
-    /// One turn of the loop: sleeps until something happens to one of `children`, then deals with it.
+    /// Sleeps until one of `children` has output, ends, or reaches its deadline, and handles that: one turn of the loop.
     pub(crate) fn turn(&self, children: &mut [&mut Child]) -> anyhow::Result<()> {
         self.wait(children)?;
         for child in &mut *children {
@@ -178,7 +178,7 @@ impl Child {
         self.ended.as_ref().filter(|_| self.over)
     }
 
-    /// Duration of the run it may be before it must be checked again.
+    /// Returns how long the child need not be checked.
     fn time_left(&self) -> Duration {
         if self.ended.is_some() {
             CLEARING_TURN

@@ -17,7 +17,7 @@ use taskscope_tests::{
     tree::{self, Tree},
 };
 
-/// Duration of the run the tree may take to become equal to /proc, after losses of any size.
+/// How long the tree may take to become equal to /proc, after losses of any size.
 const DEADLINE: Duration = Duration::from_secs(120);
 
 /// Lines of the daemon's log that are shown and kept; the others are details of its work.
@@ -141,7 +141,7 @@ impl Daemon {
         }
     }
 
-    /// No process below `root` is left in the tree: their deaths were reported or repaired.
+    /// Waits until no process below `root` is left in the tree: their deaths were reported or repaired.
     pub(crate) fn forgets(&self, root: i64) -> anyhow::Result<()> {
         let begun = Instant::now();
         while self.seen().tree.contains_key(&root) {

@@ -23,7 +23,7 @@ const STANDING: [(&str, &[&str], &str); 8] = [
 const PASSING: [(&str, &[&str]); 3] =
     [("burst", &["1500"]), ("exec-from-thread", &[]), ("exit-group-from-thread", &[])];
 
-/// Duration of the run the daemon is stopped in one round, s.
+/// How long the daemon is stopped in one round, s.
 const STOPPED: Duration = Duration::from_secs(20);
 
 fn start(name: &str, args: &[&str]) -> anyhow::Result<Scenario> {

@@ -50,7 +50,7 @@ impl Cache {
         self.root.join(relative)
     }
 
-    /// A directory of this process, removed when this is dropped.
+    /// Makes a directory of this process, removed when it is dropped.
     pub(in crate::vm) fn scratch(&self, purpose: &str) -> anyhow::Result<Scratch> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);

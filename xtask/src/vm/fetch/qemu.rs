@@ -63,7 +63,7 @@ impl Qemu {
         entries.find_map(|entry| Self::below(&entry.ok()?.path()))
     }
 
-    /// A QEMU whose packages were unpacked into `root`.
+    /// Returns the QEMU whose packages were unpacked into `root`.
     fn below(root: &Path) -> Option<Self> {
         // Packages that the system has were not fetched, so their files are below `/`.
         let firmware = [root, Path::new("/")]

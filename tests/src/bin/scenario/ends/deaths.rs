@@ -149,7 +149,7 @@ fn file_size() {
     let _ = fs::remove_file(path);
 }
 
-/// The child installs a filter that kills on getppid(2), and calls it.
+/// Runs a child that installs a filter that kills on getppid(2), and calls it.
 fn seccomp_filter() {
     let child = spawn("child", || {
         let statement = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
@@ -233,7 +233,7 @@ fn namespace_init() {
     wait("scenario", "sender", init);
 }
 
-/// The only child of a process.
+/// Returns the only child of a process.
 fn child_of(parent: sys::Pid) -> sys::Pid {
     children_of(parent)
         .first()
@@ -241,7 +241,7 @@ fn child_of(parent: sys::Pid) -> sys::Pid {
         .unwrap_or_else(|| die_with("finding the child of an init", libc::ESRCH))
 }
 
-/// The children of a process, by `/proc/PID/stat` of all.
+/// Returns the children of a process, by /proc/PID/stat of all processes.
 fn children_of(parent: sys::Pid) -> Vec<sys::Pid> {
     let parent = parent.to_string();
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -335,7 +335,7 @@ fn tracer() {
     wait("scenario", "sender", tracer);
 }
 
-/// A unit's cgroup.
+/// Makes the cgroup of a unit.
 fn unit() -> Cgroup {
     cgroups::unit("cgroup2", "stop")
 }

@@ -26,7 +26,7 @@ const NAP_MS: i64 = 10;
 const RIVALRY_MS: i64 = 300;
 const RIVALS: usize = 3;
 const TURNS: i64 = 60;
-/// Duration of the run the child of vfork(2) holds its parent, and how long the stop lasts, ms.
+/// How long the child of vfork(2) holds its parent, and how long the stop lasts, ms.
 const HELD_MS: i64 = 50;
 
 /// A process that waits until it is moved to its cgroup, acts, and waits again.
@@ -147,7 +147,7 @@ fn nap(ms: i64) {
 /// Address of the shared word, which children inherit; null until it is made.
 static FLAG: AtomicPtr<AtomicU32> = AtomicPtr::new(std::ptr::null_mut());
 
-/// A futex word that is 0 at first and shared with all children made from now on.
+/// Makes a futex word that is 0 at first and shared with all later children.
 fn shared_flag() -> &'static AtomicU32 {
     // SAFETY: this makes a new shared mapping, which is never unmapped.
     let memory = unsafe {

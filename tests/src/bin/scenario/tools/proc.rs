@@ -7,7 +7,7 @@ use crate::{
     sys::{self, Pid},
 };
 
-/// Duration of the run to wait for a state that must come.
+/// How long to wait for a state that must come.
 const DEADLINE_NS: i64 = 30_000_000_000;
 
 /// The fields of /proc/PID/stat that the tests compare.

@@ -19,7 +19,7 @@ use super::cache::{Cache, Scratch};
 const KEYRINGS: [&str; 2] =
     ["/usr/share/keyrings/debian-archive-keyring.gpg", "/usr/share/keyrings/debian-archive-keyring.pgp"];
 
-/// The keys that Debian signs its archive with.
+/// Returns the keyring with the keys with which Debian signs its archive.
 pub(in crate::vm) fn keyring() -> anyhow::Result<&'static str> {
     KEYRINGS.into_iter().find(|path| Path::new(path).exists()).with_context(|| {
         format!("no {}: apt-get install debian-archive-keyring, it verifies the kernels", KEYRINGS[0])
