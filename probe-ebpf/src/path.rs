@@ -1,7 +1,7 @@
 //! The path of an open file, from its dentry up to the root across mounts, as `/proc/PID/exe` shows it.
 //!
-//! `bpf_d_path()` is not open to tracepoint programs, so the names are walked here: leaf first, each with its NUL. The
-//! daemon turns them round.
+//! `bpf_d_path()` is not open to tracepoint programs, so the names are walked here: leaf first, each with its NUL. The daemon
+//! reverses them.
 
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel_str;
 use probe_common::PATH_LEN;
@@ -23,7 +23,7 @@ pub fn is_deleted(file: *const u8) -> bool {
     Probed::get::<u64>(dentry, offset!(dentry_hashed)) == Some(0)
 }
 
-/// Writes the names to `into`. Answers the bytes used and whether the root was reached with every name whole.
+/// Writes the names to `into`. Returns the number of bytes used, and whether the root was reached without cutting a name.
 #[inline(always)]
 pub fn walk(file: *const u8, into: &mut [u8; PATH_LEN]) -> (usize, bool) {
     let Some(mut dentry) = pointer::<Probed>(file, offset!(file_path_dentry)) else { return (0, false) };
