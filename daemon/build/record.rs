@@ -140,7 +140,7 @@ impl std::fmt::Display for Compiler {
     }
 }
 
-/// What tells one rustc from another, out of what `rustc -vV` prints: its version line and its LLVM.
+/// The lines of `rustc -vV` that distinguish one rustc from another: its version line and its LLVM.
 pub(crate) fn fingerprint(version: &str) -> String {
     let llvm = version.lines().find(|line| line.starts_with("LLVM version"));
     [version.lines().next(), llvm].into_iter().flatten().collect::<Vec<_>>().join(", ")

@@ -1,4 +1,4 @@
-//! Counters that the programs keep, one instance a CPU.
+//! Counters that the programs keep, one instance per CPU.
 
 use crate::kind::Kind;
 
@@ -13,7 +13,7 @@ pub struct Counters {
     pub produced: [u64; Kind::COUNT],
     /// Records that the ring had no room for, part of `produced`.
     pub dropped: [u64; Kind::COUNT],
-    /// Records left out because the ring was filling up, so that more important ones found room ([`crate::Settings`]); part of
+    /// Records left out because the ring was filling up, so that more important ones had room ([`crate::Settings`]); part of
     /// `produced`.
     pub shed: [u64; Kind::COUNT],
     /// Losses for other reasons than a full ring, by [`Lost`].

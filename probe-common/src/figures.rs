@@ -1,4 +1,4 @@
-//! What a task is doing now, as the iterator reads it when asked. Never in the ring.
+//! What a task is doing now, read by the iterator on request. Never in the ring.
 
 use crate::{
     record::{COMM_LEN, TaskId, Usage},
@@ -35,7 +35,7 @@ wire_struct! {
         pub rt_priority: u32,
         /// The CPU that it runs on or ran on last.
         pub cpu: u32,
-        /// 1 where it is on that CPU.
+        /// 1 if it is on that CPU.
         pub on_cpu: u32,
         /// PF_ bits.
         pub task_flags: u32,

@@ -10,7 +10,7 @@ pub enum Kind {
     CloneFailed = 2,
     /// A task passed the point of no return in `execve(2)`: [`crate::Exec`].
     Exec = 3,
-    /// The argument vector of the exec before it, where asked for: [`crate::ExecArgs`].
+    /// The argument vector of the exec before it, if requested: [`crate::ExecArgs`].
     ExecArgs = 4,
     /// A task's comm changed: [`crate::Renamed`].
     Renamed = 5,

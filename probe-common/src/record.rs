@@ -95,7 +95,7 @@ wire_struct! {
         pub clone_flags: u64,
         /// Its namespaces and cgroup.
         pub place: Where,
-        /// Signal for the parent at its death; -1 for a thread that is not the leader.
+        /// The signal that the parent gets when it dies; -1 for a thread that is not the leader.
         pub exit_signal: i32,
         /// PF_ bits.
         pub task_flags: u32,
@@ -115,9 +115,9 @@ wire_struct! {
     pub struct CloneFailed = 56 {
         /// Header.
         pub header: Header,
-        /// The task that asked.
+        /// The task that called clone(2).
         pub creator: TaskId,
-        /// Flags it asked for.
+        /// The requested flags.
         pub clone_flags: u64,
         /// The error, positive: 11 is EAGAIN.
         pub errno: i32,
@@ -137,7 +137,7 @@ wire_struct! {
         pub header: Header,
         /// The task that was moved: the leader, where a whole thread group was.
         pub task: TaskId,
-        /// Where it is now, as in [`Where`].
+        /// Its cgroup now, as in [`Where`].
         pub cgroup_id: u64,
         /// [`crate::Valid`].
         pub valid: u32,
@@ -155,7 +155,7 @@ wire_struct! {
         pub task: TaskId,
         /// Its namespaces, cgroup and user ids after the exec.
         pub place: Where,
-        /// Its tid before: another one when a thread that is not the leader exec'ed.
+        /// Its tid before the exec; another tid if a thread that is not the leader called execve(2).
         pub old_tid: u32,
         /// PF_ bits.
         pub task_flags: u32,
@@ -283,7 +283,7 @@ wire_struct! {
         pub header: Header,
         /// The child.
         pub child: TaskId,
-        /// The dying task that was its `real_parent`.
+        /// The exiting task that was its `real_parent`.
         pub old_parent: TaskId,
         /// Its `real_parent` now.
         pub new_parent: TaskId,
@@ -329,7 +329,7 @@ wire_struct! {
 }
 
 wire_struct! {
-    /// One task as the iterator saw it.
+    /// One task in the iterator's snapshot.
     pub struct Snapshot = 240 {
         /// Header; its time is when the task was read.
         pub header: Header,

@@ -27,7 +27,7 @@ pub const fn sched_bucket(ns: u64) -> usize {
 pub struct SchedHistogram {
     /// By [`sched_bucket`].
     pub counts: [u64; SCHED_BUCKETS],
-    /// All together, ns.
+    /// The sum of all durations, ns.
     pub sum_ns: u64,
 }
 
@@ -105,7 +105,7 @@ pub struct SchedHistograms {
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SchedLost {
-    /// More tasks than the map of tasks holds: what one did is not counted.
+    /// The map of tasks is full, so waits of further tasks are not counted.
     TasksFull = 0,
     /// More cgroups than there are histograms: counted with all others.
     CgroupsFull = 1,
@@ -174,7 +174,7 @@ wire_struct! {
     pub struct SchedEvent = 112 {
         /// [`SchedKind`].
         pub kind: u32,
-        /// CPU that it happened on.
+        /// The CPU on which it happened.
         pub cpu: u32,
         /// Time: nanoseconds since boot, suspend included.
         pub boottime_ns: u64,

@@ -7,7 +7,7 @@ use crate::{
 
 /// `info` of `signal_generate` was `SEND_SIG_NOINFO`: the kernel sends on behalf of the current task, without a `siginfo`.
 pub const INFO_NONE: u32 = 0;
-/// `info` was `SEND_SIG_PRIV`: the kernel sends for itself.
+/// `info` was `SEND_SIG_PRIV`: the kernel sent it on its own behalf.
 pub const INFO_PRIV: u32 = 1;
 /// `info` was a `kernel_siginfo`: by a system call, or for a fault.
 pub const INFO_REAL: u32 = 3;
@@ -44,7 +44,7 @@ wire_struct! {
     pub struct SignalSent = 120 {
         /// Header.
         pub header: Header,
-        /// The task it is for; with `group` 1 any task of its thread group may take it.
+        /// The target task; with `group` 1 any task of its thread group may handle the signal.
         pub target: TaskId,
         /// The current task.
         pub sender: TaskId,
@@ -97,9 +97,9 @@ wire_struct! {
     pub struct OomVictim = 224 {
         /// Header.
         pub header: Header,
-        /// The victim; only its tid where the kernel tells no more.
+        /// The victim; only its tid if the kernel passes no more.
         pub victim: TaskId,
-        /// The current task: it allocated.
+        /// The current task, which allocated memory.
         pub trigger: TaskId,
         /// Its comm.
         pub trigger_comm: [u8; COMM_LEN],

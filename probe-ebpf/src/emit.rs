@@ -1,8 +1,8 @@
 //! The only place that writes the ring. Records that do not fit are counted by kind and CPU.
 //!
-//! While the daemon falls behind, records that the tree can do without are left out first, then creations of threads. The room
-//! that is left is for processes, exits and releases: the exit of a thread reveals the thread, but nothing reveals a missing
-//! exit.
+//! While the daemon falls behind, records that the tree can do without are left out first, then creations of threads. The remaining
+//! room is for processes, exits and releases: an exit record reveals a thread whose creation was left out, but nothing reveals a
+//! missing exit.
 
 use aya_ebpf::{
     bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},

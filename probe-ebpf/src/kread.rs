@@ -1,8 +1,6 @@
-//! The one place that reads kernel memory.
-//!
-//! Two ways: [`Direct`] loads through a pointer that the verifier knows as a kernel structure (arguments of btf tracepoints,
-//! fentry, fexit and iterators): one instruction, a fault reads zero. [`Probed`] calls `bpf_probe_read_kernel()`: works on
-//! any address, costs a call.
+//! The only module that reads kernel memory, in two ways. [`Direct`] loads through a pointer that the verifier knows as a kernel
+//! structure (arguments of btf tracepoints, fentry, fexit and iterators): this is one instruction, and a fault reads zero.
+//! [`Probed`] calls `bpf_probe_read_kernel()`, which works on any address and costs a call.
 
 use core::ptr::read_volatile;
 
@@ -11,11 +9,11 @@ use probe_common::{ABSENT, COMM_LEN};
 
 /// A way to read kernel memory.
 pub trait Mem: Copy {
-    /// The value at `offset` from `base`; `None` where the offset is unknown or the memory cannot be read.
+    /// The value at `offset` from `base`; `None` if the offset is unknown or the memory cannot be read.
     fn get<T: Copy>(base: *const u8, offset: u32) -> Option<T>;
 
-    /// Copies a comm at `offset` from `base`; false where it cannot be read. Never by way of an `Option` of it: verifiers before 6.3
-    /// refuse to copy the bytes of one that is `None`.
+    /// Copies a comm at `offset` from `base`; returns false if it cannot be read. It returns no `Option`, because verifiers before
+    /// 6.3 refuse to copy the bytes of `None`.
     fn comm(base: *const u8, offset: u32, comm: &mut [u8; COMM_LEN]) -> bool;
 }
 

@@ -5,7 +5,7 @@
 #![cfg_attr(target_arch = "bpf", no_std)]
 #![no_main]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
-// The macros of aya-ebpf make every program public; what a program is for stands at the top of its file.
+// The macros of aya-ebpf make every program public; the head of each file says what its programs are for.
 #![allow(missing_docs, unreachable_pub)]
 #![allow(
     clippy::inline_always,
@@ -27,7 +27,7 @@ mod task;
 #[cfg(target_arch = "bpf")]
 #[panic_handler]
 fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
-    // No program can get here: the verifier refuses an endless loop, so a panic that survives the compiler fails to load.
+    // No loaded program can reach this: the verifier refuses endless loops, so it refuses a program that can panic.
     loop {}
 }
 

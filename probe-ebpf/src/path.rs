@@ -1,7 +1,7 @@
 //! The path of an open file, from its dentry up to the root across mounts, as `/proc/PID/exe` shows it.
 //!
-//! `bpf_d_path()` is not open to tracepoint programs, so the names are walked here: leaf first, each with its NUL. The
-//! daemon turns them round.
+//! `bpf_d_path()` is not open to tracepoint programs, so the names are walked here: leaf first, each with its NUL. The daemon
+//! reverses them.
 
 use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_kernel_str};
 use probe_common::{ABSENT, PATH_LEN};

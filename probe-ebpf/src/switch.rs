@@ -1,4 +1,4 @@
-//! What the tracepoint `sched_switch` tells. Its arguments have had the same places since 4.x.
+//! What the tracepoint `sched_switch` reports. Its arguments have had the same places since 4.x.
 
 use aya_ebpf::programs::{BtfTracePointContext, RawTracePointContext};
 
@@ -14,27 +14,27 @@ const NEXT: usize = 2;
 /// The state of `prev` as the scheduler acted on it; not on older kernels.
 const PREV_STATE: usize = 3;
 
-/// One task makes room for another.
+/// A context switch.
 #[derive(Clone, Copy)]
 pub struct Switch<M> {
-    /// `prev` could go on.
+    /// Whether `prev` was preempted.
     pub preempted: bool,
-    /// Leaves its CPU.
+    /// The task that leaves the CPU.
     pub prev: Task<M>,
-    /// Gets it.
+    /// The task that gets the CPU.
     pub next: Task<M>,
     /// Of `prev`: see [`probe_common::task_state`].
     pub state: u32,
 }
 
 impl Switch<Direct> {
-    /// With the state that the tracepoint tells.
+    /// With the state that the tracepoint reports.
     #[inline(always)]
     pub fn from_tracepoint(ctx: &BtfTracePointContext) -> Self {
         Self { state: ctx.arg::<u64>(PREV_STATE) as u32, ..Self::stateless(ctx) }
     }
 
-    /// For kernels whose tracepoint does not tell it.
+    /// For kernels whose tracepoint does not report it.
     #[inline(always)]
     pub fn read(ctx: &BtfTracePointContext) -> Self {
         let switch = Self::stateless(ctx);

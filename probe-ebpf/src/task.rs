@@ -1,4 +1,4 @@
-//! What there is to know about a `task_struct`.
+//! Reads the fields of a `task_struct`.
 
 mod figures;
 mod place;
@@ -35,14 +35,14 @@ struct GroupExit {
 
 /// A task's identity, where it could be read; else all ones.
 ///
-/// Not an `Option`: moving one that is `None` copies bytes nobody wrote, which verifiers before 6.3 refuse.
+/// Not an `Option`: moving one that is `None` copies uninitialized bytes, which verifiers before 6.3 refuse.
 #[derive(Clone, Copy)]
 pub struct Identity(TaskId);
 
 impl Identity {
     const UNREAD: TaskId = TaskId { tid: u32::MAX, tgid: u32::MAX, start_ns: u64::MAX };
 
-    /// Nobody.
+    /// An unknown identity.
     pub const UNKNOWN: Self = Self(Self::UNREAD);
 
     /// The identity, if known.
@@ -190,8 +190,8 @@ impl<M: Mem> Task<M> {
         self.get::<u64>(offset!(task_thread_pid)) == Some(0)
     }
 
-    /// The [`Valid`] bits that say whether the kernel will notify `parent` of this task's death: `do_notify_parent()` lets a child go
-    /// at once when its parent ignores SIGCHLD or has set `SA_NOCLDWAIT`.
+    /// The [`Valid`] bits that say whether the kernel will notify `parent` of this task's death: `do_notify_parent()` autoreaps a
+    /// child if its parent ignores SIGCHLD or has set `SA_NOCLDWAIT`.
     #[inline(always)]
     pub fn parent_disposition(self) -> u32 {
         const SIGCHLD: u32 = 17;
@@ -304,7 +304,7 @@ impl<M: Mem> Task<M> {
         }
     }
 
-    /// The task that runs where there is nothing to run: one a CPU, all of them pid 0.
+    /// Whether this is an idle task: each CPU has one, and all have pid 0.
     #[inline(always)]
     pub fn is_idle_task(self) -> bool {
         self.get::<u32>(offset!(task_pid)) == Some(0)

@@ -6,11 +6,12 @@ use anyhow::{Result, bail};
 
 use crate::{ebpf, shell};
 
-/// Builds the release binary, after the eBPF toolchain if the committed object is of other sources; returns its path.
+/// Builds the release binary and returns its path. If the committed object was built from other sources, first makes the eBPF
+/// toolchain.
 pub(crate) fn release() -> Result<PathBuf> {
     ebpf::ensure()?;
     shell::run(
-        // With this set the binary would come without its programs.
+        // With this variable, the binary would contain no eBPF programs.
         shell::cargo().env_remove("AYA_BUILD_SKIP").args(["build", "--release", "--package", "taskscope"]),
     )?;
     let binary = shell::target_dir().join("release/taskscope");

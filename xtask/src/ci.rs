@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::steps::Steps;
 use crate::{ebpf, shell, test};
 
-/// `cargo xtask ci`.
+/// Runs `cargo xtask ci`.
 pub(crate) fn main(args: &test::Args) -> Result<()> {
     let mut steps = Steps::new();
     steps.step("format", || shell::run(shell::cargo().args(["fmt", "--all", "--check"])))?;

@@ -1,8 +1,7 @@
-//! `cargo xtask ebpf`: compiles the committed eBPF object again.
-//!
-//! The same sources give the same programs on every machine with the same compiler and linker: they are compiled at a fixed path,
-//! because the order of types in .BTF follows hashes of paths, and all other paths are given other names. Debug information,
-//! which is 5/6 of the object and full of paths, is left out; the kernel is given .BTF.
+//! `cargo xtask ebpf`: compiles the committed eBPF object. The same sources give the same programs on every machine with the same
+//! compiler and linker. The sources are compiled at a fixed path, because the order of types in .BTF depends on hashes of paths,
+//! and all other paths are remapped. Debug information, which is 5/6 of the object and contains paths, is removed; the kernel needs
+//! only .BTF.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
@@ -21,13 +20,13 @@ pub(crate) mod committed;
 #[path = "../../daemon/build/compile.rs"]
 mod compile;
 
-// What `compile.rs` calls `super::record`.
+// `compile.rs` uses this as `super::record`.
 use crate::setup::record;
 
 use committed::BuiltFrom;
 use compile::OBJECT;
 
-/// Where the sources are compiled.
+/// The directory in which the sources are compiled.
 const PLACE: &str = "/tmp/taskscope-ebpf-build";
 
 /// The architecture of the kernels that the committed object is for.
@@ -36,12 +35,12 @@ const ARCH: &str = "x86_64";
 /// What `cargo xtask ebpf` takes.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Fail if the committed object is not what its sources give
+    /// Fail if the committed object differs from the one that its sources give
     #[arg(long)]
     check: bool,
 }
 
-/// `cargo xtask ebpf`.
+/// Runs `cargo xtask ebpf`.
 pub(crate) fn main(args: &Args) -> Result<()> {
     if args.check { check() } else { write() }
 }
@@ -81,16 +80,16 @@ pub(crate) fn check() -> Result<()> {
     let object = dir.join(OBJECT);
     let bytes = fs::read(&object).with_context(|| format!("reading {}", object.display()))?;
     if committed::hash(&bytes) != committed.object {
-        bail!("{} is not the object that built-from is about: {REMEDY}", object.display());
+        bail!("{} is not the object that built-from describes: {REMEDY}", object.display());
     }
     if committed::hash_sources(shell::workspace())? != committed.sources {
-        bail!("{} was made of other sources: {REMEDY}", object.display());
+        bail!("{} was built from other sources: {REMEDY}", object.display());
     }
     let record = setup::ensure()?;
     let (compiler, linker) = (record.fingerprint.clone(), linker_version(&record)?);
     if (&compiler, &linker) != (&committed.compiler, &committed.linker) {
         eprintln!(
-            "not compared: the committed object was made by {}, {}; here are {compiler}, {linker}",
+            "not compared: the committed object was built by {}, {}; this machine has {compiler}, {linker}",
             committed.compiler, committed.linker
         );
         return Ok(());
@@ -99,13 +98,17 @@ pub(crate) fn check() -> Result<()> {
     if sections(&rebuilt)? != sections(&bytes)? {
         let kept = shell::target_dir().join(OBJECT);
         fs::write(&kept, &rebuilt).with_context(|| format!("writing {}", kept.display()))?;
-        bail!("{} is not what its sources give, which is in {}: {REMEDY}", object.display(), kept.display());
+        bail!(
+            "{} differs from the object that its sources give, which is in {}: {REMEDY}",
+            object.display(),
+            kept.display()
+        );
     }
     eprintln!("{}: its sources give the same programs, {} bytes", object.display(), bytes.len());
     Ok(())
 }
 
-/// The contents of an object by section, without its types: their order in .BTF differs now and then by two of them.
+/// Returns the sections of an object except its types, because two types in .BTF sometimes change places.
 fn sections(object: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
     let file = object::File::parse(object).context("reading the eBPF object")?;
     let named = |section: object::Section<'_, '_>| -> Result<(Vec<u8>, Vec<u8>)> {
@@ -116,7 +119,7 @@ fn sections(object: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
     Ok(all)
 }
 
-/// Compiles the programs; gives the object, and what it was made of.
+/// Compiles the programs; returns the object, and the record of its sources and tools.
 fn build() -> Result<(Vec<u8>, BuiltFrom)> {
     let record = setup::ensure()?;
     let workspace = shell::workspace();
@@ -136,7 +139,7 @@ fn build() -> Result<(Vec<u8>, BuiltFrom)> {
     Ok((object, built_from))
 }
 
-/// An empty directory at the fixed path, for this process alone.
+/// Makes an empty directory at the fixed path, locked for this process.
 fn own_place() -> Result<(PathBuf, File)> {
     let place = PathBuf::from(PLACE);
     let lock = place.with_extension("lock");
@@ -153,7 +156,7 @@ fn own_place() -> Result<(PathBuf, File)> {
     Ok((place, lock))
 }
 
-/// Removes the directory in the end.
+/// The directory, removed when this is dropped.
 struct Removed<'a>(&'a Path);
 
 impl Drop for Removed<'_> {
@@ -164,7 +167,7 @@ impl Drop for Removed<'_> {
     }
 }
 
-/// Copies what the programs are compiled from, as a workspace of its own.
+/// Copies the sources of the programs as a workspace.
 fn copy_sources(workspace: &Path, place: &Path) -> Result<()> {
     for source in committed::SOURCES.into_iter().chain(["Cargo.lock"]) {
         let to = place.join(source);
@@ -183,7 +186,7 @@ fn copy_sources(workspace: &Path, place: &Path) -> Result<()> {
     fs::write(place.join("Cargo.toml"), manifest).context("writing the manifest of the copy")
 }
 
-/// Flags that give other names to directories that differ from machine to machine: of the registry's sources and of `core`.
+/// Returns flags that remap directories that differ between machines: those of the registry's sources and of `core`.
 fn remapped(record: &Record, place: &Path) -> Result<Vec<String>> {
     let mut cargo = shell::cargo();
     let metadata = shell::answer(cargo.current_dir(place).args(["metadata", "--format-version", "1"]))
@@ -206,7 +209,7 @@ fn without_debug_information(object: &[u8]) -> Result<Vec<u8>> {
         let name = section.name.as_slice();
         section.delete = name.starts_with(b".debug") || name.starts_with(b".rel.debug");
     }
-    // LLVM keeps the names of sections among those of symbols.
+    // LLVM stores the names of sections in the string table of symbols.
     let names = builder.sections.add();
     names.name = b".shstrtab"[..].into();
     names.sh_type = object::elf::SHT_STRTAB;

@@ -19,9 +19,7 @@ mod steps;
 mod test;
 mod vm;
 
-/// Builds, runs and tests taskscope.
-///
-/// Progress goes to stderr; stdout is the product's: events of `run`, reports of the test runners.
+/// Builds, runs and tests taskscope. Progress goes to stderr; stdout has only the output of taskscope and of test runners.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", after_help = EXAMPLES)]
 struct Cli {
@@ -40,19 +38,17 @@ Examples:
 
 #[derive(Subcommand)]
 enum Command {
-    /// Find or make a toolchain that compiles eBPF programs (the others do it themselves)
-    ///
-    /// Takes a rustup nightly with rust-src where there is one, else the distribution's compiler with its source;
-    /// on Debian and its kin it installs that with apt-get, through sudo if need be. Builds bpf-linker for the
-    /// compiler's LLVM into ~/.cache/taskscope. Says what it does and why; does nothing when nothing is missing.
+    /// Find or install a toolchain that compiles eBPF programs (the other commands do this themselves) Uses a rustup nightly with
+    /// rust-src if there is one, else the distribution's compiler with its source; on Debian and its derivatives it installs that
+    /// with apt-get, through sudo if needed. Builds bpf-linker for the compiler's LLVM into ~/.cache/taskscope. Reports what it
+    /// does and why; does nothing if nothing is missing.
     Setup,
-    /// Build target/release/taskscope, the eBPF programs inside
+    /// Build target/release/taskscope with the eBPF programs inside
     Build,
-    /// Compile the eBPF object that is committed in daemon/ebpf, after a change of its programs
+    /// Compile the eBPF object in daemon/ebpf, to commit after a change of its programs
     Ebpf(ebpf::Args),
-    /// Build, then run `taskscope events` as root: NDJSON on stdout, all else on stderr
-    ///
-    /// taskscope takes the place of this command, so its exit code and its answer to signals are taskscope's.
+    /// Build, then run `taskscope events` as root: NDJSON on stdout, all other output on stderr taskscope replaces this process, so
+    /// exit code and reaction to signals are taskscope's.
     Run(run::Args),
     /// Run the unit tests, then the integration tests on this kernel as root and on others in QEMU
     Test(test::Args),
@@ -60,7 +56,7 @@ enum Command {
     Ci(test::Args),
     /// Run the integration tests on other kernels in QEMU
     Vm(vm::Args),
-    /// Make what an operator installs: a Debian package, a static tarball, an OCI image
+    /// Make the packages: a Debian package, a static tarball, an OCI image
     Dist(dist::Args),
     /// Storm for minutes with provoked losses and restarts, and compare every tree with /proc
     Soak(soak::Args),

@@ -1,4 +1,4 @@
-//! `cargo xtask run`: setup, build, and taskscope in our place.
+//! `cargo xtask run`: sets up, builds, and replaces itself by taskscope.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
@@ -11,7 +11,7 @@ use crate::{build, shell};
 /// What `cargo xtask run` takes.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Arguments for `taskscope events`; if the first is no option but a word, such as `doctor`, for `taskscope`.
+    /// Arguments for `taskscope events`; if the first is a word, such as `doctor`, arguments for `taskscope`.
     #[arg(last = true, value_name = "ARGS")]
     args: Vec<OsString>,
 }
@@ -19,7 +19,7 @@ pub(crate) struct Args {
 /// Replaces this process by taskscope, so that signals and closed pipes reach it directly.
 pub(crate) fn main(args: &Args) -> Result<()> {
     let why = "observing the kernel";
-    // Before the build, so that a user who cannot run it learns that at once.
+    // This check comes before the build, so that a user without the privileges gets the error at once.
     shell::root_prefix(why, &[])?;
     let binary = build::release()?;
     let mut cmd = shell::as_root(why, &[], binary.as_os_str())?;
@@ -28,7 +28,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     Err(cmd.exec()).with_context(|| format!("starting {}", shell::line(&cmd)))
 }
 
-/// The main job is `events`, unless a subcommand is named.
+/// Returns the arguments of taskscope: `events` is added unless a subcommand is named.
 fn words(args: &[OsString]) -> Vec<OsString> {
     let named = args.first().is_some_and(|first| !first.as_bytes().starts_with(b"-"));
     let job = (!named).then(|| OsString::from("events"));

@@ -1,4 +1,4 @@
-//! Running other programs: what is run is said on stderr, what fails is named, and stdout stays free for taskscope's own.
+//! Runs other programs. Prints each command on stderr, names a command that fails, and leaves stdout to taskscope.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -10,35 +10,35 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
-/// The workspace's top directory.
+/// Returns the top directory of the workspace.
 pub(crate) fn workspace() -> &'static Path {
     let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
     xtask.parent().unwrap_or(xtask)
 }
 
-/// The directory that holds cargo's artifacts.
+/// Returns the directory of cargo's artifacts.
 pub(crate) fn target_dir() -> PathBuf {
-    // Relative values are relative to where cargo was called, which is not where we run it.
+    // A relative value is relative to the directory in which the user called cargo, where we do not run it.
     match env::var_os("CARGO_TARGET_DIR").filter(|dir| !dir.is_empty()) {
         Some(dir) => env::current_dir().unwrap_or_default().join(dir),
         None => workspace().join("target"),
     }
 }
 
-/// The cargo that runs this xtask, in the workspace, its artifacts where [`target_dir`] looks for them.
+/// Returns the cargo that runs this xtask, in the workspace, with [`target_dir`] as its target directory.
 pub(crate) fn cargo() -> Command {
     let mut cmd = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cmd.current_dir(workspace()).env("CARGO_TARGET_DIR", target_dir()).env_remove("CARGO_BUILD_TARGET");
     cmd
 }
 
-/// Runs `cmd` to its end, its stdout on our stderr; a status other than 0 is an error.
+/// Runs `cmd` to its end with our stderr as its stdout; a status other than 0 is an error.
 pub(crate) fn run(cmd: &mut Command) -> Result<()> {
     cmd.stdout(stderr()?);
     run_with_stdout(cmd)
 }
 
-/// As [`run`], but `cmd` keeps our stdout: for test runners, whose report is the product.
+/// Runs `cmd` like [`run`], but with our stdout, for test runners.
 pub(crate) fn run_with_stdout(cmd: &mut Command) -> Result<()> {
     eprintln!("+ {}", line(cmd));
     let status = cmd.stdin(Stdio::null()).status().with_context(|| format!("starting {}", line(cmd)))?;
@@ -54,23 +54,23 @@ pub(crate) fn answer(cmd: &mut Command) -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// The first file called `program` on `PATH`.
+/// Returns the first file named `program` on `PATH`.
 pub(crate) fn which(program: &str) -> Option<PathBuf> {
     env::split_paths(&env::var_os("PATH")?).map(|dir| dir.join(program)).find(|path| path.is_file())
 }
 
-/// How this user comes to run something as root.
+/// How this user can run a command as root.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Root {
     /// We are root.
     Already,
-    /// Through sudo.
+    /// We can use sudo.
     Sudo,
-    /// Not at all.
+    /// Neither is possible.
     No,
 }
 
-/// How this user comes to run something as root.
+/// Returns how this user can run a command as root.
 pub(crate) fn root() -> Root {
     let already = std::fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0);
     match (already, which("sudo")) {
@@ -80,7 +80,7 @@ pub(crate) fn root() -> Root {
     }
 }
 
-/// The words that go before a command so that it runs as root with these variables, which sudo would otherwise drop.
+/// Returns the words before a command that make it run as root with these variables, which sudo would otherwise drop.
 pub(crate) fn root_prefix(why: &str, env: &[(&str, &OsStr)]) -> Result<Vec<OsString>> {
     let mut words: Vec<OsString> = match root() {
         Root::Already => Vec::new(),
@@ -99,7 +99,7 @@ pub(crate) fn root_prefix(why: &str, env: &[(&str, &OsStr)]) -> Result<Vec<OsStr
     Ok(words)
 }
 
-/// `program` as a command that runs as root.
+/// Returns a command that runs `program` as root.
 pub(crate) fn as_root(why: &str, env: &[(&str, &OsStr)], program: &OsStr) -> Result<Command> {
     let mut words = root_prefix(why, env)?.into_iter().chain([program.to_owned()]);
     let mut cmd = Command::new(words.next().unwrap_or_default());
@@ -107,12 +107,12 @@ pub(crate) fn as_root(why: &str, env: &[(&str, &OsStr)], program: &OsStr) -> Res
     Ok(cmd)
 }
 
-/// Our stderr as a child's stdout.
+/// Returns our stderr, for a child's stdout.
 fn stderr() -> Result<Stdio> {
     Ok(Stdio::from(io::stderr().as_fd().try_clone_to_owned().context("duplicating stderr")?))
 }
 
-/// `cmd` as one would type it.
+/// Returns `cmd` as a shell command line.
 pub(crate) fn line(cmd: &Command) -> String {
     let program = Path::new(cmd.get_program()).file_name().unwrap_or(cmd.get_program());
     std::iter::once(program).chain(cmd.get_args()).map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ")

@@ -1,9 +1,7 @@
-//! `cargo xtask soak`: a mixed storm for as long as asked, with provoked losses, and the daemon stopped and killed.
-//!
-//! With `--faults` it inflicts one fault of the host after the other, and prints a table of what they did to the daemon.
-//!
-//! It fails unless every tree compared equals /proc, every sum comes out and the daemon's memory is flat. The storm itself is the
-//! program `soak` of the tests package, so that the same runs natively and in a guest.
+//! `cargo xtask soak`: runs a mixed storm for a given time, with provoked losses, and stops and kills the daemon. With `--faults`
+//! it causes one fault of the host after the other, and prints a table of the effects on the daemon. It fails unless every compared
+//! tree equals /proc, every sum balances and the daemon's memory does not grow. The program `soak` of the tests package makes the
+//! storm, natively and in a guest.
 
 use std::ffi::OsStr;
 
@@ -22,21 +20,21 @@ Examples:
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// How long
+    /// Duration of the run
     #[arg(long, default_value_t = 30, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     minutes: u32,
-    /// Let pids, memory, disk, descriptors, CPU and clock run out or jump, one after the other, and print what that did
+    /// Exhaust pids, memory, disk, descriptors and CPU, and set the clock, one after the other, and print the effects
     #[arg(long, conflicts_with = "minutes")]
     faults: bool,
-    /// In a guest with this kernel of xtask/vm/kernels.table, and not on the running one
+    /// Run in a guest with this kernel of xtask/vm/kernels.table instead of on this host
     #[arg(long, value_name = "KERNEL")]
     vm: Option<String>,
-    /// Attach each hook only by this kind of program
+    /// Attach all hooks by this family of programs
     #[arg(long, default_value = "auto", value_name = "FAMILY", value_parser = ["auto", "kprobe", "fentry", "tracepoint"])]
     attach: String,
 }
 
-/// `cargo xtask soak`.
+/// Runs `cargo xtask soak`.
 pub(crate) fn main(args: Args) -> Result<()> {
     match args.vm {
         Some(kernel) if args.faults => vm::run_faults(&kernel, &args.attach),

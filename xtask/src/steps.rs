@@ -4,19 +4,19 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
-/// The steps so far.
+/// The finished steps.
 pub(crate) struct Steps {
     start: Instant,
     done: Vec<(&'static str, Duration)>,
 }
 
 impl Steps {
-    /// None yet.
+    /// Starts without steps.
     pub(crate) fn new() -> Self {
         Self { start: Instant::now(), done: Vec::new() }
     }
 
-    /// Does one step; a failure carries its name.
+    /// Runs one step; an error contains its name.
     pub(crate) fn step<T>(&mut self, name: &'static str, work: impl FnOnce() -> Result<T>) -> Result<T> {
         eprintln!("\n=== {name}");
         let start = Instant::now();
@@ -28,7 +28,7 @@ impl Steps {
         result.with_context(|| format!("{name} failed"))
     }
 
-    /// The closing lines.
+    /// Prints the table of steps.
     pub(crate) fn finish(self, command: &str) {
         eprintln!();
         for (name, took) in &self.done {

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: unit tests, then taskscope against the running kernel, then against others in QEMU.
+//! `cargo xtask test`: runs the unit tests, then the integration tests on the running kernel and on other kernels in QEMU.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -18,10 +18,10 @@ const DUCKDB: &str = "2.0.1";
 /// What `cargo xtask test` takes.
 #[derive(Default, clap::Args)]
 pub(crate) struct Args {
-    /// Only the unit tests: no root, no kernel.
+    /// Run only the unit tests, which need no root.
     #[arg(long, conflicts_with = "native_only")]
     unit_only: bool,
-    /// Unit tests and the running kernel, no virtual machines.
+    /// Run the unit tests and the tests on the running kernel, without virtual machines.
     #[arg(long)]
     native_only: bool,
     /// Arguments for the integration tests' runner, such as a part of a test's name.
@@ -29,7 +29,7 @@ pub(crate) struct Args {
     filter: Vec<OsString>,
 }
 
-/// `cargo xtask test`.
+/// Runs `cargo xtask test`.
 pub(crate) fn main(args: &Args) -> Result<()> {
     let mut steps = Steps::new();
     all(&mut steps, args)?;
@@ -37,7 +37,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// The steps of `test`, for `ci` too.
+/// Runs the steps of `test`, also for `ci`.
 pub(crate) fn all(steps: &mut Steps, args: &Args) -> Result<()> {
     if !args.unit_only {
         shell::root_prefix("testing on the running kernel", &[])?;
@@ -58,21 +58,21 @@ pub(crate) fn all(steps: &mut Steps, args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// All tests but those of the package that needs root and a kernel.
+/// Runs all tests except those of the package `taskscope-tests`, which need root.
 fn unit() -> Result<()> {
     let packages =
         ["--no-fail-fast", "--workspace", "--exclude", "probe-ebpf", "--exclude", "taskscope-tests"];
     shell::run_with_stdout(shell::cargo().env_remove("AYA_BUILD_SKIP").arg("test").args(packages))
 }
 
-/// A taskscope whose calls tests let fail, apart from all others; what is shipped must have nothing of that.
+/// Builds a taskscope with failpoints into a directory of its own. The shipped binary must not contain them.
 fn failpoints(shipped: &Path) -> Result<PathBuf> {
     const VARIABLE: &[u8] = b"TASKSCOPE_FAILPOINTS";
     let bytes = fs::read(shipped).with_context(|| format!("reading {}", shipped.display()))?;
     if bytes.windows(VARIABLE.len()).any(|window| window == VARIABLE) {
         bail!("{} was built with the feature failpoints", shipped.display());
     }
-    // With debug assertions and overflow checks, and with what the unit tests have compiled.
+    // The debug profile has debug assertions and overflow checks, and reuses what the unit tests have compiled.
     let args = ["build", "--package", "taskscope", "--features", "failpoints", "--bin", "taskscope"];
     shell::run(shell::cargo().env_remove("AYA_BUILD_SKIP").args(args))?;
     let (built, kept) = (shell::target_dir().join("debug/taskscope"), shell::target_dir().join("failpoints"));
@@ -82,22 +82,22 @@ fn failpoints(shipped: &Path) -> Result<PathBuf> {
     Ok(kept)
 }
 
-/// The package `taskscope-tests`: built as this user, run as root.
+/// Runs the tests of the package `taskscope-tests`: builds them as this user, runs them as root.
 fn native(binary: &Path, failing: &Path, args: &[OsString]) -> Result<()> {
-    // The service is scraped by a real one.
+    // A test scrapes the service with a real Prometheus.
     let prometheus = vm::program("prometheus", "prometheus")?;
     let promtool = vm::program("prometheus", "promtool")?;
-    // Its histogram is held against one of another project.
+    // A test compares a histogram with that of runqlat.
     let runqlat = vm::program("libbpf-tools", "runqlat")?;
-    // Its API is asked whatever its description allows.
+    // A test makes requests from the description of the API.
     let schemathesis = vm::python_environment("schemathesis", SCHEMATHESIS)?;
-    // `taskscope top` is looked at in a real terminal.
+    // Tests run `taskscope top` in a real terminal.
     if shell::which("tmux").is_none() {
         setup::install("the tests of `taskscope top` need a terminal", &["tmux"])?;
     }
-    // Its history is read by it.
+    // A test reads the history with DuckDB.
     let duckdb = vm::python_environment("duckdb", DUCKDB)?;
-    // Tests that cannot run here add a line each.
+    // Each test that cannot run here adds a line.
     let skipped = shell::target_dir().join("skipped-tests");
     fs::write(&skipped, []).with_context(|| format!("emptying {}", skipped.display()))?;
     let env: [(&str, &OsStr); 9] = [
@@ -125,7 +125,7 @@ fn native(binary: &Path, failing: &Path, args: &[OsString]) -> Result<()> {
     outcome
 }
 
-/// `word` as a TOML string.
+/// Returns `word` as a TOML string.
 fn quoted(word: &OsStr) -> Result<String> {
     let word = word.to_str().with_context(|| format!("{} is not UTF-8", word.display()))?;
     Ok(format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\"")))

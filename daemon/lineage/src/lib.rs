@@ -98,7 +98,8 @@ use std::time::Duration;
 use std::vec::Drain;
 
 pub use self::config::{Config, Room};
-pub use self::history::query::{GroupView, Kept, Memory, TaskView};
+pub use self::history::held::{Kept, Memory};
+pub use self::history::query::{GroupView, TaskView};
 pub use self::model::action_kind::ActionKind;
 pub use self::model::arguments::Arguments;
 pub use self::model::before_exec::BeforeExec;

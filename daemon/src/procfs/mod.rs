@@ -1,7 +1,7 @@
 //! SHELL: facts that only /proc has. The root is a parameter, so that tests can make their own.
 //!
 //! - `tasks`: all tasks; `stat`: /proc/PID/stat of one
-//! - `facts`: what a verdict needs; `pipes` and `signals` read parts of it
+//! - `facts`: what a verdict needs; `pipes`, `signals` and `system_call` read parts of it
 //! - `limits`: the limits on forks; `session`: the session of a process
 //! - `shift`: the offset of start times in a time namespace
 //! - `own`: what taskscope itself uses
@@ -15,6 +15,7 @@ mod session;
 mod shift;
 mod signals;
 mod stat;
+mod system_call;
 mod tasks;
 mod terminal;
 

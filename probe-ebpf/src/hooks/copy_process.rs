@@ -24,13 +24,13 @@ use crate::{
 #[map]
 static CLONES: HashMap<u64, CloneArgs> = HashMap::with_max_entries(16_384, 0);
 
-/// What was asked for.
+/// The arguments of clone(2).
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct CloneArgs {
     flags: u64,
     exit_signal: i32,
-    /// 1 if the other two are known. Not an `Option`: see [`crate::task::Identity`].
+    /// 1 if the other two fields are known. Not an `Option`: see [`crate::task::Identity`].
     known: u32,
 }
 

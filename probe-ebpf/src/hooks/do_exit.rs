@@ -24,8 +24,8 @@ static SAMPLES: HashMap<u32, Sample> = HashMap::with_max_entries(16_384, 0);
 /// Slots of [`SAMPLED`]. A power of two.
 const SLOTS: u32 = 16_384;
 
-/// The tid whose sample is in [`SAMPLES`], by the lower bits of the tid: most tasks have no children, and to find nothing in a hash
-/// map takes 250 ns. Where two exiting tasks share a slot, the sample of the first is forgotten, which is counted.
+/// The tid whose sample is in [`SAMPLES`], by the lower bits of the tid: most tasks have no children, and a failed look-up in a
+/// hash map takes 250 ns. If two exiting tasks share a slot, the sample of the first is lost, which is counted.
 #[map]
 static SAMPLED: Array<u32> = Array::with_max_entries(SLOTS, 0);
 

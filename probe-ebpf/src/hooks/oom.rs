@@ -1,12 +1,12 @@
 //! The out-of-memory killer has chosen a process: the `mark_victim` tracepoint. The current task asked for the memory.
 //!
-//! The tracepoint's argument was a pid up to 6.9 and is a `task_struct` since. The verifier knows which: it refuses the program
+//! The tracepoint's argument was a pid up to 6.9 and is a `task_struct` since. The verifier knows the type: it refuses the program
 //! that dereferences the argument if it is a number. A raw tracepoint has no types, but no pid is as large as a kernel address.
 //! <https://elixir.bootlin.com/linux/v6.18/source/include/trace/events/oom.h>
 //!
-//! Which limit was met is in `struct oom_control`, the argument of `out_of_memory()`: that hook keeps it for the victims which
-//! follow. The lock `oom_lock` is held over both, so there is one at a time. Where that hook is not attached, the trigger's memory
-//! cgroups are looked at: the innermost at its limit is the one whose charge failed (`try_charge_memcg()`).
+//! Which limit was met is in `struct oom_control`, the argument of `out_of_memory()`: that hook stores it for the next victims. The
+//! lock `oom_lock` is held over both, so there is one at a time. If that hook is not attached, the program reads the usage of the
+//! trigger's memory cgroups: the innermost at its limit is the one whose charge failed (`try_charge_memcg()`).
 
 use aya_ebpf::{
     helpers::{bpf_get_current_pid_tgid, bpf_probe_read_kernel_str_bytes},
@@ -26,7 +26,7 @@ use crate::{
     task::{Task, current, current_id, put},
 };
 
-/// Memory cgroups above a task that are looked at.
+/// The most ancestors of a memory cgroup that are read.
 const LEVELS: u32 = 8;
 /// A charge asks for up to this many pages at once (`MEMCG_CHARGE_BATCH`): a cgroup with fewer left is at its limit.
 const BATCH_PAGES: u64 = 64;
@@ -50,7 +50,7 @@ impl Met {
         Self { by: 0, cgroup_id: 0, limit_pages: 0, used_pages: 0, scope: OOM_UNKNOWN as u64, name: 0 };
 }
 
-/// That of the last call of `out_of_memory()`.
+/// The limit met by the last call of `out_of_memory()`.
 #[map]
 static OOM_MET: Array<Met> = Array::with_max_entries(1, 0);
 
@@ -122,7 +122,7 @@ fn fill(record: &mut OomVictim) -> u64 {
     fill_by_usage(record)
 }
 
-/// By the use of the current task's memory cgroups.
+/// Fills the limit from the usage of the current task's memory cgroups.
 #[inline(always)]
 fn fill_by_usage(record: &mut OomVictim) -> u64 {
     let Some(mut memcg) = current().memory_cgroup() else { return 0 };

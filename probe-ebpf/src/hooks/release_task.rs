@@ -1,8 +1,9 @@
-//! `release_task()`: somebody lets go of a dead task and its tid is free.
+//! `release_task()`: a dead task is released, and its tid is free.
 //!
-//! The function loops inside itself: when it releases the last thread of a group whose leader is dead and whose parent
-//! ignores SIGCHLD, the leader goes in a second turn, without a second entry. So the entry remembers such a leader and the
-//! return looks what became of it. The tracepoint rung sees both alike, an RCU grace period later.
+//! The function loops inside itself: when it releases the last thread of a group whose leader is dead and whose parent ignores
+//! SIGCHLD, it releases the leader in a second turn of its loop, without a second entry. So the entry program stores such a leader,
+//! and the return program checks whether it was released. The tracepoint rung reports both in the same way, an RCU grace period
+//! later.
 
 use aya_ebpf::{
     helpers::bpf_get_current_pid_tgid,
@@ -25,7 +26,7 @@ use crate::{
 #[map]
 static TURNS: HashMap<u64, u64> = HashMap::with_max_entries(4_096, 0);
 
-/// Dead leaders in [`TURNS`] that nobody has entered `release_task()` for.
+/// Dead leaders in [`TURNS`] for which no `release_task()` has been entered.
 #[map]
 static LEADERS: HashMap<u64, TaskId> = HashMap::with_max_entries(4_096, 0);
 
@@ -78,7 +79,8 @@ fn entered<M: Mem>(task: Task<M>) {
     let leader = task.probed().group_leader();
     let mut valid = 0;
     if id.tid == id.tgid {
-        // Somebody entered for this leader: it is not released in another's second turn. Mostly there is no such entry.
+        // Another task entered `release_task()` for this leader: it is not released in another's second turn. Mostly there is no
+        // such entry.
         if let Some(leader) = leader {
             let _ = LEADERS.remove(&leader.address());
         }
@@ -114,7 +116,7 @@ fn left() {
     let Some(address) = (unsafe { TURNS.get(&key) }) else { return };
     let address = *address;
     let _ = TURNS.remove(&key);
-    // SAFETY: removed only when somebody enters release_task() for this leader; a stale copy is checked below.
+    // SAFETY: removed only when a task enters release_task() for this leader; a stale copy is checked below.
     let Some(id) = (unsafe { LEADERS.get(&address) }) else { return };
     let id = *id;
     let leader = Task::<Probed>::new(address as *const u8);
@@ -151,8 +153,8 @@ fn report<M: Mem>(task: Task<M>, id: TaskId, source: ReleaseSource, by: Identity
         record.exit_code = task.exit_code().unwrap_or(0);
         record.exit_signal = task.exit_signal().unwrap_or(0);
         record.task_flags = task.flags().unwrap_or(0);
-        // The pointer outlives the release. After it, the parent it points to can be gone and its memory another's: the
-        // daemon believes it only if that identity makes sense.
+        // The pointer outlives the release. After the release, the parent that it points to can be freed and its memory reused. The
+        // daemon uses the identity only if the tree has that task.
         put(task.parent_id(), &mut record.parent, &mut record.valid, Valid::PARENT);
         record.tracer = NOBODY;
         record.group_exit_code = 0;

@@ -1,4 +1,4 @@
-//! A child is handed on: `kill_orphaned_pgrp(child, father)`, called by `reparent_leader()` once for every child that goes
+//! A child is reparented: `kill_orphaned_pgrp(child, father)`, called by `reparent_leader()` once for every child that goes
 //! to another thread group, with the child's `real_parent` already the new one.
 
 use aya_ebpf::{
@@ -16,20 +16,20 @@ use crate::{
 #[kprobe]
 pub fn kill_orphaned_pgrp_kprobe(ctx: ProbeContext) -> u32 {
     if let (Some(child), Some(father)) = (ctx.arg::<*const u8>(0), ctx.arg::<*const u8>(1)) {
-        handed_on(Task::<Probed>::new(child), father);
+        reparented(Task::<Probed>::new(child), father);
     }
     0
 }
 
 #[fentry(function = "kill_orphaned_pgrp")]
 pub fn kill_orphaned_pgrp_fentry(ctx: FEntryContext) -> i32 {
-    handed_on(Task::<Direct>::new(ctx.arg(0)), ctx.arg(1));
+    reparented(Task::<Direct>::new(ctx.arg(0)), ctx.arg(1));
     0
 }
 
-/// `father` is NULL in the call for the dying group itself, which hands on nobody.
+/// `father` is NULL in the call for the exiting group itself, which reparents no child.
 #[inline(always)]
-fn handed_on<M: Mem>(child: Task<M>, father: *const u8) {
+fn reparented<M: Mem>(child: Task<M>, father: *const u8) {
     if father.is_null() {
         return;
     }

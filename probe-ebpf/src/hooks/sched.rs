@@ -1,8 +1,8 @@
 //! Histograms of scheduling, in the kernel: how long tasks that could run waited for a CPU, and how long they were off one in
 //! which state. Loaded and attached with `--sched` only.
 //!
-//! One entry a task says since when it has been off its CPU. It is made once and then written in place, so that a switch costs
-//! two look-ups and no lock. All is counted at the end of a wait, in `sched_switch`, where interrupts are off.
+//! One entry per task holds since when the task has been off its CPU. It is made once and then written in place, so that a switch
+//! costs two look-ups and no lock. All is counted at the end of a wait, in `sched_switch`, where interrupts are off.
 
 use core::ptr::read_volatile;
 
@@ -20,13 +20,13 @@ const _: () = assert!(SCHED_BUCKETS.is_power_of_two());
 
 use crate::{kread::Mem, switch::Switch, task::Task};
 
-/// The histogram of everything that has none of its own.
+/// Index of the histogram of all cgroups without one of their own.
 const OTHER: u32 = 0;
 
 /// `BPF_NOEXIST`: only where there is no such key yet.
 const NEW_KEY: u64 = 1;
 
-/// Where a task is between two times on a CPU. Both times are zero while it runs.
+/// The state of a task between two times on a CPU. Both times are zero while it runs.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Away {
@@ -42,8 +42,8 @@ struct Away {
     state: u32,
 }
 
-/// By address of the `task_struct`, which no exec changes. The daemon sets the sizes of all these maps: with one entry each
-/// where nobody asked for `--sched`.
+/// By address of the `task_struct`, which no exec changes. The daemon sets the sizes of all these maps: with one entry each without
+/// `--sched`.
 #[map]
 static SCHED_TASKS: HashMap<u64, Away> = HashMap::with_max_entries(1, 0);
 
@@ -67,7 +67,7 @@ pub fn sched_histograms_btf(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// For kernels whose tracepoint does not tell the state.
+/// For kernels whose tracepoint does not report the state.
 #[btf_tracepoint(function = "sched_switch")]
 pub fn sched_histograms_read_btf(ctx: BtfTracePointContext) -> i32 {
     switched(Switch::read(&ctx));
@@ -131,7 +131,8 @@ fn left<M: Mem>(task: Task<M>, preempted: bool, state: u32, now: u64) {
         let _ = SCHED_TASKS.remove(&key);
         return;
     }
-    // With a signal pending the scheduler lets a task that wanted to sleep run on, but may still tell the state it had.
+    // If a signal is pending, the scheduler keeps a task running that was about to sleep, but may still report the state that it
+    // had set.
     let can_run = preempted || state == 0 || task.state() == Some(0);
     let (out_ns, ready_ns) = if can_run { (0, now) } else { (now, 0) };
     let state = OffCpu::of_state(state) as u32;
@@ -153,7 +154,7 @@ fn left<M: Mem>(task: Task<M>, preempted: bool, state: u32, now: u64) {
     }
 }
 
-/// A task that sleeps can run. One that has not left its CPU yet, or only to make room for another, was never asleep.
+/// A task that sleeps can run. A task that has not left its CPU yet, or was preempted, has not slept.
 #[inline(always)]
 fn woken(task: u64) {
     let Some(away) = SCHED_TASKS.get_ptr_mut(&task) else { return };
@@ -231,7 +232,7 @@ fn slot_of(cgroup_id: u64) -> u32 {
     if SCHED_CGROUPS.insert(&cgroup_id, &slot, NEW_KEY).is_ok() {
         return slot;
     }
-    // Another CPU was faster.
+    // Another CPU has added the entry in between.
     let _ = SCHED_FREE.push(&slot, 0);
     // SAFETY: as above.
     unsafe { SCHED_CGROUPS.get(&cgroup_id) }.copied().unwrap_or(OTHER)

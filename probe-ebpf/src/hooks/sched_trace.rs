@@ -23,14 +23,14 @@ use crate::{
 /// Index into [`probe_common::SchedTraceLosses`].
 const TOO_MANY_TASKS: usize = 1;
 
-/// Since when a task has been where it is; 0 where that is not known.
+/// Since when a task has been in its present state; 0 if unknown.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Times {
     in_ns: u64,
     out_ns: u64,
     ready_ns: u64,
-    /// Who wakes it, and from where.
+    /// The task that wakes it, and its CPU.
     waker_tid: u32,
     waker_tgid: u32,
     waker_comm: [u8; COMM_LEN],
@@ -237,7 +237,7 @@ fn woken<M: Mem>(task: Task<M>) {
         event.other_tid = times.waker_tid;
         event.other_tgid = times.waker_tgid;
         event.other_comm = times.waker_comm;
-        // The idle task wakes nobody: an interrupt came while it ran.
+        // The idle task wakes no task: an interrupt did.
         if times.waker_tgid != 0 {
             mark(&mut event.valid, SchedValid::OTHER);
         }
@@ -290,7 +290,7 @@ fn begin<M: Mem>(event: &mut SchedEvent, kind: SchedKind, task: Task<M>, now: u6
     task.comm(&mut event.comm, &mut unused);
 }
 
-/// Sets the task on the other side of a switch. That may be the idle task, whose id is 0.
+/// Sets the other task of a context switch. That may be the idle task, whose id is 0.
 #[inline(always)]
 fn other<M: Mem>(event: &mut SchedEvent, task: Task<M>) {
     let id = task.id().raw();

@@ -20,7 +20,7 @@ use crate::{
     task::{Task, current, current_id, mark, put},
 };
 
-/// `TRACE_SIGNAL_ALREADY_PENDING`: the signal waits already, so this one changes nothing.
+/// `TRACE_SIGNAL_ALREADY_PENDING`: the signal is already pending, so this one changes nothing.
 const ALREADY_PENDING: i32 = 2;
 /// `SIGSYS`, whose `siginfo` has the number of a system call.
 const SIGSYS: u32 = 31;
@@ -36,7 +36,7 @@ const SI_KERNEL: i32 = 0x80;
 const BURST: u64 = 16_384;
 const REFILL_SHIFT: u64 = 17;
 
-/// How many signals a CPU may still report.
+/// The rate limit of one CPU: how many signals it may still report.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Bucket {
@@ -134,8 +134,8 @@ fn generated<M: Mem>(signal: u32, info: u64, task: Task<M>, group: i32, result: 
     );
 }
 
-/// Takes one of this CPU's tokens; false where there is none. Two programs on one CPU at once may count one token twice: it is a
-/// bound on the rate, not a sum.
+/// Takes one of this CPU's tokens; returns false if none is left. Two programs on one CPU at once may count one token twice: this
+/// only limits the rate, so that is harmless.
 #[inline(always)]
 fn take_token() -> bool {
     let Some(bucket) = SIGNAL_BUCKETS.get_ptr_mut(0) else { return true };

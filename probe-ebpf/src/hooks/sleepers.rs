@@ -18,7 +18,7 @@ static SLEEPERS_READING: Array<Sleeper> = Array::with_max_entries(SLEEPERS_READ,
 pub fn read_sleepers(_: RawTracePointContext) -> i32 {
     for at in 0..SLEEPERS_READ {
         let Some(sleeper) = SLEEPERS_READING.get_ptr_mut(at) else { break };
-        // SAFETY: one of the map's values; nobody else writes it while the program runs.
+        // SAFETY: the pointer is to a value of the map, which only this program writes while it runs.
         let sleeper = unsafe { &mut *sleeper };
         if sleeper.address == 0 {
             break;

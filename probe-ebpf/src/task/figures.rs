@@ -19,7 +19,7 @@ pub const NOTHING_USED: Usage = Usage {
 };
 
 impl<M: Mem> Task<M> {
-    /// Fills what the scheduler knows, and answers which of the fields from `policy` on are known: a bit each.
+    /// Fills the scheduler's fields, and returns which of the fields from `policy` on are known: a bit each.
     #[inline(always)]
     pub fn scheduling(self, figures: &mut Figures) -> u32 {
         figures.policy = self.get(offset!(task_policy)).unwrap_or(0);

@@ -1,4 +1,4 @@
-//! Where a task lives: cgroup, pid namespace, users.
+//! The cgroup, pid namespace and users of a task.
 
 use probe_common::{CgroupPair, TaskId, Valid, Where};
 

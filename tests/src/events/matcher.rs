@@ -62,12 +62,12 @@ impl Matcher {
         self.with(path, Check::Holds(value.into()))
     }
 
-    /// The thread group.
+    /// Adds: the event is about this thread group.
     pub fn pid(self, pid: i64) -> Self {
         self.field("process.pid", pid)
     }
 
-    /// The task.
+    /// Adds: the event is about this task.
     pub fn tid(self, tid: i64) -> Self {
         self.field("thread.id", tid)
     }

@@ -65,8 +65,8 @@ fn patient_guest() -> Vec<Setting> {
     settings.into_iter().filter_map(|path| Setting::set(path, "0").ok()).collect()
 }
 
-/// Sets `SCHED_FIFO` for the calling thread, so that the daemon's time is measured and not that of the thread that asks. Children
-/// of its process do not inherit it. Drop it on the same thread.
+/// `SCHED_FIFO` for the calling thread, so that the daemon's time is measured and not that of the thread that asks. Children of its
+/// process do not inherit it. Drop this on the same thread.
 struct RealTime;
 
 impl RealTime {

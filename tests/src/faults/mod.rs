@@ -168,7 +168,7 @@ pub fn check(name: &str, built: &str) {
     }
 }
 
-/// Returns the reason why this machine cannot cause a fault, with a prefix.
+/// The prefix of a reason why this machine cannot cause a fault.
 const SKIPPED: &str = "skipped: ";
 
 fn skipped(why: impl std::fmt::Display) -> String {

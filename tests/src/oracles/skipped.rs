@@ -56,8 +56,8 @@ pub(crate) fn note(observer: &Observer) {
     NOTED.lock().unwrap_or_else(PoisonError::into_inner).push(skips);
 }
 
-/// The least count of the tests that began within the time that the repair of a loss can take, because the report can fall into
-/// the test after the one with the loss.
+/// Returns the least count among the tests that began within the time that the repair of a loss can take, because the report can
+/// fall into the test after the one with the loss.
 fn known_lately(now: u64) -> u64 {
     static BEGUN: Mutex<Vec<(Instant, u64)>> = Mutex::new(Vec::new());
     let mut begun = BEGUN.lock().unwrap_or_else(PoisonError::into_inner);

@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
 
-/// The id of a process's cgroup in the v2 hierarchy; `None` where that is not mounted.
+/// Returns the id of a process's cgroup in the v2 hierarchy; `None` if that is not mounted.
 pub(crate) fn id_of(pid: i64) -> Option<u64> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
     let root = mounts.lines().find_map(|line| {

@@ -2,8 +2,8 @@
 
 use taskscope_tests::setting::now_ns;
 
-/// The least and the most that the wall clock can be ahead of `CLOCK_BOOTTIME`, ns, because this process may be preempted between
-/// the two readings.
+/// Returns the least and the most by which the wall clock can be ahead of `CLOCK_BOOTTIME`, ns. They differ because this process
+/// may be preempted between the two readings.
 pub(crate) fn minus_boottime_ns() -> std::ops::RangeInclusive<i128> {
     let before = now_ns();
     let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
@@ -11,7 +11,7 @@ pub(crate) fn minus_boottime_ns() -> std::ops::RangeInclusive<i128> {
     wall - i128::from(now_ns())..=wall - i128::from(before)
 }
 
-/// `2026-11-20T21:30:00.123456789Z` as ns since 1970.
+/// Parses a time such as `2026-11-20T21:30:00.123456789Z`; returns ns since 1970.
 pub(crate) fn parse(text: &str) -> i128 {
     let numbers: Vec<i128> =
         text.split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse().ok()).collect();

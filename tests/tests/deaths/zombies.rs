@@ -142,7 +142,7 @@ fn a_wait_with_wnowait_leaves_the_zombie() {
     });
 }
 
-/// The new parent that the kernel gave to an orphan, as /proc shows it: init, or a subreaper above the tests.
+/// Returns kind and name of the new parent that the kernel gave to an orphan: init, or a subreaper above the tests.
 fn new_parent(ppid: i64) -> (&'static str, &'static str) {
     if ppid == 1 { ("init", "init") } else { ("stranger", "subreaper") }
 }

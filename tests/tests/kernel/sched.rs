@@ -328,7 +328,7 @@ fn until_sigint_is_caught(pid: u32) {
     }
 }
 
-/// The number of switches that this kernel may hide from programs; 0 in a guest.
+/// Returns how many switches this kernel may hide from programs; 0 in a guest.
 fn hidden() -> i64 {
     if setting::in_vm() { 0 } else { 8 }
 }

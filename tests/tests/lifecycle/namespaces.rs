@@ -24,7 +24,7 @@ fn namespace(pid: i64) -> i64 {
     inode.unwrap_or_else(|| panic!("{path} links to {text}"))
 }
 
-/// The ids and the namespace that /proc shows for a role.
+/// Returns the condition that an event has the ids and the namespace that /proc shows for a role.
 fn placed(action: &str, role: &Role, inode: i64) -> Matcher {
     let ids = role.numbers("nspid");
     event(action)

@@ -12,7 +12,7 @@ use taskscope_tests::{
     skipped::attempts,
 };
 
-/// A leader that exits while a worker lives, until the leader's death.
+/// Returns the life of a leader that exits while a worker lives, up to the leader's death.
 fn dead_leader() -> Life {
     forked_by("scenario").does("exiting").does("exited state=EXIT_ZOMBIE").does("leader_died")
 }

@@ -20,7 +20,7 @@ use taskscope_tests::{
     setting,
 };
 
-/// How long a scrape may take, whatever other clients do. In a guest everything takes longer.
+/// Returns how long a scrape may take, whatever other clients do. In a guest everything takes longer.
 fn scrape_time() -> Duration {
     if setting::in_vm() { setting::deadline() } else { Duration::from_secs(1) }
 }

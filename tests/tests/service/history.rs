@@ -362,7 +362,7 @@ fn history_keeps_within_its_size() {
     assert!(history.lines("lives").len() > 1000);
 }
 
-/// Queries the segments directly with another project's program: which commands ran longest.
+/// A query of the segments by another project's program: which commands ran longest.
 const DUCKDB: &str = "\
 import duckdb, json, sys
 rows = duckdb.sql(f\"\"\"

@@ -303,7 +303,7 @@ fn a_reader_that_leaves_in_mid_line_is_forgotten() {
     service.stop_clean();
 }
 
-/// `taskscope events` that asks the daemon.
+/// Starts `taskscope events` as a client of a daemon.
 fn reader(socket: &std::path::Path, args: &[&str]) -> Observer {
     let mut command = Command::new(setting::taskscope());
     command.args(["events", "--socket"]).arg(socket).args(args);

@@ -214,7 +214,7 @@ fn a_configuration_can_be_checked() {
     fs::remove_dir_all(directory).unwrap();
 }
 
-/// A mask of /proc/PID/status.
+/// Returns a mask of /proc/PID/status.
 fn mask(pid: u32, name: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();

@@ -98,7 +98,7 @@ pub(crate) fn until_reported(view: &View<'_>, action: &str, pid: i64) {
     until(&format!("`{action}` of {pid} is never reported"), reported);
 }
 
-/// A lock against other tests of this binary, because their storms would fill the ring that this test measures.
+/// Takes a lock against other tests of this binary, because their storms would fill the ring that this test measures.
 pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static STORM: Mutex<()> = Mutex::new(());
     STORM.lock().unwrap_or_else(PoisonError::into_inner)

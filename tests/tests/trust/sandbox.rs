@@ -12,7 +12,7 @@ use crate::{
     sabotage::{Traced, cut_links},
 };
 
-/// A field of /proc/PID/task/TID/status, of each thread.
+/// Returns a field of /proc/PID/task/TID/status of each thread.
 fn of_threads(service: &Service, field: &str) -> Vec<String> {
     let tasks = format!("/proc/{}/task", service.process().pid());
     let entries = fs::read_dir(&tasks).unwrap_or_else(|error| panic!("{tasks}: {error}"));

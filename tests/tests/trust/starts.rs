@@ -22,7 +22,7 @@ use crate::{
 /// Number of starts: each attaches at another time in the lives of the processes around it.
 const STARTS: usize = 3;
 
-/// Ids of the BPF programs that a process holds.
+/// Returns the ids of the BPF programs that a process holds.
 fn programs_of(pid: u32) -> Vec<u32> {
     let directory = format!("/proc/{pid}/fdinfo");
     let entries = fs::read_dir(&directory).unwrap_or_else(|error| panic!("reading {directory}: {error}"));

@@ -16,11 +16,11 @@ use crate::{
     help::{SOON, alone, assert_sums, lose_while_stopped, stop, sum, until},
 };
 
-/// Makes two parents with zombies: one reaps them while records are lost, the other never does.
+/// Numbers of zombies of a parent that reaps them while records are lost, and of a parent that never does.
 const REAPED: &str = "300";
 const KEPT: &str = "20";
 
-/// A parent with this many zombies.
+/// Starts a parent with this many zombies.
 fn zombies(count: &str) -> Scenario {
     let mut holder = scenario("zombies", &[count]);
     holder.pause("zombies");
@@ -203,7 +203,7 @@ fn zombies_that_are_all_reaped_at_once_are_not_reported_three_seconds_later() {
     drop(service.stop());
 }
 
-/// The tree of `/v1/tree?threads=true`.
+/// Parses the tree of `/v1/tree?threads=true`.
 fn reported_tree(nodes: &Value) -> tree::Tree {
     let nodes = nodes.as_array().into_iter().flatten();
     nodes

@@ -89,7 +89,7 @@ fn disarmed_kprobes_are_noticed() {
     stop(observer);
 }
 
-/// Ids of the links that a process holds.
+/// Returns the ids of the links that a process holds.
 #[cfg(target_arch = "x86_64")]
 fn link_ids(pid: u32) -> Vec<u32> {
     let entries =

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: what taskscope and its rivals cost and miss, in one run on this machine.
+//! `cargo xtask bench`: measures what taskscope and its rivals cost and miss, in one run on this machine.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::{dist, setup, shell, vm};
 
-/// Debian's package and the program in it, which needs nothing else: unpacked into the cache.
+/// Debian's packages and their programs that need no other package. They are unpacked into the cache.
 const ALONE: [(&str, &str); 6] = [
     ("forkstat", "forkstat"),
     ("libbpf-tools", "exitsnoop"),
@@ -18,7 +18,7 @@ const ALONE: [(&str, &str); 6] = [
     ("prometheus-node-exporter", "prometheus-node-exporter"),
     ("prometheus-process-exporter", "prometheus-process-exporter"),
 ];
-/// Those that need shared libraries of other packages: installed, if they are not there.
+/// Programs that need shared libraries of other packages. These packages are installed if they are missing.
 const INSTALLED: [(&str, &str); 2] = [("bpftrace", "bpftrace"), ("linux-perf", "perf")];
 
 const EXAMPLES: &str = "\
@@ -27,27 +27,26 @@ Examples:
   cargo xtask bench --quick         a tenth of the work, as a check
   cargo xtask bench --only latency  one part";
 
-/// The same workloads bare and under each observer, interleaved; then latency and growth.
-///
-/// Rivals are Debian's packages, unpacked into the cache or installed; one that cannot be had is left out and said to be.
+/// Runs the same workloads bare and under each observer, interleaved, then measures latency and growth. Rivals are Debian's
+/// packages, unpacked into the cache or installed. A rival that is not available is left out, with a message.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// How often each pair of workload and observer is run
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// A tenth of the work in one round, nothing written
+    /// Do a tenth of the work in one round, and write nothing
     #[arg(long)]
     quick: bool,
-    /// Only one part, nothing written: storms, programs, latency, growth, idle or replay
+    /// Run only one part, and write nothing: storms, programs, latency, growth, idle or replay
     #[arg(long, value_name = "PART", value_parser = ["storms", "programs", "latency", "growth", "idle", "replay"])]
     only: Option<String>,
-    /// Where the results go
+    /// Directory of the results
     #[arg(long, default_value = "docs/benchmarks", value_name = "DIR")]
     output: PathBuf,
 }
 
-/// `cargo xtask bench`.
+/// Runs `cargo xtask bench`.
 pub(crate) fn main(args: &Args) -> Result<()> {
     let why = "observing the kernel";
     shell::root_prefix(why, &[])?;
@@ -99,7 +98,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     fs::write(&path, page).with_context(|| format!("writing {}", path.display()))
 }
 
-/// The lineage alone, by criterion; its estimates stay in the target directory.
+/// Measures the lineage alone, by criterion, whose estimates stay in the target directory.
 fn replay(quick: bool) -> Result<()> {
     let mut cargo = shell::cargo();
     cargo.args(["bench", "--package", "taskscope", "--bench", "lineage", "--"]);
@@ -109,7 +108,7 @@ fn replay(quick: bool) -> Result<()> {
     shell::run(&mut cargo)
 }
 
-/// The pictures, in the order of their names.
+/// Returns the pictures in the order of their names.
 fn pictures(dir: &Path) -> Result<String> {
     let mut names = Vec::new();
     for entry in fs::read_dir(dir).with_context(|| format!("reading {}", dir.display()))? {
@@ -123,7 +122,7 @@ fn pictures(dir: &Path) -> Result<String> {
     Ok(lines.join("\n") + "\n")
 }
 
-/// `NAME=PATH` of each rival that can be had.
+/// Returns `NAME=PATH` of each available rival.
 fn rivals() -> Vec<OsString> {
     let mut found = Vec::new();
     let alone = ALONE.map(|(package, program)| (program, vm::program(package, program)));
@@ -141,7 +140,7 @@ fn rivals() -> Vec<OsString> {
     found
 }
 
-/// A program on PATH, its package installed if need be.
+/// Returns a program on PATH; installs its package if it is missing.
 fn installed(package: &str, program: &str) -> Result<PathBuf> {
     let found = || {
         let paths = env::var_os("PATH").unwrap_or_default();
@@ -150,11 +149,11 @@ fn installed(package: &str, program: &str) -> Result<PathBuf> {
     if let Some(path) = found() {
         return Ok(path);
     }
-    setup::install("taskscope is measured beside it", &[package])?;
+    setup::install("the benchmark compares taskscope with it", &[package])?;
     found().with_context(|| format!("{package} is installed, and no {program} is on PATH"))
 }
 
-/// What it ran on.
+/// Describes the machine.
 fn machine() -> String {
     let first = |program: &str, args: &[&str]| {
         let output = Command::new(program).args(args).output().ok();

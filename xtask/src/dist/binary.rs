@@ -10,12 +10,12 @@ use crate::{ebpf, shell};
 
 const TARGET: &str = concat!("x86_64", "-unknown-linux-gnu");
 
-/// Linked with the C library of this machine.
+/// Builds a binary that is linked with the C library of this machine.
 pub(crate) fn dynamic() -> Result<PathBuf> {
     build(None, "dist/taskscope")
 }
 
-/// Static, for any Linux.
+/// Builds a static binary, for any Linux.
 pub(super) fn fixed() -> Result<PathBuf> {
     build(Some("-C target-feature=+crt-static"), &format!("{TARGET}/dist/taskscope"))
 }
@@ -24,10 +24,10 @@ fn build(flags: Option<&str>, place: &str) -> Result<PathBuf> {
     ebpf::ensure()?;
     let mut cargo = shell::cargo();
     cargo.args(["build", "--profile", "dist", "--package", "taskscope"]);
-    // With this set the binary would come without its programs.
+    // With this variable, the binary would contain no eBPF programs.
     cargo.env_remove("AYA_BUILD_SKIP");
     if let Some(flags) = flags {
-        // Flags for this target alone: build scripts and the eBPF object are built without them.
+        // These flags are for this target only; build scripts and the eBPF object are built without them.
         cargo.args(["--target", TARGET]).env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS", flags);
         cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
     }
@@ -39,24 +39,24 @@ fn build(flags: Option<&str>, place: &str) -> Result<PathBuf> {
     Ok(binary)
 }
 
-/// A copy in `directory` without symbols and line tables, which are most of its size.
+/// Makes a copy in `directory` without symbols and line tables, which are most of its size.
 pub(super) fn stripped(binary: &Path, directory: &Path) -> Result<PathBuf> {
     fs::create_dir_all(directory).with_context(|| format!("making {}", directory.display()))?;
     let to = directory.join("taskscope");
-    // The sections name this machine's directories, too.
+    // These sections also contain names of this machine's directories.
     let sections = ["--remove-section=.comment", "--remove-section=.note"];
     shell::run(Command::new("strip").args(sections).arg("-o").arg(&to).arg(binary))
         .context("strip comes with the C linker, in binutils")?;
     Ok(to)
 }
 
-/// The newest version of the C library that a binary asks for, such as `2.34`; none where it is static.
+/// Returns the newest version of the C library that a binary needs, such as `2.34`; `None` if it is static.
 pub(super) fn c_library(binary: &Path) -> Result<Option<String>> {
     let bytes = fs::read(binary).with_context(|| format!("reading {}", binary.display()))?;
     Ok(newest_glibc(&bytes))
 }
 
-/// Symbol versions stand in the dynamic string table as `GLIBC_2.34` with a NUL.
+/// Finds the newest symbol version; the dynamic string table has them as `GLIBC_2.34` with a NUL.
 fn newest_glibc(bytes: &[u8]) -> Option<String> {
     const MARK: &[u8] = b"GLIBC_2.";
     let mut newest = None;

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use super::packaging;
 use crate::{setup, shell, vm};
 
-/// `systemd-analyze security` rates from 0, nothing exposed, to 10; this is tenths.
+/// The highest allowed rating of `systemd-analyze security`, in tenths; the ratings go from 0, nothing exposed, to 10.
 const EXPOSURE_LIMIT: &str = "25";
 
 /// Checks the unit, the rules of alerts and their tests.
@@ -24,7 +24,7 @@ fn unit() -> Result<()> {
         setup::install("checking the unit", &["systemd"])?;
     }
     let unit = executable_unit()?;
-    // Manual pages are not installed here.
+    // The manual pages that the unit names are not installed here.
     shell::run(Command::new(analyze).args(["verify", "--man=no"]).arg(&unit))?;
     let mut security = Command::new(analyze);
     security.args(["security", "--offline=true", "--no-pager", "--threshold", EXPOSURE_LIMIT]).arg(&unit);
@@ -35,7 +35,7 @@ fn unit() -> Result<()> {
     Ok(())
 }
 
-/// The unit with a program that is there: the package's own need not be installed.
+/// Returns the unit with an existing program, because the package need not be installed.
 fn executable_unit() -> Result<PathBuf> {
     let text = fs::read_to_string(packaging("systemd/taskscope.service")).context("reading the unit")?;
     let directory = shell::target_dir().join("packages/check");

@@ -1,11 +1,11 @@
-//! The manual page taskscope.toml(5), made from the configuration file that the packages install, which has each key with its
-//! default and its description.
+//! Makes the manual page taskscope.toml(5) from the configuration file of the packages, which has each key with its default and its
+//! description.
 
 use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result, ensure};
 
-/// A key, or several that belong together, with what they do.
+/// A key, or several that belong together, with a description.
 #[derive(Debug, PartialEq, Eq)]
 struct Entry {
     keys: Vec<String>,
@@ -36,11 +36,11 @@ pub(super) fn page(config: &str, version: &str) -> Result<String> {
     Ok(page)
 }
 
-/// The keys of the file: after a comment each, blocks apart by empty lines.
+/// Parses the keys of the file. Each block is a comment followed by keys; empty lines separate blocks.
 fn entries(text: &str) -> Result<Vec<Entry>> {
     let mut entries = Vec::new();
     for block in text.split("\n\n").filter(|block| !block.trim().is_empty()) {
-        // A comment has a blank after its sign; a key that is not set has none.
+        // A comment has a blank after `#`; a key that is not set has none.
         let (comment, keys): (Vec<_>, Vec<_>) = block.lines().partition(|line| line.starts_with("# "));
         let keys: Vec<_> = keys.iter().map(|key| key.trim_start_matches('#').trim().to_owned()).collect();
         ensure!(!comment.is_empty(), "keys without a comment: {block}");
@@ -53,12 +53,12 @@ fn entries(text: &str) -> Result<Vec<Entry>> {
     Ok(entries)
 }
 
-/// The words of a comment.
+/// Returns the words of a comment.
 fn text_of(comment: &str) -> String {
     comment.lines().map(|line| line.trim_start_matches('#').trim()).collect::<Vec<_>>().join(" ")
 }
 
-/// Text that roff takes as it is.
+/// Escapes text for roff.
 fn roff(text: &str) -> String {
     let escaped = text.replace('\\', "\\e").replace('-', "\\-").replace('"', "\\(dq");
     if escaped.starts_with(['.', '\'']) { format!("\\&{escaped}") } else { escaped }

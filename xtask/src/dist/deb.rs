@@ -16,12 +16,12 @@ const SCRIPTS: [&str; 3] = ["postinst", "prerm", "postrm"];
 const CONFIGURATION: &str = "etc/taskscope/taskscope.toml";
 const DOCUMENTS: &str = "usr/share/doc/taskscope";
 
-/// Upstream's version with Debian's revision.
+/// Returns upstream's version with Debian's revision.
 pub(super) fn version(upstream: &str) -> String {
     format!("{upstream}-1")
 }
 
-/// Builds `file`.
+/// Builds the package `file`.
 pub(super) fn build(tree: &Tree, program: &Path, upstream: &str, file: &Path) -> Result<()> {
     let version = version(upstream);
     tree.copy(program, "usr/bin/taskscope", 0o755)?;
@@ -51,7 +51,7 @@ pub(super) fn build(tree: &Tree, program: &Path, upstream: &str, file: &Path) ->
     modes(&tree.root())?;
     control(tree, program, &version)?;
     let mut command = Command::new("dpkg-deb");
-    // No file is newer than the commit, so that the same commit gives the same package.
+    // The times of files are at most that of the commit, so that the same commit gives the same package.
     command.env("SOURCE_DATE_EPOCH", committed("%ct", "+%s"));
     command.args(["--root-owner-group", "-Zxz", "--build"]).arg(tree.root()).arg(file);
     shell::run(&mut command).context("dpkg-deb comes with dpkg: packages for Debian are made on Debian")
@@ -87,7 +87,7 @@ fn maintainer() -> Result<String> {
     Ok(line.context("packaging/debian/control has no Maintainer")?.to_owned())
 }
 
-/// When the last commit was made, in a format of git; outside of a clone now, in the same of date(1).
+/// Returns the time of the last commit in a format of git, or outside of a clone the present time in the same format of date(1).
 fn committed(format: &str, now: &str) -> String {
     let mut git = Command::new("git");
     git.current_dir(shell::workspace()).arg("log").arg("-1").arg(format!("--format={format}"));
@@ -95,7 +95,7 @@ fn committed(format: &str, now: &str) -> String {
     date.unwrap_or_default().trim().to_owned()
 }
 
-/// Directories as a package has them, whatever the umask here.
+/// Sets the modes of directories, which otherwise depend on the umask here.
 fn modes(directory: &Path) -> Result<()> {
     fs::set_permissions(directory, fs::Permissions::from_mode(0o755))
         .with_context(|| format!("setting the mode of {}", directory.display()))?;

@@ -18,16 +18,16 @@ use self::tree::Tree;
 pub(crate) use self::{binary::dynamic as binary, check::main as check};
 use crate::shell;
 
-/// Of the workspace.
+/// Version of the workspace.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Makes packages in target/packages: a Debian package, a tarball with a static binary, an OCI image.
 #[derive(Default, clap::Args)]
 pub(crate) struct Args {
-    /// Only these
+    /// Make only these kinds of packages
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
     only: Vec<Kind>,
-    /// Only check what the packages carry: unit, rules, dashboard
+    /// Only check the files of the packages: unit, rules, dashboard
     #[arg(long, conflicts_with = "only")]
     check: bool,
 }
@@ -35,21 +35,21 @@ pub(crate) struct Args {
 /// Kinds of packages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Kind {
-    /// For Debian and its kin, linked with the C library of this machine's release.
+    /// A package for Debian and its derivatives, linked with the C library of this machine's release.
     Deb,
-    /// A static binary and what goes with it.
+    /// A tarball with a static binary, documentation and packaging files.
     Tarball,
-    /// A layout of OCI with the static binary: `skopeo copy oci-archive:FILE ...`, `podman load -i FILE`.
+    /// An OCI image layout with the static binary: `skopeo copy oci-archive:FILE ...`, `podman load -i FILE`.
     Oci,
 }
 
-/// `cargo xtask dist`.
+/// Runs `cargo xtask dist`.
 pub(crate) fn main(args: &Args) -> Result<()> {
     if args.check {
         return check::main();
     }
     let wanted = |kind| args.only.is_empty() || args.only.contains(&kind);
-    // `target/dist` is where cargo puts the profile of that name.
+    // `target/dist` belongs to the cargo profile of that name.
     let out = shell::target_dir().join("packages");
     let mut made = Vec::new();
     fs::create_dir_all(&out).with_context(|| format!("making {}", out.display()))?;
@@ -88,14 +88,14 @@ fn checksums(out: &Path, made: &[PathBuf]) -> Result<()> {
     Ok(())
 }
 
-/// A Debian package with this binary.
+/// Makes a Debian package with this binary.
 pub(crate) fn package(binary: &Path, version: &str, file: &Path) -> Result<()> {
     let work = Tree::new(file.with_extension("tree"))?;
     let binary = binary::stripped(binary, work.beside("bin")?.as_path())?;
     deb::build(&work, &binary, version, file)
 }
 
-/// An OCI image with this static binary, in `out`.
+/// Makes an OCI image with this static binary in `out`.
 pub(crate) fn image(binary: &Path, out: &Path) -> Result<PathBuf> {
     oci::build(binary, out)
 }
@@ -106,7 +106,7 @@ fn done(file: &Path) -> Result<()> {
     Ok(())
 }
 
-/// `packaging/FILE`.
+/// Returns the path of `packaging/FILE`.
 fn packaging(file: &str) -> PathBuf {
     shell::workspace().join("packaging").join(file)
 }

@@ -1,4 +1,4 @@
-//! An OCI image without a container engine: a layout with one layer, as an archive.
+//! Makes an OCI image without a container engine: an image layout with one layer, as an archive.
 //!
 //! Format: <https://github.com/opencontainers/image-spec/blob/main/image-layout.md>
 
@@ -27,7 +27,7 @@ pub(super) fn build(binary: &Path, out: &Path) -> Result<PathBuf> {
 
     tree.copy(binary, "usr/bin/taskscope", 0o755)?;
     tree.copy_packaging("taskscope.toml", "etc/taskscope/taskscope.toml")?;
-    // getgrnam(3) looks here for the socket's group.
+    // getgrnam(3) reads this file to find the socket's group.
     tree.write(
         "etc/passwd",
         0o644,
@@ -62,7 +62,7 @@ pub(super) fn build(binary: &Path, out: &Path) -> Result<PathBuf> {
     manifest["platform"] = json!({ "architecture": "amd64", "os": "linux" });
     manifest["annotations"] = json!({
         "org.opencontainers.image.ref.name": VERSION,
-        // Where podman and containerd look for the name of an image they load.
+        // podman and containerd take the name of a loaded image from this annotation.
         "io.containerd.image.name": format!("localhost/taskscope:{VERSION}"),
     });
     let index = json!({ "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [manifest] });
@@ -82,18 +82,18 @@ fn labels() -> Value {
     })
 }
 
-/// A directory of blobs by their digest.
+/// The directory of the image layout, with blobs by their digest.
 struct Layout(PathBuf);
 
 impl Layout {
-    /// Adds a document; gives its descriptor.
+    /// Adds a document; returns its descriptor.
     fn add(&self, kind: &str, content: &Value) -> Result<Value> {
         let place = self.0.join("blobs/new");
         fs::write(&place, content.to_string()).with_context(|| format!("writing {}", place.display()))?;
         self.add_file(kind, &place)
     }
 
-    /// Moves a file in; gives its descriptor.
+    /// Moves a file into the layout; returns its descriptor.
     fn add_file(&self, kind: &str, file: &Path) -> Result<Value> {
         let digest = sha256(file)?;
         let size = fs::metadata(file).with_context(|| format!("looking at {}", file.display()))?.len();

@@ -1,4 +1,4 @@
-//! The static binary and what goes with it, for any Linux.
+//! Makes the tarball: the static binary, documentation and packaging files, for any Linux.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -34,7 +34,7 @@ pub(super) fn build(binary: &Path, out: &Path) -> Result<PathBuf> {
     Ok(file)
 }
 
-/// An archive whose bytes depend on names and contents alone.
+/// Packs an archive whose bytes depend on names and contents only.
 pub(super) fn pack(directory: &Path, what: &str, file: &Path, compress: &str) -> Result<()> {
     let mut tar = Command::new("tar");
     tar.args([

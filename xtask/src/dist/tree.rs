@@ -1,4 +1,4 @@
-//! The files of a package, staged.
+//! A directory tree with the files of a package.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -10,13 +10,13 @@ use anyhow::{Context as _, Result};
 use super::{VERSION, config_page, packaging};
 use crate::shell;
 
-/// A directory that stands for `/`; it and what lies beside it go with the value.
+/// A directory that stands for `/`. When this is dropped, it is removed with the directories beside it.
 pub(super) struct Tree {
     base: PathBuf,
 }
 
 impl Tree {
-    /// An empty one.
+    /// Makes an empty tree.
     pub(super) fn new(base: PathBuf) -> Result<Self> {
         if base.exists() {
             fs::remove_dir_all(&base).with_context(|| format!("removing {}", base.display()))?;
@@ -30,14 +30,14 @@ impl Tree {
         self.base.join("root")
     }
 
-    /// A directory that is no part of the package.
+    /// Makes a directory that is no part of the package.
     pub(super) fn beside(&self, name: &str) -> Result<PathBuf> {
         let path = self.base.join(name);
         fs::create_dir_all(&path).with_context(|| format!("making {}", path.display()))?;
         Ok(path)
     }
 
-    /// A file with this content.
+    /// Writes a file with this content.
     pub(super) fn write(&self, place: &str, mode: u32, content: &[u8]) -> Result<PathBuf> {
         let path = self.root().join(place);
         let parent = path.parent().unwrap_or(&path);
@@ -48,18 +48,18 @@ impl Tree {
         Ok(path)
     }
 
-    /// A copy of a file.
+    /// Copies a file into the tree.
     pub(super) fn copy(&self, from: &Path, place: &str, mode: u32) -> Result<PathBuf> {
         let content = fs::read(from).with_context(|| format!("reading {}", from.display()))?;
         self.write(place, mode, &content)
     }
 
-    /// A copy of `packaging/FILE`.
+    /// Copies `packaging/FILE` into the tree.
     pub(super) fn copy_packaging(&self, file: &str, place: &str) -> Result<PathBuf> {
         self.copy(&packaging(file), place, 0o644)
     }
 
-    /// Documentation of the workspace.
+    /// Copies the documentation of the workspace.
     pub(super) fn copy_documents(&self, directory: &str) -> Result<()> {
         let workspace = shell::workspace();
         self.copy(&workspace.join("README.md"), &format!("{directory}/README.md"), 0o644)?;
@@ -72,7 +72,7 @@ impl Tree {
         Ok(())
     }
 
-    /// What the binary itself knows: manual pages into `man`, completions into their shells' places below `share`.
+    /// Runs the binary to generate manual pages into `man`, and completions into the directories of the shells below `share`.
     pub(super) fn generate(&self, binary: &Path, share: &str) -> Result<()> {
         let man = self.beside("man")?;
         shell::run(Command::new(binary).arg("man").arg(&man))?;
@@ -102,7 +102,7 @@ impl Tree {
         Ok(())
     }
 
-    /// KiB of all files, as dpkg counts them.
+    /// Returns the size of all files, KiB, as dpkg counts it.
     pub(super) fn kib(&self) -> Result<u64> {
         fn below(path: &Path) -> std::io::Result<u64> {
             let mut sum = 1;
@@ -125,7 +125,7 @@ impl Drop for Tree {
     }
 }
 
-/// Compressed without name and time, so that the same content gives the same bytes; leaves `FILE.gz`.
+/// Replaces `FILE` by `FILE.gz`, without name and time in it, so that the same content gives the same bytes.
 pub(super) fn gzip(file: &Path) -> Result<()> {
     shell::run(Command::new("gzip").args(["-9", "-n", "--force"]).arg(file))
 }

@@ -1,4 +1,4 @@
-//! Carries out a plan. Reports on stderr what it does and why; asks no questions.
+//! Carries out a plan. Reports on stderr what it does and why, and asks no questions.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -43,12 +43,13 @@ pub(crate) fn apply(plan: &Plan) -> Result<()> {
     }
 }
 
-/// Returns a line of progress.
+/// Prints a line of progress.
 pub(super) fn say(what: &str) {
     eprintln!("setup: {what}");
 }
 
-/// Installs without removing anything. An index can be older than the archive: then it is fetched and once more.
+/// Installs packages without removing any. If that fails, fetches the package index, which can be older than the archive, and tries
+/// again.
 pub(super) fn install(packages: &[&str]) -> Result<()> {
     let mut args = vec!["install", "--yes", "--no-install-recommends", "--no-remove"];
     args.extend(packages);
@@ -60,35 +61,36 @@ pub(super) fn install(packages: &[&str]) -> Result<()> {
     apt_get(&args)
 }
 
-/// apt-get as root, without questions, waiting for another's lock.
+/// Returns apt-get as root, without questions; it waits for a lock that another apt holds.
 fn apt_get(args: &[&str]) -> Result<()> {
     let quiet: (&str, &OsStr) = ("DEBIAN_FRONTEND", "noninteractive".as_ref());
     let mut cmd = as_root("installing packages", &[quiet], "apt-get".as_ref())?;
     shell::run(cmd.args(["--quiet", "-o", "DPkg::Lock::Timeout=300", "-o", "Dpkg::Use-Pty=0"]).args(args))
 }
 
-/// Builds bpf-linker into the cache. It needs no more of LLVM than the shared library, under the name a C linker
-/// looks for; which is what LLVM's development packages would add, with half a gigabyte more.
+/// Builds bpf-linker into the cache. Of LLVM it needs only the shared library, under the name that a C linker looks for. LLVM's
+/// development packages would provide that too, but take half a gigabyte.
 fn build_linker(llvm: u32, library: &Path) -> Result<()> {
     let version = BPF_LINKER_VERSION.map(|number| number.to_string()).join(".");
     let root = cache_dir().map_err(|err| anyhow!(err))?.join(format!("{BPF_LINKER}-{version}-llvm-{llvm}"));
     let lib = root.join("lib");
     fs::create_dir_all(&lib).with_context(|| format!("making {}", lib.display()))?;
     let library = fs::canonicalize(library).with_context(|| format!("resolving {}", library.display()))?;
-    // Under its own name too: bpf-linker looks for it here at run time, before the system's directories.
+    // The library is linked under its own name too, because bpf-linker looks for it here at run time, before the system's
+    // directories.
     let own_name = library.file_name().with_context(|| format!("{} has no file name", library.display()))?;
     for name in [OsStr::new("libLLVM.so"), own_name] {
         link(&library, &lib.join(name))?;
     }
     let mut cargo = shell::cargo();
-    // Nothing of this workspace's settings, nor of the caller's, belongs into a tool for the user's cache.
+    // Settings of this workspace and of the caller must not affect a tool in the user's cache.
     for key in ["CARGO_TARGET_DIR", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WORKSPACE_WRAPPER"] {
         cargo.env_remove(key);
     }
     cargo
         .current_dir(&root)
         .env("LLVM_PREFIX", &root)
-        // Its own work is small, LLVM's code does the rest: built in 18 s and not 43 s, the same speed in use.
+        // Without optimization it is built in 18 s instead of 43 s and runs as fast, because LLVM's code does most of the work.
         .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")
         .env("CARGO_PROFILE_RELEASE_DEBUG", "0")
         .args(["install", "--quiet", "--locked", "--force", BPF_LINKER, "--version", &version])
@@ -108,7 +110,7 @@ fn link(target: &Path, link: &Path) -> Result<()> {
     std::os::unix::fs::symlink(target, link).with_context(|| format!("linking {}", link.display()))
 }
 
-/// Writes the record in one step; leaves it alone when it says the same, since the eBPF build depends on its age.
+/// Writes the record atomically. Does not write an equal record, because the eBPF build depends on the file's time.
 fn write(record: &Record) -> Result<()> {
     let path = Record::path().map_err(|err| anyhow!(err))?;
     let text = record.to_text();

@@ -11,10 +11,10 @@ use super::{BPF_LINKER_VERSION, LINKED, LLVM_SUPPORTED, llvm_package};
 /// The first Rust release with the oldest LLVM of [`LLVM_SUPPORTED`].
 const DEBIAN_MINIMUM: (u32, u32) = (1, 91);
 
-/// The next step. Facts are read again after each step, so no step has to foresee the results of another.
+/// The next step. Facts are read again after each step, so a step need not predict the results of another.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Plan {
-    /// Nothing: this is the toolchain.
+    /// There is nothing to do: this is the toolchain.
     Ready(Record),
     /// Have the package manager fetch its index.
     Refresh,
@@ -31,14 +31,14 @@ pub(crate) enum Plan {
     },
 }
 
-/// No way leads to a toolchain.
+/// The error: no toolchain can be made.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Missing {
-    /// Why not, one line a way.
+    /// The reasons, a line for each way.
     pub(crate) reasons: Vec<String>,
 }
 
-/// A rustup nightly first, then the distribution's compiler.
+/// Chooses the next step: for a rustup nightly first, then for the distribution's compiler.
 pub(crate) fn choose(facts: &Facts) -> Result<Plan, Missing> {
     let nightly = match nightly_way(facts) {
         Ok(plan) => return Ok(plan),
@@ -51,7 +51,7 @@ pub(crate) fn choose(facts: &Facts) -> Result<Plan, Missing> {
     Err(Missing { reasons: vec![nightly, system] })
 }
 
-/// A rustup nightly with the source of its `core`.
+/// Tries a rustup nightly with the source of its `core`.
 fn nightly_way(facts: &Facts) -> Result<Plan, String> {
     if !facts.rustup {
         return Err("there is no rustup, so no nightly".to_owned());
@@ -72,9 +72,9 @@ fn nightly_way(facts: &Facts) -> Result<Plan, String> {
     Err(reasons.join("; "))
 }
 
-/// The distribution's compiler in /usr/bin, installed where that is possible.
+/// Tries the distribution's compiler in /usr/bin, or its installation.
 fn system_way(facts: &Facts) -> Result<Plan, String> {
-    // On Debian an old compiler can be exchanged for a newer one; elsewhere it is what it is.
+    // On Debian, a newer compiler can replace an old one; on other distributions only the installed one can be used.
     let usable = |rustc: &&Rustc| rustc.version >= DEBIAN_MINIMUM || facts.debian.is_none();
     if let Some(rustc) = facts.system.as_ref().filter(usable)
         && let Some(core) = &rustc.core
@@ -86,7 +86,8 @@ fn system_way(facts: &Facts) -> Result<Plan, String> {
         return Err(match &facts.system {
             Some(rustc) => format!("{} lacks the source of its core library", rustc.compiler),
             None => {
-                "/usr/bin has no rustc with its cargo, and this is no Debian to install them from".to_owned()
+                "/usr/bin has no rustc with its cargo, and this is not Debian, so they cannot be installed"
+                    .to_owned()
             }
         });
     };
@@ -97,13 +98,13 @@ fn system_way(facts: &Facts) -> Result<Plan, String> {
     }
 }
 
-/// The packaging of the compiler to install.
+/// Chooses the family of packages of the compiler to install.
 fn family(debian: &Debian) -> Result<&'static Family, String> {
     let mut reasons = Vec::new();
     for family in &FAMILIES {
         let name = family.compiler;
         match debian.candidate(name) {
-            None => reasons.push(format!("Debian's {name} is not to be had")),
+            None => reasons.push(format!("Debian's {name} is not available")),
             Some((major, minor)) if (major, minor) < DEBIAN_MINIMUM => {
                 let (wanted_major, wanted_minor) = DEBIAN_MINIMUM;
                 reasons.push(format!(
@@ -114,7 +115,7 @@ fn family(debian: &Debian) -> Result<&'static Family, String> {
                 let others = FAMILIES.iter().filter(|other| *other != family).map(|other| other.compiler);
                 match others.chain([RUSTUP]).find(|other| debian.has(other)) {
                     Some(other) => {
-                        reasons.push(format!("Debian's {name} cannot stand beside the installed {other}"));
+                        reasons.push(format!("Debian's {name} conflicts with the installed {other}"));
                     }
                     None => return Ok(family),
                 }
@@ -124,7 +125,7 @@ fn family(debian: &Debian) -> Result<&'static Family, String> {
     Err(reasons.join("; "))
 }
 
-/// What is next for a compiler that has its source: a linker whose LLVM reads its bitcode.
+/// Chooses the next step for a compiler with its source: a linker whose LLVM reads its bitcode.
 fn with_linker(facts: &Facts, rustc: &Rustc, core: &std::path::Path) -> Result<Plan, String> {
     // LLVM reads the bitcode of older versions, not of newer ones.
     let fits = |linker: &&super::facts::Linker| {
@@ -158,16 +159,16 @@ fn with_linker(facts: &Facts, rustc: &Rustc, core: &std::path::Path) -> Result<P
         Some(debian) if debian.offers(&package) => install(facts, debian, vec![package]),
         Some(debian) if !debian.refreshed && facts.may_install => Ok(Plan::Refresh),
         _ => Err(format!(
-            "{compiler} needs a bpf-linker with LLVM {llvm}, whose shared library is not there to build one"
+            "{compiler} needs a bpf-linker with LLVM {llvm}, but the shared library to build one is missing"
         )),
     }
 }
 
-/// The packages that are not installed yet, or all where an upgrade is meant.
+/// Returns the plan to install the missing packages, or all packages for an upgrade.
 fn install(facts: &Facts, debian: &Debian, packages: Vec<String>) -> Result<Plan, String> {
     if let Some(package) = packages.iter().find(|package| !debian.offers(package)) {
         return if debian.refreshed || !facts.may_install {
-            Err(format!("Debian's {package} is not to be had"))
+            Err(format!("Debian's {package} is not available"))
         } else {
             Ok(Plan::Refresh)
         };

@@ -1,4 +1,4 @@
-//! Every branch of the choice.
+//! Tests every branch of the choice.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -37,7 +37,7 @@ fn package(installed: bool, candidate: &str) -> Package {
     Package { installed, candidate: Some(candidate.to_owned()) }
 }
 
-/// Debian with its browser compiler at `version`, an old ordinary one, and LLVM 22.
+/// Returns facts of a Debian with the compiler for browsers at `version`, an old ordinary compiler, and LLVM 22.
 fn debian(version: &str) -> Debian {
     let packages = [
         ("rustc-web", package(false, version)),
@@ -51,7 +51,7 @@ fn debian(version: &str) -> Debian {
     Debian { packages: packages.map(|(name, package)| (name.to_owned(), package)).into(), refreshed: false }
 }
 
-/// A machine with rustup, root, and nothing else.
+/// Returns facts of a machine with rustup and root only.
 fn bare() -> Facts {
     Facts { rustup: true, may_install: true, ..Facts::default() }
 }
@@ -120,7 +120,7 @@ fn llvm_for_a_nightly_is_installed_where_debian_has_it() {
 }
 
 #[test]
-fn a_nightly_with_an_llvm_that_is_nowhere_gives_way_to_debian() {
+fn a_nightly_whose_llvm_is_not_available_is_passed_over_for_debian() {
     let facts = Facts {
         nightlies: vec![nightly(23, true)],
         debian: Some(Debian { refreshed: true, ..debian("1.96.0") }),
@@ -132,7 +132,7 @@ fn a_nightly_with_an_llvm_that_is_nowhere_gives_way_to_debian() {
 }
 
 #[test]
-fn a_nightly_without_source_gives_way_to_the_next_nightly_and_then_to_debian() {
+fn a_nightly_without_source_is_passed_over_for_the_next_nightly_and_then_for_debian() {
     let dated = rustc(Compiler::Rustup("nightly-2026-01-01".to_owned()), (1, 95), 21, true);
     let facts = Facts { nightlies: vec![nightly(22, false), dated], linkers: vec![linker(22)], ..bare() };
     assert_eq!(ready(choose(&facts)).compiler, Compiler::Rustup("nightly-2026-01-01".to_owned()));
@@ -168,12 +168,12 @@ fn an_index_without_the_matching_source_is_fetched_once() {
     assert_eq!(choose(&Facts { debian: Some(debian.clone()), ..bare() }), Ok(Plan::Refresh));
     debian.refreshed = true;
     assert!(
-        reasons(choose(&Facts { debian: Some(debian), ..bare() })).contains("rust-web-src is not to be had")
+        reasons(choose(&Facts { debian: Some(debian), ..bare() })).contains("rust-web-src is not available")
     );
 }
 
 #[test]
-fn an_old_debian_says_how_old_its_compilers_are() {
+fn on_an_old_debian_the_error_has_the_versions_of_its_compilers() {
     let facts = Facts { debian: Some(Debian { refreshed: true, ..debian("1.85.0") }), ..bare() };
     let reasons = reasons(choose(&facts));
     assert!(reasons.contains("rustc-web is 1.85, older than 1.91"), "{reasons}");
@@ -181,15 +181,12 @@ fn an_old_debian_says_how_old_its_compilers_are() {
 }
 
 #[test]
-fn packages_that_would_drive_out_others_are_not_installed() {
+fn packages_that_conflict_with_installed_ones_are_not_installed() {
     for other in ["rustup", "rustc"] {
         let mut debian = Debian { refreshed: true, ..debian("1.96.0") };
         debian.packages.insert(other.to_owned(), package(true, "1.63.0"));
         let reasons = reasons(choose(&Facts { debian: Some(debian), ..bare() }));
-        assert!(
-            reasons.contains(&format!("rustc-web cannot stand beside the installed {other}")),
-            "{reasons}"
-        );
+        assert!(reasons.contains(&format!("rustc-web conflicts with the installed {other}")), "{reasons}");
     }
 }
 

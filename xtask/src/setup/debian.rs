@@ -6,53 +6,53 @@ use std::process::Command;
 use super::llvm_package;
 use crate::shell::{answer, which};
 
-/// The names of one packaging of the Rust compiler.
+/// The names of Debian's packages of one Rust compiler.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Family {
     /// rustc.
     pub(crate) compiler: &'static str,
     /// Its cargo.
     pub(crate) cargo: &'static str,
-    /// Its own source, with `core`.
+    /// Its source, with `core`.
     pub(crate) source: &'static str,
 }
 
 impl Family {
-    /// All of it.
+    /// Returns all three packages.
     pub(crate) fn packages(&self) -> [&'static str; 3] {
         [self.compiler, self.cargo, self.source]
     }
 }
 
-/// The compiler that stable releases carry for browsers, newer than their own, and the ordinary one.
+/// The compiler that stable releases have for browsers, which is newer, and the ordinary one.
 pub(crate) const FAMILIES: [Family; 2] = [
     Family { compiler: "rustc-web", cargo: "cargo-web", source: "rust-web-src" },
     Family { compiler: "rustc", cargo: "cargo", source: "rust-src" },
 ];
 
-/// The distribution's rustup: the compilers' packages conflict with it.
+/// The distribution's rustup, which conflicts with the compilers' packages.
 pub(crate) const RUSTUP: &str = "rustup";
 
-/// What the package manager knows.
+/// Facts from the package manager.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Debian {
-    /// By name; packages it does not know are missing.
+    /// Packages by name; unknown packages are missing.
     pub(crate) packages: BTreeMap<String, Package>,
-    /// Its index was fetched during this setup: what is unknown now stays unknown.
+    /// Whether its index was fetched during this setup, so that fetching it again finds nothing new.
     pub(crate) refreshed: bool,
 }
 
 /// One package.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Package {
-    /// It is installed.
+    /// Whether it is installed.
     pub(crate) installed: bool,
     /// The version that would be installed.
     pub(crate) candidate: Option<String>,
 }
 
 impl Debian {
-    /// Asks apt; `None` where it is not the package manager.
+    /// Asks apt; `None` if apt is not the package manager.
     pub(crate) fn read(refreshed: bool) -> Option<Self> {
         which("apt-get")?;
         let mut names: Vec<String> = FAMILIES.iter().flat_map(Family::packages).map(str::to_owned).collect();
@@ -62,7 +62,7 @@ impl Debian {
         Some(Self { packages: policy(&text), refreshed })
     }
 
-    /// Major and minor version of the candidate of package `name`.
+    /// Returns major and minor version of the candidate of package `name`.
     pub(crate) fn candidate(&self, name: &str) -> Option<(u32, u32)> {
         let numbers = numbers(self.packages.get(name)?.candidate.as_deref()?);
         Some((*numbers.first()?, *numbers.get(1)?))
@@ -79,7 +79,7 @@ impl Debian {
     }
 }
 
-/// Reads what `apt-cache policy` prints.
+/// Parses the output of `apt-cache policy`.
 fn policy(text: &str) -> BTreeMap<String, Package> {
     let mut packages = BTreeMap::new();
     let mut current = None;
@@ -98,7 +98,7 @@ fn policy(text: &str) -> BTreeMap<String, Package> {
     packages
 }
 
-/// The numbers at the start of a version: `1.97.0-nightly` is 1, 97, 0.
+/// Returns the numbers at the start of a version: `1.97.0-nightly` is 1, 97, 0.
 pub(super) fn numbers(version: &str) -> Vec<u32> {
     let end = version.trim_start().find(|c: char| !c.is_ascii_digit() && c != '.');
     let version = version.trim_start();

@@ -9,31 +9,31 @@ use super::record::{Compiler, cache_dir, fingerprint};
 use super::{BPF_LINKER, LINKED};
 use crate::shell::{Root, answer, root, which};
 
-/// Everything [`choose`](super::choose::choose) decides by.
+/// The facts from which [`choose`](super::choose::choose) decides.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Facts {
-    /// rustup is there.
+    /// Whether rustup is installed.
     pub(crate) rustup: bool,
     /// rustup's nightly toolchains.
     pub(crate) nightlies: Vec<Rustc>,
     /// The distribution's compiler in /usr/bin.
     pub(crate) system: Option<Rustc>,
-    /// rustup knows the distribution's compiler under the name [`LINKED`].
+    /// Whether rustup knows the distribution's compiler under the name [`LINKED`].
     pub(crate) linked: bool,
-    /// The bpf-linkers that run: those built by setup, and the one on `PATH`.
+    /// The bpf-linkers that start: those built by setup, and the one on `PATH`.
     pub(crate) linkers: Vec<Linker>,
     /// LLVM's shared libraries by major version.
     pub(crate) llvm: BTreeMap<u32, PathBuf>,
-    /// Debian's package manager.
+    /// Facts from Debian's package manager, if there is one.
     pub(crate) debian: Option<Debian>,
-    /// We are root or there is sudo.
+    /// Whether we are root or there is sudo.
     pub(crate) may_install: bool,
 }
 
 /// A Rust compiler with its cargo.
 #[derive(Clone, Debug)]
 pub(crate) struct Rustc {
-    /// How it is reached.
+    /// The command that runs it.
     pub(crate) compiler: Compiler,
     /// See [`fingerprint`].
     pub(crate) fingerprint: String,
@@ -41,11 +41,11 @@ pub(crate) struct Rustc {
     pub(crate) version: (u32, u32),
     /// Major version of its LLVM.
     pub(crate) llvm: u32,
-    /// The source of exactly its `core`, if that is installed.
+    /// The source of its `core` in the same version, if that is installed.
     pub(crate) core: Option<PathBuf>,
 }
 
-/// A bpf-linker that runs.
+/// A bpf-linker that starts.
 #[derive(Clone, Debug)]
 pub(crate) struct Linker {
     /// The program.
@@ -57,8 +57,8 @@ pub(crate) struct Linker {
 }
 
 impl Facts {
-    /// Reads what the machine has, in about a second: only for when no record holds. `refreshed`: this setup has fetched the
-    /// package index.
+    /// Reads the facts, in about a second; called only if there is no valid record. `refreshed` means that this setup has fetched
+    /// the package index.
     pub(crate) fn gather(refreshed: bool) -> Self {
         let rustup = which("rustup").is_some();
         let system = system();
@@ -80,7 +80,7 @@ impl Facts {
     }
 }
 
-/// rustup's nightly toolchains, the one called just `nightly` before dated ones.
+/// Returns rustup's nightly toolchains; the one named `nightly` comes before dated ones.
 fn nightlies() -> Vec<Rustc> {
     let list = answer(Command::new("rustup").args(["toolchain", "list"])).unwrap_or_default();
     let mut names: Vec<_> = list.lines().filter_map(|line| line.split(' ').next()).collect();
@@ -89,7 +89,7 @@ fn nightlies() -> Vec<Rustc> {
     names.into_iter().filter_map(|name| rustc(Compiler::Rustup(name.to_owned()))).collect()
 }
 
-/// The distribution's compiler, if its cargo is there too.
+/// Returns the distribution's compiler, if its cargo is installed too.
 fn system() -> Option<Rustc> {
     let dir = Path::new("/usr/bin");
     let theirs = |name: &str| {
@@ -103,7 +103,7 @@ fn system() -> Option<Rustc> {
     rustc(Compiler::Directory(dir.to_owned()))
 }
 
-/// What this rustc says of itself; `None` if it does not run.
+/// Reads the version of this rustc; `None` if it does not start.
 fn rustc(compiler: Compiler) -> Option<Rustc> {
     let text = answer(compiler.rustc().arg("-vV"))?;
     let release = field(&text, "release: ")?;
@@ -120,8 +120,8 @@ fn rustc(compiler: Compiler) -> Option<Rustc> {
     })
 }
 
-/// The source of `core` below `source`, unless it is known to be another release's: Debian links
-/// `rustlib/src/rust` to `/usr/src/rustc-RELEASE`, and the two packages can be upgraded apart.
+/// Returns the source of `core` below `source`, unless it is of another release: Debian links `rustlib/src/rust` to
+/// `/usr/src/rustc-RELEASE`, and the two packages can be upgraded separately.
 fn core_source(source: &Path, release: &str) -> Option<PathBuf> {
     let real = std::fs::canonicalize(source).ok()?;
     let other = real
@@ -132,17 +132,17 @@ fn core_source(source: &Path, release: &str) -> Option<PathBuf> {
     (!other && core.join("Cargo.toml").is_file()).then_some(core)
 }
 
-/// The bpf-linkers that run, ours first.
+/// Returns the bpf-linkers that start; the ones built by setup come first.
 fn linkers() -> Vec<Linker> {
     let ours = cache_dir().ok().and_then(|dir| std::fs::read_dir(dir).ok()).into_iter().flatten().flatten();
     let ours = ours.map(|entry| entry.path().join("bin").join(BPF_LINKER));
     ours.chain(which(BPF_LINKER)).filter_map(linker).collect()
 }
 
-/// What the bpf-linker at `path` says of itself; `None` if it does not run.
+/// Reads the versions of the bpf-linker at `path` and of its LLVM; `None` if it does not start.
 fn linker(path: PathBuf) -> Option<Linker> {
     let version = answer(Command::new(&path).arg("--version"))?;
-    // Its --version does not name its LLVM. LLVM's own does, and exits before anything is linked.
+    // `--version` does not contain the version of LLVM. LLVM's own option prints it and exits before anything is linked.
     let llvm = answer(Command::new(&path).args(["--llvm-args=--version", "-o", "/dev/null", "/dev/null"]))?;
     Some(Linker {
         version: numbers(version.trim().strip_prefix(BPF_LINKER)?),
@@ -151,13 +151,13 @@ fn linker(path: PathBuf) -> Option<Linker> {
     })
 }
 
-/// LLVM's shared libraries where distributions put them.
+/// Returns LLVM's shared libraries in the directories of distributions.
 fn llvm_libraries() -> BTreeMap<u32, PathBuf> {
     let mut dirs = BTreeSet::from([PathBuf::from("/usr/lib"), PathBuf::from("/usr/lib64")]);
     for entry in std::fs::read_dir("/usr/lib").into_iter().flatten().flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        // Debian's directory of this machine's architecture, not of a foreign one beside it.
+        // This takes Debian's directory of this machine's architecture, not that of a foreign one.
         if name.starts_with(std::env::consts::ARCH) && name.contains("-linux-") {
             dirs.insert(entry.path());
         } else if name.starts_with("llvm-") {
@@ -168,7 +168,7 @@ fn llvm_libraries() -> BTreeMap<u32, PathBuf> {
     files.filter_map(|entry| Some((llvm_library(entry.file_name().to_str()?)?, entry.path()))).collect()
 }
 
-/// The major version in the file name of an LLVM shared library: `libLLVM.so.22.1`, `libLLVM-22.so`.
+/// Returns the major version in the file name of an LLVM shared library: `libLLVM.so.22.1`, `libLLVM-22.so`.
 fn llvm_library(name: &str) -> Option<u32> {
     let rest = name.strip_prefix("libLLVM")?;
     let version = rest.strip_prefix(".so.").or_else(|| rest.strip_prefix('-')?.strip_suffix(".so"))?;
@@ -176,7 +176,7 @@ fn llvm_library(name: &str) -> Option<u32> {
     numbers(version).first().copied().filter(|major| *major > 1)
 }
 
-/// What follows `key` on its line.
+/// Returns the text after `key` on its line.
 fn field<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.strip_prefix(key)).map(str::trim)
 }

@@ -1,4 +1,4 @@
-//! Finds or makes a toolchain that compiles for `bpfel-unknown-none`.
+//! Finds or installs a toolchain that compiles for `bpfel-unknown-none`.
 //!
 //! [`facts`] reads what the machine has, [`choose`] decides on the next step, [`apply`] takes it, until the toolchain is complete;
 //! [`record`] keeps the result. There are two ways: a rustup nightly with rust-src, or Debian's compiler with its source.
@@ -22,21 +22,21 @@ pub(crate) use record::Record;
 /// The linker's name, as a crate and as a program.
 const BPF_LINKER: &str = "bpf-linker";
 
-/// The bpf-linker that setup builds, and the oldest that it takes.
+/// The version of bpf-linker that setup builds, and the oldest that it accepts.
 const BPF_LINKER_VERSION: [u32; 3] = [0, 13, 0];
 
 /// The LLVM versions that this bpf-linker has a feature for.
 const LLVM_SUPPORTED: RangeInclusive<u32> = 21..=23;
 
-/// The name under which rustup knows the distribution's compiler.
+/// The toolchain name of the distribution's compiler in rustup.
 const LINKED: &str = "taskscope-ebpf";
 
-/// Debian's package with LLVM's shared library.
+/// Returns the name of Debian's package with LLVM's shared library.
 fn llvm_package(major: u32) -> String {
     format!("libllvm{major}")
 }
 
-/// The eBPF toolchain, made if need be. Silent and quick when it is there.
+/// Returns the eBPF toolchain, and makes it if needed. Prints nothing and returns quickly if there is a valid record.
 pub(crate) fn ensure() -> Result<Record> {
     let reason = match Record::load() {
         Ok(record) => return Ok(record),
@@ -49,14 +49,14 @@ pub(crate) fn ensure() -> Result<Record> {
     Ok(record)
 }
 
-/// Takes one step after the other until the toolchain is complete: package index, packages, link, linker. Each step is chosen by
-/// what the machine has then; a step that comes up twice has not helped.
+/// Takes one step after the other until the toolchain is complete: package index, packages, link, linker. Each step is chosen from
+/// the facts at that time. A step that is chosen twice has had no effect, which is an error.
 fn make() -> Result<Record> {
     let mut done = Vec::new();
     loop {
         let plan = choose::choose(&Facts::gather(done.contains(&Plan::Refresh)))?;
         if done.contains(&plan) {
-            bail!("setup did {plan:?} and still finds it missing");
+            bail!("the step {plan:?} had no effect");
         }
         apply::apply(&plan)?;
         match plan {
@@ -66,7 +66,7 @@ fn make() -> Result<Record> {
     }
 }
 
-/// `cargo xtask setup`.
+/// Runs `cargo xtask setup`.
 pub(crate) fn main() -> Result<()> {
     let record = ensure()?;
     let bootstrap = if record.bootstrap { " with RUSTC_BOOTSTRAP=1" } else { "" };
@@ -75,7 +75,7 @@ pub(crate) fn main() -> Result<()> {
     Ok(())
 }
 
-/// Installs packages of the distribution that a check cannot do without.
+/// Installs packages of the distribution that a check needs.
 pub(crate) fn install(why: &str, packages: &[&str]) -> Result<()> {
     apply::say(&format!("installing {}: {why}", packages.join(" ")));
     apply::install(packages)

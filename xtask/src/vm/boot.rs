@@ -1,4 +1,4 @@
-//! One boot of one kernel: QEMU under time limits, its results read as they come.
+//! Boots one kernel in QEMU under time limits, and reads the results.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -14,34 +14,34 @@ use super::fetch::qemu::Qemu;
 use super::monitor::Monitor;
 use super::results::{self, Line};
 
-/// From QEMU's start to init's first line; a good boot takes 2 to 4 s.
+/// Limit from QEMU's start to init's first line; a normal boot takes 2 to 4 s.
 const BOOT_LIMIT: Duration = Duration::from_secs(90);
 const MEMORY: &str = "1024M";
-/// More CPUs than this boot one after the other on few of the host's, and need more memory for what the kernel keeps of each.
+/// With more CPUs than this, a guest needs more time, because its CPUs start one after the other, and more memory for the kernel's
+/// data per CPU.
 const FEW_CPUS: u16 = 8;
 const MEMORY_OF_MANY: &str = "4096M";
 const BOOT_LIMIT_OF_MANY: Duration = Duration::from_secs(600);
-/// A CPU that waits for its turn on the host is not stuck.
+/// Longer limits for stuck CPUs, because virtual CPUs wait for CPUs of the host.
 const COMMAND_LINE_OF_MANY: &str = "watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=300";
-/// `oops=panic panic=-1` with `-no-reboot` ends QEMU at the first oops. Level 5 shows warnings, `quiet` hides them.
-///
-/// A kernel that hangs finds out by itself and panics, with what every task does then (`panic_print`): a CPU that does
-/// not schedule, one that passes no quiescent state, a task that waits uninterruptibly for a minute. `unknown_nmi_panic`
-/// is for the one that does not find out (see [`Monitor`]).
+/// `oops=panic panic=-1` with `-no-reboot` ends QEMU at the first oops. Level 5 shows warnings, `quiet` hides them. A kernel that
+/// hangs detects that in most cases, and panics with the stacks of all tasks (`panic_print`): if a CPU does not schedule or passes
+/// no quiescent state, or if a task waits uninterruptibly for a minute. `unknown_nmi_panic` is for hangs that the kernel does not
+/// detect (see [`Monitor`]).
 const COMMAND_LINE: &str = "console=ttyS0 loglevel=5 printk.time=1 panic=-1 oops=panic random.trust_cpu=on \
     softlockup_panic=1 hung_task_panic=1 sysrq_always_enabled unknown_nmi_panic panic_print=0x41 \
     sysctl.kernel.panic_on_rcu_stall=1 sysctl.kernel.hung_task_timeout_secs=60";
-/// How long a guest that was interrupted may take to say what it knows, and how long between two lines of that.
+/// Limits for the output of an interrupted guest, in all and between two lines.
 const LAST_WORDS: Duration = Duration::from_secs(60);
 
-/// How the guest's CPUs are run.
+/// The accelerator of QEMU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Accel {
     Kvm,
     Tcg,
 }
 
-/// Where the kernel finds its first program.
+/// The root file system of the guest.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Root<'a> {
     /// An archive in memory.
@@ -50,7 +50,7 @@ pub(super) enum Root<'a> {
     Disk(&'a Path),
 }
 
-/// What a boot takes.
+/// The settings of a boot.
 pub(super) struct Guest<'a> {
     pub(super) qemu: &'a Qemu,
     pub(super) accel: Accel,
@@ -58,9 +58,9 @@ pub(super) struct Guest<'a> {
     pub(super) root: Root<'a>,
     /// A disk beside an [`Root::Initramfs`]: `/dev/nvme0n1`. What is written to it is lost with the guest.
     pub(super) disk: Option<PathBuf>,
-    /// The console goes here, and the results beside it.
+    /// The file of the console; the results are in a file beside it.
     pub(super) console: PathBuf,
-    /// How many CPUs it has.
+    /// Number of CPUs.
     pub(super) cpus: u16,
     /// Longest wait for init's first line.
     pub(super) boot_limit: Duration,
@@ -73,15 +73,15 @@ pub(super) struct Guest<'a> {
 /// How a boot ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ending {
-    /// QEMU ended by itself with this code; none when a signal ended it.
+    /// QEMU ended with this code; `None` if a signal ended it.
     Exited(Option<i32>),
     /// Init did not come up within the limit.
     NeverBooted(Duration),
-    /// Time limit without a line while the kernel responds.
+    /// No line came within the limit, but the kernel responds.
     Silent(Duration),
-    /// Time limit without a line if the kernel does not respond: it, or QEMU, hangs.
+    /// No line came within the limit, and the kernel does not respond: the kernel or QEMU hangs.
     Hung(Duration),
-    /// Not done within the limit of the whole run.
+    /// The guest was not done within the limit of the whole run.
     TooLong(Duration),
 }
 
@@ -89,12 +89,12 @@ pub(super) enum Ending {
 #[derive(Debug)]
 pub(super) struct Boot {
     pub(super) ending: Ending,
-    /// Each with the time since QEMU's start.
+    /// The lines, each with the time since QEMU's start.
     pub(super) lines: Vec<(Duration, Line)>,
-    /// From QEMU's start to init's first line.
+    /// Time from QEMU's start to init's first line.
     pub(super) init_time: Option<Duration>,
     pub(super) total_time: Duration,
-    /// What QEMU itself complained of.
+    /// Standard error of QEMU.
     pub(super) stderr: String,
 }
 
@@ -136,7 +136,7 @@ impl<'a> Guest<'a> {
         self.cpus > FEW_CPUS
     }
 
-    /// Boots and waits for the end; `on_line` gets each line.
+    /// Boots and waits for the end; calls `on_line` with each line.
     pub(super) fn run(&self, on_line: &mut dyn FnMut(&Line)) -> anyhow::Result<Boot> {
         let started = Instant::now();
         let monitor = Monitor::new();
@@ -217,7 +217,7 @@ impl<'a> Guest<'a> {
         let into = self.console.with_extension("cpus");
         match monitor.interrogate(&into) {
             Ok(lives) => {
-                // With the panic, QEMU ends, and so do the results.
+                // After the panic QEMU ends, which also ends the results.
                 while results.recv_timeout(LAST_WORDS).is_ok() {}
                 lives
             }
@@ -229,7 +229,7 @@ impl<'a> Guest<'a> {
     }
 
     fn command(&self, monitor: &Monitor) -> Command {
-        // timeout(1) outlives a killed xtask: no QEMU is ever left running.
+        // timeout(1) ends QEMU even if xtask is killed.
         let mut command = Command::new("timeout");
         command.args(["--foreground", "--kill-after=5"]).arg((self.limit.as_secs() + 30).to_string());
         self.qemu.prepare(&mut command);
@@ -252,7 +252,7 @@ impl<'a> Guest<'a> {
                 }
             }
             Root::Disk(path) => {
-                // One alone: which of two gets which name depends on which is found first.
+                // Only one disk is attached, because the names of two depend on which is found first.
                 command.arg("-append").arg(format!("{line} root=/dev/nvme0n1 rw"));
                 attach(&mut command, "root", path);
             }
@@ -270,11 +270,11 @@ fn attach(command: &mut Command, id: &str, disk: &Path) {
     command.arg("-device").arg(format!("nvme,serial=taskscope,drive={id}"));
 }
 
-/// Asks timeout(1) to end QEMU; it insists after five seconds.
+/// Makes timeout(1) end QEMU, by SIGKILL after five seconds.
 fn stop(child: &Child) -> anyhow::Result<()> {
     let status = Command::new("kill").arg(child.id().to_string()).status().context("running kill")?;
     if !status.success() {
-        eprintln!("vm: QEMU under process {} was gone already", child.id());
+        eprintln!("vm: QEMU of process {} had ended already", child.id());
     }
     Ok(())
 }

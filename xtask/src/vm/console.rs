@@ -18,17 +18,17 @@ const TROUBLE: [&str; 14] = [
     "Out of memory",
 ];
 
-/// Trouble the kernel reported: its own lines, not what tests print, which stands behind `| `.
+/// Returns kernel messages that show a fault. Output of tests, which has the prefix `| `, is not searched.
 pub(super) fn trouble(console: &str) -> Vec<&str> {
     console.lines().filter_map(kernel_message).filter(|message| is_trouble(message)).collect()
 }
 
-/// The last panic message, for a guest that died.
+/// Returns the last panic message.
 pub(super) fn panic(console: &str) -> Option<&str> {
     console.lines().rev().filter_map(kernel_message).find(|message| message.starts_with("Kernel panic"))
 }
 
-/// What a test printed.
+/// Returns the output of a test.
 pub(super) fn of_test<'a>(console: &'a str, id: &str) -> Vec<&'a str> {
     let start = format!("guest-init: OUTPUT {id}");
     let mut lines = console.lines().skip_while(|line| line.trim_end() != start);
@@ -36,7 +36,7 @@ pub(super) fn of_test<'a>(console: &'a str, id: &str) -> Vec<&'a str> {
     lines.take_while(|line| !line.starts_with("guest-init: ")).collect()
 }
 
-/// `[    1.234567] text`, or with a CPU or task number behind the time.
+/// Returns the text of `[    1.234567] text`; a CPU or task number may follow the time.
 fn kernel_message(line: &str) -> Option<&str> {
     let rest = line.trim_end().strip_prefix('[')?;
     let (time, mut text) = rest.split_once(']')?;
@@ -56,7 +56,7 @@ fn is_trouble(message: &str) -> bool {
     TROUBLE.iter().any(|start| message.starts_with(start)) && !is_asked_for(message)
 }
 
-/// A scenario takes all memory until it is killed; no other process may be killed.
+/// Whether the message is about a scenario that takes all memory until it is killed; no other process may be killed.
 fn is_asked_for(message: &str) -> bool {
     message.starts_with("Out of memory: Killed process ") && message.contains(" (scenario) ")
 }

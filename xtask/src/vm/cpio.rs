@@ -8,7 +8,7 @@ const DIRECTORY: u32 = 0o040_000;
 const REGULAR: u32 = 0o100_000;
 const CHARACTER: u32 = 0o020_000;
 
-/// Writes entries in the order given: a directory before what lies in it.
+/// Writes entries in the given order, in which a directory must be before its files.
 pub(super) struct Archive<W> {
     out: W,
     written: usize,
@@ -61,7 +61,7 @@ impl<W: Write> Archive<W> {
         self.out.write_all(bytes)
     }
 
-    /// Header with name, and content, each end on a multiple of four bytes.
+    /// Pads to a multiple of four bytes, on which header with name, and content, must end.
     fn pad(&mut self) -> io::Result<()> {
         let missing = self.written.next_multiple_of(4) - self.written;
         self.put(&[0; 3][..missing])
@@ -85,7 +85,7 @@ mod tests {
         let bytes = sample();
         assert_eq!(bytes.len() % 4, 0);
         assert_eq!(&bytes[..6], b"070701");
-        // mode of the first entry, then its name behind the header.
+        // Checks the mode of the first entry, then its name after the header.
         assert_eq!(&bytes[14..22], b"000041ed");
         assert_eq!(&bytes[110..114], b"dev\0");
     }

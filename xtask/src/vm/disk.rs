@@ -6,9 +6,9 @@ use std::process::Command;
 
 use anyhow::Context as _;
 
-/// Less than a test fills in a second on an emulated machine, and more than the least that mkfs.ext4 takes.
+/// Size of the disk: a test fills it within a second on an emulated machine, and mkfs.ext4 accepts it.
 const BYTES: u64 = 16 << 20;
-/// Where distributions have it, also for users whose PATH does not.
+/// Paths of mkfs.ext4 in distributions, which the PATH of users may not contain.
 const PROGRAMS: [&str; 3] = ["mkfs.ext4", "/usr/sbin/mkfs.ext4", "/sbin/mkfs.ext4"];
 
 /// Makes the disk's image. Returns `None` after a message on standard error if this machine has no mkfs.ext4: tests that need the
@@ -17,7 +17,7 @@ pub(super) fn make(path: &Path) -> anyhow::Result<Option<PathBuf>> {
     let file = fs::File::create(path).with_context(|| format!("making {}", path.display()))?;
     file.set_len(BYTES).with_context(|| format!("making room in {}", path.display()))?;
     for program in PROGRAMS {
-        // Without the blocks that only root may fill: the tests are root and the daemon need not be.
+        // No blocks are reserved for root, because the tests run as root and the daemon may not.
         let mut command = Command::new(program);
         command.args(["-q", "-F", "-m", "0"]).arg(path);
         match command.output() {

@@ -1,4 +1,4 @@
-//! What goes into a guest: static binaries, a manifest, an initramfs.
+//! Makes the files of a guest: static binaries, a manifest, an initramfs.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -14,7 +14,7 @@ use crate::{ebpf, shell};
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 const INIT: &str = "guest-init";
-/// The port that `boot` makes the results channel.
+/// The serial port of the guest that `boot` uses for results.
 const RESULTS: &str = "/dev/ttyS1";
 
 /// Stands for every test binary that is not one of [`SCENARIOS`].
@@ -60,7 +60,7 @@ const INTERFACE_TESTS: [&str; 13] = [
     "lives",
 ];
 
-/// Static executables, by the name of their target.
+/// Static executables, with the names of their targets.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Binaries {
     /// `taskscope` and the programs of the tests package.
@@ -69,7 +69,7 @@ pub(super) struct Binaries {
     pub(super) tests: Vec<(String, PathBuf)>,
 }
 
-/// What a guest is asked to do.
+/// What a guest must run.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Plan {
     pub(super) attach: Vec<String>,
@@ -82,23 +82,22 @@ pub(super) struct Plan {
     pub(super) once: Vec<String>,
     /// Test binaries, and tests, that do not run.
     pub(super) skip: Vec<String>,
-    /// Tests that have their verdict from a boot before.
+    /// Tests that have a verdict from an earlier boot.
     pub(super) done: Vec<Id>,
 }
 
 impl Binaries {
-    /// Builds them once for all kernels, and static, so that a guest needs no libraries.
-    ///
-    /// Commands by hand run in a guest even while a test does not compile.
+    /// Builds the binaries once for all kernels, and static, so that a guest needs no libraries. Without tests, commands can run in
+    /// a guest even if a test does not compile.
     pub(super) fn build(with_tests: bool) -> anyhow::Result<Self> {
         ebpf::ensure()?;
         let mut binaries = Self::default();
-        // Apart, because the daemon has tests of its own, which need no kernel.
+        // This is a build of its own, because `--test *` would include the daemon's own tests, which need no kernel.
         binaries.add(&["--package", "taskscope", "--bins"])?;
         let tests: &[&str] = if with_tests { &["--test", "*"] } else { &[] };
         binaries.add(&[&["--package", "taskscope-tests", "--bins"], tests].concat())?;
         binaries.program(INIT)?;
-        // Cargo reports them as they are finished; a fixed order makes runs easier to compare.
+        // Cargo reports them in the order in which they are finished; a fixed order makes runs easier to compare.
         binaries.tests.sort();
         Ok(binaries)
     }
@@ -109,16 +108,16 @@ impl Binaries {
         cargo
             .args(["build", "--release", "--target", TARGET, "--message-format=json-render-diagnostics"])
             .args(selection)
-            // Link-time optimization and line tables cost minutes and megabytes and are useless to a test.
+            // Tests need neither link-time optimization nor line tables, which cost minutes and megabytes.
             .args(["--config", "profile.release.lto=\"off\"", "--config", "profile.release.debug=false"])
-            // Flags for this target alone: build scripts and the eBPF object are built without them.
+            // These flags are for this target only; build scripts and the eBPF object are built without them.
             .env(
                 "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS",
                 "-C target-feature=+crt-static -C strip=symbols",
             )
             .env_remove("RUSTFLAGS")
             .env_remove("CARGO_ENCODED_RUSTFLAGS")
-            // With this set the binary would come without its programs.
+            // With this variable, the binary would contain no eBPF programs.
             .env_remove("AYA_BUILD_SKIP")
             .stdout(Stdio::piped());
         eprintln!("+ {}", shell::line(&cargo));
@@ -134,7 +133,7 @@ impl Binaries {
         Ok(())
     }
 
-    /// Names of test binaries and tests, with [`DAEMON`] and [`INTERFACE`] written out.
+    /// Returns names of test binaries and tests; [`DAEMON`] and [`INTERFACE`] are replaced by the names for which they stand.
     pub(super) fn expand(&self, names: &[String]) -> Vec<String> {
         let others =
             self.tests.iter().map(|(name, _)| name).filter(|name| !SCENARIOS.contains(&name.as_str()));
@@ -167,13 +166,13 @@ impl Binaries {
         }
     }
 
-    /// Init alone, for a guest that has nothing to do.
+    /// Returns init only, for a guest without tests.
     pub(super) fn only_init(&self) -> Self {
         let programs = self.programs.iter().filter(|(name, _)| name == INIT).cloned().collect();
         Self { programs, tests: Vec::new() }
     }
 
-    /// Takes the executable of a `compiler-artifact` message.
+    /// Adds the executable of a `compiler-artifact` message of cargo.
     fn note(&mut self, message: &str) {
         let Ok(message) = serde_json::from_str::<Value>(message) else { return };
         let target = &message["target"];
@@ -203,7 +202,7 @@ impl Binaries {
         for dir in ["bin", "tests", "dev", "proc", "sys", "tmp", "run", "etc"] {
             archive.directory(dir)?;
         }
-        // The kernel opens it for init before anything is mounted.
+        // The kernel opens /dev/console for init before anything is mounted.
         archive.character_device("dev/console", 5, 1)?;
         archive.file("init", 0o755, &read(self.program(INIT)?)?)?;
         for (name, program) in self.programs.iter().filter(|(name, _)| name != INIT) {
@@ -217,7 +216,7 @@ impl Binaries {
         fs::write(path, bytes).with_context(|| format!("writing {}", path.display()))
     }
 
-    /// Read back by `guest-init`.
+    /// Returns the manifest, which `guest-init` parses.
     fn manifest(&self, plan: &Plan) -> Value {
         let programs: Vec<Value> = self
             .tests
@@ -273,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn executables_are_told_apart_by_their_kind() {
+    fn executables_are_distinguished_by_their_kind() {
         let mut binaries = Binaries::default();
         for (kind, name, executable) in
             [("bin", "taskscope", "\"/t/a\""), ("test", "forks", "\"/t/b\""), ("lib", "x", "null")]
@@ -288,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn the_daemons_own_tests_are_all_that_are_no_scenarios() {
+    fn daemon_stands_for_all_test_binaries_without_scenarios() {
         let tests = ["cli", "exits", "trust"].map(|name| (name.to_owned(), PathBuf::new())).to_vec();
         let binaries = Binaries { tests, ..Binaries::default() };
         assert_eq!(binaries.expand(&["x".to_owned(), DAEMON.to_owned()]), ["x", "cli", "trust"]);
@@ -323,7 +322,7 @@ mod tests {
         assert_eq!(named_targets(), files);
     }
 
-    /// Names and paths of the `[[test]]` tables in tests/Cargo.toml, sorted by name.
+    /// Returns names and paths of the `[[test]]` tables in tests/Cargo.toml, sorted by name.
     fn named_targets() -> Vec<(String, String)> {
         let manifest = fs::read_to_string(shell::workspace().join("tests/Cargo.toml")).unwrap();
         let value = |table: &str, key: &str| {

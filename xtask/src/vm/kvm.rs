@@ -1,7 +1,5 @@
-//! Whether KVM can really run a guest here.
-//!
-//! That the device opens is no proof: under some hypervisors a guest starts and never finishes booting. So one boot with nothing
-//! to do is tried, and the result is stored for this host kernel and QEMU.
+//! Finds out whether KVM can really run a guest here. It is not enough that the device opens: under some hypervisors a guest starts
+//! and never finishes booting. So one guest without tests is booted, and the result is stored for this host kernel and QEMU.
 
 use std::fs::{self, OpenOptions};
 use std::path::Path;
@@ -17,10 +15,10 @@ use super::guest::{Binaries, Plan};
 use super::run::Run;
 
 const DEVICE: &str = "/dev/kvm";
-/// KVM boots in a second or two; a guest that takes longer gains nothing over TCG.
+/// With KVM a guest boots within two seconds; if it takes longer than this, KVM is not faster than TCG.
 const LIMIT: Duration = Duration::from_secs(12);
 
-/// Chooses the accelerator, by trial where the answer is not known yet.
+/// Chooses the accelerator. Boots a guest if there is no stored result.
 pub(super) fn choose(
     cache: &Cache,
     qemu: &Qemu,
@@ -38,14 +36,14 @@ pub(super) fn choose(
     if let Some(known) = fs::read_to_string(&path).ok().and_then(|text| remembered(&text, &key)) {
         return Ok(known);
     }
-    eprintln!("vm: trying whether KVM finishes booting a guest, for {} s at most", LIMIT.as_secs());
+    eprintln!("vm: booting a guest to test KVM, for {} s at most", LIMIT.as_secs());
     let accel = if finishes(qemu, kernel, binaries, logs)? { Accel::Kvm } else { Accel::Tcg };
     fs::write(&path, format!("{key}\n{}\n", word(accel)))
         .with_context(|| format!("writing {}", path.display()))?;
     Ok(accel)
 }
 
-/// The name of an accelerator in the cache and in messages.
+/// Returns the name of an accelerator in the cache and in messages.
 pub(super) const fn word(accel: Accel) -> &'static str {
     match accel {
         Accel::Kvm => "kvm",
@@ -65,7 +63,7 @@ fn finishes(qemu: &Qemu, kernel: &Kernel, binaries: &Binaries, logs: &Path) -> a
     let text = fs::read(&console).unwrap_or_default();
     let run = Run::judge(&boot, &String::from_utf8_lossy(&text));
     if let Some(trouble) = run.trouble.first() {
-        eprintln!("vm: KVM is there but of no use ({trouble}): using TCG");
+        eprintln!("vm: KVM does not work ({trouble}): using TCG");
     }
     Ok(run.succeeded())
 }

@@ -5,7 +5,7 @@ use super::fetch::{kernels, noinline};
 use super::report::aligned;
 use super::table::{Line, NEWEST, NOINLINE, SHORT};
 
-/// Returns every line, what is cached of it, and where it comes from. Reads only the cache.
+/// Returns every line with its cached kernel and its source. Reads only the cache.
 pub(super) fn text(cache: &Cache, lines: &[Line]) -> String {
     let mut table = vec![["line", "cached", "set", "flavour", "suites", "note"].map(str::to_owned).to_vec()];
     let newest = lines.last().map(|line| line.name.as_str());
@@ -22,7 +22,7 @@ pub(super) fn text(cache: &Cache, lines: &[Line]) -> String {
         false,
         "own",
         "bookworm",
-        "exit_notify is a symbol; built by --build noinline",
+        "exit_notify is not inlined; built by --build noinline",
     ));
     aligned(&table)
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask vm`: the integration tests inside Debian's kernels under QEMU.
+//! `cargo xtask vm`: runs the integration tests on Debian's kernels under QEMU.
 //!
 //! Fetched kernels and QEMU live in the user's cache. The binaries are built once, static, and run on every
 //! kernel from an initramfs whose init is our own (`tests/src/bin/guest-init`).
@@ -31,16 +31,17 @@ use clap::{Args as _, FromArgMatches as _, ValueEnum};
 use self::fetch::cache::Cache;
 use self::session::Session;
 
-/// How long each fault of `--faults` lasts.
+/// Seconds that each fault of `--faults` lasts.
 pub(crate) const FAULT_SECONDS: &str = "20";
 
-/// Observers that start and stop make kernels skip kprobe programs of others: a test expects not to lose events.
+/// Tests of a binary run one at a time, because starts and ends of observers make the kernel skip kprobe programs of others, and a
+/// test expects no losses.
 const JOBS: u8 = 1;
 const TEST_TIMEOUT_S: u64 = 180;
 const TIMEOUT_MIN: u64 = 40;
-/// Enough for what only happens between CPUs.
+/// Number of CPUs of a guest: enough for races between CPUs.
 const CPUS: u16 = 2;
-/// Minutes that a soak may take beyond what was asked for.
+/// Minutes that a soak may take beyond the given time.
 const SOAK_MARGIN_MIN: u64 = 5;
 
 const EXAMPLES: &str = "\
@@ -54,7 +55,7 @@ Examples:
   cargo xtask vm --kernel arch/x86/boot/bzImage
   cargo xtask vm --systemd                the Debian package on a Debian with systemd, on the oldest kernel and the newest";
 
-/// Runs the integration tests inside other kernels.
+/// Runs the integration tests on other kernels.
 ///
 /// Kernels are Debian's, by line, fetched through this machine's own apt sources into
 /// ~/.cache/taskscope/vm and verified by apt; nothing is installed. One boot runs the tests once for each
@@ -72,14 +73,14 @@ pub(crate) struct Args {
     /// Boot this bzImage; can be given several times
     #[arg(long = "kernel", value_name = "PATH")]
     images: Vec<PathBuf>,
-    /// Show the lines and what is cached of them, and do nothing else
+    /// Show the lines with their cached kernels, and do nothing else
     #[arg(long)]
     list: bool,
-    /// Install the Debian package on a Debian with systemd as process 1, and do with it what an operator does [default: the
-    /// oldest kernel and the newest]
+    /// Test the Debian package on a Debian with systemd as process 1: install, start, reload, upgrade, remove [default: the oldest
+    /// kernel and the newest]
     #[arg(long, conflicts_with_all = ["all", "images", "list", "attach", "test", "exec", "alone", "jobs"])]
     systemd: bool,
-    /// Compile a kernel of our own, and do nothing else
+    /// Compile a kernel, and do nothing else
     #[arg(long, value_name = "KERNEL", conflicts_with_all = ["kernels", "all", "images", "list"])]
     build: Option<Own>,
     /// Attach families to run the tests under [default: kprobe,fentry,tracepoint; auto with --exec]
@@ -88,19 +89,21 @@ pub(crate) struct Args {
     /// Only tests whose name, or whose binary's name, contains this
     #[arg(long, value_name = "FILTER")]
     test: Option<String>,
-    /// Test binaries, and tests, that run under the first attach family only; `daemon` is all that are about no hook
+    /// Test binaries, and tests, that run under the first attach family only; `daemon` stands for all binaries whose outcome does
+    /// not depend on the hooks
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
     once: Vec<String>,
-    /// Test binaries, and tests, that do not run; `daemon` as above
+    /// Test binaries, and tests, that do not run; `daemon` has the same meaning as for --once
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
     skip: Vec<String>,
-    /// Test binaries, and tests, that run on one of the kernels each; `interface` is all about what clients and people get
+    /// Test binaries, and tests, that run on one of the kernels each; `interface` stands for all binaries about what clients and
+    /// people get
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
     spread: Vec<String>,
-    /// Run this command in the guest in place of the tests, and show its output; can be given several times
+    /// Run this command in the guest instead of the tests, and show its output; can be given several times
     #[arg(long, value_name = "COMMAND", conflicts_with = "test")]
     exec: Vec<String>,
-    /// Show the console as it comes
+    /// Show the console while the guest runs
     #[arg(long, short)]
     verbose: bool,
     /// Check for newer kernels of the lines, even if there are cached ones
@@ -109,10 +112,11 @@ pub(crate) struct Args {
     /// Kernels that run at once [default: one for each CPU of this machine, two at most; one with --verbose]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..))]
     guests: Option<u8>,
-    /// Run each test in a process of its own, with a taskscope of its own, and not those of a binary in one
+    /// Run each test in a process of its own, with a taskscope of its own, instead of all tests of a binary in one process
     #[arg(long)]
     alone: bool,
-    /// Tests of one binary that run at once in a guest, each in a process of its own: shows what observers do to each other
+    /// Number of tests of one binary that run at once in a guest, each in a process of its own, to find effects of observers on
+    /// each other
     #[arg(long, default_value_t = JOBS, value_name = "N", value_parser = clap::value_parser!(u8).range(1..))]
     jobs: u8,
     /// Seconds that a test may take
@@ -133,7 +137,7 @@ enum Own {
     Noinline,
 }
 
-/// `cargo xtask vm`.
+/// Runs `cargo xtask vm`.
 pub(crate) fn main(args: Args) -> anyhow::Result<()> {
     let cache = Cache::open()?;
     let lines = table::lines()?;
@@ -168,8 +172,8 @@ pub(crate) fn main(args: Args) -> anyhow::Result<()> {
 /// system calls.
 const SLOW: [&str; 2] = ["an_exit_that_hangs_is_reported_as_stuck_with_its_time", "verifier"];
 
-/// The short set as CI runs it: every scenario test under all three families on the oldest line, 6.1, 6.12 and the newest.
-/// `cargo xtask vm` leaves nothing out.
+/// Runs the short set, for CI: every scenario test under all three families on the oldest line, 6.1, 6.12 and the newest. `cargo
+/// xtask vm` leaves nothing out.
 ///
 /// The tests of the daemon's own command line, service and trust, which take longer than all scenarios together under
 /// emulation, run under kprobe on the oldest line and the newest; those about what clients get, on one of the two each.
@@ -184,14 +188,14 @@ pub(crate) fn run_short() -> anyhow::Result<()> {
     main(Args { once: owned(&SLOW), skip: owned(&[guest::DAEMON]), ..args(["6.1", "6.12"])? })
 }
 
-/// The storm of `cargo xtask soak` on one kernel.
+/// Runs the storm of `cargo xtask soak` on one kernel.
 pub(crate) fn run_soak(kernel: String, attach: String, minutes: u32) -> anyhow::Result<()> {
     let minutes = u64::from(minutes);
     main(Args {
         kernels: vec![kernel],
         exec: vec![format!("soak {minutes} {attach}")],
         attach: vec![attach],
-        // A round that has begun is finished, and a tree is compared for a minute.
+        // A round that has begun is finished, and a comparison of trees takes up to a minute.
         test_timeout: (minutes + SOAK_MARGIN_MIN) * 60,
         timeout: minutes + 2 * SOAK_MARGIN_MIN,
         ..Args::standard()?
@@ -200,11 +204,11 @@ pub(crate) fn run_soak(kernel: String, attach: String, minutes: u32) -> anyhow::
 
 /// Minutes that all faults may take in a guest.
 const FAULTS_MIN: u64 = 25;
-/// CPUs of the second guest of `soak --faults`, and the minutes that it gets: on a host with two it takes minutes to boot.
+/// CPUs of the second guest of `soak --faults`, and its limit in minutes: on a host with two CPUs it boots for minutes.
 const MANY_CPUS: u16 = 64;
 const MANY_CPUS_MIN: u64 = 15;
 
-/// `cargo xtask soak --faults` on one kernel: every fault, and then a guest with many CPUs.
+/// Runs `cargo xtask soak --faults` on one kernel: every fault, and then a guest with many CPUs.
 pub(crate) fn run_faults(kernel: &str, family: &str) -> anyhow::Result<()> {
     let args = |minutes: u64, exec: String| -> anyhow::Result<Args> {
         Ok(Args {
@@ -224,7 +228,7 @@ pub(crate) fn run_faults(kernel: &str, family: &str) -> anyhow::Result<()> {
 }
 
 impl Args {
-    /// What the command line without an argument gives.
+    /// Returns the arguments of a command line without any.
     fn standard() -> anyhow::Result<Self> {
         let command = Self::augment_args(clap::Command::new("vm"));
         Ok(Self::from_arg_matches(&command.try_get_matches_from(["vm"])?)?)

@@ -1,4 +1,4 @@
-//! Asks a guest that prints nothing any more what it does, through QEMU's monitor.
+//! Makes a silent guest print its state, through QEMU's monitor.
 //!
 //! Protocol: <https://www.qemu.org/docs/master/interop/qmp-spec.html>
 
@@ -12,18 +12,18 @@ use std::{env, fmt::Write as _, fs, process};
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 
-/// QEMU answers at once, or it hangs itself.
+/// Limit for an answer of QEMU, which answers at once unless it hangs.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// After this long without a message the kernel has answered, or does not answer.
+/// After this time without a message, the kernel's answer is complete, or there is none.
 const QUIET: Duration = Duration::from_secs(3);
-/// Magic system request keys: all messages, blocked tasks, all tasks, what each CPU does.
+/// Magic system request keys: all messages, blocked tasks, all tasks, the state of each CPU.
 ///
 /// See <https://docs.kernel.org/admin-guide/sysrq.html>.
 const KEYS: [u8; 4] = *b"8wtl";
 /// QEMU's name of the console.
 const CONSOLE: &str = "console";
 
-/// The sockets of one QEMU's monitor and of its guest's console; the files go with the value.
+/// The sockets of one QEMU's monitor and of its guest's console, removed when this is dropped.
 #[derive(Debug)]
 pub(super) struct Monitor {
     path: PathBuf,
@@ -31,7 +31,7 @@ pub(super) struct Monitor {
 }
 
 impl Monitor {
-    /// In the directory for temporary files: the path of a socket has room for some hundred letters only.
+    /// Makes the paths in the directory for temporary files, because the path of a socket has about a hundred bytes only.
     pub(super) fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -39,7 +39,7 @@ impl Monitor {
         Self { path: place("qmp"), console: place("console") }
     }
 
-    /// QEMU's options for the monitor, and for a console on the first serial port that is written to `log`.
+    /// Returns QEMU's options for the monitor, and for a console on the first serial port that is written to `log`.
     pub(super) fn options(&self, log: &Path) -> [String; 6] {
         let server = "server=on,wait=off";
         [
@@ -98,7 +98,7 @@ impl Drop for Monitor {
     }
 }
 
-/// A connection that has been greeted.
+/// A connection to the monitor, after its greeting.
 struct Session {
     reader: BufReader<UnixStream>,
 }
@@ -109,7 +109,7 @@ impl Session {
             .with_context(|| format!("connecting to QEMU's monitor {}", path.display()))?;
         stream.set_read_timeout(Some(DEADLINE)).context("limiting a wait for QEMU's monitor")?;
         let mut session = Self { reader: BufReader::new(stream) };
-        // The greeting comes unasked.
+        // QEMU sends the greeting without a request.
         session.next()?;
         session.ask("qmp_capabilities", &json!({}))?;
         Ok(session)
@@ -123,7 +123,7 @@ impl Session {
             match (answer.get("return"), answer.get("error")) {
                 (Some(value), _) => return Ok(value.clone()),
                 (_, Some(error)) => bail!("QEMU's monitor refuses {command}: {error}"),
-                // An event.
+                // This message is an event.
                 _ => {}
             }
         }
@@ -145,7 +145,7 @@ mod tests {
 
     use super::*;
 
-    /// Answers each command with its own name, an event first.
+    /// Sends an event, and then answers each command with the command's name.
     fn serve(listener: &UnixListener) -> Vec<String> {
         let (stream, _) = listener.accept().unwrap();
         let mut asked = Vec::new();
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_guest_is_looked_at_and_then_interrupted() {
+    fn a_silent_guest_is_examined_and_then_interrupted() {
         let monitor = Monitor::new();
         let into = monitor.path.with_extension("cpus");
         let listener = UnixListener::bind(&monitor.path).unwrap();

@@ -1,15 +1,15 @@
-//! The tables at the end.
+//! Formats the tables at the end of a run.
 
 use std::time::Duration;
 
 use super::run::Run;
 
-/// A longer report is cut in the table; the results beside the console log have all of it.
+/// Length at which a report is cut in the table; the file of results beside the console log has all of it.
 const CELL_MAX: usize = 48;
 
 /// Result of one kernel: the run, or why there was none.
 pub(super) struct Row {
-    /// As it was asked for: `newest` is some line by name.
+    /// The requested name, such as `newest`.
     pub(super) asked: String,
     pub(super) name: String,
     pub(super) outcome: Result<Run, String>,
@@ -21,7 +21,7 @@ impl Row {
     }
 }
 
-/// kernel x family -> passed and failed, with the times.
+/// Returns the table of passed and failed tests by kernel and family, with the times.
 pub(super) fn verdicts(rows: &[Row], families: &[String]) -> String {
     let mut head = vec!["kernel".to_owned(), "release".to_owned(), "boot".to_owned()];
     head.extend(families.iter().cloned());
@@ -48,7 +48,7 @@ pub(super) fn verdicts(rows: &[Row], families: &[String]) -> String {
     aligned(&table)
 }
 
-/// What the tests reported, a row for each family and key, a column for each kernel.
+/// Returns the table of what tests reported: a row for each family and key, a column for each kernel.
 pub(super) fn reports(rows: &[Row]) -> Option<String> {
     let runs: Vec<(&str, &Run)> =
         rows.iter().filter_map(|row| Some((row.name.as_str(), row.outcome.as_ref().ok()?))).collect();
@@ -61,7 +61,7 @@ pub(super) fn reports(rows: &[Row]) -> Option<String> {
     if keys.is_empty() {
         return None;
     }
-    // Families stay in the order they ran in, keys are easier to find sorted.
+    // Families stay in the order in which they ran; keys are sorted.
     let families: Vec<&str> = keys.iter().map(|(attach, _)| *attach).collect();
     keys.sort_by_key(|(attach, key)| (families.iter().position(|family| family == attach), *key));
     let mut table = vec![["family", "report"].map(str::to_owned).to_vec()];
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kernel_has_a_row_whatever_became_of_it() {
+    fn each_kernel_has_a_row_even_without_a_run() {
         let text = verdicts(&rows(), &["kprobe".to_owned(), "fentry".to_owned()]);
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[1].contains("3 passed, 1 FAILED, 2 skipped in 4.2 s"), "{text}");

@@ -7,13 +7,13 @@ use std::time::Duration;
 pub(super) enum Line {
     /// Init runs on this kernel release.
     Boot(String),
-    /// Something about the guest that a reader should know.
+    /// A note about the guest.
     Note(String),
     Start(Id),
     Pass(Id, Duration),
     Fail(Id, Duration, String),
     Ignored(Id),
-    /// It cannot run in this guest, for this reason.
+    /// The test cannot run in this guest, for this reason.
     Skip(Id, String),
     /// A process that a test left running.
     Left(Id, String),
@@ -30,7 +30,7 @@ pub(super) enum Line {
         passed: u32,
         failed: u32,
     },
-    /// Not a line of this protocol: damaged, or of another guest-init.
+    /// The line is not of this protocol: it is damaged, or from another version of guest-init.
     Unknown(String),
 }
 
@@ -49,7 +49,7 @@ impl std::fmt::Display for Id {
     }
 }
 
-/// Never fails: what cannot be read is [`Line::Unknown`], and the run fails for it.
+/// Parses a line. A line that cannot be parsed is [`Line::Unknown`], which fails the run.
 pub(super) fn parse(line: &str) -> Line {
     let fields: Vec<&str> = line.trim_end_matches(['\r', '\n']).split('\t').collect();
     known(&fields).unwrap_or_else(|| Line::Unknown(line.to_owned()))

@@ -1,4 +1,4 @@
-//! The verdict on one kernel, from its results, its exit code and its console.
+//! Makes the verdict on one kernel from its results, its exit code and its console.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::results::{Id, Line};
 /// QEMU's exit codes for the codes of guest-init: `(code << 1) | 1`.
 const PASSED: i32 = 33;
 const FAILED: i32 = 35;
-/// A guest without isa-debug-exit powers off.
+/// QEMU's exit code for a guest that powers off because it has no isa-debug-exit.
 const POWERED_OFF: i32 = 0;
 
 /// The tests of one attach family.
@@ -21,12 +21,12 @@ pub(super) struct Family {
     pub(super) ignored: u32,
     /// Tests that cannot run in this guest.
     pub(super) skipped: u32,
-    /// From the first test's start to the last one's end; some run side by side.
+    /// Time from the start of the first test to the end of the last one.
     pub(super) time: Duration,
     pub(super) started: Option<Duration>,
 }
 
-/// All that one boot showed.
+/// The outcome of one boot, or of two.
 #[derive(Debug, Default)]
 pub(super) struct Run {
     pub(super) release: String,
@@ -38,17 +38,17 @@ pub(super) struct Run {
     pub(super) reports: Vec<(String, String, String)>,
     pub(super) boot_time: Option<Duration>,
     pub(super) total_time: Duration,
-    /// Why the run as a whole is no success, beyond single tests.
+    /// Reasons why the run as a whole has failed, in addition to failed tests.
     pub(super) trouble: Vec<String>,
-    /// What a reader should know though nothing failed.
+    /// Notes that are no failures.
     pub(super) notes: Vec<String>,
-    /// Tests with a verdict, the ignored ones too.
+    /// Tests with a verdict, including ignored ones.
     pub(super) done: Vec<Id>,
-    /// Something hung.
+    /// Whether anything hung.
     pub(super) silent: bool,
-    /// The kernel or QEMU hung, which is no fault of a program's.
+    /// Whether the kernel or QEMU hung, which is not a fault of a program.
     pub(super) hung: bool,
-    /// Why the guest was rebooted.
+    /// Reasons why the guest was rebooted.
     pub(super) reboots: Vec<String>,
 }
 
@@ -109,7 +109,7 @@ impl Run {
         run
     }
 
-    /// A family under which no test ran has not passed: a filter that matches nothing must not look green.
+    /// Adds a failure if no test ran under a family, so that a filter that matches nothing does not pass.
     pub(super) fn demand(&mut self, families: &[String]) {
         for attach in families {
             let ran = |family: &Family| family.attach == *attach && family.passed + family.failed > 0;
@@ -119,7 +119,7 @@ impl Run {
         }
     }
 
-    /// Goes on with a second boot after this one's kernel hung.
+    /// Adds the outcome of a second boot, after this one's kernel hung.
     pub(super) fn and_then(mut self, next: Self) -> Self {
         self.reboots.extend(self.trouble.drain(..).take(1));
         for family in next.families {
@@ -152,8 +152,8 @@ impl Run {
         &mut self.families[place]
     }
 
-    /// A run counts only if guest-init said its last line, the counts agree, and QEMU ended as that line says:
-    /// a panic with `panic=-1` and `-no-reboot` ends QEMU with 0 too.
+    /// Returns why a run is incomplete. A run is complete only if guest-init wrote its last line, the counts agree, and QEMU's exit
+    /// code agrees with that line: a panic with `panic=-1` and `-no-reboot` also ends QEMU with 0.
     fn no_end(&self, boot: &Boot, end: Option<(u32, u32)>, console: &str) -> Option<String> {
         let code = match boot.ending {
             Ending::Exited(code) => code,
@@ -186,7 +186,7 @@ impl Run {
     }
 }
 
-/// Last line that QEMU wrote to stderr.
+/// Returns the last line that QEMU wrote to stderr.
 fn said(boot: &Boot) -> String {
     boot.stderr.trim().lines().next_back().map_or_else(String::new, |line| format!(": {line}"))
 }
@@ -217,8 +217,12 @@ mod tests {
         assert_eq!(run.families.len(), 2);
         assert_eq!(run.families[1].passed, 1);
         assert_eq!(run.families[1].ignored, 1);
-        assert_eq!((run.families[1].skipped, run.skips.len()), (1, 1), "not among the passed");
-        assert_eq!(run.families[1].time, Duration::from_secs(2), "a line a second");
+        assert_eq!(
+            (run.families[1].skipped, run.skips.len()),
+            (1, 1),
+            "a skipped test was counted as passed"
+        );
+        assert_eq!(run.families[1].time, Duration::from_secs(2), "the lines are one second apart");
         assert_eq!(run.reports, [("fentry".into(), "rung".into(), "x".into())]);
     }
 

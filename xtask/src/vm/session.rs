@@ -1,4 +1,4 @@
-//! One call of `cargo xtask vm`: everything got ready, each kernel booted, the tables printed.
+//! One call of `cargo xtask vm`: prepares everything, boots each kernel, and prints the tables.
 
 use std::fs;
 use std::num::NonZero;
@@ -24,14 +24,14 @@ use super::{Args, console, disk, fetch::noinline, kvm};
 use crate::shell;
 
 const FAMILIES: [&str; 3] = ["kprobe", "fentry", "tracepoint"];
-/// Guests have two CPUs each, and tests have deadlines.
+/// Most guests at once: each has two CPUs, and tests have deadlines.
 const GUESTS_MAX: usize = 2;
-/// What is shown of a failed test's output; the log has all.
+/// Lines of a failed test's output that are shown; the log has all.
 const SHOWN: usize = 60;
-/// What is shown of the console of a guest that fell silent: what every task does is in it.
+/// Lines of the console of a silent guest that are shown; they include the stacks of all tasks.
 const SHOWN_OF_SILENT: usize = 1000;
 
-/// Where consoles and results are left.
+/// Returns the directory of consoles and results.
 pub(super) fn logs_dir() -> PathBuf {
     shell::target_dir().join("vm/logs")
 }
@@ -45,12 +45,12 @@ pub(super) struct Session {
     plan: Plan,
     /// Test binaries, and tests, that run on one of the kernels each.
     spread: Vec<String>,
-    /// What guests may fill, once it is made.
+    /// The disk that guests may fill; `None` until it is made.
     disk: Option<PathBuf>,
 }
 
 impl Session {
-    /// Fetches and builds what is missing. The network comes first: it fails sooner than a compiler.
+    /// Fetches and builds what is missing. Fetching comes first, because it fails sooner than a build.
     pub(super) fn prepare(
         cache: Cache,
         lines: &[table::Line],
@@ -92,7 +92,7 @@ impl Session {
         plan
     }
 
-    /// Boots every kernel, as many at once as there are CPUs for: a test's work is mostly on one.
+    /// Boots every kernel, as many at once as the host has CPUs, because a guest mostly uses one.
     pub(super) fn run(mut self) -> anyhow::Result<Vec<Row>> {
         let logs = logs_dir();
         fs::create_dir_all(&logs).with_context(|| format!("making {}", logs.display()))?;
@@ -155,12 +155,14 @@ impl Session {
         Row { asked: asked.to_owned(), name, outcome }
     }
 
-    /// Boots, and if the kernel or QEMU hangs, once more for the tests that are left.
+    /// Boots; if the kernel or QEMU hangs, boots once more for the remaining tests.
     fn boot(&self, kernel: &Kernel, accel: Accel, plan: &Plan, logs: &Path) -> anyhow::Result<Run> {
         let name = &kernel.name;
         let mut run = self.boot_once(kernel, accel, plan, &logs.join(format!("{name}.console")))?;
         if run.hung && plan.exec.is_empty() {
-            eprintln!("vm: {name}: booting again for what is left; the first console is beside the second");
+            eprintln!(
+                "vm: {name}: booting again for the remaining tests; the first console is beside the second"
+            );
             let plan = Plan { done: run.done.clone(), ..plan.clone() };
             let console = logs.join(format!("{name}.again.console"));
             run = run.and_then(self.boot_once(kernel, accel, &plan, &console)?);
@@ -197,7 +199,7 @@ impl Session {
     }
 }
 
-/// Fetched lines, built kernels and given images, in the order asked for.
+/// Returns fetched lines, built kernels and given images, in the requested order.
 fn collect(
     cache: &Cache,
     lines: &[table::Line],
@@ -210,7 +212,7 @@ fn collect(
         found.insert(place.min(found.len()), (NOINLINE.to_owned(), noinline::obtain(cache, false)));
     }
     found.extend(args.images.iter().map(|image| given(image, args.images.len() > 1)));
-    // `newest` and its line's own name are one kernel, with one log.
+    // `newest` and its line's own name are the same kernel, with one log.
     let mut seen = Vec::new();
     found.retain(|(name, kernel)| {
         let key = kernel.as_ref().map_or_else(|_| name.clone(), |kernel| kernel.name.clone());
@@ -221,7 +223,7 @@ fn collect(
     Ok(found)
 }
 
-/// Kernels are built under one name in many trees, so several are distinguished by their whole paths.
+/// Returns the given images. Kernel trees use the same file name, so several images are distinguished by their whole paths.
 fn given(image: &Path, several: bool) -> Found {
     let name = if several {
         image.display().to_string().trim_start_matches('/').replace('/', "-")
@@ -235,7 +237,7 @@ fn given(image: &Path, several: bool) -> Found {
     (name, kernel)
 }
 
-/// Progress on stderr; what commands print on stdout.
+/// Prints progress on stderr, and the output of commands on stdout.
 pub(super) fn show(kernel: &str, line: &Line, verbose: bool) {
     match line {
         Line::Out(text) => println!("{text}"),
@@ -249,9 +251,8 @@ pub(super) fn show(kernel: &str, line: &Line, verbose: bool) {
     }
 }
 
-/// What a reader wants to see of a failure without opening the log.
-///
-/// In one piece, because another guest may be printing at the same time.
+/// Prints the part of the log that explains a failure. The text is printed in one piece, because another guest may print at the
+/// same time.
 pub(super) fn explain(name: &str, run: &Run, console: &str, verbose: bool) {
     let mut text = String::new();
     let mut say = |line: String| {

@@ -4,11 +4,11 @@ use anyhow::{Context as _, bail};
 
 const TABLE: &str = include_str!("../../vm/kernels.table");
 
-/// The kernel of our own making on which `exit_notify` is a symbol.
+/// The kernel that is compiled here, on which `exit_notify` is not inlined.
 pub(super) const NOINLINE: &str = "noinline";
-/// Stands for the last line of the table that can be had.
+/// The name that stands for the last available line of the table.
 pub(super) const NEWEST: &str = "newest";
-/// What CI runs.
+/// The kernels that CI runs.
 pub(super) const SHORT: [&str; 4] = ["5.10", "6.1", "6.12", NEWEST];
 
 /// One kernel line of Debian.
@@ -21,12 +21,12 @@ pub(super) struct Line {
     pub(super) note: String,
 }
 
-/// All lines, oldest first.
+/// Returns all lines, oldest first.
 pub(super) fn lines() -> anyhow::Result<Vec<Line>> {
     parse(TABLE)
 }
 
-/// The line called `name`.
+/// Returns the line named `name`.
 pub(super) fn find<'a>(lines: &'a [Line], name: &str) -> anyhow::Result<&'a Line> {
     lines.iter().find(|line| line.name == name).with_context(|| {
         let known: Vec<&str> = lines.iter().map(|line| line.name.as_str()).collect();

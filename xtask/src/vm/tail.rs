@@ -1,4 +1,4 @@
-//! Showing a console while it is written.
+//! Shows a console while it is written.
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// Copies a growing file to stderr until dropped, then the rest of it.
+/// Copies a growing file to stderr; when this is dropped, copies the rest of it.
 pub(super) struct Tail {
     over: Arc<AtomicBool>,
     thread: Option<JoinHandle<io::Result<()>>>,
@@ -36,12 +36,12 @@ impl Drop for Tail {
     }
 }
 
-/// QEMU makes the file; a file of a boot before this one must be gone by then.
+/// Copies the file once QEMU has made it. The file of an earlier boot must be removed before.
 fn copy(path: &PathBuf, over: &AtomicBool) -> io::Result<()> {
     let mut file = None;
     let mut buffer = Vec::new();
     loop {
-        // Checked before the read, so that nothing written before the end is missed.
+        // The flag is read before the file, so that no output before the end is missed.
         let last = over.load(Ordering::Acquire);
         if file.is_none() {
             file = File::open(path).ok();

@@ -6,8 +6,10 @@
 //! | `exited_processes` | these lives by tgid and time, bounded by number and age |
 //! | `life` | puts the life of a group together from what is stored |
 //! | `query` | lookups by pid and time, walks through the tree, counts |
+//! | `held` | memory and numbers of stored items |
 
 pub(crate) mod exited_process;
 pub(crate) mod exited_processes;
+pub(crate) mod held;
 pub(crate) mod life;
 pub(crate) mod query;

@@ -8,6 +8,13 @@ use std::sync::Arc;
 use crate::model::id::{Ktime, TaskRef};
 use crate::model::scope::CgroupChanged;
 
+mod fork_limit;
+mod signal;
+
+pub use self::{
+    fork_limit::{ForkFailures, ForkLimit, ForkLimitKind},
+    signal::{Disposition, SignalInfo, SignalSent},
+};
 pub use crate::model::comm::Comm;
 
 /// Something that happened to a task, and when.
@@ -165,65 +172,6 @@ pub struct CloneFailed {
     pub errno: i32,
     /// The limit that refused it, if it was read.
     pub refused_by: Option<Arc<ForkLimit>>,
-}
-
-/// Forks of one process that failed lately.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ForkFailures {
-    /// How many, without those that came longer than a minute after the one before.
-    pub count: u64,
-    /// The first of these, and the last.
-    pub first: Ktime,
-    /// See [`Self::first`].
-    pub last: Ktime,
-    /// The error of the last: `EAGAIN` or `ENOMEM`.
-    pub errno: i32,
-    /// The limit that was full at the last, if one was found.
-    pub by: Option<Arc<ForkLimit>>,
-    /// Whether the limits were read at the last: not in a storm of failures.
-    pub is_read: bool,
-}
-
-/// A limit that was full when the record of a failed fork arrived.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ForkLimit {
-    /// Which.
-    pub kind: ForkLimitKind,
-    /// The cgroup's path, the uid, or the pid namespace's inode number; empty for the host's.
-    pub name: String,
-    /// Tasks that count against the limit; `None` if that is not known.
-    pub used: Option<u64>,
-    /// The limit; `None` if it is not a number.
-    pub limit: Option<u64>,
-}
-
-/// Limits that can refuse a fork, in the order in which `copy_process()` checks them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ForkLimitKind {
-    /// `RLIMIT_NPROC` of a user.
-    RlimitNproc,
-    /// `kernel.threads-max`.
-    ThreadsMax,
-    /// `pids.max` of a cgroup.
-    Cgroup,
-    /// `kernel.pid_max`.
-    PidMax,
-    /// The init of the pid namespace has ended.
-    PidNamespace,
-}
-
-impl ForkLimitKind {
-    /// Returns the stable code, as in `/v1/limits`.
-    #[must_use]
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::RlimitNproc => "rlimit_nproc",
-            Self::ThreadsMax => "threads_max",
-            Self::Cgroup => "cgroup",
-            Self::PidMax => "pid_max",
-            Self::PidNamespace => "pid_namespace",
-        }
-    }
 }
 
 /// An exec.
@@ -429,48 +377,6 @@ pub struct Snapshot {
     pub usage: Option<Usage>,
 }
 
-/// The kind of `siginfo` that the kernel passed with a signal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum SignalInfo {
-    /// `SEND_SIG_NOINFO`: the kernel sent it on behalf of the current task.
-    None,
-    /// `SEND_SIG_PRIV`: the kernel sent it on its own behalf.
-    Kernel,
-    /// A `siginfo` from a system call or a fault.
-    Real,
-}
-
-/// A signal was generated: tracepoint `signal_generate`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SignalSent {
-    /// The target task.
-    pub target: TaskRef,
-    /// Whether the signal is for the whole group, so that any task of it may handle it.
-    pub to_group: bool,
-    /// The current task.
-    pub sender: Option<TaskRef>,
-    /// The sender's comm.
-    pub sender_comm: Option<Comm>,
-    /// The sender's real uid.
-    pub sender_uid: Option<u32>,
-    /// The sender's PF_ bits.
-    pub sender_flags: Option<u32>,
-    /// The number of the signal.
-    pub signal: i32,
-    /// `si_code`.
-    pub code: Option<i32>,
-    /// The kind of `siginfo` that `si_code` comes from.
-    pub info: SignalInfo,
-    /// `TRACE_SIGNAL_` number: 0 delivered, 1 ignored, 2 already pending, 3 overflow, 4 delivered without its `siginfo`.
-    pub result: i32,
-    /// `si_addr` of a fault.
-    pub address: u64,
-    /// `si_syscall` of a SIGSYS.
-    pub syscall: i32,
-    /// The target's disposition of the signal, if it was read.
-    pub disposition: Option<Disposition>,
-}
-
 /// The out-of-memory killer has chosen a process: tracepoint `mark_victim`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OomVictim {
@@ -484,19 +390,6 @@ pub struct OomVictim {
     pub trigger_comm: Option<Comm>,
     /// The limit that was met.
     pub limit: Option<Box<super::death::OomLimit>>,
-}
-
-/// What a process does with a signal, read from `/proc/PID/status` when the record of the signal arrives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Disposition {
-    /// It has the default action: the kernel ends the process.
-    Default,
-    /// It ignores it: `SigIgn`.
-    Ignored,
-    /// Its leader blocks it: `SigBlk`.
-    Blocked,
-    /// It has a handler: `SigCgt`.
-    Caught,
 }
 
 #[cfg(test)]

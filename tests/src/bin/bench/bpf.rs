@@ -99,7 +99,7 @@ pub(crate) fn programs() -> Vec<Info> {
     }
 }
 
-/// A ring buffer.
+/// Makes a ring buffer.
 pub(crate) fn ring(bytes: u32) -> io::Result<OwnedFd> {
     const RINGBUF: u32 = 27;
     Attr::new().u32(0, RINGBUF).u32(12, bytes).open(MAP_CREATE)

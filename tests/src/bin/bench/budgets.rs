@@ -142,8 +142,8 @@ fn slowed(report: &Report, observer: &str) -> Option<(String, bool)> {
     Some((text, slowdown.median <= 1.03))
 }
 
-/// CPU time per event in the vfork storm, with a limit in ns, beside that of a reader that wakes up as often as one of NDJSON and
-/// discards everything.
+/// Judges the CPU time per event in the vfork storm by a limit in ns. The text adds the CPU time of a reader that wakes up as often
+/// as a reader of NDJSON and discards everything.
 fn cpu(report: &Report, observer: &str, limit_ns: f64) -> Option<(String, bool)> {
     let ours = storm(report, "vfork", observer)?;
     let ns = ours.cpu_ns_an_event?;
@@ -163,7 +163,7 @@ fn beside_forkstat(report: &Report) -> Option<(String, bool)> {
     Some((format!("{:.2}", ours / theirs), ours <= theirs / 4.0))
 }
 
-/// CPU time per event as NDJSON, divided by that of the cheapest rival, in the workload where this ratio is greatest.
+/// Judges the CPU time per event as NDJSON divided by that of the cheapest rival, in the workload with the greatest quotient.
 fn beside_rivals(report: &Report) -> Option<(String, bool)> {
     let is_rival =
         |row: &&storms::Row| !row.observer.starts_with("taskscope") && !row.observer.starts_with('(');

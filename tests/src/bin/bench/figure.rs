@@ -23,7 +23,7 @@ impl Spread {
         Some(Self { median, least: values[0], most: values[values.len() - 1], runs: values.len() })
     }
 
-    /// `1.02 (0.99-1.05)`.
+    /// Returns the figure as text, such as `1.02 (0.99-1.05)`.
     pub(crate) fn text(&self, digits: usize) -> String {
         format!("{:.digits$} ({:.digits$}-{:.digits$})", self.median, self.least, self.most)
     }
@@ -34,7 +34,7 @@ pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     Spread::of(values).map(|spread| spread.median)
 }
 
-/// A table cell: the figure with this many digits and its unit, or a dash.
+/// Returns a table cell: the figure with this many digits and its unit, or a dash.
 pub(crate) fn cell(figure: Option<f64>, digits: usize, unit: &str) -> String {
     let space = if unit.is_empty() { "" } else { " " };
     figure.map_or_else(|| "-".to_owned(), |figure| format!("{figure:.digits$}{space}{unit}"))

@@ -34,7 +34,7 @@ pub(crate) const EMPTY: [&str; 2] =
 /// Name of the row of the empty raw program.
 const EMPTY_RAW: &str = "(empty, raw tracepoint, called last)";
 
-/// The former value of kernel.bpf_stats_enabled, restored when this is dropped.
+/// The former value of `kernel.bpf_stats_enabled`, restored when this is dropped.
 struct Statistics(String);
 
 impl Statistics {

@@ -35,7 +35,7 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    /// Number of ends that it did not report; `None` if it reports no ends.
+    /// Returns the number of ends that it did not report; `None` if it reports no ends.
     pub(crate) fn missed(&self) -> Option<f64> {
         self.ends_seen.map(|seen| (self.ends as f64 - seen).max(0.0))
     }

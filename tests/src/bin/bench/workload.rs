@@ -107,7 +107,7 @@ fn thread_once() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Two threads on one CPU pass a byte back and forth: two context switches per turn.
+/// Runs two threads on one CPU that pass a byte back and forth: two context switches per turn.
 fn ping_pong(count: u64) -> anyhow::Result<()> {
     // SAFETY: the length is that of the set; the thread below inherits the affinity.
     unsafe {
@@ -161,7 +161,7 @@ fn build(count: u64) -> anyhow::Result<()> {
     outcome
 }
 
-/// A small source file, each a little different.
+/// Returns a small source file, which differs with `n`.
 fn source_text(n: u64) -> String {
     let functions = (1..=20).map(|f| {
         format!(
@@ -173,7 +173,7 @@ fn source_text(n: u64) -> String {
     std::iter::once(head).chain(functions).collect()
 }
 
-/// About 2,500 lives a second, evenly spaced, with about four events each.
+/// Makes about 2,500 lives a second, evenly spaced, with about four events each.
 fn paced(count: u64) -> anyhow::Result<()> {
     const BURST: u64 = 10;
     let start = Instant::now();

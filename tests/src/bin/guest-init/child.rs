@@ -80,7 +80,7 @@ impl Reaper {
         Ok(Self { wake })
     }
 
-    /// One turn of the loop: sleeps until something happens to one of `children`, then deals with it.
+    /// Sleeps until one of `children` has output, ends, or reaches its deadline, and handles that: one turn of the loop.
     pub(crate) fn turn(&self, children: &mut [&mut Child]) -> anyhow::Result<()> {
         self.wait(children)?;
         for child in &mut *children {
@@ -178,7 +178,7 @@ impl Child {
         self.ended.as_ref().filter(|_| self.over)
     }
 
-    /// How long it may be before it must be checked again.
+    /// Returns how long the child need not be checked.
     fn time_left(&self) -> Duration {
         if self.ended.is_some() {
             CLEARING_TURN

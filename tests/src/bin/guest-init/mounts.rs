@@ -53,7 +53,7 @@ pub(crate) fn prepare() -> anyhow::Result<Vec<String>> {
     Ok(complaints)
 }
 
-/// The release of the running kernel, as `uname -r` prints it.
+/// Returns the release of the running kernel, as `uname -r` prints it.
 pub(crate) fn kernel_release() -> anyhow::Result<String> {
     const PATH: &str = "/proc/sys/kernel/osrelease";
     Ok(fs::read_to_string(PATH).with_context(|| format!("reading {PATH}"))?.trim().to_owned())
@@ -76,7 +76,7 @@ fn unlimited_memlock() -> io::Result<()> {
     check(unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) })
 }
 
-/// The kernel gives `lo` its address by itself once it is up.
+/// Brings up `lo`, which then gets its address from the kernel.
 fn loopback_up() -> io::Result<()> {
     let socket = std::net::UdpSocket::bind("0.0.0.0:0")?;
     // SAFETY: ifreq is plain data for which zeroes are valid.

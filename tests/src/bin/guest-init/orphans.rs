@@ -7,7 +7,7 @@ const PF_KTHREAD: u64 = 0x0020_0000;
 /// The environment variable that every process of a test inherits, even if its parent, session and group change.
 const VARIABLE: &str = "TASKSCOPE_TEST";
 
-/// Distinguishes the processes of one test from those of another that runs beside it.
+/// A number that distinguishes the processes of one test from those of another that runs beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tag(pub(crate) u32);
 

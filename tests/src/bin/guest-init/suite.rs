@@ -248,7 +248,7 @@ fn by_hand(argv: &[String]) -> Group {
     Group { program: "exec".to_owned(), path: String::new(), cases: vec![case], by_hand: true }
 }
 
-/// The output of one test in one piece, although others run beside it. The last lines matter most.
+/// Prints the output of one test in one piece, although others run beside it. A long output is cut at its beginning.
 pub(crate) fn print(title: &str, id: [&str; 3], lines: &[String]) {
     println!("guest-init: {title} {}", id.join(" "));
     let mut room = OUTPUT_MAX;

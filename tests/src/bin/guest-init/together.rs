@@ -104,7 +104,7 @@ impl Suite<'_> {
         self.next(shared)
     }
 
-    /// Every test has a verdict after this.
+    /// Gives each remaining test a verdict once the process has ended.
     fn finish(&mut self, mut shared: Shared<'_>, outcome: Outcome) -> anyhow::Result<()> {
         let elapsed = shared.since.elapsed();
         let why = describe(outcome);

@@ -40,7 +40,7 @@ pub(crate) fn installs(run: &mut Run) -> anyhow::Result<()> {
     run.report("service.status", property("StatusText")?)
 }
 
-/// A newer version restarts the service and keeps the configuration.
+/// Upgrades the package: a newer version restarts the service and keeps the configuration.
 pub(crate) fn upgrades(run: &mut Run) -> anyhow::Result<()> {
     unit("start")?;
     let old = main_pid()?;

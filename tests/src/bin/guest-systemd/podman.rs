@@ -146,7 +146,7 @@ fn answer(path: &str) -> anyhow::Result<String> {
     daemon::get_at("/opt/pod/run/taskscope.sock", path)
 }
 
-/// The engine's default profile, with the two calls allowed.
+/// Writes the engine's default seccomp profile, with the two system calls allowed.
 fn allow_bpf() -> anyhow::Result<()> {
     const DEFAULT: &str = "/usr/share/containers/seccomp.json";
     const CALLS: [&str; 2] = ["bpf", "perf_event_open"];

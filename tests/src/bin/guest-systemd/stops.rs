@@ -11,8 +11,8 @@ use crate::systemctl::sh;
 /// Bit of SIGTERM in a mask of `/proc/PID/status`.
 const SIGTERM_BIT: u64 = 1 << 14;
 
-/// systemd sends SIGTERM to a unit that ignores it, waits, and sends SIGKILL. The unit's cgroup is empty between `ExecStartPre=`
-/// and `ExecStart=`.
+/// Checks the stop of a unit that ignores SIGTERM: systemd waits and sends SIGKILL. The unit's cgroup is empty between
+/// `ExecStartPre=` and `ExecStart=`.
 pub(crate) fn of_a_unit_that_ignores_sigterm(run: &mut Run) -> anyhow::Result<()> {
     const UNIT: &str = "stubborn.service";
     const COMMAND: &str = "trap '' TERM; while :; do sleep 1; done";
@@ -38,7 +38,7 @@ pub(crate) fn of_a_unit_that_ignores_sigterm(run: &mut Run) -> anyhow::Result<()
     Ok(())
 }
 
-/// The kernel drops SIGTERM to an entry point that is pid 1 and has no handler, so podman waits, and sends SIGKILL.
+/// Checks the stop of an entry point that is pid 1 without a handler: the kernel drops SIGTERM, so podman waits and sends SIGKILL.
 pub(crate) fn of_an_entry_point_without_a_handler(run: &mut Run) -> anyhow::Result<()> {
     let options = ["--detach", "--name=deaf", "--network=none", "--rootfs", LEAKY];
     let id = podman("run", &[&options[..], &["/scenario", "entry-point"]].concat())?;

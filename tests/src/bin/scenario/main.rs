@@ -10,7 +10,7 @@ mod lives;
 mod situations;
 mod tools;
 
-use ends::{deaths, exits, scopes};
+use ends::{deaths, enforced, exits, scopes, stops};
 use fact::Fact;
 use lives::{
     basic, clones, crowd, executables, kernel, namespaces, naming, reparenting, sched, storms, threads,
@@ -25,13 +25,14 @@ use tools::{actor, cgroups, fact, proc, sys};
 type Entry = (&'static str, &'static str, fn(&[String]));
 
 /// Every scenario by family.
-const FAMILIES: [&[Entry]; 28] = [
+const FAMILIES: [&[Entry]; 30] = [
     basic::SCENARIOS,
     blameless::SCENARIOS,
     bomb::SCENARIOS,
     clones::SCENARIOS,
     crowd::SCENARIOS,
     deaths::SCENARIOS,
+    enforced::SCENARIOS,
     executables::SCENARIOS,
     exits::SCENARIOS,
     held::SCENARIOS,
@@ -46,6 +47,7 @@ const FAMILIES: [&[Entry]; 28] = [
     reparenting::SCENARIOS,
     sched::SCENARIOS,
     scopes::SCENARIOS,
+    stops::SCENARIOS,
     storms::SCENARIOS,
     strangers::SCENARIOS,
     terminal::SCENARIOS,

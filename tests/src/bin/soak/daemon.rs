@@ -141,7 +141,7 @@ impl Daemon {
         }
     }
 
-    /// No process below `root` is left in the tree: their deaths were reported or repaired.
+    /// Waits until no process below `root` is left in the tree: their deaths were reported or repaired.
     pub(crate) fn forgets(&self, root: i64) -> anyhow::Result<()> {
         let begun = Instant::now();
         while self.seen().tree.contains_key(&root) {

@@ -1,4 +1,4 @@
-//! What is fetched once for all clones of this project on a machine.
+//! The cache for downloads that all clones of this project on a machine share.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -6,10 +6,8 @@ use std::{env, fs, process};
 
 use anyhow::Context as _;
 
-/// `${XDG_CACHE_HOME:-$HOME/.cache}/taskscope/vm`.
-///
-/// Things come into being in a scratch directory and are renamed to their place when complete, so two runs at
-/// once need no lock.
+/// `${XDG_CACHE_HOME:-$HOME/.cache}/taskscope/vm`. Files are made in a scratch directory and renamed to their final path when
+/// complete, so that two simultaneous runs need no lock.
 #[derive(Debug)]
 pub(in crate::vm) struct Cache {
     root: PathBuf,
@@ -20,7 +18,8 @@ impl Cache {
         let base = match env::var_os("XDG_CACHE_HOME").filter(|value| Path::new(value).is_absolute()) {
             Some(base) => PathBuf::from(base),
             None => PathBuf::from(
-                env::var_os("HOME").context("neither XDG_CACHE_HOME nor HOME says where the cache may be")?,
+                env::var_os("HOME")
+                    .context("neither XDG_CACHE_HOME nor HOME is set, so the cache has no path")?,
             )
             .join(".cache"),
         };
@@ -51,7 +50,7 @@ impl Cache {
         self.root.join(relative)
     }
 
-    /// A directory of this process alone, removed with the value.
+    /// Makes a directory of this process, removed when it is dropped.
     pub(in crate::vm) fn scratch(&self, purpose: &str) -> anyhow::Result<Scratch> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -60,7 +59,7 @@ impl Cache {
         Ok(Scratch(path))
     }
 
-    /// Moves a finished file or directory to its place. Another run may have been faster: its result stays.
+    /// Moves a finished file or directory to its final path. If another run was faster, its result stays.
     pub(in crate::vm) fn settle(&self, from: &Path, relative: &str) -> anyhow::Result<PathBuf> {
         let to = self.path(relative);
         let parent = to.parent().unwrap_or(&self.root);
@@ -74,7 +73,7 @@ impl Cache {
     }
 }
 
-/// The process id in `scratch-PURPOSE-PID-COUNT`.
+/// Returns the process id in `scratch-PURPOSE-PID-COUNT`.
 fn owner_of_scratch(name: &str) -> Option<u32> {
     let (head, _count) = name.strip_prefix("scratch-")?.rsplit_once('-')?;
     head.rsplit_once('-')?.1.parse().ok()
@@ -103,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_settled_stays_and_scratch_goes() {
+    fn moved_files_stay_and_scratch_directories_are_removed() {
         let root = env::temp_dir().join(format!("taskscope-cache-test-{}", process::id()));
         let cache = Cache::at(root.clone()).unwrap();
         let scratch = cache.scratch("test").unwrap();
@@ -117,8 +116,8 @@ mod tests {
         fs::create_dir(&killed).unwrap();
         let ours = cache.scratch("test").unwrap();
         Cache::at(root.clone()).unwrap();
-        assert!(!killed.exists(), "no process can have that id");
-        assert!(ours.path().exists(), "this one is alive");
+        assert!(!killed.exists(), "the scratch directory of an impossible pid stays");
+        assert!(ours.path().exists(), "the scratch directory of a living process was removed");
         drop(ours);
         assert_eq!(fs::read_to_string(settled).unwrap(), "x");
         fs::remove_dir_all(root).unwrap();

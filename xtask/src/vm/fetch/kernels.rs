@@ -12,12 +12,12 @@ use super::cache::Cache;
 use crate::vm::table::{Line, NEWEST, NOINLINE, find};
 
 const SUFFIX: &str = "vmlinuz";
-/// A name may have vanished since the index was made; so may the next.
+/// How many packages of a line are tried, because a package may have been removed since the index was made.
 const TRIES: usize = 6;
-/// How far "newest" goes back in the table.
+/// How many lines of the table "newest" may go back.
 const NEWEST_TRIES: usize = 3;
 
-/// A kernel that can be booted.
+/// A bootable kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::vm) struct Kernel {
     /// The line's name, or the file's for `--kernel`.
@@ -27,10 +27,10 @@ pub(in crate::vm) struct Kernel {
     pub(in crate::vm) image: PathBuf,
 }
 
-/// A kernel that was asked for, or why there is none.
+/// A requested kernel, or the error.
 pub(in crate::vm) type Found = (String, anyhow::Result<Kernel>);
 
-/// The cached kernel of a line: the newest, should there be several.
+/// Returns the newest cached kernel of a line.
 pub(in crate::vm) fn cached(cache: &Cache, name: &str) -> Option<Kernel> {
     let entries = fs::read_dir(cache.path(&directory(name))).ok()?;
     entries
@@ -38,7 +38,7 @@ pub(in crate::vm) fn cached(cache: &Cache, name: &str) -> Option<Kernel> {
         .max_by(|left, right| version::compare(&left.version, &right.version))
 }
 
-/// Gets every kernel of `names`, from the cache unless `refresh` asks for the newest of the archive.
+/// Returns every kernel of `names`, from the cache unless `refresh` requests the newest of the archive.
 pub(in crate::vm) fn obtain(
     cache: &Cache,
     lines: &[Line],
@@ -66,7 +66,7 @@ pub(in crate::vm) fn obtain(
         .collect())
 }
 
-/// The lines that may serve for a name, best first.
+/// Returns the lines for a name, best first.
 fn candidates<'a>(lines: &'a [Line], name: &str) -> anyhow::Result<Vec<&'a Line>> {
     match name {
         NEWEST => Ok(lines.iter().rev().take(NEWEST_TRIES).collect()),
@@ -138,7 +138,7 @@ fn fetch(cache: &Cache, apt: &Apt, line: &Line) -> anyhow::Result<Kernel> {
         }
         eprintln!("vm: fetching {} {}", package.name, package.version);
         match fetch_package(cache, apt, package, &place) {
-            Ok(image) => return kernel_of(&line.name, &image).context("a cached name that does not parse"),
+            Ok(image) => return kernel_of(&line.name, &image).context("the cached name cannot be parsed"),
             Err(error) => {
                 eprintln!("vm: {error:#}");
                 reasons.push(format!("{error:#}"));
@@ -182,7 +182,7 @@ pub(super) fn unpack(deb: &Path, dir: &Path, pattern: Option<&str>) -> anyhow::R
     Ok(())
 }
 
-/// `/boot/vmlinuz-*`, or `/usr/lib/modules/*/vmlinuz*` in the newer packages.
+/// Finds `/boot/vmlinuz-*`, or `/usr/lib/modules/*/vmlinuz*` in newer packages.
 fn find_images(dir: &Path, found: &mut Vec<PathBuf>) -> anyhow::Result<()> {
     for entry in fs::read_dir(dir).with_context(|| format!("reading {}", dir.display()))? {
         let path = entry?.path();
@@ -211,7 +211,7 @@ fn directory(name: &str) -> String {
     format!("kernels/{name}")
 }
 
-/// `PACKAGE_VERSION.vmlinuz`; neither part can hold an underscore.
+/// Parses the name `PACKAGE_VERSION.vmlinuz`; neither part can contain an underscore.
 fn kernel_of(name: &str, image: &Path) -> Option<Kernel> {
     if image.extension()? != SUFFIX {
         return None;
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn newest_is_the_last_row_that_can_be_had() {
+    fn newest_is_the_last_available_row() {
         let lines = table::lines().unwrap();
         let candidates = candidates(&lines, NEWEST).unwrap();
         assert_eq!(candidates[0], lines.last().unwrap());
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_cannot_be_had_says_why() {
+    fn an_unavailable_line_has_a_reason() {
         let cache = cache("none");
         let lines = table::lines().unwrap();
         let apt = Err(anyhow::anyhow!("no mirror"));

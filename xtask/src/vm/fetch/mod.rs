@@ -1,10 +1,10 @@
-//! What guests and tests need from elsewhere, fetched once and kept in the cache of the user.
+//! Downloads for guests and tests, fetched once and kept in the cache of the user.
 //!
 //! - `cache`: the folder, and its lock
 //! - `apt`: packages of Debian and Ubuntu
 //! - `kernels`, `noinline`: kernel images, and the kernel that is built here
 //! - `qemu`: the emulator
-//! - `tools`, `python`: programs of other projects that tests compare with
+//! - `tools`, `python`: programs of other projects for tests
 
 pub(super) mod apt;
 pub(super) mod cache;

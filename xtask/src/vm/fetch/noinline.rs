@@ -1,5 +1,5 @@
-//! The kernel of our own making: Debian's 6.1 source with a small configuration that keeps `exit_notify` a
-//! symbol, the one place where the literal kprobe on it can be seen at work.
+//! A kernel that is compiled here: Debian's 6.1 source with a small configuration in which `exit_notify` is not inlined. Only on
+//! this kernel can the kprobe on `exit_notify` be tested.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,11 +18,11 @@ use crate::{shell, vm::table::NOINLINE};
 const FRAGMENT: &str = include_str!("../../../vm/noinline.config");
 const SOURCE: &str = "linux-source-6.1";
 const SUITES: [&str; 2] = ["bookworm", "bookworm-security"];
-/// Debian's packages that building a kernel with BTF takes.
+/// Debian's packages that are needed to build a kernel with BTF.
 const TOOLS: [&str; 11] =
     ["gcc", "make", "flex", "bison", "bc", "libelf-dev", "libssl-dev", "dwarves", "kmod", "cpio", "xz-utils"];
 
-/// The kernel of this fragment, from the cache if it was built before.
+/// Returns the kernel of this fragment, from the cache if it was built before.
 pub(in crate::vm) fn obtain(cache: &Cache, rebuild: bool) -> anyhow::Result<Kernel> {
     match current(cache) {
         Some(kernel) if !rebuild => Ok(kernel),
@@ -30,14 +30,14 @@ pub(in crate::vm) fn obtain(cache: &Cache, rebuild: bool) -> anyhow::Result<Kern
     }
 }
 
-/// The cached kernel, if the fragment has not changed since.
+/// Returns the cached kernel, if the fragment has not changed since.
 pub(in crate::vm) fn current(cache: &Cache) -> Option<Kernel> {
     cached(cache, NOINLINE).filter(|kernel| kernel.version.ends_with(&mark()))
 }
 
-/// Distinguishes kernels of different fragments.
+/// Returns a hash that distinguishes kernels of different fragments.
 fn mark() -> String {
-    // FNV-1a: the standard library's hasher may differ from one toolchain to the next.
+    // This is FNV-1a, because the standard library's hasher may differ between toolchains.
     let hash = FRAGMENT
         .bytes()
         .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
@@ -70,7 +70,7 @@ fn build(cache: &Cache) -> anyhow::Result<Kernel> {
     Ok(Kernel { name: NOINLINE.to_owned(), version, image })
 }
 
-/// A compiler and headers do not work unpacked in place, so these are installed.
+/// Installs the compiler and headers, which do not work unpacked into the cache.
 fn install_tools() -> anyhow::Result<()> {
     let missing: Vec<&str> = TOOLS.into_iter().filter(|package| !installed(package)).collect();
     if missing.is_empty() {
@@ -90,7 +90,7 @@ fn installed(package: &str) -> bool {
         .is_some_and(|status| status.ends_with(" installed"))
 }
 
-/// The package holds one tar archive; gives the directory of the unpacked tree.
+/// Unpacks the one tar archive of the package; returns the directory of the tree.
 fn unpack_source(apt: &Apt, package: &Package, dir: &Path) -> anyhow::Result<PathBuf> {
     eprintln!("vm: fetching {} {}", package.name, package.version);
     let deb = apt.download(package)?;
@@ -116,7 +116,7 @@ fn configure(tree: &Path) -> anyhow::Result<()> {
     }
     make(tree, &["--silent", "olddefconfig"])?;
     let result = fs::read_to_string(tree.join(".config")).context("reading the kernel's .config")?;
-    // Kconfig silently drops options whose dependencies are not met.
+    // Kconfig drops options with unmet dependencies without a message.
     let dropped = dropped(FRAGMENT, &result);
     if !dropped.is_empty() {
         bail!("the kernel's configuration drops {}: correct xtask/vm/noinline.config", dropped.join(", "));
@@ -124,7 +124,7 @@ fn configure(tree: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The settings of the fragment that the final configuration does not have.
+/// Returns the settings of the fragment that the final configuration lacks.
 fn dropped<'a>(fragment: &'a str, config: &str) -> Vec<&'a str> {
     let has = |setting: &str| match setting.strip_suffix("=n") {
         Some(name) => !config.lines().any(|line| line.starts_with(&format!("{name}="))),

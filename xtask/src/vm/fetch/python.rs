@@ -1,4 +1,4 @@
-//! A program of the Python Package Index that tests compare with, in a virtual environment in the cache.
+//! Virtual environments in the cache with packages of the Python Package Index that tests need.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use super::cache::Cache;
 use crate::shell;
 
-/// The interpreter of a virtual environment that has this version of a package; it is made if need be.
+/// Returns the interpreter of a virtual environment with this version of a package; makes the environment if needed.
 pub(crate) fn environment(package: &str, version: &str) -> anyhow::Result<PathBuf> {
     let cache = Cache::open()?;
     let place = format!("tools/{package}-{version}");
@@ -20,7 +20,7 @@ pub(crate) fn environment(package: &str, version: &str) -> anyhow::Result<PathBu
         "python: making an environment with {package} {version} in {}; this takes a minute, once",
         cache.path(&place).display()
     );
-    // Renamed when complete: its interpreter works at any place.
+    // The environment is renamed when complete, because its interpreter works at any path.
     let scratch = cache.scratch(package)?;
     let remedy = "the tests need Python 3 with venv and pip (apt-get install python3-venv) and the Python Package Index";
     shell::run(Command::new("python3").args(["-m", "venv"]).arg(scratch.path())).context(remedy)?;
@@ -29,7 +29,7 @@ pub(crate) fn environment(package: &str, version: &str) -> anyhow::Result<PathBu
     shell::run(pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", &wanted]))
         .context(remedy)?;
     cache.settle(scratch.path(), &place)?;
-    // The scratch directory was moved; an empty one in its place keeps its removal honest.
+    // The scratch directory was moved, so an empty one is made that can be removed.
     std::fs::create_dir_all(scratch.path()).context("closing the scratch directory")?;
     Ok(python)
 }

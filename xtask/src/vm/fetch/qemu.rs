@@ -1,4 +1,4 @@
-//! A QEMU that can patch kernel text under several CPUs: version 10 or newer.
+//! Finds or fetches a QEMU that can patch kernel text under several CPUs: version 10 or newer.
 //!
 //! Older ones crash the guest (`Oops: int3`) when probes are attached with `thread=multi`.
 
@@ -16,22 +16,22 @@ use super::kernels::unpack;
 const PROGRAM: &str = "qemu-system-x86_64";
 const PACKAGE: &str = "qemu-system-x86";
 const OLDEST: u32 = 10;
-/// Where a private QEMU finds what the packages put there, below its own root and below the system's.
+/// Directories of firmware and libraries, below the root of the unpacked packages and below the system's.
 const FIRMWARE: [&str; 2] = ["usr/share/qemu", "usr/share/seabios"];
 const LIBRARIES: [&str; 2] = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"];
 
-/// A QEMU that has been seen to start.
+/// A QEMU that starts.
 #[derive(Debug, Clone)]
 pub(in crate::vm) struct Qemu {
     program: PathBuf,
     firmware: Vec<PathBuf>,
     libraries: Option<OsString>,
-    /// First line of `--version`, for the log.
+    /// The first line of `--version`, for the log.
     pub(in crate::vm) version: String,
 }
 
 impl Qemu {
-    /// The machine's own if it is new enough, else one unpacked into the cache; nothing is installed.
+    /// Returns the machine's QEMU if it is new enough, else one unpacked into the cache. Installs nothing.
     pub(in crate::vm) fn obtain(cache: &Cache) -> anyhow::Result<Self> {
         if let Some(own) = Self::installed().or_else(|| Self::cached(cache)) {
             return Ok(own);
@@ -41,7 +41,7 @@ impl Qemu {
         })
     }
 
-    /// The command with what it needs to find its firmware and libraries.
+    /// Returns the command with the paths of its firmware and libraries.
     pub(in crate::vm) fn prepare(&self, command: &mut Command) {
         if let Some(libraries) = &self.libraries {
             command.env("LD_LIBRARY_PATH", libraries);
@@ -63,9 +63,9 @@ impl Qemu {
         entries.find_map(|entry| Self::below(&entry.ok()?.path()))
     }
 
-    /// A QEMU whose packages were unpacked into `root`.
+    /// Returns the QEMU whose packages were unpacked into `root`.
     fn below(root: &Path) -> Option<Self> {
-        // Packages that the system has were not fetched: their files are below `/`.
+        // Packages that the system has were not fetched, so their files are below `/`.
         let firmware = [root, Path::new("/")]
             .iter()
             .flat_map(|base| FIRMWARE.map(|dir| base.join(dir)))
@@ -100,14 +100,14 @@ impl Qemu {
         let debs = apt.download_with_dependencies(package, suite)?;
         let scratch = cache.scratch("qemu")?;
         for deb in &debs {
-            // A C library beside the running loader's would break every program; this one is new enough.
+            // A C library other than the loader's would break every program, so it is removed; the system's is new enough.
             if !deb.file_name().is_some_and(|name| name.to_string_lossy().starts_with("libc6_")) {
                 unpack(deb, scratch.path(), None)?;
             }
         }
         trim(scratch.path())?;
         let root = cache.settle(scratch.path(), &format!("qemu/{}", package.version.replace(':', "%3a")))?;
-        // The scratch directory was moved; an empty one in its place keeps its removal honest.
+        // The scratch directory was moved, so an empty one is made that can be removed.
         fs::create_dir_all(scratch.path()).context("closing the scratch directory")?;
         Self::below(&root).with_context(|| {
             format!("{} unpacked below {} does not start: apt-get install {PACKAGE}", PACKAGE, root.display())
@@ -115,7 +115,7 @@ impl Qemu {
     }
 }
 
-/// Other programs, manuals and network boot images: most of the size, nothing of the use.
+/// Removes other programs, manuals and network boot images, which are most of the size and are not needed.
 fn trim(root: &Path) -> anyhow::Result<()> {
     for dir in ["usr/share/doc", "usr/share/man", "usr/lib/ipxe/qemu", "usr/share/qemu/keymaps"] {
         let path = root.join(dir);
@@ -137,7 +137,7 @@ fn recent(debian_version: &str) -> bool {
     leading_number(upstream).is_some_and(|major| major >= OLDEST)
 }
 
-/// `QEMU emulator version 10.0.2 (Debian ...)`
+/// Returns the major version in `QEMU emulator version 10.0.2 (Debian ...)`.
 fn major(version: &str) -> Option<u32> {
     leading_number(version.split_once("version ")?.1)
 }

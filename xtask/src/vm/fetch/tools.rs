@@ -1,5 +1,5 @@
-//! Programs of other projects that tests compare with, such as Prometheus: the machine's own, or unpacked from the distribution's
-//! package into the cache. Nothing is installed.
+//! Programs of other projects for tests, such as Prometheus: the machine's own, or unpacked from the distribution's package into
+//! the cache. Nothing is installed.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -11,7 +11,7 @@ use super::cache::Cache;
 use super::kernels::unpack;
 use super::qemu::codename;
 
-/// The directory that holds a package's programs, below which `usr/bin/PROGRAM` is; fetched if need be.
+/// Returns the path of a program: the one on PATH, or the one of the unpacked package, which is fetched if needed.
 pub(crate) fn program(package: &str, program: &str) -> anyhow::Result<PathBuf> {
     let paths = env::var_os("PATH").unwrap_or_default();
     if let Some(own) = env::split_paths(&paths).map(|dir| dir.join(program)).find(|path| path.is_file()) {
@@ -44,11 +44,11 @@ fn fetch(cache: &Cache, package: &str) -> anyhow::Result<()> {
     unpack(&deb, scratch.path(), None)?;
     trim(scratch.path());
     cache.settle(scratch.path(), &format!("tools/{package}"))?;
-    // The scratch directory was moved; an empty one in its place keeps its removal honest.
+    // The scratch directory was moved, so an empty one is made that can be removed.
     fs::create_dir_all(scratch.path()).context("closing the scratch directory")
 }
 
-/// Unused; it may stay.
+/// Removes files that are not needed. If that fails, they stay.
 fn trim(root: &Path) {
     for dir in ["usr/share/doc", "usr/share/man"] {
         let _ = fs::remove_dir_all(root.join(dir));

@@ -1,6 +1,5 @@
-//! `cargo xtask vm --systemd`: the Debian package on a Debian with systemd as process 1.
-//!
-//! The guest's program is `tests/src/bin/guest-systemd`; it installs the package and does what an operator does.
+//! `cargo xtask vm --systemd`: tests the Debian package on a Debian with systemd as process 1. The guest's program is
+//! `tests/src/bin/guest-systemd`; it installs, starts, reloads, upgrades and removes the package.
 
 mod rootfs;
 
@@ -23,20 +22,20 @@ use super::tail::Tail;
 use super::{kvm, session};
 use crate::{build, dist, shell};
 
-/// Stands where other guests have the attach family.
+/// Takes the place of the attach family in results.
 const FAMILY: &str = "systemd";
 const PROGRAM: &str = "guest-systemd";
-/// What its containers run.
+/// The program that the guest's containers run.
 const SCENARIO: &str = "scenario";
-/// The image, with the binary of the tests: the packages' own takes minutes to build.
+/// The image, which contains the binary of the tests, because that of the packages takes minutes to build.
 const IMAGE: &str = "taskscope-oci.tar";
-/// Oldest and newest: what privileges are needed is the kernel's say.
+/// The oldest and the newest kernel, because the needed privileges depend on the kernel.
 const KERNELS: [&str; 2] = ["5.10", table::NEWEST];
-/// A good run takes a minute or two.
+/// Limit of a run, which normally takes one or two minutes.
 const LIMIT: Duration = Duration::from_secs(600);
 const SILENCE: Duration = Duration::from_secs(90);
 
-/// The guests of `cargo xtask test`.
+/// Runs the guests of `cargo xtask test`.
 pub(crate) fn main() -> anyhow::Result<()> {
     run(&Cache::open()?, &[], false)
 }
@@ -84,7 +83,7 @@ pub(super) fn run(cache: &Cache, names: &[String], verbose: bool) -> anyhow::Res
 fn boot(kernel: &Kernel, guest: &Guest<'_>, verbose: bool) -> anyhow::Result<Run> {
     let label = format!("systemd on {}", kernel.name);
     eprintln!("vm: booting {label} ({})", kernel.version);
-    // A report of an earlier boot would be taken for this one's.
+    // A report of an earlier boot would be taken for the report of this one.
     let _ = fs::remove_file(&guest.console);
     let tail = verbose.then(|| Tail::follow(guest.console.clone()));
     let boot = guest.run(&mut |line| session::show(&label, line, verbose))?;
@@ -97,7 +96,7 @@ fn boot(kernel: &Kernel, guest: &Guest<'_>, verbose: bool) -> anyhow::Result<Run
     Ok(run)
 }
 
-/// A copy of the root file system with an archive of what the guest needs.
+/// Makes a copy of the root file system, with an archive of the files that the guest needs.
 fn disk(root: &Path, binaries: &Binaries, logs: &Path) -> anyhow::Result<PathBuf> {
     let directory = logs.with_file_name("systemd");
     match fs::remove_dir_all(&directory) {
@@ -125,7 +124,7 @@ fn disk(root: &Path, binaries: &Binaries, logs: &Path) -> anyhow::Result<PathBuf
     shell::run(tar.args([PROGRAM, SCENARIO, IMAGE, "taskscope.deb", "taskscope-upgrade.deb"]))?;
     let disk = logs.with_file_name("systemd.ext4");
     shell::run(Command::new("cp").args(["--sparse=always", "--"]).arg(root).arg(&disk))?;
-    // Into the file system without mounting it, for which one has to be root. It is in /usr/sbin, beside mkfs.ext4.
+    // debugfs writes into the file system without mounting it, which would need root. It is in /usr/sbin, beside mkfs.ext4.
     let debugfs = shell::which("debugfs").unwrap_or_else(|| PathBuf::from("/usr/sbin/debugfs"));
     let mut write = Command::new(debugfs);
     write.current_dir(&directory).args(["-w", "-R", "write payload.tar payload.tar"]).arg(&disk);

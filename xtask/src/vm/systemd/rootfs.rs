@@ -1,4 +1,4 @@
-//! Debian's base system as a disk: made once by debootstrap, kept in the cache.
+//! Makes a disk with Debian's base system, once by debootstrap, and keeps it in the cache.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -19,13 +19,13 @@ use crate::{
 
 const RECIPE: &str = include_str!("../../../vm/rootfs.sh");
 
-/// The disk of this machine's own release: what is built here runs there.
+/// Returns the disk of this machine's release, on which binaries that are built here run.
 pub(super) fn obtain(cache: &Cache) -> anyhow::Result<PathBuf> {
     let release = fs::read_to_string("/etc/os-release").context("reading /etc/os-release")?;
     let suite = codename(&release).context(
         "/etc/os-release names no VERSION_CODENAME: the guest with systemd is made of this machine's release of Debian",
     )?;
-    // Another recipe makes another disk.
+    // The name contains a checksum of the recipe, because another recipe makes another disk.
     let name = format!("systemd/{suite}-{:08x}.ext4", checksum(RECIPE));
     let image = cache.path(&name);
     if image.is_file() {
@@ -42,9 +42,9 @@ fn make(cache: &Cache, suite: &str, name: &str) -> anyhow::Result<PathBuf> {
     let debootstrap = tools::program("debootstrap", "debootstrap")?;
     let scratch = cache.scratch("systemd")?;
     let image = scratch.path().join("root.ext4");
-    let me = fs::metadata(scratch.path()).context("looking at the scratch directory")?;
-    eprintln!("vm: making a {suite} with systemd for the tests of the package; once for this user");
-    // One that was unpacked and not installed has its functions beside it.
+    let me = fs::metadata(scratch.path()).context("reading the metadata of the scratch directory")?;
+    eprintln!("vm: making a disk of {suite} with systemd for the tests of the package, once for this user");
+    // A debootstrap that was unpacked but not installed has its functions beside it.
     let library = debootstrap.ancestors().nth(3).map(|root| root.join("usr/share/debootstrap"));
     let env: Vec<(&str, &OsStr)> = match &library {
         Some(library) if library.is_dir() => vec![("DEBOOTSTRAP_DIR", library.as_os_str())],
@@ -66,7 +66,7 @@ fn make(cache: &Cache, suite: &str, name: &str) -> anyhow::Result<PathBuf> {
     cache.settle(&image, name)
 }
 
-/// FNV-1a: distinguishes recipes, nothing more.
+/// Returns the FNV-1a hash of a recipe, to distinguish recipes.
 fn checksum(text: &str) -> u32 {
     text.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }

@@ -11,7 +11,7 @@ const LOAD: u8 = 0x79;
 const STORE: u8 = 0x7a;
 const ADD: u8 = 0x07;
 
-/// One instruction.
+/// Encodes one instruction.
 pub(crate) const fn instruction(code: u8, dst: u8, src: u8, offset: i16, imm: i32) -> u64 {
     (code as u64)
         | ((dst | src << 4) as u64) << 8

@@ -33,7 +33,7 @@ fn core_dump(args: &[String]) {
     }
 }
 
-/// A core goes to the working directory, unless `core_pattern` says otherwise.
+/// Changes to a directory, because the kernel writes a core to the working directory, unless `core_pattern` has another path.
 fn enter(directory: &Path) {
     let Ok(path) = std::ffi::CString::new(directory.as_os_str().as_bytes()) else {
         die_with("naming the core's directory", libc::EINVAL)

@@ -1,5 +1,7 @@
 //! Processes and units that end.
 
 pub(crate) mod deaths;
+pub(crate) mod enforced;
 pub(crate) mod exits;
 pub(crate) mod scopes;
+pub(crate) mod stops;

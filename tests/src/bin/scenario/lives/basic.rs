@@ -27,7 +27,7 @@ fn exec(_: &[String]) {
     wait("scenario", "child", child);
 }
 
-/// The program that is execed: prints its pid and exits with the given code.
+/// Runs as the program that scenarios exec: prints its pid and exits with the given code.
 pub(crate) fn report(args: &[String]) {
     let role = args.first().map_or("", String::as_str);
     let fact = Fact::new("execed").text("role", role);

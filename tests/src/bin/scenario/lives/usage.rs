@@ -56,7 +56,7 @@ fn many(args: &[String]) {
     pause("counted");
 }
 
-/// The work of a child, which depends on its number.
+/// Does the work of a child, which depends on its number.
 fn work(turn: i32, is_free: bool) {
     match turn % 8 {
         0 | 1 => {}

@@ -11,8 +11,7 @@ use std::{
 use crate::{
     Entry,
     actor::{spawn, wait},
-    cgroups::enter,
-    deaths::unit,
+    cgroups::{enter, unit},
     fact::{Fact, die, die_with, pause},
     sys::{self, Pid},
 };
@@ -97,7 +96,7 @@ fn respawn() {
 
 /// The scenario is the manager: the unit's processes are in another cgroup.
 fn respawn_unit() {
-    let unit = unit();
+    let unit = unit("cgroup2", "leak");
     let path = unit.0.clone();
     let manager = spawn("child", move || {
         loop {

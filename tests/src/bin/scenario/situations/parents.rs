@@ -189,7 +189,7 @@ fn waits_for_stops(made: Channel) {
     unsafe { libc::waitid(libc::P_ALL, 0, unused.as_mut_ptr(), libc::WSTOPPED | libc::WCONTINUED) };
 }
 
-/// The children fail to exec, and use nothing that the kernel accounts for.
+/// Waits for children that fail to exec, and so use nothing that the kernel accounts for.
 fn failed_spawns(made: Channel) {
     for _ in 0..3 {
         let child = sys::clone_vm(libc::CLONE_VFORK, || 127);

@@ -179,7 +179,7 @@ fn subreaper(made: Channel) {
     made.send(orphan);
 }
 
-/// The entry point of a container: it waits for no child, and only a signal ends it.
+/// Runs as the entry point of a container: waits for no child, and ends only by a signal.
 fn entry_point() {
     for _ in 0..3 {
         if sys::fork().is_none() {

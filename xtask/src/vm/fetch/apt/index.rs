@@ -1,4 +1,4 @@
-//! Which packages a suite offers: the Packages files that apt has fetched and verified.
+//! Parses the packages of a suite from the Packages files that apt has fetched and verified.
 
 use std::cmp::Reverse;
 
@@ -11,7 +11,7 @@ pub(in crate::vm) struct Package {
     pub(in crate::vm) version: String,
 }
 
-/// The packages of an index whose name matches one of `patterns`.
+/// Returns the packages of an index whose name matches one of `patterns`.
 pub(in crate::vm) fn matching(index: &str, patterns: &[String]) -> Vec<Package> {
     let mut found = Vec::new();
     for stanza in index.split("\n\n") {
@@ -26,7 +26,7 @@ pub(in crate::vm) fn matching(index: &str, patterns: &[String]) -> Vec<Package> 
     found
 }
 
-/// Newest first, each once; between equal versions the earlier pattern first.
+/// Sorts packages, newest first, without duplicates; of equal versions the earlier pattern is first.
 pub(in crate::vm) fn newest_first(mut packages: Vec<Package>, patterns: &[String]) -> Vec<Package> {
     let rank = |package: &Package| patterns.iter().position(|pattern| glob(pattern, &package.name));
     packages.sort_by(|left, right| {
@@ -42,7 +42,7 @@ fn field<'a>(stanza: &'a str, name: &str) -> Option<&'a str> {
     stanza.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).map(str::trim)
 }
 
-/// `*` stands for any text, nothing else is special.
+/// Whether a name matches a pattern in which `*` stands for any text.
 fn glob(pattern: &str, name: &str) -> bool {
     let Some((head, tail)) = pattern.split_once('*') else { return pattern == name };
     let Some(rest) = name.strip_prefix(head) else { return false };

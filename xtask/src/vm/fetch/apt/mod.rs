@@ -1,5 +1,5 @@
-//! A private apt beside the system's, with other suites of the same mirror and the same signatures. It shares only the addresses
-//! and how to reach them (proxies, credentials, retries).
+//! Runs a private apt beside the system's, with other suites of the same mirror and the same signatures. It shares only the
+//! addresses and the settings of the connection (proxies, credentials, retries).
 
 pub(super) mod index;
 pub(in crate::vm) mod sources;
@@ -19,21 +19,21 @@ use super::cache::{Cache, Scratch};
 const KEYRINGS: [&str; 2] =
     ["/usr/share/keyrings/debian-archive-keyring.gpg", "/usr/share/keyrings/debian-archive-keyring.pgp"];
 
-/// The keys that Debian signs its archive with.
+/// Returns the keyring with the keys with which Debian signs its archive.
 pub(in crate::vm) fn keyring() -> anyhow::Result<&'static str> {
     KEYRINGS.into_iter().find(|path| Path::new(path).exists()).with_context(|| {
         format!("no {}: apt-get install debian-archive-keyring, it verifies the kernels", KEYRINGS[0])
     })
 }
 
-/// An apt state that lives as long as this value: indexes of the archive are big and stale within hours.
+/// A private apt state, removed when this is dropped, because indexes of the archive are large and stale within hours.
 pub(super) struct Apt {
     scratch: Scratch,
 }
 
 impl Apt {
-    /// Fetches and verifies the indexes of `suites`. A suite that the mirror does not have is reported and
-    /// left out; its packages are then just not found.
+    /// Fetches and verifies the indexes of `suites`. A suite that the mirror does not have is reported and left out, so its
+    /// packages are not found.
     pub(in crate::vm) fn open(cache: &Cache, suites: &[&str]) -> anyhow::Result<Self> {
         let apt = Self { scratch: cache.scratch("apt")? };
         apt.write_configuration(suites)?;
@@ -45,7 +45,7 @@ impl Apt {
         Ok(apt)
     }
 
-    /// All packages of the opened suites that match, newest first.
+    /// Returns all packages of the opened suites that match, newest first.
     pub(super) fn find(&self, patterns: &[String]) -> anyhow::Result<Vec<Package>> {
         let mut command = self.get();
         command.args(["indextargets", "--format", "$(FILENAME)", "Created-By: Packages"]);
@@ -80,7 +80,7 @@ impl Apt {
         }
     }
 
-    /// Downloads a package and all it needs that this machine does not have installed; installs nothing.
+    /// Downloads a package, with its dependencies that are not installed on this machine. Installs nothing.
     pub(super) fn download_with_dependencies(
         &self,
         package: &Package,
@@ -125,7 +125,7 @@ impl Apt {
             fs::create_dir_all(self.path(dir)).context("making apt's private directories")?;
         }
         fs::write(self.path("sources.list"), list).context("writing the private sources.list")?;
-        // A copy: apt locks the directory of this file, and the system's is root's.
+        // This is a copy, because apt locks the directory of this file, and the system's belongs to root.
         let status = Path::new("/var/lib/dpkg/status");
         fs::copy(status, self.path("state/status"))
             .with_context(|| format!("reading {}", status.display()))?;
@@ -134,8 +134,8 @@ impl Apt {
     }
 }
 
-/// The system's `Acquire` settings. The rest of its configuration stays out: hooks of the system's apt have
-/// no business in a private one.
+/// Returns the system's `Acquire` settings. The rest of its configuration is left out, because hooks of the system's apt must not
+/// run in a private one.
 fn inherited() -> anyhow::Result<String> {
     let output = Command::new("apt-config").arg("dump").output().context("running apt-config dump")?;
     let mut settings = String::new();
@@ -179,7 +179,7 @@ fn files(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// The lines of apt's output that say what went wrong.
+/// Returns the lines of apt's output with errors and warnings.
 fn complaints(output: &Output) -> String {
     let text = String::from_utf8_lossy(&output.stderr);
     let lines: Vec<&str> =
@@ -198,6 +198,6 @@ mod tests {
         {
             assert!(text.contains(line), "{line} not in\n{text}");
         }
-        assert!(text.starts_with("Acquire::http::Proxy"), "the way to the mirror is the system's");
+        assert!(text.starts_with("Acquire::http::Proxy"), "the proxy is not that of the system");
     }
 }

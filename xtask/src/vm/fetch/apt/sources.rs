@@ -1,4 +1,4 @@
-//! Where this machine's own apt gets Debian from: both formats of sources.list(5).
+//! Finds the mirror of this machine's own apt, in both formats of sources.list(5).
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,7 @@ pub(in crate::vm) struct Source {
     pub(in crate::vm) signed_by: String,
 }
 
-/// The addresses of Debian's archive, and of its security archive where the machine has one.
+/// The addresses of Debian's archive, and of its security archive if the machine has one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::vm) struct Mirror {
     archive: String,
@@ -33,8 +33,8 @@ impl Mirror {
         })
     }
 
-    /// Third parties name their suites after Debian's too, so the archive is recognized by its keyring, by the suites
-    /// that only it has, and at last by the usual path.
+    /// Chooses the source of Debian's archive: by its keyring, by suites that only it has, and last by the usual path, because
+    /// third parties also use the names of Debian's suites.
     fn choose(sources: &[Source]) -> Option<Self> {
         let best = |wanted: fn(&str) -> bool| {
             sources
@@ -49,7 +49,7 @@ impl Mirror {
         Some(Self { archive, security })
     }
 
-    /// The address that serves `suite`, `None` for a security suite without a security source.
+    /// Returns the address that serves `suite`; `None` for a security suite without a security source.
     pub(in crate::vm) fn uri(&self, suite: &str) -> Option<&str> {
         if suite.ends_with("-security") { self.security.as_deref() } else { Some(&self.archive) }
     }
@@ -111,7 +111,7 @@ fn text(path: &Path) -> anyhow::Result<String> {
     fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))
 }
 
-/// `deb [option=value ...] uri suite component...`
+/// Parses a line `deb [option=value ...] uri suite component...`.
 fn one_line(text: &str) -> Vec<Source> {
     text.lines()
         .filter_map(|line| {
@@ -132,7 +132,7 @@ fn one_line(text: &str) -> Vec<Source> {
         .collect()
 }
 
-/// Stanzas of `Field: value` lines; an indented line goes on with the field above.
+/// Parses stanzas of `Field: value` lines; an indented line continues the field above.
 fn deb822(text: &str) -> Vec<Source> {
     let mut sources = Vec::new();
     let mut fields: Vec<(String, String)> = Vec::new();
@@ -236,7 +236,7 @@ Components: main
     }
 
     #[test]
-    fn a_machine_without_debian_sources_is_told_what_to_do() {
+    fn without_debian_sources_the_error_names_the_remedy() {
         let error = Mirror::of_system(Path::new("/nonexistent")).unwrap_err().to_string();
         assert!(error.contains("--kernel PATH"), "{error}");
     }

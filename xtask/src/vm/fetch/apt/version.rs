@@ -1,4 +1,4 @@
-//! Debian version numbers in dpkg's order.
+//! Compares Debian version numbers in dpkg's order.
 //!
 //! The order: <https://www.debian.org/doc/debian-policy/ch-controlfields.html#version>
 
@@ -14,7 +14,7 @@ pub(in crate::vm) fn compare(left: &str, right: &str) -> Ordering {
         .then_with(|| compare_part(left_revision, right_revision))
 }
 
-/// The upstream part: `10.0.2+ds` of `1:10.0.2+ds-2`.
+/// Returns the upstream part: `10.0.2+ds` of `1:10.0.2+ds-2`.
 pub(in crate::vm) fn upstream(version: &str) -> &str {
     split(version).1
 }
@@ -28,7 +28,7 @@ fn split(version: &str) -> (u32, &str, &str) {
     (epoch, upstream, revision)
 }
 
-/// Text and numbers in turn; text by letters first, with `~` before even the end.
+/// Compares text and numbers in turn; in text, letters come first, and `~` is before the end.
 fn compare_part(mut left: &str, mut right: &str) -> Ordering {
     loop {
         let (left_text, left_rest) = left.split_at(text_len(left));
@@ -51,7 +51,7 @@ fn compare_part(mut left: &str, mut right: &str) -> Ordering {
     }
 }
 
-/// Numbers of any length: by length without leading zeroes, then by digits.
+/// Compares numbers of any length: by length without leading zeroes, then by digits.
 fn compare_numbers(left: &str, right: &str) -> Ordering {
     let [left, right] = [left, right].map(|number| number.trim_start_matches('0'));
     left.len().cmp(&right.len()).then_with(|| left.cmp(right))
