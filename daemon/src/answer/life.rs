@@ -11,6 +11,7 @@ use super::{
     death::Signal,
     place::Place,
     process::{Process, ProcessRef, names},
+    time_arg,
     usage::{ChildrenUsage, Usage},
 };
 use crate::{
@@ -161,6 +162,11 @@ const fn is_zero(count: &u32) -> bool {
     *count == 0
 }
 
+/// Returns a timestamp as ms since the epoch.
+fn ms(timestamp: &str) -> Option<i64> {
+    i64::try_from(time_arg::wall_ns(timestamp)?.div_euclid(1_000_000)).ok()
+}
+
 fn name(comm: Option<Comm>) -> Option<String> {
     names(comm.as_ref().map(Comm::bytes)).0
 }
@@ -205,6 +211,27 @@ impl LifeRecord {
             place,
             provenance: life.provenance.name().into(),
         }
+    }
+
+    /// Returns when it was released, ms since the epoch.
+    #[must_use]
+    pub fn released_ms(&self) -> Option<i64> {
+        ms(&self.timestamp)
+    }
+
+    /// Returns whether it existed at a time, ms since the epoch: it was created, and not released. A process whose start is not
+    /// known existed at all times before its end.
+    #[must_use]
+    pub fn existed_at(&self, at_ms: i64) -> bool {
+        self.start_timestamp.as_deref().and_then(ms).is_none_or(|start| start <= at_ms)
+            && self.released_ms().is_some_and(|end| at_ms <= end)
+    }
+
+    /// Returns whether it ended otherwise than by exit code 0.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        let code = self.process.exit.as_ref().and_then(|exit| exit.code);
+        self.death.cause != Cause::Exited.code() || code != Some(0)
     }
 
     /// Appends the record to `out` as one line.
@@ -278,6 +305,10 @@ pub struct LifeFilter {
     pub containers: Vec<String>,
     /// Codes of causes of death.
     pub causes: Vec<String>,
+    /// Whether only processes are meant that ended otherwise than by exit code 0.
+    pub failed: bool,
+    /// A time at which the process existed, ms since the epoch.
+    pub at_ms: Option<i64>,
 }
 
 fn any<T>(wanted: &[T], is: impl Fn(&T) -> bool) -> bool {
@@ -291,7 +322,9 @@ impl LifeFilter {
         let name = record.process.name.as_deref().unwrap_or_default();
         let unit = record.place.as_ref().and_then(|place| place.cgroup.unit.as_deref());
         let container = record.place.as_ref().and_then(|place| place.container.as_ref());
-        any(&self.pids, |pid| *pid == record.process.pid)
+        self.at_ms.is_none_or(|at| record.existed_at(at))
+            && (!self.failed || record.has_failed())
+            && any(&self.pids, |pid| *pid == record.process.pid)
             && any(&self.comms, |pattern| glob(pattern.as_bytes(), name.as_bytes()))
             && any(&self.causes, |code| *code == record.death.cause)
             && any(&self.units, |pattern| unit.is_some_and(|unit| glob(pattern.as_bytes(), unit.as_bytes())))
