@@ -7,6 +7,7 @@
 pub mod blocked;
 pub mod death;
 pub mod explain;
+pub mod known;
 pub mod life;
 pub mod limits;
 pub mod now;

@@ -13,6 +13,7 @@ mod lives;
 mod logging;
 mod manual;
 mod output;
+mod past;
 mod run;
 mod schema;
 mod selector;

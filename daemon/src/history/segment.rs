@@ -8,9 +8,12 @@ use std::{
 use super::{
     directory::Directory,
     name::{Kind, SegmentName, moment},
-    read::{Damage, SegmentReader, Step},
+    read::{SegmentReader, Step},
 };
-use crate::failpoint::{self, Point};
+use crate::{
+    answer::known::Damage,
+    failpoint::{self, Point},
+};
 
 /// A segment that is being written.
 pub(super) struct Segment {

@@ -4,12 +4,15 @@
 use std::{io, sync::Arc};
 
 use super::{
-    Damage, ReadDirectory, ReadError,
+    ReadDirectory, ReadError,
     segment::{SegmentReader, Step},
 };
-use crate::history::{
-    index::Index,
-    name::{Kind, SegmentName, moment_at, ms_of},
+use crate::{
+    answer::known::Damage,
+    history::{
+        index::Index,
+        name::{Kind, SegmentName, moment_at, ms_of},
+    },
 };
 
 /// The first time in a name is that of the first frame: records of several CPUs may arrive in another order than that of their
@@ -24,6 +27,8 @@ pub(super) struct Cursor {
     from_ms: i64,
     to_ms: i64,
     open: Option<(SegmentName, SegmentReader)>,
+    /// The first time of the only segment that is read, if not all are.
+    only: Option<String>,
     /// Whether a newer segment than the open one was seen, so that the open one does not grow any more.
     is_last_try: bool,
     /// The first time of the segment that was read last.
@@ -34,7 +39,23 @@ pub(super) struct Cursor {
 impl Cursor {
     pub(super) fn new(directory: Arc<ReadDirectory>, kind: Kind, from_ms: i64, to_ms: i64) -> Self {
         let damage = Damage::default();
-        Self { directory, kind, from_ms, to_ms, open: None, is_last_try: false, done: None, damage }
+        Self {
+            directory,
+            kind,
+            from_ms,
+            to_ms,
+            open: None,
+            only: None,
+            is_last_try: false,
+            done: None,
+            damage,
+        }
+    }
+
+    /// Reads this segment alone, as far as it is written now.
+    pub(super) fn only(mut self, name: &SegmentName) -> Self {
+        self.only = Some(name.from.clone());
+        self
     }
 
     /// Returns the lines of the last frame.
@@ -59,6 +80,9 @@ impl Cursor {
                     self.close();
                 }
             }
+        }
+        if self.only.is_some() && (self.open.is_some() || self.done.is_some()) {
+            return Ok(Step::End);
         }
         let names = self.directory.segments(self.kind)?;
         if self.open.is_some() {
@@ -93,7 +117,8 @@ impl Cursor {
     fn open_next(&mut self, names: &[SegmentName]) -> Result<Step, ReadError> {
         let (from, to) = (moment_at(self.from_ms), moment_at(self.to_ms.saturating_add(MARGIN_MS)));
         let is_wanted = |name: &&SegmentName| {
-            name.to.as_ref().is_none_or(|last| *last >= from)
+            self.only.as_ref().is_none_or(|only| name.from == *only)
+                && name.to.as_ref().is_none_or(|last| *last >= from)
                 && (name.from <= to || ms_of(&name.from).is_none())
         };
         let mut next = names.iter().filter(|name| self.done.as_ref().is_none_or(|done| name.from > *done));

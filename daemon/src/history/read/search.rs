@@ -8,12 +8,15 @@ use std::{
 
 use memchr::memmem::Finder;
 
-use super::{Damage, ReadDirectory, ReadError, cursor::Cursor, segment::Step};
+use super::{ReadDirectory, ReadError, cursor::Cursor, segment::Step};
 use crate::{
-    answer::life::{LifeFilter, LifeRecord, VERSION},
+    answer::{
+        known::Damage,
+        life::{LifeFilter, LifeRecord, VERSION},
+    },
     history::{
         index::{Field, Index, key, pid_key},
-        name::Kind,
+        name::{Kind, SegmentName},
     },
 };
 
@@ -102,6 +105,12 @@ impl LifeSearch {
     pub fn new(directory: Arc<ReadDirectory>, times: Times, filter: LifeFilter) -> Self {
         let cursor = Cursor::new(directory, Kind::Lives, times.from_ms, times.to_ms);
         Self { cursor, times, conditions: Condition::all(&filter), filter }
+    }
+
+    /// Searches this segment alone, as far as it is written now.
+    pub(super) fn only(mut self, name: &SegmentName) -> Self {
+        self.cursor = self.cursor.only(name);
+        self
     }
 
     /// Goes on for about `budget`, or until `each` breaks, which gets each matching life as a line and as a record. Returns

@@ -4,11 +4,8 @@ use std::{fs::File, io};
 
 use zstd::bulk::Decompressor;
 
-use super::{
-    Damage,
-    extent::{Extent, FRAME_MAX, MAGIC, SKIPPABLE, extent, read_at},
-};
-use crate::history::index::Index;
+use super::extent::{Extent, FRAME_MAX, MAGIC, SKIPPABLE, extent, read_at};
+use crate::{answer::known::Damage, history::index::Index};
 
 /// Bytes that are searched at once for the next frame.
 const CHUNK: usize = 256 << 10;

@@ -14,9 +14,9 @@ use std::{
 
 use proptest::prelude::*;
 
-use super::{Damage, Known, LifeSearch, ReadDirectory, ReadError, Times, lines_of};
+use super::{LifeSearch, ReadDirectory, ReadError, Times, known, lines_of};
 use crate::{
-    answer::life::LifeFilter,
+    answer::{known::Damage, life::LifeFilter},
     history::{
         frame::FrameMaker,
         index::{Field, IndexMaker, key, pid_key},
@@ -244,7 +244,7 @@ fn a_segment_that_is_removed_or_is_no_file_is_counted_and_the_others_are_read() 
     let open = directory.open();
     let (pids, damage) = search(&open, LifeFilter::default());
     assert_eq!((pids.len(), damage.unreadable), (6, 1));
-    let known = Known::of(&open, i64::MIN).unwrap();
+    let known = known(&open, i64::MIN).unwrap();
     assert_eq!(known.known_since.as_deref(), Some("2026-11-29T02:39:17.123Z"));
     // Lines of a newer version are counted.
     let newer = line(5, 1).replace("\"life_version\":1", "\"life_version\":2");

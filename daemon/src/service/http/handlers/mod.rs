@@ -3,6 +3,7 @@
 //! - `tasks`: /v1/tree, /v1/tasks, /v1/zombies, /v1/blocked, /v1/limits, /v1/explain
 //! - `deaths`, `lives`, `stops`, `scopes`: what has ended
 //! - `events`, `stream`: the stream of events
+//! - `past`: what reads the history
 //! - `answers`, `health`: the daemon itself
 //! - `extract`, `json`: parameters of requests and bodies of answers
 
@@ -13,6 +14,7 @@ mod extract;
 pub(super) mod health;
 mod json;
 pub(super) mod lives;
+mod past;
 pub(super) mod scopes;
 pub(super) mod stops;
 mod stream;

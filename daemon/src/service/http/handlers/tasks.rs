@@ -49,7 +49,7 @@ impl Service {
 
 /// Facts besides the lineage, which a worker thread needs to complete an answer.
 pub(super) struct AnswerContext {
-    stamp: Stamp,
+    pub(super) stamp: Stamp,
     places: HashMap<u64, Place>,
 }
 
