@@ -260,3 +260,105 @@ fn a_directory_that_is_no_history_is_an_error_by_name() {
         }
     }
 }
+
+/// Now, as RFC 3339 in UTC, by date(1).
+fn now() -> String {
+    let output = Command::new("date").args(["-u", "+%Y-%m-%dT%H:%M:%S.%3NZ"]).output();
+    let output = output.unwrap_or_else(|error| panic!("starting date: {error}"));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+#[test]
+fn the_tree_and_a_process_of_a_time_before_this_daemon_are_told_from_the_history() {
+    if in_vm() {
+        return;
+    }
+    let directory = Directory::new();
+    let service = directory.start();
+    let mut shell = Command::new("sh")
+        .args(["-c", "sleep 1000 & wait"])
+        .spawn()
+        .unwrap_or_else(|error| panic!("starting sh: {error}"));
+    let (parent, me) = (i64::from(shell.id()), i64::from(std::process::id()));
+    // Its child runs its program once /proc says so.
+    let children = format!("/proc/{parent}/task/{parent}/children");
+    let end = Instant::now() + deadline();
+    let child = loop {
+        assert!(Instant::now() < end, "sh has no child");
+        let text = fs::read_to_string(&children).unwrap_or_default();
+        let Some(pid) = text.split_whitespace().next().and_then(|pid| pid.parse::<i64>().ok()) else {
+            continue;
+        };
+        if fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "sleep\n") {
+            break pid;
+        }
+    };
+    // A millisecond of its own.
+    std::thread::sleep(std::time::Duration::from_millis(5));
+    let then = now();
+    std::thread::sleep(std::time::Duration::from_millis(5));
+    let killed = Command::new("kill").args(["-TERM", &child.to_string()]).status();
+    assert!(killed.is_ok_and(|status| status.success()));
+    let _ = shell.wait();
+    let end = Instant::now() + deadline();
+    while service.get_local(&format!("/v1/lives?pid={parent}")).body.is_empty() {
+        assert!(Instant::now() < end, "the end of {parent} is not reported");
+    }
+    service.stop_clean();
+    let service = directory.start();
+    let path = directory.path();
+    let path = path.to_str().unwrap_or_default();
+    let json = |output: Output| -> Value {
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}"))
+    };
+    let daemon = |args: &[&str]| json(asked(&service, args));
+    let from = |args: &[&str]| json(run(&[args, &["--from", path]].concat()));
+    for tree in [
+        daemon(&["tree", "--at", &then, "--format", "json"]),
+        from(&["tree", "--at", &then, "--format", "json"]),
+    ] {
+        let of = |pid: i64| {
+            let all: Vec<_> = tree["processes"].as_array().into_iter().flatten().collect();
+            let found: Vec<_> = all.into_iter().filter(|node| node["pid"] == pid).collect();
+            assert!(found.len() <= 1, "{pid} is there twice");
+            found.first().copied().cloned().unwrap_or(Value::Null)
+        };
+        let (sh, sleep) = (of(parent), of(child));
+        assert_eq!(
+            (sh["parent_pid"].as_i64(), sleep["parent_pid"].as_i64()),
+            (Some(me), Some(parent)),
+            "{tree:#}"
+        );
+        assert_eq!(sleep["name"], "sleep");
+        assert_eq!(sleep["depth"].as_u64(), sh["depth"].as_u64().map(|depth| depth + 1));
+        assert!(tree["history"]["known_since"].is_string(), "{:#}", tree["history"]);
+    }
+    let below = daemon(&["tree", &parent.to_string(), "--at", &then, "--format", "json"]);
+    assert_eq!(below["processes"].as_array().map(Vec::len), Some(2), "{below:#}");
+    let of_pid = ["explain", &child.to_string(), "--at", &then, "--format", "json"].map(str::to_owned);
+    let of_pid: Vec<&str> = of_pid.iter().map(String::as_str).collect();
+    for (past, knows_present) in [(daemon(&of_pid), true), (from(&of_pid), false)] {
+        let process = &past["processes"][0];
+        assert_eq!(process["process"]["name"], "sleep", "{past:#}");
+        assert_eq!(process["life"]["death"]["cause"], "killed", "{past:#}");
+        let ancestors: Vec<_> = process["ancestors"].as_array().into_iter().flatten().collect();
+        let states: Vec<_> = ancestors.iter().filter_map(|it| it["state"].as_str()).collect();
+        assert_eq!((ancestors[0]["pid"].as_i64(), states[0]), (Some(parent), "ended"), "{past:#}");
+        let ours = if knows_present { "running" } else { "unknown" };
+        assert_eq!((ancestors[1]["pid"].as_i64(), states[1]), (Some(me), ours), "{past:#}");
+        if knows_present {
+            assert!(ancestors.last().is_some_and(|last| last["pid"] == 1), "{past:#}");
+        }
+    }
+    let text = asked(&service, &["explain", &child.to_string(), "--at", &then]).stdout;
+    let text = String::from_utf8_lossy(&text).into_owned();
+    assert!(text.contains("killed by SIGTERM from kill"), "{text}");
+    // A name of that time selects it too, and the present process of a pid says that it is there.
+    let named = daemon(&["explain", "sleep", "--at", &then, "--format", "json"]);
+    let pids: Vec<_> =
+        named["processes"].as_array().into_iter().flatten().map(|it| &it["process"]["pid"]).collect();
+    assert!(pids.contains(&&Value::from(child)), "{named:#}");
+    let present = asked(&service, &["explain", &me.to_string(), "--at", &then]).stdout;
+    assert!(String::from_utf8_lossy(&present).contains("it still exists"));
+    service.stop_clean();
+}

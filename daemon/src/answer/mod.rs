@@ -11,6 +11,7 @@ pub mod known;
 pub mod life;
 pub mod limits;
 pub mod now;
+pub mod past_life;
 pub mod place;
 pub mod process;
 pub mod scope;

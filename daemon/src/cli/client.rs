@@ -195,7 +195,8 @@ impl Client {
         Some(trailers.as_ref()?.get(name)?.to_str().ok()?.to_owned())
     }
 
-    async fn body(&self, body: &mut Incoming) -> Result<Vec<u8>, ClientError> {
+    /// Returns a body as a whole.
+    pub(super) async fn body(&self, body: &mut Incoming) -> Result<Vec<u8>, ClientError> {
         let mut text = Vec::new();
         while let Some(piece) = self.within(self.piece(body)).await?? {
             let has_room = text.len().saturating_add(piece.len()) <= MOST_BYTES;

@@ -1,6 +1,7 @@
 //! What commands share that read the history: from the daemon's answers, or from a directory without any daemon.
 
 use std::{
+    ops::ControlFlow,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -10,10 +11,11 @@ use super::exit::Exit;
 use crate::{
     answer::{
         known::{Damage, Known},
+        life::{LifeFilter, LifeRecord},
         time_arg,
     },
     export::{Stamp, Zone},
-    history::read::{ReadDirectory, known},
+    history::read::{LifeSearch, ReadDirectory, Times, known},
     lineage::id::Ktime,
 };
 
@@ -46,6 +48,11 @@ pub(super) fn since_ms(since: Option<Duration>) -> i64 {
     i64::try_from(now_ns().saturating_sub(since_ns).div_euclid(1_000_000)).unwrap_or(i64::MIN)
 }
 
+/// Returns a time as RFC 3339 in UTC.
+pub(super) fn utc(ms: i64) -> String {
+    Stamp::new("", i128::from(ms.max(0)) * 1_000_000).timestamp_ms(Ktime(0))
+}
+
 /// Parses a time in local time; returns it in UTC for the API, and as ms since the epoch.
 pub(super) fn moment(option: &str, text: &str) -> Result<(String, i64), Exit> {
     let utc = time_arg::to_utc(text, now_ns(), Zone::Local).unwrap_or_else(|| text.to_owned());
@@ -64,6 +71,24 @@ pub(super) fn open(path: &Path, from_ms: i64) -> Result<(Arc<ReadDirectory>, Kno
     let directory = Arc::new(ReadDirectory::open(path).map_err(Exit::failed)?);
     let known = known(&directory, from_ms).map_err(Exit::failed)?;
     Ok((directory, known))
+}
+
+/// Returns all lives of a directory that a question is about, and what could not be read.
+pub(super) fn lives(
+    directory: &Arc<ReadDirectory>,
+    times: Times,
+    filter: LifeFilter,
+) -> Result<(Vec<LifeRecord>, Damage), Exit> {
+    let mut search = LifeSearch::new(Arc::clone(directory), times, filter);
+    let mut lives = Vec::new();
+    while !search
+        .go_on(PIECE, &mut |_, life| {
+            lives.push(life);
+            ControlFlow::Continue(())
+        })
+        .map_err(Exit::failed)?
+    {}
+    Ok((lives, search.finish()))
 }
 
 /// Says on standard error since when all ends are known, and what is missing since then.

@@ -65,6 +65,7 @@ fn positions(key: u64, bits: u64) -> impl Iterator<Item = usize> {
 #[derive(Debug, Default)]
 pub(super) struct IndexMaker {
     keys: Vec<u64>,
+    oldest_ms: Option<i64>,
 }
 
 impl IndexMaker {
@@ -72,8 +73,14 @@ impl IndexMaker {
         self.keys.push(key);
     }
 
+    /// Adds when a process was created, ms since the epoch; `i64::MIN` if that is not known.
+    pub(super) fn add_start(&mut self, ms: i64) {
+        self.oldest_ms = Some(self.oldest_ms.map_or(ms, |oldest| oldest.min(ms)));
+    }
+
     pub(super) fn clear(&mut self) {
         self.keys.clear();
+        self.oldest_ms = None;
     }
 
     /// Returns the index as a skippable frame. `first` and `last` are times as in names.
@@ -93,6 +100,7 @@ impl IndexMaker {
             lines: u32::try_from(lines).unwrap_or(u32::MAX),
             first_ms: ms_of(first).unwrap_or(i64::MIN),
             last_ms: ms_of(last).unwrap_or(i64::MAX),
+            oldest_ms: self.oldest_ms.unwrap_or(i64::MIN),
             filter,
         };
         index.frame()
@@ -108,6 +116,8 @@ pub(super) struct Index {
     pub(super) first_ms: i64,
     /// The last time of its lines, ms since the epoch.
     pub(super) last_ms: i64,
+    /// When the oldest of its processes was created, ms since the epoch.
+    pub(super) oldest_ms: i64,
     filter: Vec<u8>,
 }
 
@@ -117,6 +127,7 @@ impl Index {
         let mut checked = self.lines.to_le_bytes().to_vec();
         checked.extend(self.first_ms.to_le_bytes());
         checked.extend(self.last_ms.to_le_bytes());
+        checked.extend(self.oldest_ms.to_le_bytes());
         checked.extend(&self.filter);
         let length = u32::try_from(checked.len() + 8).unwrap_or(0);
         let check = check_of(&checked).to_le_bytes();
@@ -137,11 +148,13 @@ impl Index {
         }
         let (lines, rest) = checked.split_first_chunk::<4>()?;
         let (first, rest) = rest.split_first_chunk::<8>()?;
-        let (last, filter) = rest.split_first_chunk::<8>()?;
+        let (last, rest) = rest.split_first_chunk::<8>()?;
+        let (oldest, filter) = rest.split_first_chunk::<8>()?;
         Some(Self {
             lines: u32::from_le_bytes(*lines),
             first_ms: i64::from_le_bytes(*first),
             last_ms: i64::from_le_bytes(*last),
+            oldest_ms: i64::from_le_bytes(*oldest),
             filter: filter.to_vec(),
         })
     }

@@ -3,6 +3,7 @@
 use super::index::{Field, IndexMaker, key, pid_key};
 use crate::{
     cgroup::Place,
+    export::Stamp,
     lineage::{
         Life,
         death::Cause,
@@ -11,7 +12,9 @@ use crate::{
 };
 
 /// Adds the keys of a life.
-pub(super) fn of_life(life: &Life, place: Option<&Place>, index: &mut IndexMaker) {
+pub(super) fn of_life(life: &Life, stamp: &Stamp, place: Option<&Place>, index: &mut IndexMaker) {
+    let start_ms = life.key.start.and_then(|start| i64::try_from(stamp.wall_ns(start) / 1_000_000).ok());
+    index.add_start(start_ms.unwrap_or(i64::MIN));
     index.add(pid_key(life.key.tgid.0));
     if let Some(name) = &life.name {
         index.add(key(Field::Comm, name.bytes()));

@@ -171,7 +171,7 @@ impl Writer {
             match line {
                 Line::Life(life, place) => {
                     life::write(life, &batch.stamp, place.as_deref(), &mut self.lives.text);
-                    keys::of_life(life, place.as_deref(), &mut self.lives.index);
+                    keys::of_life(life, &batch.stamp, place.as_deref(), &mut self.lives.index);
                     self.lives.added();
                 }
                 Line::Event(effect, sequence, place) => {

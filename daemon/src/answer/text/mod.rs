@@ -7,6 +7,7 @@ mod columns;
 mod deaths;
 mod explain;
 mod limits;
+mod past_life;
 mod scopes;
 mod stops;
 mod tree;
@@ -17,6 +18,7 @@ pub use self::{
     deaths::{death, deaths},
     explain::explanation,
     limits::limits,
+    past_life::past_lives,
     scopes::scope,
     stops::{stop, stops},
     tree::tree,

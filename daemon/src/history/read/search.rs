@@ -16,7 +16,7 @@ use crate::{
     },
     history::{
         index::{Field, Index, key, pid_key},
-        name::{Kind, SegmentName},
+        name::{Kind, SegmentName, moment_at, rfc3339_of},
     },
 };
 
@@ -52,6 +52,8 @@ pub struct LifeSearch {
     times: Times,
     filter: LifeFilter,
     conditions: Vec<Condition>,
+    /// How the start of a process is written, and the time at which it must have existed.
+    start: Option<(Finder<'static>, String)>,
 }
 
 /// Whether a text is written to a line as it is, and is no pattern.
@@ -104,7 +106,9 @@ impl LifeSearch {
     #[must_use]
     pub fn new(directory: Arc<ReadDirectory>, times: Times, filter: LifeFilter) -> Self {
         let cursor = Cursor::new(directory, Kind::Lives, times.from_ms, times.to_ms);
-        Self { cursor, times, conditions: Condition::all(&filter), filter }
+        let at = filter.at_ms.and_then(|at| rfc3339_of(&moment_at(at)));
+        let start = at.map(|at| (finder("\"start_timestamp\":\"".into()), at));
+        Self { cursor, times, conditions: Condition::all(&filter), filter, start }
     }
 
     /// Searches this segment alone, as far as it is written now.
@@ -123,7 +127,11 @@ impl LifeSearch {
         let end = Instant::now() + budget;
         loop {
             let conditions = &self.conditions;
-            let wants = |index: &Index| conditions.iter().all(|condition| condition.may_be_in(index));
+            let at_ms = self.filter.at_ms;
+            let wants = |index: &Index| {
+                at_ms.is_none_or(|at| index.oldest_ms <= at)
+                    && conditions.iter().all(|condition| condition.may_be_in(index))
+            };
             match self.cursor.step(&wants)? {
                 Step::End => return Ok(true),
                 Step::Passed => {}
@@ -142,7 +150,7 @@ impl LifeSearch {
     fn lines(&mut self, each: &mut dyn FnMut(&[u8], LifeRecord) -> ControlFlow<()>) -> ControlFlow<()> {
         let (mut unknown, mut flow) = (0, ControlFlow::Continue(()));
         for line in self.cursor.text().split_inclusive(|&byte| byte == b'\n') {
-            if !self.conditions.iter().all(|condition| condition.may_be_of(line)) {
+            if self.is_too_young(line) || !self.conditions.iter().all(|condition| condition.may_be_of(line)) {
                 continue;
             }
             let record = match serde_json::from_slice::<LifeRecord>(line) {
@@ -164,6 +172,14 @@ impl LifeSearch {
         }
         self.cursor.damage.unknown += unknown;
         flow
+    }
+
+    /// Whether the process of a line was created after the time at which it should have existed. Times of one format are in the
+    /// order of their texts.
+    fn is_too_young(&self, line: &[u8]) -> bool {
+        let Some((finder, at)) = &self.start else { return false };
+        let start = finder.find(line).map(|found| found + finder.needle().len());
+        start.and_then(|from| line.get(from..from + at.len())).is_some_and(|start| start > at.as_bytes())
     }
 
     /// Ends the question: returns what could not be read.

@@ -1,6 +1,7 @@
 //! What handlers share that read the history: a worker thread reads it piece by piece, so that no answer keeps a thread for long.
 
 use std::{
+    ops::ControlFlow,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -8,11 +9,14 @@ use std::{
 use tokio::time::sleep;
 
 use crate::{
-    answer::known::{Gap, Known},
+    answer::{
+        known::{Damage, Gap, Known},
+        life::LifeRecord,
+    },
     export::Stamp,
     history::{
         Reading,
-        read::{ReadDirectory, ReadError, known},
+        read::{LifeSearch, ReadDirectory, ReadError, known},
     },
     kernel::clock,
     service::http::{api::Api, error::ApiError},
@@ -48,6 +52,35 @@ pub(super) async fn written(reading: &Reading) -> bool {
         sleep(PAUSE).await;
     }
     true
+}
+
+/// The most lives of one answer that is not sent in pieces: more processes than a host has at one time.
+const MOST_LIVES: usize = 4 << 20;
+
+/// Returns all lives of a search, and what could not be read.
+pub(super) async fn lives(api: &Api, mut search: LifeSearch) -> Result<(Vec<LifeRecord>, Damage), ApiError> {
+    let mut lives = Vec::new();
+    loop {
+        let (is_done, found, again) = api
+            .workers
+            .run(move || {
+                let mut found = Vec::new();
+                let is_done = search.go_on(PIECE, &mut |_, life| {
+                    found.push(life);
+                    ControlFlow::Continue(())
+                });
+                (is_done, found, search)
+            })
+            .await?;
+        search = again;
+        lives.extend(found);
+        if lives.len() > MOST_LIVES {
+            return Err(ApiError::internal(format!("more than {MOST_LIVES} processes in the history")));
+        }
+        if is_done? {
+            return Ok((lives, search.finish()));
+        }
+    }
 }
 
 /// Waits until the lines before a question are on disk, and reads what the history knows from a time on.
