@@ -362,3 +362,79 @@ fn the_tree_and_a_process_of_a_time_before_this_daemon_are_told_from_the_history
     assert!(String::from_utf8_lossy(&present).contains("it still exists"));
     service.stop_clean();
 }
+
+#[test]
+fn a_difference_has_what_began_ended_and_moved_between_two_times() {
+    if in_vm() {
+        return;
+    }
+    let directory = Directory::new();
+    let service = directory.start();
+    let me = std::process::id().to_string();
+    // One that ends in between, and one below a shell that ends first.
+    let mut ends = Command::new("sleep").arg("1000").spawn().unwrap_or_else(|error| panic!("{error}"));
+    let mut shell = Command::new("sh")
+        .args(["-c", "sleep 1000 & echo $!; read line"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{error}"));
+    let mut line = String::new();
+    let stdout = shell.stdout.take().unwrap_or_else(|| panic!("no output"));
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line)
+        .unwrap_or_else(|error| panic!("{error}"));
+    let orphan: i64 = line.trim().parse().unwrap_or_else(|error| panic!("{error}: {line}"));
+    std::thread::sleep(std::time::Duration::from_millis(5));
+    let first = now();
+    std::thread::sleep(std::time::Duration::from_millis(5));
+    ends.kill().unwrap_or_else(|error| panic!("{error}"));
+    let _ = ends.wait();
+    let mut begins = Command::new("sleep").arg("1000").spawn().unwrap_or_else(|error| panic!("{error}"));
+    // More than memory holds.
+    let Some((storm, pids)) = waited(300) else { return };
+    drop(shell.stdin.take());
+    let _ = shell.wait();
+    let end = Instant::now() + deadline();
+    while service.get_local(&format!("/v1/lives?pid={}", shell.id())).body.is_empty() {
+        assert!(Instant::now() < end, "the end of the shell is not reported");
+    }
+    let output = asked(&service, &["diff", &first, "now", "--format", "json"]);
+    let of_me = asked(&service, &["diff", &first, "now", &me, "--format", "json"]);
+    let text = asked(&service, &["diff", &first, "now"]).stdout;
+    let answer = |output: &Output| -> Value {
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}"))
+    };
+    let (all, own) = (answer(&output), answer(&of_me));
+    let pids_of = |answer: &Value, key: &str| -> BTreeSet<i64> {
+        let list = answer[key].as_array().into_iter().flatten();
+        list.filter_map(|it| it["process"]["pid"].as_i64()).collect()
+    };
+    let (begun, ended) = (i64::from(begins.id()), i64::from(ends.id()));
+    for difference in [&all, &own] {
+        assert!(pids_of(difference, "new").contains(&begun), "{difference:#}");
+        assert!(
+            pids_of(difference, "gone").is_superset(&[ended, i64::from(shell.id())].into()),
+            "{difference:#}"
+        );
+        assert!(difference["came_and_went"].as_u64() >= Some(301), "{difference:#}");
+        let used: Vec<_> = difference["used"].as_array().into_iter().flatten().collect();
+        let scenario = used.iter().find(|used| used["name"] == "scenario");
+        assert!(scenario.is_some_and(|used| used["processes"].as_u64() >= Some(301)), "{used:#?}");
+    }
+    assert!(pids_of(&all, "moved").contains(&orphan), "{all:#}");
+    let gone = all["gone"].as_array().into_iter().flatten().find(|it| it["process"]["pid"] == ended);
+    assert_eq!(gone.map(|gone| &gone["death"]["cause"]), Some(&Value::from("killed")), "{all:#}");
+    assert!(!pids_of(&all, "new").contains(&storm) && pids.len() == 300);
+    let text = String::from_utf8_lossy(&text).into_owned();
+    assert!(text.contains(&format!("sleep (pid {begun})")), "{text}");
+    let _ = Command::new("kill").arg(orphan.to_string()).status();
+    let _ = begins.kill();
+    let _ = begins.wait();
+    service.stop_clean();
+    // From the directory: what still exists is not there, and all that has ended is.
+    let path = directory.path();
+    let path = path.to_str().unwrap_or_default();
+    let alone = answer(&run(&["diff", &first, "now", "--from", path, "--format", "json"]));
+    assert!(pids_of(&alone, "gone").contains(&ended), "{alone:#}");
+    assert!(alone["came_and_went"].as_u64() >= Some(301), "{alone:#}");
+}

@@ -6,6 +6,7 @@
 
 pub mod blocked;
 pub mod death;
+pub mod difference;
 pub mod explain;
 pub mod known;
 pub mod life;

@@ -13,6 +13,7 @@ use crate::{
         known::{Damage, Known},
         life::{LifeFilter, LifeRecord},
         time_arg,
+        tree::Tree,
     },
     export::{Stamp, Zone},
     history::read::{LifeSearch, ReadDirectory, Times, known},
@@ -89,6 +90,18 @@ pub(super) fn lives(
         .map_err(Exit::failed)?
     {}
     Ok((lives, search.finish()))
+}
+
+/// Makes the tree of a time from a directory; `root` selects a process and its descendants.
+pub(super) fn tree_of(path: &Path, at_ms: i64, root: Option<u32>) -> Result<Tree, Exit> {
+    let (directory, mut known) = open(path, at_ms)?;
+    let filter = LifeFilter { at_ms: Some(at_ms), ..LifeFilter::default() };
+    let (lives, damage) = lives(&directory, Times::since(at_ms), filter)?;
+    known.damage.add(&damage);
+    let (stamp, now) = wall_stamp();
+    let mut tree = Tree::of_history(&stamp, now, None, at_ms);
+    tree.add_history(&lives, at_ms, root, known).map_err(Exit::failed)?;
+    Ok(tree)
 }
 
 /// Says on standard error since when all ends are known, and what is missing since then.

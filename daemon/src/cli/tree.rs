@@ -12,13 +12,10 @@ use super::{
 };
 use crate::{
     answer::{
-        TaskSelector,
-        life::LifeFilter,
-        text, time_arg,
+        TaskSelector, text, time_arg,
         tree::{Tree, TreeOptions},
     },
     export::Zone,
-    history::read::Times,
     kernel::clock,
 };
 
@@ -105,14 +102,7 @@ fn from_directory(args: &Args, directory: &Path) -> Result<Tree, Exit> {
             return Err(Exit::Usage);
         }
     };
-    let (directory, mut known) = past::open(directory, at_ms)?;
-    let filter = LifeFilter { at_ms: Some(at_ms), ..LifeFilter::default() };
-    let (lives, damage) = past::lives(&directory, Times::since(at_ms), filter)?;
-    known.damage.add(&damage);
-    let (stamp, now) = past::wall_stamp();
-    let mut tree = Tree::of_history(&stamp, now, None, at_ms);
-    tree.add_history(&lives, at_ms, root, known).map_err(Exit::failed)?;
-    Ok(tree)
+    past::tree_of(directory, at_ms, root)
 }
 
 fn ask(args: &Args) -> Result<Tree, Exit> {

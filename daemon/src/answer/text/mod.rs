@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 mod blocked;
 mod columns;
 mod deaths;
+mod difference;
 mod explain;
 mod limits;
 mod past_life;
@@ -16,6 +17,7 @@ mod zombies;
 pub use self::{
     blocked::blocked,
     deaths::{death, deaths},
+    difference::difference,
     explain::explanation,
     limits::limits,
     past_life::past_lives,

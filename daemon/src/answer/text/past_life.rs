@@ -158,7 +158,7 @@ mod tests {
         assert!(!text.contains('\x1b'), "{text}");
         for part in [
             "killed by SIGKILL from bash (pid 9)",
-            "zombie for 2 s",
+            "zombie for 2.0 s",
             "reaped by init (pid 1)",
             "reparented once",
         ] {
