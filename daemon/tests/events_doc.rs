@@ -55,6 +55,37 @@ fn every_step_of_the_scheduler_and_its_fields_are_described_and_no_other() {
     assert_eq!(described, written);
 }
 
+/// The names of all properties below a schema.
+fn properties(schema: &serde_json::Value, found: &mut BTreeSet<String>) {
+    match schema {
+        serde_json::Value::Object(object) => {
+            let own = object.get("properties").and_then(serde_json::Value::as_object);
+            found.extend(own.into_iter().flatten().map(|(name, _)| name.clone()));
+            object.values().for_each(|inner| properties(inner, found));
+        }
+        serde_json::Value::Array(all) => all.iter().for_each(|inner| properties(inner, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_schema_of_an_event_has_every_field_that_is_written_and_no_other() {
+    let mut described = BTreeSet::new();
+    properties(&taskscope::export::event_schema().to_value(), &mut described);
+    let written: BTreeSet<_> = ["json.rs", "usage.rs", "death.rs", "scope.rs", "sched.rs"]
+        .iter()
+        .flat_map(|source| literals(&read(&format!("src/export/{source}"))))
+        // Values.
+        .filter(|name| !["runnable", "dead", "switched_out", "woken", "switched_in"].contains(&name.as_str()))
+        .collect();
+    let missing: Vec<_> = written.difference(&described).collect();
+    let stale: Vec<_> = described.difference(&written).collect();
+    assert!(
+        missing.is_empty() && stale.is_empty(),
+        "not in the schema: {missing:?}; never written: {stale:?}"
+    );
+}
+
 #[test]
 fn every_field_is_described_and_no_other() {
     let described = rows(&read("../docs/events.md"), "Fields");

@@ -9,6 +9,8 @@ mod btf;
 mod cgroup;
 #[path = "../fuzz/bodies/config.rs"]
 mod config;
+#[path = "../fuzz/bodies/history.rs"]
+mod history;
 #[path = "../fuzz/bodies/procfs.rs"]
 mod procfs;
 #[path = "../fuzz/bodies/query.rs"]
@@ -127,6 +129,11 @@ fn a_query_with_too_many_conditions_is_refused_with_their_number() {
 #[test]
 fn any_configuration_is_read_or_refused_with_a_line() {
     try_all("config", 5_000, config::run);
+}
+
+#[test]
+fn any_segment_of_the_history_is_read_and_damage_is_counted() {
+    try_all("history", 2_000, history::run);
 }
 
 #[test]

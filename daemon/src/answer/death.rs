@@ -1,6 +1,7 @@
 //! The answer of `deaths`: why processes ended.
 
 mod crash_loop;
+mod of_life;
 mod oom;
 mod parent_then;
 mod subtree;
@@ -14,15 +15,18 @@ pub use self::{
     parent_then::ParentThen,
 };
 
-use std::sync::Arc;
+use std::{cmp::Reverse, collections::HashSet, sync::Arc};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
     HostFacts, LineageAt, Made, MergeLocalFacts,
+    known::Known,
+    life::LifeRecord,
     place::Place,
     process::{Exit, ProcessRef, User},
+    time_arg,
 };
 use crate::{
     export::{Stamp, matches as glob},
@@ -46,6 +50,35 @@ pub struct Deaths {
     /// Units and containers whose processes keep ending by the same cause. The filter does not apply to them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub crash_loops: Vec<CrashLoop>,
+    /// What the history knows, if the answer is from it too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<Box<Known>>,
+}
+
+impl Deaths {
+    /// Makes an answer from the history alone.
+    #[must_use]
+    pub fn of_history(stamp: &Stamp, now: Ktime) -> Self {
+        let made = Made::at(now, None, stamp);
+        Self { made, deaths: Vec::new(), crash_loops: Vec::new(), history: None }
+    }
+
+    /// Adds deaths from the history that the answer does not have yet, and keeps the latest `limit`.
+    pub fn add_history(&mut self, lives: &[LifeRecord], known: Known, limit: usize) {
+        let identity = |process: &ProcessRef, at: u64| {
+            (process.pid, process.entity_id.clone(), if process.entity_id.is_some() { 0 } else { at })
+        };
+        let known_already: HashSet<_> =
+            self.deaths.iter().map(|death| identity(&death.process, death.boottime_ns)).collect();
+        let new = lives
+            .iter()
+            .map(Death::of_life)
+            .filter(|death| !known_already.contains(&identity(&death.process, death.boottime_ns)));
+        self.deaths.extend(new);
+        self.deaths.sort_by_cached_key(|death| Reverse(time_arg::wall_ns(&death.timestamp)));
+        self.deaths.truncate(limit);
+        self.history = Some(Box::new(known));
+    }
 }
 
 impl MergeLocalFacts for Deaths {}
@@ -274,7 +307,12 @@ impl DeathsDraft {
         });
         let deaths = deaths.take(filter.limit).collect();
         let crash_loops = crash_loop::find(&self.crashes, host_facts);
-        Deaths { made: Made::at(self.now, self.observed_since, host_facts.stamp), deaths, crash_loops }
+        Deaths {
+            made: Made::at(self.now, self.observed_since, host_facts.stamp),
+            deaths,
+            crash_loops,
+            history: None,
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use super::{
     death::Signal,
     place::Place,
     process::{Process, ProcessRef, names},
+    time_arg,
     usage::{ChildrenUsage, Usage},
 };
 use crate::{
@@ -18,7 +19,7 @@ use crate::{
     lineage::{
         End, Life,
         death::{CERTAIN, Cause, UNKNOWN},
-        id::{GroupKey, TaskRef},
+        id::{GroupKey, Ktime, TaskRef},
         record::Comm,
     },
     procfs::Procfs,
@@ -161,6 +162,11 @@ const fn is_zero(count: &u32) -> bool {
     *count == 0
 }
 
+/// Returns a timestamp as ms since the epoch.
+fn ms(timestamp: &str) -> Option<i64> {
+    i64::try_from(time_arg::wall_ns(timestamp)?.div_euclid(1_000_000)).ok()
+}
+
 fn name(comm: Option<Comm>) -> Option<String> {
     names(comm.as_ref().map(Comm::bytes)).0
 }
@@ -205,6 +211,75 @@ impl LifeRecord {
             place,
             provenance: life.provenance.name().into(),
         }
+    }
+
+    /// Returns when it was released, ms since the epoch.
+    #[must_use]
+    pub fn released_ms(&self) -> Option<i64> {
+        ms(&self.timestamp)
+    }
+
+    /// Returns a time of it on the wall clock, ms since the epoch, from a time on `CLOCK_BOOTTIME`.
+    fn wall_ms(&self, boottime_ns: u64) -> Option<i64> {
+        let before_ns = i128::from(self.boottime_ns) - i128::from(boottime_ns);
+        i64::try_from(i128::from(self.released_ms()?) - before_ns / 1_000_000).ok()
+    }
+
+    /// Returns when it was created, ms since the epoch.
+    #[must_use]
+    pub fn start_ms(&self) -> Option<i64> {
+        self.start_timestamp.as_deref().and_then(ms)
+    }
+
+    /// Returns when its last task died, ms since the epoch.
+    #[must_use]
+    pub fn ended_ms(&self) -> Option<i64> {
+        self.ended_boottime_ns.and_then(|at| self.wall_ms(at))
+    }
+
+    /// Returns when its last task died, as RFC 3339.
+    #[must_use]
+    pub fn ended_timestamp(&self) -> Option<String> {
+        let ms = self.ended_ms()?;
+        Some(Stamp::new("", i128::from(ms.max(0)) * 1_000_000).timestamp_ms(Ktime(0)))
+    }
+
+    /// Returns the pid of its parent at a time, ms since the epoch: the first and the last parent are known.
+    #[must_use]
+    pub fn parent_at(&self, at_ms: i64) -> Option<u32> {
+        self.parent_ref_at(at_ms).map(|parent| parent.pid)
+    }
+
+    /// Returns its parent at a time.
+    #[must_use]
+    pub fn parent_ref_at(&self, at_ms: i64) -> Option<ProcessRef> {
+        let reparented = self.reparented_boottime_ns.and_then(|at| self.wall_ms(at));
+        if let Some(first) =
+            self.first_parent.as_ref().filter(|_| reparented.is_some_and(|then| at_ms < then))
+        {
+            return Some(first.clone());
+        }
+        Some(ProcessRef {
+            pid: self.process.parent_pid?,
+            entity_id: self.process.parent_entity_id.clone(),
+            name: self.parent_name.clone(),
+            name_bytes: None,
+        })
+    }
+
+    /// Returns whether it existed at a time, ms since the epoch: it was created, and not released. A process whose start is not
+    /// known existed at all times before its end.
+    #[must_use]
+    pub fn existed_at(&self, at_ms: i64) -> bool {
+        self.start_ms().is_none_or(|start| start <= at_ms)
+            && self.released_ms().is_some_and(|end| at_ms <= end)
+    }
+
+    /// Returns whether it ended otherwise than by exit code 0.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        let code = self.process.exit.as_ref().and_then(|exit| exit.code);
+        self.death.cause != Cause::Exited.code() || code != Some(0)
     }
 
     /// Appends the record to `out` as one line.
@@ -278,6 +353,10 @@ pub struct LifeFilter {
     pub containers: Vec<String>,
     /// Codes of causes of death.
     pub causes: Vec<String>,
+    /// Whether only processes are meant that ended otherwise than by exit code 0.
+    pub failed: bool,
+    /// A time at which the process existed, ms since the epoch.
+    pub at_ms: Option<i64>,
 }
 
 fn any<T>(wanted: &[T], is: impl Fn(&T) -> bool) -> bool {
@@ -291,7 +370,9 @@ impl LifeFilter {
         let name = record.process.name.as_deref().unwrap_or_default();
         let unit = record.place.as_ref().and_then(|place| place.cgroup.unit.as_deref());
         let container = record.place.as_ref().and_then(|place| place.container.as_ref());
-        any(&self.pids, |pid| *pid == record.process.pid)
+        self.at_ms.is_none_or(|at| record.existed_at(at))
+            && (!self.failed || record.has_failed())
+            && any(&self.pids, |pid| *pid == record.process.pid)
             && any(&self.comms, |pattern| glob(pattern.as_bytes(), name.as_bytes()))
             && any(&self.causes, |code| *code == record.death.cause)
             && any(&self.units, |pattern| unit.is_some_and(|unit| glob(pattern.as_bytes(), unit.as_bytes())))

@@ -6,11 +6,14 @@
 
 pub mod blocked;
 pub mod death;
+pub mod difference;
 pub mod explain;
+pub mod known;
 pub mod leaks;
 pub mod life;
 pub mod limits;
 pub mod now;
+pub mod past_life;
 pub mod place;
 pub mod process;
 pub mod scope;

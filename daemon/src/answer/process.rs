@@ -175,6 +175,17 @@ pub struct Process {
 }
 
 impl Process {
+    /// Returns the process by name.
+    #[must_use]
+    pub fn to_ref(&self) -> ProcessRef {
+        ProcessRef {
+            pid: self.pid,
+            entity_id: self.entity_id.clone(),
+            name: self.name.clone(),
+            name_bytes: self.name_bytes.clone(),
+        }
+    }
+
     /// Makes it from a life.
     #[must_use]
     pub fn of(life: &Life, stamp: &Stamp) -> Self {

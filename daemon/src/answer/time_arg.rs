@@ -20,13 +20,30 @@ pub fn parse(text: &str, now: Ktime, stamp: &Stamp) -> Result<Ktime, String> {
         return Ok(Ktime(now.0.saturating_sub(duration::ns(ago))));
     }
     let moment = in_zone(text.strip_suffix('Z').unwrap_or(text), stamp.wall_ns(now), &TimeZone::UTC);
-    let moment = moment.ok_or_else(|| {
-        format!("`{text}` is not a time; write 5m (ago), 14:30:05, or 2026-11-20T14:30:05Z (times are UTC)")
-    })?;
+    let moment = moment.ok_or_else(|| not_a_time(text))?;
     stamp
         .at_wall(moment.as_nanosecond())
         .filter(|at| *at <= now)
         .ok_or_else(|| format!("{text} is in the future, or before this host booted"))
+}
+
+/// Parses the same as ms of the wall clock since the epoch. The time may be before the boot.
+pub fn past_ms(text: &str, now: Ktime, stamp: &Stamp) -> Result<i64, String> {
+    let now_ns = stamp.wall_ns(now);
+    let ns = if is_age(text) {
+        now_ns - i128::from(duration::ns(duration::parse(text)?))
+    } else {
+        let moment = in_zone(text.strip_suffix('Z').unwrap_or(text), now_ns, &TimeZone::UTC);
+        moment.ok_or_else(|| not_a_time(text))?.as_nanosecond()
+    };
+    if ns > now_ns {
+        return Err(format!("{text} is in the future"));
+    }
+    i64::try_from(ns.div_euclid(1_000_000)).map_err(|_| not_a_time(text))
+}
+
+fn not_a_time(text: &str) -> String {
+    format!("`{text}` is not a time; write 5m (ago), 14:30:05, or 2026-11-20T14:30:05Z (times are UTC)")
 }
 
 /// Converts a time in local time to UTC for [`parse`]. A text that ends in `Z` is in UTC already, and a duration ago has no zone.

@@ -1,5 +1,7 @@
 //! The process tree now, or at an earlier time that the daemon's history covers.
 
+mod of_lives;
+
 use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
@@ -7,6 +9,7 @@ use thiserror::Error;
 
 use super::{
     LineageAt, Made,
+    known::Known,
     now::{AllFigures, Now},
     place::Place,
     process::{ProcessRef, names},
@@ -37,6 +40,8 @@ pub struct TreeOptions {
     pub kernel: bool,
     /// The time to show, if not now.
     pub at: Option<Ktime>,
+    /// Whether the history is asked too, so that a time before this daemon has an answer.
+    pub has_history: bool,
     /// Whether to add what each process is doing now.
     pub now: bool,
     /// Whether to add what each process has used so far, ended children included, and to sort siblings by it.
@@ -77,6 +82,9 @@ pub struct Tree {
     /// Processes that ended before this time are forgotten, so some of the time shown may be missing. Absent if none is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incomplete_before: Option<String>,
+    /// What the history knows, if the answer is from it too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<Box<Known>>,
     /// The processes in depth-first order.
     pub processes: Vec<Node>,
 }
@@ -113,7 +121,7 @@ pub struct Node {
     /// How long it has been a zombie.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub zombie: Option<ZombieAge>,
-    /// Its tasks, the leader included.
+    /// Its tasks, the leader included; 0 if only the history knows it.
     pub threads: u32,
     /// Its threads besides the leader, if requested.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -189,7 +197,7 @@ impl Tree {
         if options.at.is_some() {
             match lineage_at.observed_since {
                 None => return Err(TreeError::NotObserved("no daemon was asked")),
-                Some(since) if at < since => {
+                Some(since) if at < since && !options.has_history => {
                     return Err(TreeError::NotObserved("this one started later"));
                 }
                 Some(_) => {}
@@ -226,6 +234,7 @@ impl Tree {
                 let until = lineage_at.lineage.forgotten_until().filter(|&until| at < until)?;
                 Some(stamp.timestamp(until))
             }),
+            history: None,
             processes: walk.all(places)?,
         })
     }

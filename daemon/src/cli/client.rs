@@ -8,7 +8,7 @@ use std::{
 };
 
 use axum::body::Bytes;
-use hyper::{Request, Response, body::Incoming, client::conn::http1, header};
+use hyper::{HeaderMap, Request, Response, body::Incoming, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
@@ -42,6 +42,8 @@ pub(super) struct Client {
     socket: PathBuf,
     /// Pid of the daemon, once connected.
     daemon: std::cell::Cell<Option<u32>>,
+    /// The trailers of the last body, once it has ended.
+    trailers: std::cell::RefCell<Option<HeaderMap>>,
 }
 
 /// Why the request failed.
@@ -101,7 +103,11 @@ impl ClientError {
 
 impl Client {
     pub(super) fn at(socket: &Path) -> Self {
-        Self { socket: socket.to_owned(), daemon: std::cell::Cell::new(None) }
+        Self {
+            socket: socket.to_owned(),
+            daemon: std::cell::Cell::new(None),
+            trailers: std::cell::RefCell::default(),
+        }
     }
 
     /// Sends a GET request; returns a successful answer whose body is still to be read.
@@ -115,6 +121,7 @@ impl Client {
         let request = Request::get(path)
             .header(header::HOST, "taskscope")
             .header(header::ACCEPT, accept)
+            .header(header::TE, "trailers")
             .body(axum::body::Body::empty())
             .map_err(|error| self.broken(&error))?;
         let mut answer =
@@ -173,17 +180,23 @@ impl Client {
             });
             match frame.await {
                 None => return Ok(None),
-                Some(Ok(frame)) => {
-                    if let Ok(data) = frame.into_data() {
-                        return Ok(Some(data));
-                    }
-                }
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => return Ok(Some(data)),
+                    Err(frame) => *self.trailers.borrow_mut() = frame.into_trailers().ok(),
+                },
                 Some(Err(error)) => return Err(self.broken(&error)),
             }
         }
     }
 
-    async fn body(&self, body: &mut Incoming) -> Result<Vec<u8>, ClientError> {
+    /// Returns a trailer of the last body that ended.
+    pub(super) fn trailer(&self, name: &str) -> Option<String> {
+        let trailers = self.trailers.borrow();
+        Some(trailers.as_ref()?.get(name)?.to_str().ok()?.to_owned())
+    }
+
+    /// Returns a body as a whole.
+    pub(super) async fn body(&self, body: &mut Incoming) -> Result<Vec<u8>, ClientError> {
         let mut text = Vec::new();
         while let Some(piece) = self.within(self.piece(body)).await?? {
             let has_room = text.len().saturating_add(piece.len()) <= MOST_BYTES;

@@ -1,6 +1,6 @@
 //! `taskscope deaths`: which processes ended, and why.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use tokio::time::sleep;
 
@@ -8,6 +8,7 @@ use super::{
     ask::{self, Format, LocalObserver, Source},
     client::{Client, ClientError, encoded},
     exit::Exit,
+    past::{self, FromDirectory},
     selector::Selector,
     terminal,
 };
@@ -17,6 +18,8 @@ use crate::{
         text,
     },
     event_loop,
+    history::read::{LatestSearch, Times},
+    kernel::clock,
     lineage::id::Ktime,
 };
 
@@ -28,6 +31,8 @@ Examples:
   taskscope deaths --follow              the same, then each end as it happens
   taskscope deaths --cause oom --cause fault
   taskscope deaths --comm 'nginx*' --format json | jq '.deaths[] | [.process.pid, .cause, .summary]'
+  taskscope deaths --since 2d            further back than memory: from the daemon's history (docs/lives.md)
+  taskscope deaths --from ./copy         from a copy of a history; needs no daemon and no privileges
   taskscope deaths --observe 10s         without a daemon
 
 Only --all shows processes that exited with code 0. docs/deaths.md lists the causes.")]
@@ -62,6 +67,11 @@ pub(super) struct Args {
     /// Only processes in this container, by the beginning of its id
     #[arg(long, value_name = "ID")]
     container: Vec<String>,
+    /// Only ends within this time, also those that only the history on disk has
+    #[arg(long, value_name = "AGE", value_parser = crate::duration::parse, conflicts_with_all = ["follow", "subtree_selectors"])]
+    since: Option<Duration>,
+    #[command(flatten)]
+    directory: FromDirectory,
     /// The most ends to show; with --follow, of those before it started
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: usize,
@@ -101,7 +111,15 @@ fn run_resolved(args: &Args) -> Exit {
         log::error!("{error}");
         return Exit::Usage;
     }
-    let outcome = if args.follow { follow(args) } else { once(args, filter) };
+    let outcome = match &args.directory.from {
+        Some(_) if args.follow || !args.subtree.is_empty() => {
+            log::error!("--from cannot be combined with --follow or --subtree");
+            return Exit::Usage;
+        }
+        Some(directory) => from_directory(args, &filter, directory),
+        None if args.follow => follow(args),
+        None => once(args, filter),
+    };
     outcome.map_or_else(|exit| exit, |()| Exit::Success)
 }
 
@@ -114,7 +132,9 @@ fn filter(args: &Args) -> DeathFilter {
         comms: args.comm.clone(),
         units: args.unit.clone(),
         containers: args.container.clone(),
-        after: Ktime(0),
+        after: args
+            .since
+            .map_or(Ktime(0), |since| Ktime(clock::boottime().0.saturating_sub(crate::duration::ns(since)))),
         limit: args.limit,
     }
 }
@@ -130,6 +150,9 @@ fn path(args: &Args, after: u64) -> String {
         path.push('=');
         path.push_str(&encoded(value));
     };
+    if let Some(since) = args.since {
+        add("since", &format!("{}ms", since.as_millis()));
+    }
     args.cause.iter().for_each(|value| add("cause", value));
     args.pid.iter().for_each(|value| add("pid", &value.to_string()));
     args.subtree.iter().for_each(|value| add("subtree", &value.to_string()));
@@ -146,7 +169,25 @@ fn once(args: &Args, filter: DeathFilter) -> Result<(), Exit> {
     show(args, &answer)
 }
 
+/// Shows ends of a directory.
+fn from_directory(args: &Args, filter: &DeathFilter, directory: &Path) -> Result<(), Exit> {
+    let times = Times::since(past::since_ms(args.since));
+    let (directory, mut known) = past::open(directory, times.from_ms)?;
+    let mut search =
+        LatestSearch::new(directory, times, filter.of_lives(), args.limit).map_err(Exit::failed)?;
+    while !search.go_on(past::PIECE).map_err(Exit::failed)? {}
+    let (lives, damage) = search.finish();
+    known.damage.add(&damage);
+    let (stamp, now) = past::wall_stamp();
+    let mut answer = Deaths::of_history(&stamp, now);
+    answer.add_history(&lives, known, args.limit);
+    show(args, &answer)
+}
+
 fn show(args: &Args, answer: &Deaths) -> Result<(), Exit> {
+    if let Some(known) = &answer.history {
+        past::report(known);
+    }
     ask::show(answer, args.format, |answer| text::deaths(answer, terminal::style()))
 }
 

@@ -1,9 +1,12 @@
 //! `taskscope explain`: the history of one process, and what is wrong with it.
 
+mod at;
+
 use super::{
     ask::{self, Format, Source},
     client::encoded,
     exit::Exit,
+    past::FromDirectory,
     selector::Selector,
     terminal,
 };
@@ -26,6 +29,7 @@ Examples:
   taskscope explain nginx.service        the same for the topmost process of a unit, or of a name (nginx)
   taskscope explain --observe 10s 4711   the same, after observing for 10 s how its parent reaps children
   taskscope explain web.service          for a unit that has stopped: signals, exits and kills
+  taskscope explain 4711 --at 14:30      the process that had this pid then, its ancestors, and how it ended (docs/lives.md)
   taskscope explain --format json 1 | jq -r .verdict.code
 
 For a zombie it names the parent that has not waited; for a parent it lists its zombies. Only a running daemon (`taskscope run`) \
@@ -34,6 +38,11 @@ pub(super) struct Args {
     /// A pid, a tid, an entity id from an event, or the name of a present process or systemd unit
     #[arg(value_name = "PID|ENTITY_ID|NAME|UNIT")]
     selector: Selector,
+    /// Explain the process of an earlier time: 10m (ago), 14:30:05 or 2026-11-20T14:30:05 in local time, 2026-11-20T14:30:05Z in UTC
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["alone", "observe"])]
+    at: Option<String>,
+    #[command(flatten)]
+    directory: FromDirectory,
     /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -43,6 +52,13 @@ pub(super) struct Args {
 
 /// Runs `explain`.
 pub(super) fn run(args: &Args) -> Exit {
+    if let Some(at) = &args.at {
+        return at::run(args, at).map_or_else(|exit| exit, |()| Exit::Success);
+    }
+    if args.directory.from.is_some() {
+        log::error!("--from needs --at: the history has processes that have ended");
+        return Exit::Usage;
+    }
     if let Some(exit) = stopped(args) {
         return exit;
     }

@@ -1,13 +1,20 @@
 //! `taskscope lives`: one line for each process that has ended and that the daemon still stores.
 
-use std::{fmt::Write as _, io, time::Duration};
+use std::{fmt::Write as _, io, ops::ControlFlow, path::Path, time::Duration};
 
 use super::{
     client::{Client, ClientError, Socket, encoded},
     exit::Exit,
+    output,
+    past::{self, FromDirectory},
     stdout::Stdout,
 };
-use crate::{answer::death::DeathFilter, event_loop, service::KNOWN_SINCE};
+use crate::{
+    answer::{death::DeathFilter, life::LifeFilter},
+    event_loop,
+    history::read::{LifeSearch, Times},
+    service::{DAMAGE, KNOWN, KNOWN_SINCE},
+};
 
 /// Arguments of `lives`.
 #[derive(Debug, clap::Args)]
@@ -15,15 +22,22 @@ use crate::{answer::death::DeathFilter, event_loop, service::KNOWN_SINCE};
 Examples:
   taskscope lives                                 released processes that the daemon remembers, the oldest first
   taskscope lives --since 5m --unit 'nginx*'      processes of a service that ended in the last five minutes
+  taskscope lives --since 2d --pid 4711           further back than memory: from the daemon's history (docs/lives.md)
+  taskscope lives --at '2026-11-20 14:30'         processes that existed then and have ended since
+  taskscope lives --from ./copy --since 2d        from a copy of a history; needs no daemon and no privileges
   taskscope lives | jq -c '[.process.name, .usage.exec_runtime_ns]'
   taskscope events --lives                        processes that end from now on
 
 Each line is one JSON object; docs/lives.md and `taskscope schema lives` describe it. Standard error says since when all ends are
-known.")]
+known, and what is missing since then.")]
 pub(super) struct Args {
     /// Only lives that ended within this time
     #[arg(long, value_name = "AGE", value_parser = crate::duration::parse)]
     since: Option<Duration>,
+    /// Only processes that existed at this time and have ended since: 10m (ago), 14:30:05 or 2026-11-20T14:30:05 in local time,
+    /// 2026-11-20T14:30:05Z in UTC
+    #[arg(long, value_name = "TIME", conflicts_with = "since")]
+    at: Option<String>,
     /// Only this process
     #[arg(long, value_name = "PID", value_delimiter = ',')]
     pid: Vec<u32>,
@@ -43,6 +57,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
     #[command(flatten)]
+    directory: FromDirectory,
+    #[command(flatten)]
     socket: Socket,
 }
 
@@ -53,18 +69,68 @@ pub(super) fn run(args: &Args) -> Exit {
         log::error!("--cause {error}");
         return Exit::Usage;
     }
+    let at = match args.at.as_deref().map(|text| past::moment("--at", text)).transpose() {
+        Ok(at) => at,
+        Err(exit) => return exit,
+    };
+    if let Some(directory) = &args.directory.from {
+        return from_directory(args, directory, at.map(|(_, ms)| ms))
+            .map_or_else(|exit| exit, |()| Exit::Success);
+    }
+    let at = at.map(|(utc, _)| utc);
     let runtime = match event_loop::start() {
         Ok(runtime) => runtime,
         Err(error) => return Exit::failed(error),
     };
-    runtime.block_on(ask(args)).map_err(|error| error.exit()).into()
+    runtime.block_on(ask(args, at.as_deref())).map_err(|error| error.exit()).into()
 }
 
-async fn ask(args: &Args) -> Result<(), ClientError> {
+/// Prints lives of a directory.
+fn from_directory(args: &Args, directory: &Path, at_ms: Option<i64>) -> Result<(), Exit> {
+    let from_ms = at_ms.unwrap_or_else(|| past::since_ms(args.since));
+    let (directory, known) = past::open(directory, from_ms)?;
+    past::report(&known);
+    let filter = LifeFilter {
+        pids: args.pid.clone(),
+        comms: args.comm.clone(),
+        units: args.unit.clone(),
+        containers: args.container.clone(),
+        causes: args.cause.clone(),
+        failed: false,
+        at_ms,
+    };
+    let mut left = args.limit.unwrap_or(u64::MAX);
+    let mut search = LifeSearch::new(directory, Times::since(from_ms), filter);
+    let mut is_done = left == 0;
+    while !is_done {
+        let mut text = Vec::new();
+        is_done = search
+            .go_on(past::PIECE, &mut |line, _| {
+                text.extend_from_slice(line);
+                left -= 1;
+                if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            })
+            .map_err(Exit::failed)?
+            || left == 0;
+        match output::write_out(&text) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => break,
+            Err(error) => return Err(Exit::failed_at("writing to standard output", error)),
+        }
+    }
+    past::report_damage(&search.finish());
+    Ok(())
+}
+
+async fn ask(args: &Args, at: Option<&str>) -> Result<(), ClientError> {
     let client = Client::at(&args.socket.socket);
-    let answer = client.get(&path(args), "application/x-ndjson").await?;
+    let answer = client.get(&path(args, at), "application/x-ndjson").await?;
     if let Some(known) = answer.headers().get(KNOWN_SINCE).and_then(|value| value.to_str().ok()) {
         log::info!("processes that ended before {known} are not known");
+    }
+    let known = answer.headers().get(KNOWN).and_then(|value| serde_json::from_slice(value.as_bytes()).ok());
+    if let Some(known) = &known {
+        past::report_gaps(known);
     }
     let (mut body, mut stdout) = (answer.into_body(), Stdout::new());
     while let Some(piece) = client.piece(&mut body).await? {
@@ -77,11 +143,15 @@ async fn ask(args: &Args) -> Result<(), ClientError> {
             }
         }
     }
+    let damage = client.trailer(DAMAGE).and_then(|text| serde_json::from_str(&text).ok());
+    if let Some(damage) = &damage {
+        past::report_damage(damage);
+    }
     Ok(())
 }
 
 /// Returns the path and query for the daemon. Writing to a String does not fail.
-fn path(args: &Args) -> String {
+fn path(args: &Args, at: Option<&str>) -> String {
     let mut path = String::from("/v1/lives?");
     let mut add = |key: &str, value: &str| {
         let _ = write!(path, "{key}={}&", encoded(value));
@@ -98,6 +168,9 @@ fn path(args: &Args) -> String {
     }
     if let Some(since) = args.since {
         add("since", &format!("{}ms", since.as_millis()));
+    }
+    if let Some(at) = at {
+        add("at", at);
     }
     if let Some(limit) = args.limit {
         add("limit", &limit.to_string());

@@ -4,6 +4,7 @@ mod ask;
 mod blocked;
 mod client;
 mod deaths;
+mod diff;
 mod doctor;
 mod events;
 pub mod exit;
@@ -14,6 +15,7 @@ mod lives;
 mod logging;
 mod manual;
 mod output;
+mod past;
 mod run;
 mod schema;
 mod selector;
@@ -62,6 +64,8 @@ enum Command {
     Deaths(deaths::Args),
     /// Print the life of each released process, one JSON object per line
     Lives(lives::Args),
+    /// Show what changed between two times: processes that are new, gone or moved, and what was used
+    Diff(diff::Args),
     /// Show the history of one process, what is wrong with it, and what to do
     Explain(explain::Args),
     /// Show threads, starts of a program, forks and orphans that leak, and which process causes it
@@ -140,6 +144,7 @@ fn run(command: Command) -> exit::Exit {
         Command::Blocked(args) => blocked::run(&args),
         Command::Deaths(args) => deaths::run(&args),
         Command::Lives(args) => lives::run(&args),
+        Command::Diff(args) => diff::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Leaks(args) => leaks::run(&args),
         Command::Limits(args) => limits::run(&args),

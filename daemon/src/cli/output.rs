@@ -232,7 +232,7 @@ impl Output {
 }
 
 /// Writes to standard output, however long the reader takes.
-fn write_out(bytes: &[u8]) -> io::Result<()> {
+pub(super) fn write_out(bytes: &[u8]) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(bytes)?;
     stdout.flush()

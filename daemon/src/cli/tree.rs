@@ -1,15 +1,18 @@
 //! `taskscope tree`: the process tree.
 
+use std::path::Path;
+
 use super::{
     ask::{self, Format, Source},
     client::encoded,
     exit::Exit,
+    past::{self, FromDirectory},
     selector::Selector,
     terminal,
 };
 use crate::{
     answer::{
-        text, time_arg,
+        TaskSelector, text, time_arg,
         tree::{Tree, TreeOptions},
     },
     export::Zone,
@@ -25,7 +28,7 @@ Examples:
   taskscope tree nginx.service    the topmost process of a unit, or of a name (nginx), and its descendants
   taskscope tree --now            what each process is doing, and its CPU time
   taskscope tree --usage          CPU time of each process, including its ended children
-  taskscope tree --at 10m         the tree of ten minutes ago, from a daemon that was running then
+  taskscope tree --at 10m         the tree of ten minutes ago, from a daemon that was running then, or from its history
   taskscope tree --format json | jq '.processes[] | select(.state == \"zombie\") | .pid'
 
 After the name and the pid a line can have these marks: `vpid`, the pid in its own pid namespace; `zombie` with its age; `dead leader`, \
@@ -60,6 +63,8 @@ pub(super) struct Args {
     /// Show the tree of an earlier time: 10m (ago), 14:30:05 or 2026-11-20T14:30:05 in local time, 2026-11-20T14:30:05Z in UTC
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
+    #[command(flatten)]
+    directory: FromDirectory,
     /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -73,12 +78,37 @@ pub(super) fn run(args: &Args) -> Exit {
         for missing in &answer.missing {
             log::warn!("not known: {}; this needs {}", missing.fact, missing.needs);
         }
+        if let Some(known) = &answer.history {
+            past::report(known);
+            log::info!("processes that lived then and have not ended yet are known only to a daemon that runs since then");
+        }
         ask::show(&answer, args.format, |answer| text::tree(answer, terminal::style(), args.all))
     });
     shown.map_or_else(|exit| exit, |()| Exit::Success)
 }
 
+/// Makes the tree from a directory: processes that existed then and have ended since.
+fn from_directory(args: &Args, directory: &Path) -> Result<Tree, Exit> {
+    let Some(at) = &args.at else {
+        log::error!("--from needs --at: the history has processes that have ended");
+        return Err(Exit::Usage);
+    };
+    let (_, at_ms) = past::moment("--at", at)?;
+    let root = match &args.pid {
+        None => None,
+        Some(Selector::Id(TaskSelector::Pid(pid))) => Some(*pid),
+        Some(_) => {
+            log::error!("--from needs a pid; taskscope lives --from DIR --at TIME --comm NAME lists pids");
+            return Err(Exit::Usage);
+        }
+    };
+    past::tree_of(directory, at_ms, root)
+}
+
 fn ask(args: &Args) -> Result<Tree, Exit> {
+    if let Some(directory) = &args.directory.from {
+        return from_directory(args, directory);
+    }
     let root = args.pid.as_ref().map(|pid| pid.pid(args.source.daemon())).transpose()?;
     let now_ns = i128::from(clock::boottime().0) + clock::wall_offset_ns();
     // A text that is not a moment is refused by the API with its name.
@@ -132,6 +162,6 @@ fn observe(args: &Args, root: Option<u32>, at: Option<&str>) -> Result<Tree, Exi
         );
     }
     let Args { threads, kernel, now, usage, .. } = *args;
-    let options = TreeOptions { root, threads, kernel, at, now, usage };
+    let options = TreeOptions { root, threads, kernel, at, has_history: false, now, usage };
     local.tree(options).map_err(Exit::failed)
 }

@@ -65,15 +65,25 @@ pub fn write_gap(place: &str, lost: Option<u64>, line: &mut Vec<u8>) {
     line.push(b'\n');
 }
 
-/// Appends the line of a gap at a given time, for lines that are stored.
-pub fn write_gap_at(stamp: &Stamp, at: Ktime, place: &str, lost: u64, line: &mut Vec<u8>) {
+/// Appends the line of a gap that ends at a given time, for lines that are stored. `since` is when it began, as RFC 3339.
+pub fn write_gap_at(
+    stamp: &Stamp,
+    at: Ktime,
+    place: &str,
+    lost: Option<u64>,
+    since: Option<&str>,
+    line: &mut Vec<u8>,
+) {
     let mut event = Object::open(line);
     event.text(key!("@timestamp"), |out| rfc3339(out, stamp.wall_ns(at)));
     event.object(key!("event"), |event| event.name(key!("action"), "gap"));
     event.number(key!("boottime_ns"), at.0);
     event.object(key!("gap"), |gap| {
         gap.name(key!("place"), place);
-        gap.number(key!("lost"), lost);
+        write_number(gap, key!("lost"), lost);
+        if let Some(since) = since {
+            gap.bytes(key!("since"), since.as_bytes());
+        }
     });
     event.close();
     line.push(b'\n');

@@ -2,6 +2,7 @@
 //!
 //! - `json`, `sched`: one event as a line of JSON; `answer`, `death`, `usage` are parts of it and of answers
 //! - `text`: one event as a line for people
+//! - `event_schema`: the JSON Schema of such a line
 //! - `filter`: which events a reader gets
 //! - `encode`: numbers and escaped strings; `width`: columns of a text on a terminal
 //! - `stamp`, `time`, `zone`: wall-clock times
@@ -12,6 +13,7 @@ pub mod text;
 mod answer;
 mod death;
 mod encode;
+mod event_schema;
 mod filter;
 mod leak;
 mod sched;
@@ -25,6 +27,7 @@ mod zone;
 pub(crate) use self::encode::is_unsafe;
 pub use self::{
     answer::answer,
+    event_schema::event_schema,
     filter::{EventSelection, Filter, UnknownAction, descendants, matches},
     sched::{SCHED_ACTIONS, action as sched_action, write_sched},
     stamp::Stamp,

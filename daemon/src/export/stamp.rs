@@ -44,6 +44,12 @@ impl Stamp {
         self.zone
     }
 
+    /// Returns the beginning of the boot id, with which entity ids begin.
+    #[must_use]
+    pub fn boot(&self) -> &str {
+        &self.boot
+    }
+
     /// Sets another offset, after the wall clock was set.
     pub const fn set_wall_offset(&mut self, wall_offset_ns: i128) {
         self.wall_offset_ns = wall_offset_ns;

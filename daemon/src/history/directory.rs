@@ -17,7 +17,7 @@ use rustix::{
 };
 use thiserror::Error;
 
-use super::name::SegmentName;
+use super::{name::SegmentName, read::ReadDirectory};
 
 /// Modes of the directory and of segments: the group reads.
 const DIRECTORY_MODE: u32 = 0o750;
@@ -140,6 +140,11 @@ impl Directory {
     #[must_use]
     pub fn raw_fd(&self) -> RawFd {
         self.fd.as_raw_fd()
+    }
+
+    /// Returns the directory for questions, with a descriptor of its own.
+    pub(super) fn reader(&self) -> io::Result<ReadDirectory> {
+        Ok(ReadDirectory::of(&self.path, self.fd.try_clone()?))
     }
 
     fn fd(&self) -> BorrowedFd<'_> {

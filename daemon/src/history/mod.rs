@@ -5,20 +5,23 @@
 //!
 //! The owner of the lineage hands batches to a bounded queue ([`History`]) and never waits. One thread, made at the start,
 //! encodes, compresses and writes (`writer`). Lines that it cannot write are counted ([`Stats`]) and reported by a gap line.
+//! `read` answers questions from the segments.
 
 mod directory;
 mod frame;
+mod index;
+mod keys;
 mod name;
 mod queue;
+pub mod read;
 mod segment;
 mod stats;
 mod writer;
 
 pub use self::{
     directory::{Directory, HistoryError},
-    frame::{Frames, whole_prefix},
     name::{Kind, SegmentName},
-    queue::History,
+    queue::{History, Reading},
     stats::{Figures, Lost, Stats},
 };
 

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use crate::{answer::time_arg, export::Stamp, lineage::id::Ktime};
+
 /// The kind of the lines of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
@@ -79,6 +81,26 @@ pub(super) fn moment(rfc3339: &str) -> Option<String> {
     is_moment(&text).then_some(text)
 }
 
+/// Returns a time of the wall clock, ms since the epoch, as in a name.
+pub(super) fn moment_at(ms: i64) -> String {
+    // RFC 3339 has years of four digits.
+    let ms = ms.clamp(0, 253_402_300_799_999);
+    moment(&Stamp::new("", i128::from(ms) * 1_000_000).timestamp(Ktime(0))).unwrap_or_default()
+}
+
+/// Returns a time of a name as RFC 3339.
+pub(super) fn rfc3339_of(moment: &str) -> Option<String> {
+    let part = |range| is_moment(moment).then(|| moment.get(range)).flatten();
+    let (year, month, day) = (part(0..4)?, part(4..6)?, part(6..8)?);
+    let (hour, minute, rest) = (part(9..11)?, part(11..13)?, part(13..20)?);
+    Some(format!("{year}-{month}-{day}T{hour}:{minute}:{rest}"))
+}
+
+/// Returns a time of a name as ms since the epoch; `None` if it is no time of a calendar.
+pub(super) fn ms_of(moment: &str) -> Option<i64> {
+    i64::try_from(time_arg::wall_ns(&rfc3339_of(moment)?)? / 1_000_000).ok()
+}
+
 /// Whether a text is a time as [`moment`] writes it.
 fn is_moment(text: &str) -> bool {
     let bytes = text.as_bytes();
@@ -112,6 +134,17 @@ mod tests {
         ] {
             assert_eq!(SegmentName::parse(file), None, "{file}");
         }
+    }
+
+    #[test]
+    fn a_time_of_a_name_is_the_same_as_ms_and_as_rfc_3339() {
+        let text = "20261129T023917.123Z";
+        assert_eq!(rfc3339_of(text).as_deref(), Some("2026-11-29T02:39:17.123Z"));
+        let ms = ms_of(text).unwrap();
+        assert_eq!(moment_at(ms), text);
+        assert_eq!(moment_at(i64::MIN), "19700101T000000.000Z");
+        assert_eq!(moment_at(i64::MAX), "99991231T235959.999Z");
+        assert_eq!((ms_of("20261399T023917.123Z"), rfc3339_of("x")), (None, None));
     }
 
     #[test]

@@ -17,6 +17,7 @@ use super::{
     Limits,
     directory::{Directory, HistoryError, let_group_read},
     frame::FrameMaker,
+    read::ReadDirectory,
     segment::close_left_open,
     stats::{Lost, Stats},
     writer::Writer,
@@ -51,6 +52,8 @@ pub(super) enum Line {
 pub(super) struct Batch {
     pub(super) lines: Vec<Line>,
     pub(super) stamp: Arc<Stamp>,
+    /// If a question wants to read these and all earlier lines: the number of its request.
+    pub(super) flush: Option<u64>,
 }
 
 /// The daemon's history: it is written, or the reason why not is known.
@@ -59,6 +62,10 @@ pub struct History {
     stats: Arc<Stats>,
     stamp: Option<Arc<Stamp>>,
     directory: Option<RawFd>,
+    /// The directory for questions.
+    reader: Option<Arc<ReadDirectory>>,
+    /// The number of the last request to write all lines.
+    requested: u64,
     writer: Option<(SyncSender<Batch>, JoinHandle<()>)>,
     /// The ends of the channel that the writer needs to start.
     waiting: Option<(Receiver<Batch>, SyncSender<Batch>, Writer)>,
@@ -68,12 +75,13 @@ impl History {
     /// Opens the directory. An error costs nothing but history; [`History::stats`] shows it.
     #[must_use]
     pub fn open(path: &Path, limits: Limits) -> Self {
-        let stats = Arc::new(Stats::default());
         let mut history = Self {
             path: path.to_owned(),
-            stats: Arc::clone(&stats),
+            stats: Arc::new(Stats::default()),
             stamp: None,
             directory: None,
+            reader: None,
+            requested: 0,
             writer: None,
             waiting: None,
         };
@@ -88,11 +96,14 @@ impl History {
         let_group_read();
         let directory = Directory::open(&self.path)?;
         let wrong = |source: io::Error| HistoryError::Open { path: self.path.clone(), source };
-        let cut = close_left_open(&directory).map_err(wrong)?;
+        let (cut, is_left_open) = close_left_open(&directory).map_err(wrong)?;
         self.stats.has_cut(cut);
         self.directory = Some(directory.raw_fd());
+        let reader = directory.reader().map_err(HistoryError::Start)?;
+        self.reader = Some(Arc::new(reader));
         let frames = FrameMaker::new().map_err(HistoryError::Start)?;
-        let writer = Writer::new(directory, limits, frames, Arc::clone(&self.stats)).map_err(wrong)?;
+        let writer =
+            Writer::new(directory, limits, frames, Arc::clone(&self.stats), is_left_open).map_err(wrong)?;
         let (sender, receiver) = sync_channel(BATCHES);
         self.waiting = Some((receiver, sender, writer));
         Ok(())
@@ -101,7 +112,7 @@ impl History {
     fn fail(&mut self, error: &HistoryError) {
         log::error!("{error}; the daemon runs without history");
         self.stats.set_error(Some(error.to_string()));
-        (self.directory, self.waiting, self.writer) = (None, None, None);
+        (self.directory, self.reader, self.waiting, self.writer) = (None, None, None, None);
     }
 
     /// Starts the writer, with the privileges that the calling thread has then.
@@ -129,6 +140,18 @@ impl History {
     #[must_use]
     pub fn stats(&self) -> &Stats {
         &self.stats
+    }
+
+    /// Asks the writer to write all lines that were queued before, and returns what a question reads then. `None` if no history is
+    /// written. It does not wait: [`Reading::is_written`] says when the lines are there.
+    pub fn read(&mut self, stamp: &Stamp) -> Option<Reading> {
+        let (directory, (sender, _)) = (self.reader.as_ref()?, self.writer.as_ref()?);
+        self.requested += 1;
+        let batch = Batch { lines: Vec::new(), stamp: Arc::new(stamp.clone()), flush: Some(self.requested) };
+        // If the queue is full, the lines in it are not on disk in time, and the answer says so.
+        let _ = sender.try_send(batch);
+        let (directory, stats) = (Arc::clone(directory), Arc::clone(&self.stats));
+        Some(Reading { directory, stats, request: self.requested })
     }
 
     /// Whether lives are written.
@@ -179,7 +202,7 @@ impl History {
             _ => Arc::clone(self.stamp.insert(Arc::new(stamp.clone()))),
         };
         waiting.fetch_add(count, Ordering::Relaxed);
-        match sender.try_send(Batch { lines, stamp }) {
+        match sender.try_send(Batch { lines, stamp, flush: None }) {
             Ok(()) => {}
             Err(TrySendError::Full(_)) => {
                 waiting.fetch_sub(count, Ordering::Relaxed);
@@ -191,6 +214,28 @@ impl History {
                 self.stats.set_error(Some("the writer ended by a panic, see the log".into()));
             }
         }
+    }
+}
+
+/// What a question reads.
+#[derive(Clone)]
+pub struct Reading {
+    directory: Arc<ReadDirectory>,
+    stats: Arc<Stats>,
+    request: u64,
+}
+
+impl Reading {
+    /// Returns the directory.
+    #[must_use]
+    pub const fn directory(&self) -> &Arc<ReadDirectory> {
+        &self.directory
+    }
+
+    /// Whether all lines are on disk that were queued before the question, or are counted as lost.
+    #[must_use]
+    pub fn is_written(&self) -> bool {
+        self.stats.flushed.load(Ordering::Acquire) >= self.request
     }
 }
 

@@ -2,15 +2,18 @@
 
 use std::{
     fs::File,
-    io::{self, Read as _, Seek as _, Write as _},
+    io::{self, Write as _},
 };
 
 use super::{
     directory::Directory,
-    frame::{Frames, whole_prefix},
     name::{Kind, SegmentName, moment},
+    read::{SegmentReader, Step},
 };
-use crate::failpoint::{self, Point};
+use crate::{
+    answer::known::Damage,
+    failpoint::{self, Point},
+};
 
 /// A segment that is being written.
 pub(super) struct Segment {
@@ -55,10 +58,12 @@ impl Segment {
         Ok(())
     }
 
-    /// Closes the segment: syncs it to disk and adds the last time to its name.
-    pub(super) fn end(self, directory: &Directory) -> io::Result<()> {
+    /// Closes the segment: syncs it to disk and adds the last time to its name, or this time if that is later: until then no line
+    /// is missing.
+    pub(super) fn end(self, directory: &Directory, known_until: Option<String>) -> io::Result<()> {
         self.file.sync_data()?;
-        close(directory, &self.name, self.last)
+        let last = known_until.filter(|until| *until > self.last).unwrap_or(self.last);
+        close(directory, &self.name, last)
     }
 }
 
@@ -83,33 +88,39 @@ fn next(moment: &str) -> String {
     format!("{seconds}.{millis:03}Z")
 }
 
-/// Cuts torn tails off the segments that an earlier daemon left open, and closes them. Returns how many bytes were cut off.
-pub(super) fn close_left_open(directory: &Directory) -> io::Result<u64> {
-    let mut cut = 0;
+/// Cuts torn tails off the segments that an earlier daemon left open, and closes them. Returns how many bytes were cut off, and
+/// whether there was such a segment.
+pub(super) fn close_left_open(directory: &Directory) -> io::Result<(u64, bool)> {
+    let (mut cut, mut is_left_open) = (0, false);
     for found in directory.segments()?.into_iter().filter(|found| found.name.to.is_none()) {
-        let mut file = File::from(directory.edit(&found.name)?);
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        let whole = whole_prefix(&bytes);
-        let torn = bytes.len() - whole;
+        is_left_open = true;
+        let file = File::from(directory.edit(&found.name)?);
+        let mut reader = SegmentReader::new(file.try_clone()?, true)?;
+        let (mut last, mut damage) = (None, Damage::default());
+        loop {
+            match reader.step(&mut |_| true, &mut damage)? {
+                Step::End => break,
+                Step::Passed => {}
+                Step::Lines => last = last.max(last_moment(reader.text())),
+            }
+        }
+        let torn = reader.unfinished();
+        let whole = file.metadata()?.len().saturating_sub(torn);
         if torn > 0 {
-            file.set_len(whole as u64)?;
-            file.rewind()?;
+            file.set_len(whole)?;
             log::warn!(
                 "history: {}: its last {torn} bytes were not written whole when taskscope ended, and are cut off",
                 found.name
             );
-            cut += torn as u64;
+            cut += torn;
         }
-        bytes.truncate(whole);
-        if bytes.is_empty() {
+        if whole == 0 {
             directory.remove(&found.name)?;
             continue;
         }
-        let last = Frames::of(&bytes).flatten().filter_map(|lines| last_moment(&lines)).max();
         close(directory, &found.name, last.unwrap_or_else(|| found.name.from.clone()))?;
     }
-    Ok(cut)
+    Ok((cut, is_left_open))
 }
 
 /// Returns the latest time of these lines, as in a name.

@@ -28,6 +28,8 @@ pub struct Stats {
     disk: AtomicU64,
     segments: AtomicU64,
     cut: AtomicU64,
+    /// The number of the last request to write all lines that is done.
+    pub(super) flushed: AtomicU64,
     error: Mutex<Option<String>>,
 }
 

@@ -15,7 +15,9 @@ use super::{
     Limits,
     directory::{Directory, Found},
     frame::FrameMaker,
-    name::{Kind, SegmentName, moment},
+    index::{Field, IndexMaker, key},
+    keys,
+    name::{Kind, SegmentName, moment_at, rfc3339_of},
     queue::{Batch, Line},
     segment::{Segment, moment_of},
     stats::{Lost, Stats},
@@ -49,14 +51,16 @@ const SEGMENT_AGE: Duration = Duration::from_secs(3600);
 struct Stream {
     text: Vec<u8>,
     lines: u64,
+    /// What the index of their frame says.
+    index: IndexMaker,
     /// When the oldest of these lines arrived.
     since: Option<Instant>,
     segment: Option<(Segment, Instant)>,
 }
 
 impl Stream {
-    const fn new() -> Self {
-        Self { text: Vec::new(), lines: 0, since: None, segment: None }
+    fn new() -> Self {
+        Self { text: Vec::new(), lines: 0, index: IndexMaker::default(), since: None, segment: None }
     }
 
     fn added(&mut self) {
@@ -79,8 +83,20 @@ pub(super) struct Writer {
     again: Option<Instant>,
     /// The number of lost lines that gap lines have reported.
     reported: u64,
+    /// Before the first of these lines was lost, all were written. As RFC 3339.
+    lost_since: Option<String>,
+    /// The gap before this daemon, until its line is written.
+    before: Option<Before>,
     /// The stamp of the last batch, for the wall clock.
     stamp: Option<Arc<Stamp>>,
+}
+
+/// The time before this daemon, in which no history was written.
+struct Before {
+    /// When it ended, ns of the wall clock.
+    until_ns: i128,
+    /// The last time that an earlier daemon knew of.
+    since: Option<String>,
 }
 
 impl Writer {
@@ -89,11 +105,19 @@ impl Writer {
         limits: Limits,
         frames: FrameMaker,
         stats: Arc<Stats>,
+        is_left_open: bool,
     ) -> io::Result<Self> {
         let mut closed = directory.segments()?;
         // Sort by the last time, because segments are removed in that order.
         closed.sort_by(|one, other| one.name.to.cmp(&other.name.to));
         let (lives, events) = (Stream::new(), Stream::new());
+        let since = closed.last().and_then(|found| rfc3339_of(found.name.to.as_deref()?));
+        let before = Before { until_ns: wall_ns(), since };
+        if let Some(since) = before.since.as_ref().filter(|_| is_left_open) {
+            log::warn!(
+                "history: taskscope was killed before this start; lines after {since} that it had not written are missing"
+            );
+        }
         let mut writer = Self {
             directory,
             limits,
@@ -104,6 +128,8 @@ impl Writer {
             closed,
             again: None,
             reported: 0,
+            lost_since: None,
+            before: Some(before),
             stamp: None,
         };
         writer.keep_limits(0);
@@ -137,40 +163,57 @@ impl Writer {
         if self.stamp.as_ref().is_some_and(|stamp| is_set(stamp, &batch.stamp)) {
             // The wall clock was set, so a new segment begins.
             self.flush(true);
-            self.end_segments();
+            self.end_segments(None);
         }
         self.stamp = Some(Arc::clone(&batch.stamp));
+        self.add_gap_before();
         for line in &batch.lines {
             match line {
                 Line::Life(life, place) => {
                     life::write(life, &batch.stamp, place.as_deref(), &mut self.lives.text);
+                    keys::of_life(life, &batch.stamp, place.as_deref(), &mut self.lives.index);
                     self.lives.added();
                 }
                 Line::Event(effect, sequence, place) => {
                     json::write(effect, *sequence, &batch.stamp, place.as_deref(), &mut self.events.text);
+                    keys::of_event(effect, place.as_deref(), &mut self.events.index);
                     self.events.added();
                 }
-                Line::Gap(place, lost) => self.add_gap(place, *lost),
+                Line::Gap(place, lost) => self.add_gap(place, Some(*lost), None, wall_ns()),
             }
         }
         self.stats.waiting.fetch_sub(batch.lines.len(), Ordering::Relaxed);
+        if let Some(request) = batch.flush {
+            self.flush(true);
+            self.stats.flushed.store(request, Ordering::Release);
+        }
         if self.lives.text.len() >= FRAME_BYTES || self.events.text.len() >= FRAME_BYTES {
             self.flush(false);
         }
     }
 
-    fn add_gap(&mut self, place: &str, lost: u64) {
+    /// Adds the line of a gap that ends at a time of the wall clock.
+    fn add_gap(&mut self, place: &str, lost: Option<u64>, since: Option<&str>, until_ns: i128) {
         let Some(stamp) = &self.stamp else { return };
-        let now = stamp.at_wall(wall_ns()).unwrap_or(Ktime(0));
-        json::write_gap_at(stamp, now, place, lost, &mut self.events.text);
+        let until = stamp.at_wall(until_ns).unwrap_or(Ktime(0));
+        json::write_gap_at(stamp, until, place, lost, since, &mut self.events.text);
+        self.events.index.add(key(Field::Action, b"gap"));
         self.events.added();
+    }
+
+    /// Adds the line of the gap before this daemon, once.
+    fn add_gap_before(&mut self) {
+        if let Some(Before { until_ns, since }) = self.before.take() {
+            self.add_gap("not_running", None, since.as_deref(), until_ns);
+        }
     }
 
     /// Writes the lines of each kind that are large enough or old enough, or all lines.
     fn flush(&mut self, all: bool) {
         let lost = self.stats.lost_so_far();
         if lost > self.reported && self.again.is_none_or(|again| Instant::now() >= again) {
-            self.add_gap("history", lost - self.reported);
+            let since = self.lost_since.take();
+            self.add_gap("history", Some(lost - self.reported), since.as_deref(), wall_ns());
             self.reported = lost;
         }
         for kind in Kind::ALL {
@@ -191,14 +234,21 @@ impl Writer {
 
     /// Writes the lines of one kind. Lines that cannot be written are counted as lost and dropped.
     fn write(&mut self, kind: Kind) {
+        let before = rfc3339_of(&now_as_name());
         let outcome = match self.again {
             Some(again) if Instant::now() < again => None,
             _ => Some(self.try_writing(kind)),
         };
         let stream = self.stream(kind);
         let (lines, text_bytes) = (stream.lines, stream.text.len() as u64);
+        let oldest = stream.text.split(|&byte| byte == b'\n').find_map(moment_of);
         (stream.lines, stream.since) = (0, None);
         stream.text.clear();
+        stream.index.clear();
+        if !matches!(outcome, Some(Ok(_))) {
+            let since = oldest.as_deref().and_then(rfc3339_of).or(before);
+            self.lost_since = self.lost_since.take().or(since);
+        }
         match outcome {
             Some(Ok(bytes)) => {
                 let [of_lives, of_events] = if kind == Kind::Lives { [lines, 0] } else { [0, lines] };
@@ -229,12 +279,14 @@ impl Writer {
         let moments = || text.split(|&byte| byte == b'\n').filter_map(moment_of);
         let (first, last) =
             (moments().min().unwrap_or_else(now_as_name), moments().max().unwrap_or_else(now_as_name));
-        let frame = self.frames.frame(text)?;
+        let mut frame = self.frames.frame(text)?;
+        let stream = self.stream(kind);
+        frame.extend(stream.index.frame(stream.lines, &first, &last));
         self.keep_limits(frame.len() as u64);
         let (limit, is_old) = (self.segment_bytes(), |since: &Instant| since.elapsed() >= SEGMENT_AGE);
         let stream = self.stream(kind);
         if stream.segment.as_ref().is_some_and(|(segment, since)| segment.bytes >= limit || is_old(since)) {
-            self.end_segment(kind);
+            self.end_segment(kind, None);
         }
         let Self { directory, lives, events, .. } = self;
         let stream = if kind == Kind::Lives { lives } else { events };
@@ -251,10 +303,11 @@ impl Writer {
         SEGMENT_BYTES.min(self.limits.bytes / 16).max(1)
     }
 
-    fn end_segment(&mut self, kind: Kind) {
+    /// Closes a segment. `known_until` is a time until which no line is missing, as in a name.
+    fn end_segment(&mut self, kind: Kind, known_until: Option<String>) {
         let Some((segment, _)) = self.stream(kind).segment.take() else { return };
         let (bytes, name) = (segment.bytes, segment.name.clone());
-        if let Err(error) = segment.end(&self.directory) {
+        if let Err(error) = segment.end(&self.directory, known_until) {
             log::error!("history: closing {name}: {error}; the next start of taskscope does it");
         }
         // The segment is listed with its present name.
@@ -271,9 +324,9 @@ impl Writer {
         }
     }
 
-    fn end_segments(&mut self) {
+    fn end_segments(&mut self, known_until: Option<&str>) {
         for kind in Kind::ALL {
-            self.end_segment(kind);
+            self.end_segment(kind, known_until.map(str::to_owned));
         }
     }
 
@@ -285,7 +338,8 @@ impl Writer {
             .sum();
         let mut total = self.closed.iter().map(|found| found.bytes).sum::<u64>() + open;
         let age_ns = i128::try_from(self.limits.age.as_nanos()).unwrap_or(i128::MAX);
-        let before = name_of(wall_ns().saturating_sub(age_ns));
+        let before = (wall_ns().saturating_sub(age_ns)) / 1_000_000;
+        let before = moment_at(i64::try_from(before).unwrap_or(0));
         let mut gone = 0;
         for found in &self.closed {
             let is_old = found.name.to.as_ref().is_some_and(|to| *to < before);
@@ -308,7 +362,7 @@ impl Writer {
 
     fn finish(mut self) {
         self.flush(true);
-        self.end_segments();
+        self.end_segments(Some(&now_as_name()));
         self.keep_limits(0);
     }
 }
@@ -324,11 +378,6 @@ fn wall_ns() -> i128 {
     i128::try_from(since.as_nanos()).unwrap_or(0)
 }
 
-/// Returns a time as in a name.
-fn name_of(wall_ns: i128) -> String {
-    moment(&Stamp::new("", wall_ns.max(0)).timestamp(Ktime(0))).unwrap_or_default()
-}
-
 fn now_as_name() -> String {
-    name_of(wall_ns())
+    moment_at(i64::try_from(wall_ns() / 1_000_000).unwrap_or(i64::MAX))
 }

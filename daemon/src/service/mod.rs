@@ -39,3 +39,9 @@ pub const INSTANCE: &str = "taskscope-instance";
 
 /// The header of an answer with lives: lives that ended before this time are not known. RFC 3339.
 pub const KNOWN_SINCE: &str = "taskscope-known-since";
+
+/// The header of an answer that comes from the history too: what that knows, as JSON.
+pub const KNOWN: &str = "taskscope-history";
+
+/// The trailer of such an answer: what could not be read, as JSON.
+pub const DAMAGE: &str = "taskscope-history-damage";

@@ -9,6 +9,10 @@ use crate::answer::death::{Death, Deaths};
 #[must_use]
 pub fn deaths(answer: &Deaths, style: Style) -> String {
     if answer.deaths.is_empty() {
+        if answer.history.is_some() {
+            return "no process in the history ended with a signal or a code other than 0 in that time\n"
+                .into();
+        }
         return match answer.made.observed_ns {
             Some(_) => "no process has ended with a signal or a code other than 0\n".into(),
             None => "only a running daemon (`taskscope run`), or --observe, can report ends\n".into(),

@@ -5,9 +5,11 @@ use std::fmt::Write as _;
 mod blocked;
 mod columns;
 mod deaths;
+mod difference;
 mod explain;
 mod leaks;
 mod limits;
+mod past_life;
 mod scopes;
 mod stops;
 mod tree;
@@ -16,9 +18,11 @@ mod zombies;
 pub use self::{
     blocked::blocked,
     deaths::{death, deaths},
+    difference::difference,
     explain::explanation,
     leaks::leaks,
     limits::limits,
+    past_life::past_lives,
     scopes::scope,
     stops::{stop, stops},
     tree::tree,

@@ -269,7 +269,7 @@ mod tests {
 
     fn of(processes: Vec<Node>) -> Tree {
         let made = Made { timestamp: String::new(), boottime_ns: 0, observed_ns: None };
-        Tree { made, at: None, missing: Vec::new(), incomplete_before: None, processes }
+        Tree { made, at: None, missing: Vec::new(), incomplete_before: None, history: None, processes }
     }
 
     #[test]

@@ -136,6 +136,24 @@ pub enum Missing {
 }
 
 impl Missing {
+    /// Every fact that can be missing.
+    pub const ALL: [Self; 14] = [
+        Self::Status,
+        Self::SignalHook,
+        Self::NotWatched,
+        Self::BeforeDaemon,
+        Self::RecordsLost,
+        Self::NotGenerated,
+        Self::SeccompMode,
+        Self::TracerRequest,
+        Self::OomHook,
+        Self::SharedMemory,
+        Self::OrphanedGroup,
+        Self::FailedExec,
+        Self::NameOnly,
+        Self::NoWarning,
+    ];
+
     /// Returns the stable code.
     #[must_use]
     pub const fn code(self) -> &'static str {
@@ -189,5 +207,12 @@ mod tests {
         codes.sort_unstable();
         codes.dedup();
         assert_eq!(codes.len(), Cause::COUNT);
+        let mut missing: Vec<_> = Missing::ALL.iter().map(|missing| missing.code()).collect();
+        missing.sort_unstable();
+        missing.dedup();
+        assert_eq!(
+            (missing.len(), Missing::NoWarning as usize + 1),
+            (Missing::ALL.len(), Missing::ALL.len())
+        );
     }
 }

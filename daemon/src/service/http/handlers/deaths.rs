@@ -1,14 +1,23 @@
 //! /v1/deaths: which processes ended, and why.
 
+use std::time::Duration;
+
 use axum::extract::{RawQuery, State};
 
 use super::{
     extract::check_conditions,
     json::Json,
+    past,
     tasks::{AnswerContext, complete},
 };
 use crate::{
     answer::death::{DeathFilter, Deaths, DeathsDraft},
+    duration,
+    history::{
+        Reading,
+        read::{LatestSearch, Times},
+    },
+    kernel::clock,
     lineage::id::Ktime,
     service::http::{api::Api, error::ApiError},
 };
@@ -22,20 +31,54 @@ pub(in crate::service::http) async fn deaths(
     State(api): State<Api>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Deaths>, ApiError> {
-    let filter = parse(query.as_deref().unwrap_or_default())?;
-    let (draft, context): (DeathsDraft, AnswerContext) = api
+    let Query { mut filter, since } = parse(query.as_deref().unwrap_or_default())?;
+    let of_lives = filter.of_lives();
+    let limit = filter.limit;
+    let (draft, context, reading): (DeathsDraft, AnswerContext, Option<Reading>) = api
         .ask(move |pipeline, service| {
+            let mut reading = None;
+            if let Some(since) = since {
+                filter.after = Ktime(clock::boottime().0.saturating_sub(duration::ns(since)));
+                let stamp = service.wall.stamp().clone();
+                reading = service.history.as_mut().and_then(|history| history.read(&stamp));
+            }
             let draft = DeathsDraft::of(&service.lineage_at(pipeline), filter);
             let context = service.answer_context(draft.cgroups());
-            (draft, context)
+            (draft, context, reading)
         })
         .await?;
-    complete(&api, context, |host| draft.finish(host)).await
+    let stamp = context.stamp.clone();
+    let Json(mut answer) = complete(&api, context, |host| draft.finish(host)).await?;
+    if let (Some(reading), Some(since)) = (reading, since) {
+        let since_ms = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+        let times = Times::since(past::now_ms(&stamp).saturating_sub(since_ms));
+        let (directory, mut known) = past::ready(&api, &reading, times.from_ms, &stamp).await?;
+        let mut search = LatestSearch::new(directory, times, of_lives, limit)?;
+        loop {
+            let (is_done, again) = api.workers.run(move || (search.go_on(past::PIECE), search)).await?;
+            search = again;
+            if is_done? {
+                break;
+            }
+        }
+        let (lives, damage) = search.finish();
+        known.damage.add(&damage);
+        answer.add_history(&lives, known, limit);
+    }
+    Ok(Json(answer))
+}
+
+/// The query of `/v1/deaths`.
+#[derive(Debug)]
+pub(in crate::service::http) struct Query {
+    filter: DeathFilter,
+    since: Option<Duration>,
 }
 
 /// Parses a query. A parameter that occurs several times is a list.
-pub(in crate::service::http) fn parse(query: &str) -> Result<DeathFilter, ApiError> {
+pub(in crate::service::http) fn parse(query: &str) -> Result<Query, ApiError> {
     let mut filter = DeathFilter { limit: LIMIT, ..DeathFilter::default() };
+    let mut since = None;
     for (key, value) in form_urlencoded::parse(query.as_bytes()) {
         let value = value.into_owned();
         // The bounds are those of openapi.json.
@@ -58,6 +101,10 @@ pub(in crate::service::http) fn parse(query: &str) -> Result<DeathFilter, ApiErr
             "comm" => filter.comms.push(value),
             "unit" => filter.units.push(value),
             "container" => filter.containers.push(value),
+            "since" => {
+                let age = duration::parse(&value);
+                since = Some(age.map_err(|error| ApiError::bad_request(format!("since: {error}")))?);
+            }
             "after" => filter.after = Ktime(number()?),
             "limit" => filter.limit = usize::try_from(number()?).unwrap_or(LIMIT_MOST).min(LIMIT_MOST),
             "all" => {
@@ -69,7 +116,10 @@ pub(in crate::service::http) fn parse(query: &str) -> Result<DeathFilter, ApiErr
     let DeathFilter { causes, comms, units, containers, subtrees, .. } = &filter;
     check_conditions(&[causes.len(), comms.len(), units.len(), containers.len(), subtrees.len()])?;
     filter.check().map_err(|error| ApiError::bad_request(error.to_string()))?;
-    Ok(filter)
+    if since.is_some() && (filter.after > Ktime(0) || !filter.subtrees.is_empty()) {
+        return Err(ApiError::bad_request("since: cannot be combined with after or subtree"));
+    }
+    Ok(Query { filter, since })
 }
 
 #[cfg(test)]
@@ -78,13 +128,17 @@ mod tests {
 
     #[test]
     fn what_comes_twice_is_a_list_and_what_does_not_exist_is_refused() {
-        let filter = parse("cause=oom&cause=killed&pid=7&comm=a*&all=true&after=5&limit=3").unwrap();
+        let Query { filter, since } =
+            parse("cause=oom&cause=killed&pid=7&comm=a*&all=true&after=5&limit=3").unwrap();
         assert_eq!(filter.causes, ["oom", "killed"]);
         assert_eq!(
             (filter.pids.as_slice(), filter.limit, filter.after, filter.all),
             (&[7][..], 3, Ktime(5), true)
         );
-        for wrong in ["cause=nothing", "pid=x", "limit=-1", "all=1", "what=1"] {
+        assert_eq!(since, None);
+        assert_eq!(parse("since=2d").unwrap().since, Some(Duration::from_secs(172_800)));
+        for wrong in ["cause=nothing", "pid=x", "limit=-1", "all=1", "what=1", "since=5m&after=5", "since=x"]
+        {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
     }

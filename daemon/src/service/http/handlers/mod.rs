@@ -4,6 +4,7 @@
 //! - `deaths`, `lives`, `stops`, `scopes`: what has ended
 //! - `leaks`: leaks that are no zombies
 //! - `events`, `stream`: the stream of events
+//! - `past`: what reads the history
 //! - `answers`, `health`: the daemon itself
 //! - `extract`, `json`: parameters of requests and bodies of answers
 
@@ -15,6 +16,7 @@ pub(super) mod health;
 mod json;
 pub(super) mod leaks;
 pub(super) mod lives;
+mod past;
 pub(super) mod scopes;
 pub(super) mod stops;
 mod stream;

@@ -8,22 +8,25 @@ use serde::Deserialize;
 use super::{
     extract::{Path, Query},
     json::Json,
+    past,
 };
 use crate::{
     answer::{
         ExplainDraft, HostFacts, LineageAt, TaskSelector,
         blocked::{BlockedFilter, BlockedTasks, FirstPoll},
         explain::Explanation,
+        life::LifeFilter,
         limits::{Limits, LimitsDraft},
         now::AllFigures,
         place::Place,
         task::TaskAnswer,
         time_arg,
-        tree::{Tree, TreeOptions},
+        tree::{Tree, TreeError, TreeOptions},
         zombies::{Filter, Zombies, ZombiesDraft},
     },
     duration,
     export::Stamp,
+    history::read::{LifeSearch, Times},
     kernel::{clock, figures::Want},
     procfs::Procfs,
     runtime::Pipeline,
@@ -49,7 +52,7 @@ impl Service {
 
 /// Facts besides the lineage, which a worker thread needs to complete an answer.
 pub(super) struct AnswerContext {
-    stamp: Stamp,
+    pub(super) stamp: Stamp,
     places: HashMap<u64, Place>,
 }
 
@@ -243,6 +246,7 @@ pub(in crate::service::http) async fn tree(
     State(api): State<Api>,
     Query(query): Query<TreeQuery>,
 ) -> Result<Json<Tree>, ApiError> {
+    let (root, has_at) = (query.pid, query.at.is_some());
     let answer = api
         .ask(move |pipeline, service| {
             for (key, is_asked) in [("now", query.now), ("usage", query.usage)] {
@@ -251,7 +255,7 @@ pub(in crate::service::http) async fn tree(
                 }
             }
             let TreeQuery { pid: root, threads, kernel, now, usage, .. } = query;
-            let options = TreeOptions { root, threads, kernel, at: None, now, usage };
+            let options = TreeOptions { root, threads, kernel, at: None, has_history: false, now, usage };
             let figures =
                 options.needs_figures().then(|| AllFigures::new(pipeline.observer.doing(Want::All)));
             if usage {
@@ -260,13 +264,45 @@ pub(in crate::service::http) async fn tree(
             }
             let view = service.lineage_at(pipeline);
             let stamp = service.wall.stamp().clone();
+            let wrong = |error| ApiError::bad_request(format!("at: {error}"));
+            let known = view.lineage.forgotten_until().unwrap_or(service.started).max(service.started);
+            if let (Some(text), Some(history)) = (&query.at, &mut service.history) {
+                let at_ms = time_arg::past_ms(text, view.now, &stamp).map_err(wrong)?;
+                let at = stamp.at_wall(i128::from(at_ms) * 1_000_000);
+                if at.is_none_or(|at| at < known)
+                    && let Some(reading) = history.read(&stamp)
+                {
+                    let mut places =
+                        |id| service.cgroups.place(id, view.now.0).map(|place| (&**place).into());
+                    let options = TreeOptions { root: None, at, has_history: true, ..options };
+                    let tree = match at {
+                        Some(_) => Tree::of(options, &view, &stamp, &mut places, None).map_err(not_found)?,
+                        // Before the boot, none of the present processes existed.
+                        None => Tree::of_history(&stamp, view.now, view.observed_since, at_ms),
+                    };
+                    return Ok((tree, Some((reading, at_ms, stamp))));
+                }
+            }
             let at = query.at.map(|text| time_arg::parse(&text, view.now, &stamp));
-            let at = at.transpose().map_err(|error| ApiError::bad_request(format!("at: {error}")))?;
+            let at = at.transpose().map_err(wrong)?;
             let options = TreeOptions { at, ..options };
             let mut places = |id| service.cgroups.place(id, view.now.0).map(|place| (&**place).into());
-            Tree::of(options, &view, &stamp, &mut places, figures.as_ref())
-                .map_err(|error| ApiError::not_found(error.to_string()))
+            let tree = Tree::of(options, &view, &stamp, &mut places, figures.as_ref()).map_err(not_found)?;
+            Ok((tree, None))
         })
         .await?;
-    answer.map(Json)
+    let (mut tree, past) = answer?;
+    debug_assert!(has_at || past.is_none(), "only the past is in the history");
+    if let Some((reading, at_ms, stamp)) = past {
+        let (directory, mut known) = past::ready(&api, &reading, at_ms, &stamp).await?;
+        let filter = LifeFilter { at_ms: Some(at_ms), ..LifeFilter::default() };
+        let lives = past::lives(&api, LifeSearch::new(directory, Times::since(at_ms), filter)).await?;
+        known.damage.add(&lives.1);
+        tree.add_history(&lives.0, at_ms, root, known).map_err(not_found)?;
+    }
+    Ok(Json(tree))
+}
+
+fn not_found(error: TreeError) -> ApiError {
+    ApiError::not_found(error.to_string())
 }

@@ -1,0 +1,197 @@
+//! Lives of the history that a question is about.
+
+use std::{
+    ops::ControlFlow,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use memchr::memmem::Finder;
+
+use super::{ReadDirectory, ReadError, cursor::Cursor, segment::Step};
+use crate::{
+    answer::{
+        known::Damage,
+        life::{LifeFilter, LifeRecord, VERSION},
+    },
+    history::{
+        index::{Field, Index, key, pid_key},
+        name::{Kind, SegmentName, moment_at, rfc3339_of},
+    },
+};
+
+/// The times of the lines that a question is about: when processes were released, ms since the epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// The first time.
+    pub from_ms: i64,
+    /// The last time.
+    pub to_ms: i64,
+}
+
+impl Times {
+    /// All times.
+    pub const ALL: Self = Self { from_ms: i64::MIN, to_ms: i64::MAX };
+
+    /// Everything from a time on.
+    #[must_use]
+    pub const fn since(from_ms: i64) -> Self {
+        Self { from_ms, to_ms: i64::MAX }
+    }
+}
+
+/// Conditions of which one must hold, as keys of an index and as texts in a line.
+struct Condition {
+    keys: Vec<u64>,
+    texts: Vec<Finder<'static>>,
+}
+
+/// A question about lives, and how far it has been answered.
+pub struct LifeSearch {
+    cursor: Cursor,
+    times: Times,
+    filter: LifeFilter,
+    conditions: Vec<Condition>,
+    /// How the start of a process is written, and the time at which it must have existed.
+    start: Option<(Finder<'static>, String)>,
+}
+
+/// Whether a text is written to a line as it is, and is no pattern.
+fn is_plain(text: &String) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.@:/ ".contains(&byte))
+}
+
+fn finder(text: String) -> Finder<'static> {
+    Finder::new(&text).into_owned()
+}
+
+impl Condition {
+    /// Returns the condition that a field has one of these values; `None` if one of them is a pattern.
+    fn of(field: Field, name: &str, values: &[String]) -> Option<Self> {
+        (!values.is_empty() && values.iter().all(is_plain)).then(|| Self {
+            keys: values.iter().map(|value| key(field, value.as_bytes())).collect(),
+            texts: values.iter().map(|value| finder(format!("\"{name}\":\"{value}\""))).collect(),
+        })
+    }
+
+    fn all(filter: &LifeFilter) -> Vec<Self> {
+        let pids = (!filter.pids.is_empty()).then(|| Self {
+            keys: filter.pids.iter().map(|&pid| pid_key(pid)).collect(),
+            texts: filter.pids.iter().map(|pid| finder(format!("\"process\":{{\"pid\":{pid},"))).collect(),
+        });
+        let failed = filter.failed.then(|| Self { keys: vec![key(Field::Failed, &[])], texts: Vec::new() });
+        [
+            pids,
+            failed,
+            Self::of(Field::Comm, "name", &filter.comms),
+            Self::of(Field::Unit, "unit", &filter.units),
+            Self::of(Field::Cause, "cause", &filter.causes),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    fn may_be_in(&self, index: &Index) -> bool {
+        self.keys.iter().any(|&key| index.may_have(key))
+    }
+
+    fn may_be_of(&self, line: &[u8]) -> bool {
+        self.texts.is_empty() || self.texts.iter().any(|text| text.find(line).is_some())
+    }
+}
+
+impl LifeSearch {
+    /// Starts at the oldest segment that can have an answer.
+    #[must_use]
+    pub fn new(directory: Arc<ReadDirectory>, times: Times, filter: LifeFilter) -> Self {
+        let cursor = Cursor::new(directory, Kind::Lives, times.from_ms, times.to_ms);
+        let at = filter.at_ms.and_then(|at| rfc3339_of(&moment_at(at)));
+        let start = at.map(|at| (finder("\"start_timestamp\":\"".into()), at));
+        Self { cursor, times, conditions: Condition::all(&filter), filter, start }
+    }
+
+    /// Searches this segment alone, as far as it is written now.
+    pub(super) fn only(mut self, name: &SegmentName) -> Self {
+        self.cursor = self.cursor.only(name);
+        self
+    }
+
+    /// Goes on for about `budget`, or until `each` breaks, which gets each matching life as a line and as a record. Returns
+    /// whether all that is on disk now was searched; a later call continues with what was written since.
+    pub fn go_on(
+        &mut self,
+        budget: Duration,
+        each: &mut dyn FnMut(&[u8], LifeRecord) -> ControlFlow<()>,
+    ) -> Result<bool, ReadError> {
+        let end = Instant::now() + budget;
+        loop {
+            let conditions = &self.conditions;
+            let at_ms = self.filter.at_ms;
+            let wants = |index: &Index| {
+                at_ms.is_none_or(|at| index.oldest_ms <= at)
+                    && conditions.iter().all(|condition| condition.may_be_in(index))
+            };
+            match self.cursor.step(&wants)? {
+                Step::End => return Ok(true),
+                Step::Passed => {}
+                Step::Lines => {
+                    if self.lines(each).is_break() {
+                        return Ok(false);
+                    }
+                }
+            }
+            if Instant::now() >= end {
+                return Ok(false);
+            }
+        }
+    }
+
+    fn lines(&mut self, each: &mut dyn FnMut(&[u8], LifeRecord) -> ControlFlow<()>) -> ControlFlow<()> {
+        let (mut unknown, mut flow) = (0, ControlFlow::Continue(()));
+        for line in self.cursor.text().split_inclusive(|&byte| byte == b'\n') {
+            if self.is_too_young(line) || !self.conditions.iter().all(|condition| condition.may_be_of(line)) {
+                continue;
+            }
+            let record = match serde_json::from_slice::<LifeRecord>(line) {
+                Ok(record) if record.life_version <= VERSION => record,
+                _ => {
+                    unknown += 1;
+                    continue;
+                }
+            };
+            let is_in_time =
+                record.released_ms().is_some_and(|at| self.times.from_ms <= at && at <= self.times.to_ms);
+            if is_in_time && self.filter.wants(&record) {
+                flow = each(line, record);
+                if flow.is_break() {
+                    // What follows in this frame is not needed: a question that breaks is answered.
+                    break;
+                }
+            }
+        }
+        self.cursor.damage.unknown += unknown;
+        flow
+    }
+
+    /// Whether the process of a line was created after the time at which it should have existed. Times of one format are in the
+    /// order of their texts.
+    fn is_too_young(&self, line: &[u8]) -> bool {
+        let Some((finder, at)) = &self.start else { return false };
+        let start = finder.find(line).map(|found| found + finder.needle().len());
+        start.and_then(|from| line.get(from..from + at.len())).is_some_and(|start| start > at.as_bytes())
+    }
+
+    /// Ends the question: returns what could not be read.
+    #[must_use]
+    pub fn finish(mut self) -> Damage {
+        self.cursor.finish();
+        self.cursor.damage
+    }
+
+    /// Returns what could not be read so far.
+    #[must_use]
+    pub fn damage(&self) -> &Damage {
+        &self.cursor.damage
+    }
+}
