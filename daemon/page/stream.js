@@ -57,7 +57,7 @@ export async function follow({ query = '', since = '60s', apply, fail }, connect
       const answer = await request(path, { headers, signal: stop.signal });
       attempt = 0;
       connection.answered();
-      await read(answer.body, stop, connection, (events, id) => {
+      await read(answer.body, stop, connection, Boolean(last), (events, id) => {
         if (id) last = id;
         if (events.length) apply(events);
       });
@@ -76,7 +76,7 @@ export async function follow({ query = '', since = '60s', apply, fail }, connect
   }
 }
 
-async function read(body, stop, connection, take) {
+async function read(body, stop, connection, resumes, take) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = '';
   let due = performance.now();
@@ -93,7 +93,8 @@ async function read(body, stop, connection, take) {
       if (its) id = its;
       if (!data) return;
       const parsed = JSON.parse(data);
-      if (parsed.gap) connection.missed(parsed.gap);
+      // A first stream cannot miss what was before it.
+      if (parsed.gap && (resumes || parsed.gap.place !== 'backlog')) connection.missed(parsed.gap);
       events.push(parsed);
     });
     take(events, id);

@@ -13,7 +13,7 @@ const LEAST = 1;
 const ARROWS = 1500;
 
 const NAMES = [
-  'text', 'soft', 'line', 'panel', 'life', 'life-edge', 'living', 'living-edge', 'zombie', 'zombie-edge', 'killed', 'box', 'signal', 'orphan', 'link', 'mono',
+  'text', 'soft', 'line', 'panel', 'life', 'life-edge', 'living', 'living-edge', 'zombie', 'zombie-edge', 'killed', 'box', 'box-two', 'signal', 'orphan', 'link', 'mono',
 ];
 
 /** Reads the colours of the page. */
@@ -59,14 +59,12 @@ export function draw(context, colours, lives, plan, view) {
   context.font = colours.font;
   context.textBaseline = 'middle';
   context.lineWidth = 1;
-  axis(context, colours, view, x);
 
   context.save();
   context.beginPath();
   context.rect(0, AXIS, width, height - AXIS);
   context.clip();
 
-  context.fillStyle = colours.box;
   let boxes = 0;
   for (const n of plan.boxes) {
     const top = plan.row[n];
@@ -76,9 +74,17 @@ export function draw(context, colours, lives, plan, view) {
     const left = Math.max(-2, x(lives.start[n]));
     const right = Math.min(width + 2, x(until));
     if (right - left < 2) continue;
+    context.fillStyle = plan.depth[n] % 2 ? colours['box-two'] : colours.box;
     context.fillRect(left, y(top), right - left, plan.height[n] * ROW - 2);
     boxes += 1;
   }
+
+  context.restore();
+  axis(context, colours, view, x);
+  context.save();
+  context.beginPath();
+  context.rect(0, AXIS, width, height - AXIS);
+  context.clip();
 
   let bars = 0;
   for (let row = firstRow; row <= lastRow; row += 1) {
@@ -179,6 +185,7 @@ function drawArrows(context, colours, lives, plan, view, { x, y, firstRow, lastR
     context.strokeStyle = context.fillStyle = colour;
     context.setLineDash(dash);
     context.lineWidth = 1.25;
+    context.globalAlpha = 0.75;
     context.beginPath();
     context.moveTo(at, start);
     context.lineTo(at, tip + back);
@@ -193,6 +200,7 @@ function drawArrows(context, colours, lives, plan, view, { x, y, firstRow, lastR
     context.arc(at, start, 2, 0, 7);
     context.fill();
     context.lineWidth = 1;
+    context.globalAlpha = 1;
   };
   for (const n of plan.orphans) arrow(lives.movedAt[n], plan.row[n], plan.row[lives.heir[n]], colours.orphan, [4, 3]);
   for (const n of plan.signals) arrow(lives.signalAt[n], plan.row[lives.sender[n]], plan.row[n], colours.signal, []);

@@ -56,7 +56,7 @@ export function show({ main, connection, signal }) {
                 count(limit.used),
                 count(limit.limit),
                 (share(limit) * 100).toFixed(1),
-                forecast(limit, rate),
+                forecast(limit, rate).text,
                 count(limit.zombies),
                 count(limit.refused),
                 limit.errno,

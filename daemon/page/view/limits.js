@@ -6,6 +6,9 @@ import { clean, count, duration, lifeLink, namePid, plural } from '../format.js'
 /** A limit that will be full later than this, s, has no forecast. */
 const HORIZON = 7 * 86400;
 
+/** A limit that will be full within this time, s, is marked. */
+const SOON = 3600;
+
 const NAMES = {
   pid_max: 'kernel.pid_max',
   threads_max: 'kernel.threads-max',
@@ -22,14 +25,16 @@ export function what(limit) {
 
 export const share = (limit) => (limit.limit === 0 ? 1 : Math.min(1, limit.used / limit.limit));
 
-/** Returns when a limit will be full. `rate` is its growth in tasks per second. */
+/** Returns when a limit will be full, with a mark if that is soon. `rate` is its growth in tasks per second. */
 export function forecast(limit, rate) {
-  if (limit.full) return `FULL: fork fails with ${clean(limit.errno)}`;
-  if (rate === undefined) return 'no forecast yet';
-  const seconds = (limit.limit - limit.used) / rate;
+  if (limit.full) return { text: `FULL: fork fails with ${clean(limit.errno)}`, mark: 'bad' };
+  const known = limit.full_in_ns === undefined ? undefined : limit.full_in_ns / 1e9;
+  if (rate === undefined && known === undefined) return { text: 'no forecast yet', mark: 'soft' };
+  const seconds = rate === undefined ? known : (limit.limit - limit.used) / rate;
   // Less than one task in two minutes is noise.
-  if (rate <= 1 / 120 || seconds > HORIZON) return 'steady';
-  return `+${(rate * 60).toFixed(0)}/min, full in ${duration(seconds * 1e9)}`;
+  if ((rate !== undefined && rate <= 1 / 120) || seconds > HORIZON) return { text: 'steady', mark: 'soft' };
+  const growth = rate === undefined ? '' : `+${(rate * 60).toFixed(0)}/min, `;
+  return { text: `${growth}full in ${duration(seconds * 1e9)}`, mark: seconds < SOON ? 'odd' : '' };
 }
 
 /** Returns who uses most of a limit. */

@@ -4,6 +4,7 @@ import { poll } from '../api.js';
 import { Table, h, pane } from '../dom.js';
 import { count, plural } from '../format.js';
 import { growth } from '../history.js';
+import { Names } from '../names.js';
 import { follow } from '../stream.js';
 import { consumer, consumerLink, forecast, meter, share, what } from './limits.js';
 import {
@@ -36,6 +37,11 @@ export function show({ main, connection, signal }) {
 
   let [stuck, tasks, ended, moved] = [[], [], [], []];
   let newest = 0;
+  const showMoved = () => {
+    reparented.update(moved.map((event) => reparentedRow(event, names)));
+    panes.reparented.count(moved.length < MOST ? count(moved.length) : `last ${MOST}`);
+  };
+  const names = new Names(showMoved, signal);
   const showBlocked = () => {
     const rows = blockedRows(tasks, stuck);
     blocked.update(rows.slice(0, MOST));
@@ -72,13 +78,13 @@ export function show({ main, connection, signal }) {
         const limits = answer.limits.map((limit, n) => ({ limit, rate: rates[n] })).toSorted((a, b) => share(b.limit) - share(a.limit));
         meters.replaceChildren(
           ...limits.slice(0, 4).flatMap(({ limit, rate }) => {
-            const text = forecast(limit, rate);
+            const { text, mark } = forecast(limit, rate);
             const most = limit.consumers[0];
             return [
               h('span', { class: 'mono', title: what(limit) }, what(limit)),
               meter(limit),
               h('span', { class: 'number' }, `${count(limit.used)} of ${count(limit.limit)}`),
-              h('span', { class: limit.full ? 'bad' : text.startsWith('+') ? 'odd' : 'soft' }, text),
+              h('span', { class: mark }, text),
               most ? h('a', { href: consumerLink(most), title: consumer(most) }, consumer(most)) : h('span'),
             ];
           }),
@@ -102,8 +108,7 @@ export function show({ main, connection, signal }) {
       since: '10m',
       apply(events) {
         moved = [...events.filter((it) => it.event.action === 'reparented' && it.task?.kind !== 'thread').toReversed(), ...moved].slice(0, MOST);
-        reparented.update(moved.map(reparentedRow));
-        panes.reparented.count(moved.length < MOST ? count(moved.length) : `last ${MOST}`);
+        showMoved();
       },
     },
     connection,

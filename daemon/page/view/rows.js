@@ -88,22 +88,23 @@ export const BLOCKED_COLUMNS = [
 export const REPARENTED_COLUMNS = [
   { title: 'Time' },
   { title: 'Process', name: true },
-  { title: 'From', number: true },
-  { title: 'To', number: true },
+  { title: 'From', name: true },
+  { title: 'To', name: true },
   { title: 'Kind', grow: true },
 ];
 
-const pidCell = (pid) => (pid ? { text: String(pid), href: `#/life/${pid}` } : '?');
+const parentCell = (pid, name) => (pid ? processCell({ pid, name }) : '?');
 
-export function reparentedRow(event) {
+/** `names` finds the names of the former and the new parent. */
+export function reparentedRow(event, names) {
   const task = event.task ?? {};
   return {
     id: event.event.sequence,
     cells: [
       clockTime(event['@timestamp']),
       processCell(event.process),
-      pidCell(task.old_parent_pid),
-      pidCell(task.new_parent_pid),
+      parentCell(task.old_parent_pid, names.name(task.old_parent_pid, event.boottime_ns)),
+      parentCell(task.new_parent_pid, names.name(task.new_parent_pid, event.boottime_ns)),
       words(task.reparent_kind),
     ],
   };

@@ -16,6 +16,9 @@ const ACTIONS = 'forked,execed,exec_takeover,renamed,reparented,group_exited,rea
 /** A new layout is made this often at the most, ms, and after ten times the duration of the last one. */
 const LAYOUT = 500;
 
+/** Lives this near to the visible time are placed, too, in parts of it. */
+const MARGIN = 0.25;
+
 /** Time between two frames that only move with the time, ms. */
 const FRAME = 250;
 
@@ -55,8 +58,7 @@ export function show({ main, parameters, connection, signal }) {
       listed,
       state,
     ),
-    chosen,
-    pane('Lives', frame, { className: 'tall' }).element,
+    h('section', { class: 'pane tall', 'aria-label': 'Lives' }, h('header', {}, chosen), frame),
     tablePane.element,
     h(
       'ul',
@@ -68,7 +70,7 @@ export function show({ main, parameters, connection, signal }) {
   );
   const context = canvas.getContext('2d');
   let colours = theme(canvas, context);
-  let plan = layout(lives);
+  let plan = layout(lives, 0, 0, 1);
   let [planned, plannedAt, planCost, dirty, framed] = [0, 0, 0, true, 0];
   /** The clock of the daemon: boottime at a time of this page, and ns between boottime and the wall clock. */
   let [clock, wall] = [{ boot: 0, at: 0 }, 0];
@@ -165,6 +167,15 @@ export function show({ main, parameters, connection, signal }) {
     return lives.start[n] <= view.from + (x + 2) * scale ? n : -1;
   }
 
+  /** The time of two pixels. */
+  const tolerance = () => (2 * span) / view.width;
+
+  /** Makes a new layout, of the visible time and a margin. */
+  function place() {
+    const [from, to] = [view.from - span * MARGIN, view.to + span * MARGIN];
+    plan = layout(lives, from, to >= now() ? Infinity : to, tolerance());
+  }
+
   const timeOf = (ns) => clockTime((ns + wall) / 1e6, true);
   function describe(n) {
     const until = lives.exit[n] === Infinity ? now() : lives.exit[n];
@@ -185,13 +196,14 @@ export function show({ main, parameters, connection, signal }) {
     view.chosen = n;
     if (n >= 0 && scrollTo) {
       const rows = (view.height - AXIS) / ROW;
-      if (plan.row[n] < view.top || plan.row[n] > view.top + rows - 2) view.top = Math.max(0, plan.row[n] - rows / 2);
       const until = lives.release[n] === Infinity ? now() : lives.release[n];
       if (lives.start[n] > view.to || until < view.from) {
         view.from = lives.start[n] - span / 4;
         view.to = view.from + span;
+        place();
         setFollow(false);
       }
+      if (plan.row[n] < view.top || plan.row[n] > view.top + rows - 2) view.top = Math.max(0, plan.row[n] - rows / 2);
     }
     caption();
     moved();
@@ -220,6 +232,13 @@ export function show({ main, parameters, connection, signal }) {
         yield n;
       }
     }
+  }
+
+  /** The life that keeps its place in a new layout: the chosen one, or the first in view. */
+  function topmost() {
+    if (view.chosen >= 0 && plan.row[view.chosen] >= 0) return view.chosen;
+    for (const n of inView()) return n;
+    return -1;
   }
 
   function next(direction) {
@@ -290,10 +309,18 @@ export function show({ main, parameters, connection, signal }) {
     if (signal.aborted) return;
     requestAnimationFrame(tick);
     if (document.hidden || clock.boot === 0) return;
-    if (lives.version !== planned && time - plannedAt > Math.max(LAYOUT, 10 * planCost)) {
+    if (isFollowing) stick();
+    const zoomed = tolerance() / plan.tolerance;
+    const isOutside = view.from < plan.from || view.to > plan.to || zoomed > 2 || zoomed < 0.5;
+    const rest = time - plannedAt;
+    if (isOutside ? rest > Math.max(50, 3 * planCost) : lives.version !== planned && rest > Math.max(LAYOUT, 10 * planCost)) {
       const started = performance.now();
       planned = lives.version;
-      plan = layout(lives);
+      const anchor = topmost();
+      const before = anchor < 0 ? 0 : plan.row[anchor];
+      place();
+      // What is seen stays where it is.
+      if (anchor >= 0 && plan.row[anchor] >= 0 && view.top > 0) view.top = Math.max(0, view.top + plan.row[anchor] - before);
       planCost = performance.now() - started;
       plannedAt = time;
       dirty = true;
@@ -306,7 +333,6 @@ export function show({ main, parameters, connection, signal }) {
     if (!dirty && time - framed < (still.matches ? 1000 : FRAME)) return;
     dirty = false;
     framed = time;
-    if (isFollowing) stick();
     view.now = now();
     view.wall = wall;
     const started = performance.now();
