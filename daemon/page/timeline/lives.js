@@ -59,6 +59,14 @@ export class Lives {
     return n;
   }
 
+  /** Returns the life that had a pid at a time. A signal from a thread comes without the sender's entity id. */
+  at(pid, time) {
+    for (let n = this.pid.lastIndexOf(pid, this.count - 1); n >= 0; n = n > 0 ? this.pid.lastIndexOf(pid, n - 1) : NONE) {
+      if (this.start[n] <= time && this.release[n] >= time) return n;
+    }
+    return NONE;
+  }
+
   /** Sets a reference to another life, which may become known later. */
   refer(column, n, id) {
     if (!id) return;
@@ -155,7 +163,8 @@ export class Lives {
     if (signal?.sender) {
       this.ends[n] += ` from ${signal.sender.name ?? '?'} (${signal.sender.pid})`;
       this.signalAt[n] = signal.boottime_ns;
-      this.refer('sender', n, signal.sender.entity_id);
+      if (signal.sender.entity_id) this.refer('sender', n, signal.sender.entity_id);
+      else this.sender[n] = this.at(signal.sender.pid, signal.boottime_ns);
     }
   }
 

@@ -43,7 +43,7 @@ export function show({ main, parameters, connection, signal }) {
   ], { empty: 'no life is in view' });
   const tablePane = pane('Lives in view', table.element, { id: 'in-view' });
   tablePane.element.hidden = true;
-  const step = (text, title, act) => h('button', { type: 'button', title, 'aria-label': title, onclick: act }, text);
+  const step = (text, title, act) => h('button', { type: 'button', title, 'aria-label': text.length === 1 && title, onclick: act }, text);
   main.append(
     h('h1', { class: 'hidden' }, 'Timeline'),
     h(
