@@ -1,9 +1,9 @@
-// Names of processes of which an event has the pid only. A few are asked for each second, the last ones first.
+// Names of processes of which an event has the pid only. A few are asked for each second.
 
 import { ask, sleep } from './api.js';
 
 /** Time between two requests, ms, and how many names are kept. */
-const EVERY = 300;
+const EVERY = 150;
 const KEPT = 300;
 
 export class Names {
@@ -21,8 +21,8 @@ export class Names {
     // A process that started later has the pid of one that is gone.
     if (known) return known.start <= boottime ? known.name : undefined;
     if (!this.wanted.includes(pid)) {
-      this.wanted.push(pid);
-      if (this.wanted.length > 20) this.wanted.shift();
+      // Further ones are asked for when the rows are drawn again.
+      if (this.wanted.length < 20) this.wanted.push(pid);
       if (!this.asking) this.asking = this.run();
     }
     return undefined;
@@ -30,7 +30,7 @@ export class Names {
 
   async run() {
     while (this.wanted.length && !this.signal.aborted) {
-      const pid = this.wanted.pop();
+      const pid = this.wanted.shift();
       try {
         const { process, task } = await ask(`v1/tasks/${pid}`, this.signal);
         this.known.set(pid, { name: process.name, start: task.start_boottime_ns ?? 0 });

@@ -4,6 +4,7 @@ mod common;
 
 use std::{
     fs,
+    os::unix::process::CommandExt as _,
     path::PathBuf,
     process::{Child, Command, Stdio},
 };
@@ -253,36 +254,58 @@ fn the_page_on_tcp_is_small_and_has_a_strict_policy() {
     service.stop_clean();
 }
 
+/// What the pictures show: a zombie, orphans, kills, workers. `$S` has programs with these names.
+const BUSY: &str = "\
+    $S/web-master -c 'for i in 1 2 3 4 5 6 7; do $S/web-worker 1.$i & sleep 0.5; done; wait' & \
+    $S/backup -c '$S/dump-table 0.8 & exec $S/backup.sleep 1000' & \
+    for i in 1 2; do $S/launcher -c '$S/orphaned 4 & sleep 0.3; exit 0'; sleep 0.6; $S/stubborn 1000 & sleep 1; kill -9 $!; done; \
+    $S/importer -c 'sleep 0.7; exit 3'; wait";
+
 /// Makes the pictures of the documentation, if `TASKSCOPE_PICTURES` is set; else only that they can be made.
 #[test]
 fn pictures_of_the_page() {
     let Some((service, browser, url)) = open("#/") else { return };
-    let mut zombie = scenario("zombie", &[]);
-    zombie.pause("zombie");
-    let parent = zombie.facts().role("scenario").pid;
+    let names = taskscope_tests::service::directory();
+    let link = |name: &str, program: &str| {
+        let outcome = std::os::unix::fs::symlink(program, names.join(name));
+        outcome.unwrap_or_else(|error| panic!("linking {name}: {error}"));
+    };
+    for name in ["supervisor", "web-master", "backup", "launcher", "importer"] {
+        link(name, "/bin/bash");
+    }
+    for name in ["web-worker", "dump-table", "backup.sleep", "orphaned", "stubborn"] {
+        link(name, "/bin/sleep");
+    }
+    let mut command = Command::new(names.join("supervisor"));
+    command.args(["-c", BUSY]).env("S", &names).stdin(Stdio::null()).stderr(Stdio::null()).process_group(0);
+    let mut busy = spawner::spawn(command).unwrap_or_else(|error| panic!("starting bash: {error}"));
     let folder = match std::env::var_os("TASKSCOPE_PICTURES") {
         Some(_) => PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/pictures")),
         None => service.directory().to_owned(),
     };
     fs::create_dir_all(&folder).unwrap_or_else(|error| panic!("making {}: {error}", folder.display()));
-    let script = "for i in 1 2 3; do (sleep 0.3; exit $i) & sleep 0.2; (sleep 2 & sleep 0.1) ; sleep 1000 & kill -9 $!; wait; sleep 0.4; done";
-    let mut busy = start("bash", &["-c", script]);
-    let _ = busy.wait();
-    browser.shows("Zombies by parent", &format!("scenario ({parent})"), true);
-    browser.shows("Deaths", "killed by SIGKILL", true);
-    for (name, hash) in [("page-overview.png", "#/"), ("page-timeline.png", "#/timeline?span=12")] {
-        browser.open(&format!("{url}{hash}"), DESKTOP, "light");
-        match name {
-            "page-overview.png" => browser.shows("Zombies by parent", &format!("scenario ({parent})"), true),
-            _ => drop(browser.until("bars and arrows", "(() => { const drawn = document.querySelector('canvas')?.dataset.drawn; if (!drawn) return false; const { bars, arrows } = JSON.parse(drawn); return bars > 20 && arrows > 0; })()")),
-        }
+    browser.shows("Deaths", "importer", true);
+    browser.shows("Zombies by parent", "backup.sleep", true);
+    browser.shows("Zombies by parent", "never", true);
+    browser.shows("Reparented processes", "? (", false);
+    let take = |name: &str| {
         let path = folder.join(name);
         browser.picture(&path);
         let size = fs::metadata(&path).map_or(0, |it| it.len());
         assert!(size > 10_000 && size <= 200 * 1024, "{}: {size} bytes", path.display());
-    }
+    };
+    take("page-overview.png");
+    let supervisor = &service.json(&format!("/v1/tasks/{}", busy.id()))["process"]["entity_id"];
+    let supervisor = supervisor.as_str().unwrap_or_default();
+    browser.open(&format!("{url}#/timeline?span=8&root={supervisor}"), DESKTOP, "light");
+    let drawn = "(() => { const drawn = document.querySelector('canvas')?.dataset.drawn; if (!drawn) return false; \
+                 const { bars, rows } = JSON.parse(drawn); return bars > 20 && rows < 40; })()";
+    browser.until("the bars of its descendants", drawn);
+    take("page-timeline.png");
     browser.assert_no_problems();
-    zombie.go();
-    zombie.finish();
+    // SAFETY: a signal to the process group that this test made.
+    unsafe { libc::kill(-busy.id().cast_signed(), libc::SIGKILL) };
+    let _ = busy.wait();
+    let _ = fs::remove_dir_all(names);
     service.stop_clean();
 }

@@ -143,7 +143,10 @@ function bar(context, colours, lives, view, n, { left, right, top, x }) {
     context.lineTo(middle - 4, top + BAR / 2);
     context.fill();
   }
-  label(context, colours, lives, n, Math.max(left, 0) + (exec >= left - 1 && exec < left + 10 ? 12 : 5), Math.min(right, view.width), top);
+  const begin = Math.max(left, 0) + 5;
+  // The text begins after the mark of an early exec, and ends before the tail if there is room.
+  const edge = exit - left > 60 ? exit : right;
+  label(context, colours, lives, n, exec >= left - 1 && exec < left + 14 ? Math.max(begin, exec + 7) : begin, Math.min(edge, view.width), top);
   if (n === view.chosen || n === view.hovered) {
     context.globalAlpha = 1;
     context.strokeStyle = n === view.chosen ? colours.link : colours.text;
@@ -172,7 +175,7 @@ function drawArrows(context, colours, lives, plan, view, { x, y, firstRow, lastR
   const seen = new Set();
   const arrow = (time, fromRow, toRow, colour, dash) => {
     if (time < view.from || time > view.to || drawn >= ARROWS) return;
-    if (Math.min(fromRow, toRow) > lastRow || Math.max(fromRow, toRow) < firstRow || fromRow === toRow) return;
+    if (Math.min(fromRow, toRow) > lastRow || Math.max(fromRow, toRow) < firstRow || fromRow === toRow || fromRow < 0) return;
     const at = Math.round(x(time)) + 0.5;
     const key = `${colour}${at} ${toRow} ${fromRow}`;
     if (seen.has(key)) return;
@@ -180,7 +183,7 @@ function drawArrows(context, colours, lives, plan, view, { x, y, firstRow, lastR
     drawn += 1;
     const down = toRow > fromRow;
     const start = y(fromRow) + 1 + (down ? BAR : 0);
-    const tip = y(toRow) + 1 + (down ? 0 : BAR);
+    const tip = toRow < 0 ? AXIS : y(toRow) + 1 + (down ? 0 : BAR);
     const back = down ? -5 : 5;
     context.strokeStyle = context.fillStyle = colour;
     context.setLineDash(dash);
@@ -202,7 +205,8 @@ function drawArrows(context, colours, lives, plan, view, { x, y, firstRow, lastR
     context.lineWidth = 1;
     context.globalAlpha = 1;
   };
-  for (const n of plan.orphans) arrow(lives.movedAt[n], plan.row[n], plan.row[lives.heir[n]], colours.orphan, [4, 3]);
+  // A new parent that is not placed is above everything.
+  for (const n of plan.orphans) arrow(lives.movedAt[n], plan.row[n], Math.max(plan.row[lives.heir[n]], -1), colours.orphan, [4, 3]);
   for (const n of plan.signals) arrow(lives.signalAt[n], plan.row[lives.sender[n]], plan.row[n], colours.signal, []);
   return drawn;
 }

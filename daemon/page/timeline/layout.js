@@ -58,15 +58,16 @@ const heightClass = (height) => (height <= 4 ? height : 2 ** Math.ceil(Math.log2
 
 /**
  * Places the lives between two times, ns. Lives that overlap by less than `tolerance` may share a row: at a zoom where that is a pixel or
- * two, a row for each would be empty. Returns `row` of each life, `rows`, `first` and `items`: the lives of row r, in order of time, are items[first[r]] to
+ * two, a row for each would be empty. With `root` only this life and its descendants are placed. Returns `row` of each life, `rows`, `first` and `items`: the lives of row r, in order of time, are items[first[r]] to
  * items[first[r + 1]]; `boxes`: lives with children, whose block has `height` rows and ends at `until`.
  */
-export function layout(lives, from = -Infinity, to = Infinity, tolerance = 0) {
+export function layout(lives, from = -Infinity, to = Infinity, tolerance = 0, root = -1) {
   const { count, start, release, parent, heir } = lives;
   const placed = new Uint8Array(count);
+  const isInside = root < 0 ? () => true : descendants(lives, root);
   let size = 0;
   for (let n = 0; n < count; n += 1) {
-    if (start[n] <= to && release[n] >= from) {
+    if (start[n] <= to && release[n] >= from && isInside(n)) {
       placed[n] = 1;
       size += 1;
     }
@@ -170,10 +171,29 @@ export function layout(lives, from = -Infinity, to = Infinity, tolerance = 0) {
   const isPlaced = (n) => n >= 0 && placed[n] === 1;
   const [orphans, signals] = [[], []];
   for (const n of order) {
-    if (isPlaced(heir[n]) && !Number.isNaN(lives.movedAt[n])) orphans.push(n);
+    if (heir[n] >= 0 && !Number.isNaN(lives.movedAt[n])) orphans.push(n);
     if (isPlaced(lives.sender[n])) signals.push(n);
   }
-  return { from, to, tolerance, row, rows, first, items, boxes: Uint32Array.from(boxes), height, until, depth, orphans, signals };
+  return { from, to, tolerance, root, row, rows, first, items, boxes: Uint32Array.from(boxes), height, until, depth, orphans, signals };
+}
+
+/** Returns whether a life is `root` or descends from it, by its first parents. */
+function descendants({ count, parent }, root) {
+  // 0: not known yet, 1: outside, 2: inside.
+  const known = new Uint8Array(count);
+  known[root] = 2;
+  const path = [];
+  return (n) => {
+    let at = n;
+    while (at >= 0 && known[at] === 0) {
+      known[at] = 1;
+      path.push(at);
+      at = parent[at];
+    }
+    const answer = at >= 0 ? known[at] : 1;
+    while (path.length) known[path.pop()] = answer;
+    return answer === 2;
+  };
 }
 
 /** Returns the first item of a row that ends at or after this time; `last` is the end of the row's items. */

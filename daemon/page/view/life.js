@@ -54,6 +54,7 @@ function fill(answer, { heading, links, body }) {
   const id = encodeURIComponent(process.entity_id ?? process.pid);
   links.replaceChildren(
     h('a', { href: `#/timeline?life=${id}` }, 'Timeline'),
+    h('a', { href: `#/timeline?root=${id}` }, 'Timeline of its subtree'),
     h('a', { href: `#/tree?life=${id}` }, 'Tree'),
     h('a', { href: `#/events?pid=${process.pid}&since=1h` }, 'Events'),
   );

@@ -36,6 +36,7 @@ export function show({ main, parameters, connection, signal }) {
   const find = h('input', { type: 'search', size: 16, placeholder: 'name or pid', autocomplete: 'off', spellcheck: 'false', class: 'mono' });
   const past = h('select', {}, [['2m', '2 minutes'], ['10m', '10 minutes'], ['1h', '1 hour']].map(([value, text]) => h('option', { value, selected: value === (parameters.get('since') ?? '10m') }, text)));
   const following = h('button', { type: 'button', 'aria-pressed': 'true', title: 'Keep the present at the right edge' }, 'Follow');
+  const only = h('button', { type: 'button', 'aria-pressed': 'false', title: 'Show only the chosen life and its descendants' }, 'Subtree');
   const listed = h('button', { type: 'button', 'aria-pressed': 'false', 'aria-controls': 'in-view' }, 'Table');
   const state = h('span', { class: 'soft right', role: 'status' });
   const table = new Table('Lives in view', [
@@ -55,6 +56,7 @@ export function show({ main, parameters, connection, signal }) {
       step('+', 'Zoom in', () => zoom(0.5)),
       step('All', 'Show everything', () => fit()),
       following,
+      only,
       listed,
       state,
     ),
@@ -79,6 +81,7 @@ export function show({ main, parameters, connection, signal }) {
   let span = (Number(parameters.get('span')) || 60) * SECOND;
   let isFollowing = !parameters.has('to');
   let wanted = parameters.get('life') ?? '';
+  let rootId = parameters.get('root') ?? '';
   /** Room to the right of the present. */
   const lead = () => span * 0.02;
 
@@ -108,7 +111,8 @@ export function show({ main, parameters, connection, signal }) {
         since: past.value === '10m' ? '' : past.value,
         span: (span / SECOND).toPrecision(6) === '60.0000' ? '' : Number((span / SECOND).toPrecision(6)),
         to: isFollowing ? '' : (view.to / SECOND).toFixed(6),
-        life: view.chosen >= 0 ? lives.ids[view.chosen] : '',
+        life: view.chosen >= 0 ? lives.ids[view.chosen] : wanted,
+        root: rootId,
       });
       if (!tablePane.element.hidden) list();
     }, 300);
@@ -173,7 +177,8 @@ export function show({ main, parameters, connection, signal }) {
   /** Makes a new layout, of the visible time and a margin. */
   function place() {
     const [from, to] = [view.from - span * MARGIN, view.to + span * MARGIN];
-    plan = layout(lives, from, to >= now() ? Infinity : to, tolerance());
+    const root = rootId ? lives.byId.get(rootId) ?? -1 : -1;
+    plan = layout(lives, from, to >= now() ? Infinity : to, tolerance(), root);
   }
 
   const timeOf = (ns) => clockTime((ns + wall) / 1e6, true);
@@ -425,6 +430,16 @@ export function show({ main, parameters, connection, signal }) {
     act();
   });
   following.addEventListener('click', () => { setFollow(!isFollowing); moved(); });
+  const showRoot = () => only.setAttribute('aria-pressed', String(rootId !== ''));
+  only.addEventListener('click', () => {
+    if (rootId) rootId = '';
+    else if (view.chosen >= 0) rootId = lives.ids[view.chosen];
+    showRoot();
+    view.top = 0;
+    place();
+    moved();
+  });
+  showRoot();
   listed.addEventListener('click', () => {
     tablePane.element.hidden = !tablePane.element.hidden;
     listed.setAttribute('aria-pressed', String(!tablePane.element.hidden));
