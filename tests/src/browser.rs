@@ -87,7 +87,9 @@ impl Browser {
     /// Waits until an expression in the page is true, and returns its value.
     #[track_caller]
     pub fn until(&self, what: &str, expression: &str) -> Value {
-        self.run(&json!({ "command": "until", "expression": expression, "what": what, "deadline": DEADLINE_MS }))
+        self.run(
+            &json!({ "command": "until", "expression": expression, "what": what, "deadline": DEADLINE_MS }),
+        )
     }
 
     /// Waits until the region or section with this label shows a text, or no longer shows it.

@@ -62,7 +62,8 @@ fn a_zombie_is_shown_by_its_parent_and_is_gone_after_the_wait() {
     zombie.go();
     zombie.finish();
     browser.go("#/");
-    browser.until("an answer", "document.querySelector('[aria-label=\"Zombies by parent\"] table td') !== null");
+    browser
+        .until("an answer", "document.querySelector('[aria-label=\"Zombies by parent\"] table td') !== null");
     browser.shows("Zombies by parent", &name, false);
     browser.assert_no_problems();
     service.stop_clean();
@@ -90,7 +91,10 @@ fn a_kill_is_shown_with_sender_and_victim() {
         "[...document.querySelectorAll('[aria-label=\"Deaths\"] tr')].find((row) => row.innerText.includes('{name}')).innerText"
     );
     let row = browser.evaluate(&row).as_str().unwrap_or_default().to_owned();
-    assert!(row.contains("killed by SIGKILL from ") && row.contains(&std::process::id().to_string()), "{row}");
+    assert!(
+        row.contains("killed by SIGKILL from ") && row.contains(&std::process::id().to_string()),
+        "{row}"
+    );
     browser.assert_no_problems();
     service.stop_clean();
 }
@@ -197,7 +201,11 @@ fn the_page_is_usable_by_keys_and_its_addresses_can_be_shared() {
     browser.until("the address of the chosen life", "location.hash.includes('life=')");
     let shared = browser.evaluate("location.href").as_str().unwrap_or_default().to_owned();
     assert!(shared.starts_with(&url), "{shared}");
-    let chosen = browser.evaluate("document.getElementById('chosen').innerText").as_str().unwrap_or_default().to_owned();
+    let chosen = browser
+        .evaluate("document.getElementById('chosen').innerText")
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
     let name = chosen.split("  ").nth(1).unwrap_or_default().to_owned();
     browser.open(&shared, DESKTOP, "light");
     browser.until(
@@ -236,7 +244,8 @@ fn the_page_on_tcp_is_small_and_has_a_strict_policy() {
     ] {
         assert!(answer.head.contains(part), "no {part}: {}", answer.head);
     }
-    let rebound = service.ask("GET / HTTP/1.1\r\nhost: evil.example\r\naccept: text/html\r\nconnection: close\r\n\r\n");
+    let rebound =
+        service.ask("GET / HTTP/1.1\r\nhost: evil.example\r\naccept: text/html\r\nconnection: close\r\n\r\n");
     assert_eq!(rebound.status, 421, "{rebound:?}");
     let foreign = "GET /page/main.js HTTP/1.1\r\nhost: 127.0.0.1\r\norigin: https://evil.example\r\nconnection: close\r\n\r\n";
     assert_eq!(service.ask(foreign).status, 403);
@@ -251,6 +260,45 @@ fn the_page_on_tcp_is_small_and_has_a_strict_policy() {
     println!("{sum} bytes received for the page, headers included");
     assert!(sum > 10_000 && sum <= MOST, "{received:#}");
     browser.assert_no_problems();
+    service.stop_clean();
+}
+
+#[test]
+fn pictures_for_reports_are_drawn_by_a_browser() {
+    let Some((service, browser, _)) = open("#/") else { return };
+    let mut zombie = scenario("zombie", &[]);
+    zombie.pause("zombie");
+    let parent = zombie.facts().role("scenario").pid;
+    let picture = |args: &[&str]| {
+        let socket = service.socket();
+        let mut command = Command::new(setting::taskscope());
+        let output = command.args(args).arg("--socket").arg(socket).output();
+        let output = output.unwrap_or_else(|error| panic!("starting {args:?}: {error}"));
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let pid = parent.to_string();
+    for (args, classes) in [
+        (["timeline", "--since", "1m", "--format=svg", &pid].as_slice(), [".living", ".zombie"]),
+        (["tree", "--format=svg"].as_slice(), [".bad", ".soft"]),
+    ] {
+        let file = service.directory().join("picture.svg");
+        fs::write(&file, picture(args)).unwrap_or_else(|error| panic!("writing {}: {error}", file.display()));
+        browser.open(&format!("file://{}", file.display()), DESKTOP, "light");
+        let root = browser
+            .evaluate("document.documentElement.localName + document.querySelectorAll('parsererror').length");
+        assert_eq!(root, "svg0", "{args:?}");
+        for class in classes {
+            let count = format!("document.querySelectorAll('{class}').length > 0");
+            assert_eq!(browser.evaluate(&count), true, "{args:?} has no {class}");
+        }
+        let text = browser.evaluate("document.documentElement.textContent");
+        assert!(text.as_str().is_some_and(|text| text.contains(&pid)), "{args:?}: {text}");
+    }
+    let dot = picture(&["tree", "--format=dot"]);
+    assert!(dot.starts_with("digraph") && dot.contains(&format!("p{pid} -> p")), "{dot}");
+    zombie.go();
+    zombie.finish();
     service.stop_clean();
 }
 

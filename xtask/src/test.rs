@@ -102,7 +102,10 @@ fn native(binary: &Path, failing: &Path, args: &[OsString]) -> Result<()> {
     let duckdb = vm::python_environment("duckdb", DUCKDB)?;
     // The web page is looked at in a real browser.
     if ["chromium", "node", "npm"].into_iter().any(|program| shell::which(program).is_none()) {
-        setup::install("the tests of the web page need a browser, and node to drive it", &["chromium", "nodejs", "npm"])?;
+        setup::install(
+            "the tests of the web page need a browser, and node to drive it",
+            &["chromium", "nodejs", "npm"],
+        )?;
     }
     let chromium = shell::which("chromium").context("there is no chromium after its installation")?;
     let modules = vm::node_modules(&NODE_PACKAGES)?;

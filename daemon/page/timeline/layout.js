@@ -171,6 +171,9 @@ export function layout(lives, from = -Infinity, to = Infinity, tolerance = 0, ro
   const isPlaced = (n) => n >= 0 && placed[n] === 1;
   const [orphans, signals] = [[], []];
   for (const n of order) {
+    // Of an orphan that was found as one, the time is that of its first parent's end.
+    const first = parent[n];
+    if (heir[n] >= 0 && Number.isNaN(lives.movedAt[n]) && first >= 0 && lives.exit[first] !== Infinity) lives.movedAt[n] = lives.exit[first];
     if (heir[n] >= 0 && !Number.isNaN(lives.movedAt[n])) orphans.push(n);
     if (isPlaced(lives.sender[n])) signals.push(n);
   }

@@ -20,6 +20,7 @@ mod signals;
 mod status;
 mod stdout;
 mod terminal;
+mod timeline;
 mod top;
 mod tree;
 mod zombies;
@@ -61,6 +62,8 @@ enum Command {
     Deaths(deaths::Args),
     /// Print the life of each released process, one JSON object per line
     Lives(lives::Args),
+    /// Draw the lives of processes as an SVG picture: parents, zombies, signals, orphans
+    Timeline(timeline::Args),
     /// Show the history of one process, what is wrong with it, and what to do
     Explain(explain::Args),
     /// Show how full each limit on pids is, and which processes fill it
@@ -137,6 +140,7 @@ fn run(command: Command) -> exit::Exit {
         Command::Blocked(args) => blocked::run(&args),
         Command::Deaths(args) => deaths::run(&args),
         Command::Lives(args) => lives::run(&args),
+        Command::Timeline(args) => timeline::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Limits(args) => limits::run(&args),
         Command::Top(args) => top::run(&args),

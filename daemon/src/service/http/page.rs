@@ -51,7 +51,11 @@ pub(super) fn index(headers: &HeaderMap, text: &'static str) -> Response {
 }
 
 /// `/page/{*name}`.
-pub(super) async fn file(Path(name): Path<String>, uri: Uri, headers: HeaderMap) -> Result<Response, ApiError> {
+pub(super) async fn file(
+    Path(name): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     match ASSETS.iter().find(|asset| asset.name == name && asset.name != INDEX) {
         Some(asset) => Ok(send(asset, &headers)),
         None => Err(error::no_such_path(uri).await),
@@ -115,7 +119,9 @@ mod tests {
     fn nothing_is_inline_and_nothing_comes_from_elsewhere() {
         for asset in ASSETS {
             let text = std::str::from_utf8(asset.plain).unwrap();
-            for inline in ["<style", " style=\"", " onclick=", "javascript:", "innerHTML", "outerHTML", "eval("] {
+            for inline in
+                ["<style", " style=\"", " onclick=", "javascript:", "innerHTML", "outerHTML", "eval("]
+            {
                 assert!(!text.contains(inline), "{}: {inline}", asset.name);
             }
             // The name of a namespace is no request.
