@@ -149,7 +149,9 @@ impl Drawing<'_> {
         let exit = self.until(bar.exit).max(left + 1.0);
         let right = self.until(bar.release).max(exit);
         let class = if bar.exit.is_none() { "living" } else { "life" };
-        self.svg.rect(class, (left, top), (exit - left, BAR));
+        let threads = if bar.threads > 0 { format!(" +{} thr", bar.threads) } else { String::new() };
+        let long = format!("{} {}{threads}", bar.name, bar.pid);
+        self.svg.titled_rect(class, (left, top), (exit - left, BAR), &long);
         if right - exit > 0.5 {
             self.svg.rect("zombie", (exit, top), (right - exit, BAR));
         }
@@ -168,8 +170,6 @@ impl Drawing<'_> {
         }
         let edge = if exit - left > 60.0 { exit } else { right };
         let letters = ((edge - begin - 4.0) / LETTER).max(0.0) as usize;
-        let threads = if bar.threads > 0 { format!(" +{} thr", bar.threads) } else { String::new() };
-        let long = format!("{} {}{threads}", bar.name, bar.pid);
         let text =
             [long.as_str(), bar.name.as_str()].into_iter().find(|text| text.chars().count() <= letters);
         if let Some(text) = text {
