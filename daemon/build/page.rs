@@ -28,7 +28,9 @@ pub(crate) fn build(daemon: &Path, out_dir: &Path) -> Result<()> {
         let compressed = encoder.finish().context("compressing")?;
         fs::write(&packed, compressed).with_context(|| format!("writing {}", packed.display()))?;
         let name = file.strip_prefix(&root).context("a file outside of the folder of the page")?;
-        let name = name.to_str().context("a file name that is not UTF-8")?;
+        let [name, file, packed] =
+            [name, file, &packed].map(|path: &Path| path.to_str().context("a file name that is not UTF-8"));
+        let (name, file, packed) = (name?, file?, packed?);
         let tag = Sha256::digest(&bytes).iter().take(TAG).fold(String::new(), |mut text, byte| {
             // Writing to a String cannot fail.
             let _ = write!(text, "{byte:02x}");
@@ -37,7 +39,7 @@ pub(crate) fn build(daemon: &Path, out_dir: &Path) -> Result<()> {
         writeln!(
             table,
             "    Asset {{ name: {name:?}, kind: {:?}, tag: \"W/\\\"{tag}\\\"\", plain: include_bytes!({file:?}), gzip: include_bytes!({packed:?}) }},",
-            kind(file)?
+            kind(Path::new(file))?
         )?;
     }
     table.push_str("]\n");

@@ -9,8 +9,9 @@ const BAR = 14;
 export const AXIS = 22;
 const LEAST = 1;
 
-/** Arrows of each kind that are drawn at once. */
-const ARROWS = 1500;
+/** Arrows that are drawn at once, and those of them that only pass through: more could not be told apart. */
+const ARROWS = 500;
+const PASSING = 100;
 
 const NAMES = [
   'text', 'soft', 'line', 'panel', 'life', 'life-edge', 'living', 'living-edge', 'zombie', 'zombie-edge', 'killed', 'box', 'box-two', 'signal', 'orphan', 'link', 'mono',
@@ -33,6 +34,14 @@ export function theme(canvas, context) {
     ink.stroke();
   }
   colours.hatch = context.createPattern(tile, 'repeat');
+  // A pattern is much quicker than a dashed line.
+  const dash = document.createElement('canvas');
+  dash.width = 2;
+  dash.height = 7;
+  const dots = dash.getContext('2d');
+  dots.fillStyle = colours.orphan;
+  dots.fillRect(0, 0, 2, 4);
+  colours.dashes = context.createPattern(dash, 'repeat');
   colours.font = `11px ${colours.mono}`;
   context.font = colours.font;
   colours.letter = context.measureText('0').width;
@@ -75,7 +84,8 @@ export function draw(context, colours, lives, plan, view) {
     const right = Math.min(width + 2, x(until));
     if (right - left < 2) continue;
     context.fillStyle = plan.depth[n] % 2 ? colours['box-two'] : colours.box;
-    context.fillRect(left, y(top), right - left, plan.height[n] * ROW - 2);
+    const upper = Math.max(y(top), 0);
+    context.fillRect(left, upper, right - left, Math.min(y(top + plan.height[n]) - 2, height) - upper);
     boxes += 1;
   }
 
@@ -172,42 +182,42 @@ function label(context, colours, lives, n, left, right, top) {
 /** Arrows: dashed from an orphan to its new parent, solid from the sender of a signal to its victim. */
 function drawArrows(context, colours, lives, plan, view, { x, y, firstRow, lastRow }) {
   let drawn = 0;
+  let passing = 0;
   const seen = new Set();
-  const arrow = (time, fromRow, toRow, colour, dash) => {
+  const isSeen = (at) => at > -10 && at < view.height + 10;
+  const arrow = (time, fromRow, toRow, colour, line) => {
     if (time < view.from || time > view.to || drawn >= ARROWS) return;
     if (Math.min(fromRow, toRow) > lastRow || Math.max(fromRow, toRow) < firstRow || fromRow === toRow || fromRow < 0) return;
-    const at = Math.round(x(time)) + 0.5;
+    const at = Math.round(x(time));
     const key = `${colour}${at} ${toRow} ${fromRow}`;
     if (seen.has(key)) return;
+    const ends = [fromRow, toRow].some((row) => row >= firstRow && row <= lastRow);
+    if (!ends && ++passing > PASSING) return;
     seen.add(key);
     drawn += 1;
     const down = toRow > fromRow;
     const start = y(fromRow) + 1 + (down ? BAR : 0);
     const tip = toRow < 0 ? AXIS : y(toRow) + 1 + (down ? 0 : BAR);
     const back = down ? -5 : 5;
-    context.strokeStyle = context.fillStyle = colour;
-    context.setLineDash(dash);
-    context.lineWidth = 1.25;
+    const top = Math.max(Math.min(start, tip + back), 0);
+    const bottom = Math.min(Math.max(start, tip + back), view.height);
     context.globalAlpha = 0.75;
-    context.beginPath();
-    context.moveTo(at, start);
-    context.lineTo(at, tip + back);
-    context.stroke();
-    context.setLineDash([]);
-    context.beginPath();
-    context.moveTo(at, tip);
-    context.lineTo(at - 3.5, tip + back);
-    context.lineTo(at + 3.5, tip + back);
-    context.fill();
-    context.beginPath();
-    context.arc(at, start, 2, 0, 7);
-    context.fill();
-    context.lineWidth = 1;
+    context.fillStyle = line;
+    if (bottom > top) context.fillRect(at, top, 1, bottom - top);
+    context.fillStyle = colour;
+    if (isSeen(tip)) {
+      context.beginPath();
+      context.moveTo(at + 0.5, tip);
+      context.lineTo(at - 3, tip + back);
+      context.lineTo(at + 4, tip + back);
+      context.fill();
+    }
+    if (isSeen(start)) context.fillRect(at - 1.5, start - 2, 4, 4);
     context.globalAlpha = 1;
   };
   // A new parent that is not placed is above everything.
-  for (const n of plan.orphans) arrow(lives.movedAt[n], plan.row[n], Math.max(plan.row[lives.heir[n]], -1), colours.orphan, [4, 3]);
-  for (const n of plan.signals) arrow(lives.signalAt[n], plan.row[lives.sender[n]], plan.row[n], colours.signal, []);
+  for (const n of plan.orphans) arrow(lives.movedAt[n], plan.row[n], Math.max(plan.row[lives.heir[n]], -1), colours.orphan, colours.dashes);
+  for (const n of plan.signals) arrow(lives.signalAt[n], plan.row[lives.sender[n]], plan.row[n], colours.signal, colours.signal);
   return drawn;
 }
 

@@ -83,9 +83,9 @@ async fn ask(args: &Args) -> Result<(Tree, Vec<LifeRecord>), ClientError> {
     while let Some(piece) = client.piece(&mut body).await? {
         rest.extend_from_slice(&piece);
         let whole = rest.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-        let lines = rest.get(..whole).unwrap_or_default().split(|&byte| byte == b'\n');
+        let texts = rest.get(..whole).unwrap_or_default().split(|&byte| byte == b'\n');
         // A line that this version cannot read is not a life that it can draw.
-        lives.extend(lines.filter_map(|line| serde_json::from_slice::<LifeRecord>(line).ok()));
+        lives.extend(texts.filter_map(|line| serde_json::from_slice::<LifeRecord>(line).ok()));
         rest.drain(..whole);
     }
     Ok((tree, lives))

@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn every_module_that_is_imported_is_there() {
-        for asset in ASSETS.iter().filter(|asset| asset.name.ends_with(".js")) {
+        for asset in ASSETS.iter().filter(|asset| asset.kind.contains("javascript")) {
             let text = std::str::from_utf8(asset.plain).unwrap();
             for import in text.split(" from '").skip(1).filter_map(|rest| rest.split('\'').next()) {
                 let folder = asset.name.rsplit_once('/').map_or("", |(folder, _)| folder);

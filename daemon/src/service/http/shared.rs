@@ -10,7 +10,7 @@ use std::{
 use axum::{
     body::{self, Body, Bytes, HttpBody as _},
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header, uri::PathAndQuery},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
@@ -90,7 +90,7 @@ pub(super) async fn share(State(shared): State<SharedAnswers>, request: Request,
         drop(shared.young());
         return next.run(request).await;
     };
-    let key = request.uri().path_and_query().map(|it| it.as_str()).unwrap_or_default();
+    let key = request.uri().path_and_query().map(PathAndQuery::as_str).unwrap_or_default();
     let Some(slot) = (key.len() <= KEY_BYTES).then(|| shared.slot(key)).flatten() else {
         return next.run(request).await;
     };

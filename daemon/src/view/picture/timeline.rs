@@ -58,12 +58,13 @@ struct Drawing<'a> {
 
 /// Returns the picture. Times are shown in `zone`.
 #[must_use]
-pub fn timeline_svg(timeline: &Timeline, width: u32, zone: Zone) -> String {
-    let width = f64::from(width.max(200));
+pub fn timeline_svg(timeline: &Timeline, pixels: u32, zone: Zone) -> String {
+    let pixels = pixels.max(200);
+    let width = f64::from(pixels);
     let span = timeline.until.saturating_sub(timeline.from).max(1);
     let scale = width / float(span);
     // Two pixels of time.
-    let tolerance = span / u64::from(width as u32) * 2;
+    let tolerance = span / u64::from(pixels) * 2;
     let layout = Layout::of(&timeline.bars, tolerance);
     let height = AXIS + float(layout.rows as u64) * ROW + LEGEND;
     let mut drawing = Drawing { timeline, layout, svg: Svg::default(), width, scale };
@@ -108,7 +109,7 @@ impl Drawing<'_> {
                 continue;
             }
             let (left, right) = (self.x(self.timeline.bars[n].start), self.until(Some(self.layout.until[n])));
-            let class = if self.layout.depth[n] % 2 == 0 { "box" } else { "box2" };
+            let class = if self.layout.depth[n].is_multiple_of(2) { "box" } else { "box2" };
             let height = float(self.layout.height[n] as u64) * ROW - 2.0;
             let y = self.y(n);
             self.svg.rect(class, (left, y), ((right - left).max(0.0), height));
@@ -116,8 +117,8 @@ impl Drawing<'_> {
     }
 
     fn axis(&mut self, zone: Zone, height: f64) {
-        let least = (TICK / self.scale) as u64;
-        let step = STEPS.into_iter().find(|&step| step >= least).unwrap_or(86_400_000_000_000);
+        let least = TICK / self.scale;
+        let step = STEPS.into_iter().find(|&step| float(step) >= least).unwrap_or(86_400_000_000_000);
         let wall = self.timeline.wall_ns + i128::from(self.timeline.from);
         let mut tick = (wall / i128::from(step) + 1) * i128::from(step);
         while let Ok(time) = u64::try_from(tick - self.timeline.wall_ns) {
@@ -169,9 +170,8 @@ impl Drawing<'_> {
             }
         }
         let edge = if exit - left > 60.0 { exit } else { right };
-        let letters = ((edge - begin - 4.0) / LETTER).max(0.0) as usize;
-        let text =
-            [long.as_str(), bar.name.as_str()].into_iter().find(|text| text.chars().count() <= letters);
+        let fits = |text: &&str| LETTER * float(text.chars().count() as u64) <= edge - begin - 4.0;
+        let text = [long.as_str(), bar.name.as_str()].into_iter().find(fits);
         if let Some(text) = text {
             self.svg.text("name", (begin, top + BAR - 3.5), text);
         }
