@@ -1,4 +1,4 @@
-//! Leaves the eBPF object as `taskscope-probe` in `OUT_DIR`, where the daemon embeds it.
+//! Leaves the eBPF object as `taskscope-probe` in `OUT_DIR`, where the daemon embeds it, and beside it the files of the web page.
 //!
 //! The committed object is used if it was made of these sources, or if they are not here, as in a package of this crate. Otherwise
 //! the programs are compiled, by the compiler and linker that `cargo xtask setup` found. With `AYA_BUILD_SKIP=1` the object is an
@@ -14,6 +14,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 #[allow(dead_code, reason = "`cargo xtask ebpf` writes what is only read here")]
 mod committed;
 mod compile;
+mod page;
 #[allow(dead_code, reason = "setup writes what is only read here")]
 mod record;
 
@@ -37,6 +38,8 @@ fn main() -> ExitCode {
 fn build() -> Result<()> {
     let out_dir =
         PathBuf::from(env::var_os("OUT_DIR").context("OUT_DIR is not set: this is a cargo build script")?);
+    let daemon = Path::new(env!("CARGO_MANIFEST_DIR"));
+    page::build(daemon, &out_dir)?;
     let embedded = out_dir.join(OBJECT);
     println!("cargo::rerun-if-env-changed={SKIP}");
     if env::var_os(SKIP).is_some_and(|skip| skip == "1" || skip.eq_ignore_ascii_case("true")) {
@@ -46,7 +49,6 @@ fn build() -> Result<()> {
         return fs::write(&embedded, []).with_context(|| format!("writing {}", embedded.display()));
     }
 
-    let daemon = Path::new(env!("CARGO_MANIFEST_DIR"));
     let arch = env::var("CARGO_CFG_TARGET_ARCH").context("CARGO_CFG_TARGET_ARCH")?;
     let dir = committed::dir(daemon, &arch);
     let built_from = committed::load(&dir);

@@ -14,4 +14,4 @@ pub mod setting;
 
 pub use events::{event, life, matcher, normal, replay, stream, view};
 pub use oracles::{facts, oracle, skipped, tree, verdict, verifier};
-pub use processes::{cgroup, observer, programs, scenario, service, spawner, tmux};
+pub use processes::{browser, cgroup, observer, programs, scenario, service, spawner, tmux};

@@ -23,6 +23,7 @@ mod signals;
 mod status;
 mod stdout;
 mod terminal;
+mod timeline;
 mod top;
 mod tree;
 mod zombies;
@@ -66,6 +67,8 @@ enum Command {
     Lives(lives::Args),
     /// Show what changed between two times: processes that are new, gone or moved, and what was used
     Diff(diff::Args),
+    /// Draw the lives of processes as an SVG picture: parents, zombies, signals, orphans
+    Timeline(timeline::Args),
     /// Show the history of one process, what is wrong with it, and what to do
     Explain(explain::Args),
     /// Show threads, starts of a program, forks and orphans that leak, and which process causes it
@@ -145,6 +148,7 @@ fn run(command: Command) -> exit::Exit {
         Command::Deaths(args) => deaths::run(&args),
         Command::Lives(args) => lives::run(&args),
         Command::Diff(args) => diff::run(&args),
+        Command::Timeline(args) => timeline::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Leaks(args) => leaks::run(&args),
         Command::Limits(args) => limits::run(&args),

@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use super::{
-    ask::{self, Format, Source},
+    ask::{self, Source},
     client::encoded,
     exit::Exit,
+    output,
     past::{self, FromDirectory},
     selector::Selector,
     terminal,
@@ -17,7 +18,22 @@ use crate::{
     },
     export::Zone,
     kernel::clock,
+    view::picture,
 };
+
+/// `--format`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// For programs: one JSON object
+    Json,
+    /// A picture for reports; equal processes are one row
+    Svg,
+    /// For Graphviz: taskscope tree --format dot | dot -Tsvg
+    Dot,
+}
 
 /// Arguments of `tree`.
 #[derive(Debug, clap::Args)]
@@ -29,6 +45,7 @@ Examples:
   taskscope tree --now            what each process is doing, and its CPU time
   taskscope tree --usage          CPU time of each process, including its ended children
   taskscope tree --at 10m         the tree of ten minutes ago, from a daemon that was running then, or from its history
+  taskscope tree --format svg > tree.svg    a picture; `dot` for Graphviz
   taskscope tree --format json | jq '.processes[] | select(.state == \"zombie\") | .pid'
 
 After the name and the pid a line can have these marks: `vpid`, the pid in its own pid namespace; `zombie` with its age; `dead leader`, \
@@ -82,7 +99,13 @@ pub(super) fn run(args: &Args) -> Exit {
             past::report(known);
             log::info!("processes that lived then and have not ended yet are known only to a daemon that runs since then");
         }
-        ask::show(&answer, args.format, |answer| text::tree(answer, terminal::style(), args.all))
+        let text = |answer: &Tree| text::tree(answer, terminal::style(), args.all);
+        match args.format {
+            Format::Text => ask::show(&answer, ask::Format::Text, text),
+            Format::Json => ask::show(&answer, ask::Format::Json, text),
+            Format::Svg => output::answer(&picture::tree_svg(answer)),
+            Format::Dot => output::answer(&picture::tree_dot(&answer)),
+        }
     });
     shown.map_or_else(|exit| exit, |()| Exit::Success)
 }

@@ -6,6 +6,7 @@ mod budget;
 mod event;
 mod input;
 mod pane;
+pub mod picture;
 mod rows;
 mod tree;
 

@@ -1,5 +1,6 @@
 //! Processes and cgroups that tests start and control.
 
+pub mod browser;
 pub mod cgroup;
 pub mod observer;
 pub mod programs;

@@ -62,7 +62,7 @@ fn every_path_answers_as_described() {
     let me = std::process::id();
     for (path, item) in document["paths"].as_object().into_iter().flatten() {
         let sample = SAMPLES.iter().find(|(sample, _)| sample == path).map_or("", |(_, more)| more);
-        let url = format!("{}{sample}", path.replace("{pid}", &me.to_string()));
+        let url = format!("{}{sample}", path.replace("{pid}", &me.to_string()).replace("{name}", "main.js"));
         let answer = service.get_local(&url);
         assert_eq!(answer.status, 200, "{url}: {answer:?}");
         let described = &item["get"]["responses"]["200"]["content"];

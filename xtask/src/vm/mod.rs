@@ -20,6 +20,7 @@ pub(crate) mod systemd;
 mod table;
 mod tail;
 
+pub(crate) use self::fetch::npm::modules as node_modules;
 pub(crate) use self::fetch::python::environment as python_environment;
 pub(crate) use self::fetch::tools::program;
 

@@ -1,4 +1,4 @@
-//! HTTP: /metrics and health on TCP, the whole API on the Unix socket.
+//! HTTP: /metrics and health on TCP, the whole API and the web page on the Unix socket.
 
 mod access;
 mod api;
@@ -6,15 +6,17 @@ mod caught;
 mod connections;
 mod error;
 mod handlers;
+mod page;
 pub mod query;
+mod shared;
 mod thread;
 mod workers;
 
 use axum::{
     Router,
     extract::State,
-    http::{HeaderValue, header},
-    middleware::from_fn,
+    http::{HeaderMap, HeaderValue, header},
+    middleware::{from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -29,6 +31,7 @@ pub(super) use self::{
 use self::{
     error::ApiError,
     handlers::{answers, deaths, events, health, leaks, lives, scopes, stops, tasks},
+    shared::SharedAnswers,
 };
 pub use self::{thread::ThreadError, workers::WorkersError};
 
@@ -54,20 +57,24 @@ impl Limits {
 
 /// Returns the routes that every process on the host may use.
 pub(super) fn public(api: Api) -> Router {
+    monitoring().route("/", get(front_page)).layer(from_fn(caught::handled)).with_state(api)
+}
+
+/// Returns the routes that both have. Those of a router that are added later are not covered by its layers.
+fn monitoring() -> Router<Api> {
     Router::new()
-        .route("/", get(front_page))
         .route("/metrics", get(metrics))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .fallback(error::no_such_path)
         .method_not_allowed_fallback(error::not_allowed)
-        .layer(from_fn(caught::handled))
-        .with_state(api)
 }
 
 /// Returns all routes.
 pub(super) fn full(api: Api) -> Router {
-    Router::new()
+    monitoring()
+        .route("/", get(page))
+        .route("/page/{*name}", get(page::file))
         .route("/v1/events", get(events::stream))
         .route("/v1/status", get(answers::status))
         .route("/v1/tree", get(tasks::tree))
@@ -83,8 +90,8 @@ pub(super) fn full(api: Api) -> Router {
         .route("/v1/explain/{pid}", get(tasks::explain))
         .route("/openapi.json", get(answers::openapi))
         .layer(from_fn(caught::handled))
-        .with_state(api.clone())
-        .merge(public(api))
+        .layer(from_fn_with_state(SharedAnswers::default(), shared::share))
+        .with_state(api)
 }
 
 async fn metrics(State(api): State<Api>) -> Result<Response, ApiError> {
@@ -93,10 +100,15 @@ async fn metrics(State(api): State<Api>) -> Result<Response, ApiError> {
     Ok(([(header::CONTENT_TYPE, METRICS_TYPE)], text).into_response())
 }
 
+async fn page(headers: HeaderMap) -> Response {
+    page::index(&headers, "taskscope: the API is at /openapi.json; a browser gets the web page here\n")
+}
+
 async fn front_page() -> &'static str {
     "taskscope: every Linux task from copy_process() to release_task()\n\n\
      /metrics  for Prometheus\n\
      /healthz  the daemon answers\n\
      /readyz   canaries are seen whole\n\n\
-     The rest of the API is on the Unix socket: curl --unix-socket /run/taskscope/taskscope.sock http://x/openapi.json\n"
+     The rest of the API is on the Unix socket: curl --unix-socket /run/taskscope/taskscope.sock http://x/openapi.json\n\
+     So is the web page; --api-on-tcp puts both here.\n"
 }

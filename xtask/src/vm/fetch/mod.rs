@@ -4,12 +4,13 @@
 //! - `apt`: packages of Debian and Ubuntu
 //! - `kernels`, `noinline`: kernel images, and the kernel that is built here
 //! - `qemu`: the emulator
-//! - `tools`, `python`: programs of other projects for tests
+//! - `tools`, `python`, `npm`: programs of other projects for tests
 
 pub(super) mod apt;
 pub(super) mod cache;
 pub(super) mod kernels;
 pub(super) mod noinline;
+pub(super) mod npm;
 pub(super) mod python;
 pub(super) mod qemu;
 pub(super) mod tools;
