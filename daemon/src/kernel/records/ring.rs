@@ -13,7 +13,7 @@ use std::{
 
 use aya::maps::MapData;
 
-use super::mapped::Mapping;
+use crate::kernel::mapped::Mapping;
 
 /// `BPF_RINGBUF_BUSY_BIT`: a program has reserved the record and not submitted it yet.
 const BUSY: u32 = 1 << 31;
@@ -27,7 +27,7 @@ const GIVE_BACK_AFTER: usize = 32;
 
 /// The reader of a ring; there is one.
 #[derive(Debug)]
-pub(super) struct Ring {
+pub(in crate::kernel) struct Ring {
     map: MapData,
     memory: Memory,
     /// A record that lies across the end of the data, in one piece.
@@ -63,7 +63,7 @@ const fn first_half(word: u64) -> u32 {
 
 impl Ring {
     /// Maps the ring.
-    pub(super) fn new(map: MapData, size: u32) -> io::Result<Self> {
+    pub(in crate::kernel) fn new(map: MapData, size: u32) -> io::Result<Self> {
         // SAFETY: a call without pointers.
         let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
         let page = usize::try_from(page).map_err(|_| io::Error::last_os_error())?;
@@ -77,7 +77,7 @@ impl Ring {
     }
 
     /// Passes up to `limit` records to `take`. Returns how many there were.
-    pub(super) fn drain(&mut self, limit: usize, take: impl FnMut(&[u8])) -> usize {
+    pub(in crate::kernel) fn drain(&mut self, limit: usize, take: impl FnMut(&[u8])) -> usize {
         self.memory.drain(limit, &mut self.whole, take)
     }
 }

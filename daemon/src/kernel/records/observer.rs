@@ -12,7 +12,7 @@ use aya_log::EbpfLogger;
 use log::Log;
 use thiserror::Error;
 
-use super::{
+use crate::kernel::{
     address_space::{self, AddressSpaceError},
     counters::{CountersError, CountersMap, Totals},
     decode::{DecodeError, decode},

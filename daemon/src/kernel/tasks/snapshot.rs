@@ -12,9 +12,9 @@ use aya::{
 use probe_common::Kind;
 use thiserror::Error;
 
-use super::decode::{DecodeError, decode};
 use crate::failpoint::{self, Point};
 use crate::fd::spare;
+use crate::kernel::decode::{DecodeError, decode};
 use crate::lineage::record::Record;
 
 /// The iterator's program in the object.
@@ -83,7 +83,7 @@ fn buffer(bytes: usize) -> Result<Vec<u8>, SnapshotError> {
     Ok(buffer)
 }
 
-pub(super) fn file(ebpf: &mut Ebpf, program: &'static str) -> Result<File, SnapshotError> {
+pub(in crate::kernel) fn file(ebpf: &mut Ebpf, program: &'static str) -> Result<File, SnapshotError> {
     let program: &mut Iter =
         ebpf.program_mut(program).ok_or(SnapshotError::NoProgram(program))?.try_into()?;
     failpoint::check(Point::IteratorOpen).map_err(SnapshotError::Read)?;
