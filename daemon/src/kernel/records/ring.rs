@@ -103,8 +103,8 @@ impl Memory {
                     self.pass(length);
                     continue;
                 }
-                // A program wakes nobody up if it sees that the reader is not there yet. So space is given back first, and what came in
-                // between is looked for once more.
+                // A program does not wake the reader if its position shows that it has not read everything. So space is given back
+                // first, and what came in between is looked for once more.
                 Next::Nothing if self.at != given_back => {
                     self.give_back();
                     given_back = self.at;
@@ -187,7 +187,7 @@ impl Memory {
         if let Some(word) = self.consumer.words().first() {
             word.store(self.at, Ordering::Release);
         }
-        // Either this sees the next record, or the program that submits it sees the position and wakes up whoever waits.
+        // Either this sees the next record, or the program that submits it sees the position and wakes up the reader.
         fence(Ordering::SeqCst);
     }
 }
@@ -238,7 +238,7 @@ mod tests {
             }
             for (n, byte) in bytes.iter().enumerate() {
                 let at = (self.produced as usize + HEADER + n) & (SIZE - 1);
-                // SAFETY: within the private memory of the test, which nobody else writes.
+                // SAFETY: the address is within the private memory of the test, which nothing else writes.
                 unsafe { self.memory.data(at).cast_mut().write(*byte) };
             }
             let flags = if is_discarded { DISCARDED } else { 0 };

@@ -23,8 +23,8 @@ pub struct WakeUps {
 }
 
 impl WakeUps {
-    /// Maps the word. `None` where it is missing or cannot be mapped: then each record that finds the ring empty wakes up whoever
-    /// waits.
+    /// Maps the word. `None` where it is missing or cannot be mapped: then each record that finds the ring empty wakes up the task
+    /// that waits.
     pub(in crate::kernel) fn take(ebpf: &Ebpf, ring_bytes: u32) -> Option<Self> {
         let Some(Map::Array(map)) = ebpf.map(WAKE_ABOVE) else { return None };
         let above = Mapping::writable(map.fd().as_fd(), size_of::<u64>())
