@@ -19,7 +19,9 @@ const SLEPT_NS: u64 = 1_000_000_000;
 const NOISE_NS: u64 = 1_000_000_000;
 
 /// Suspends to memory (S3) until the clock wakes the machine up. Returns an error unless boottime advanced while monotonic time did
-/// not. `s2idle` does not work for this: an emulated CPU has no idle state in which the kernel stops its clocks.
+/// not.
+///
+/// `s2idle` does not work for this: an emulated CPU has no idle state in which the kernel stops its clocks.
 pub(super) fn suspend() -> Result<(), String> {
     let depth = Setting::set(DEPTH, "deep")?;
     write(ALARM, "0")?;
