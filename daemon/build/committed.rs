@@ -1,8 +1,8 @@
 //! The object that is committed, so that a build without an eBPF toolchain has the programs. `cargo xtask ebpf` makes it, and
 //! includes this file.
 //!
-//! `daemon/ebpf/ARCH/` has the object and `built-from`, which says of which sources it was made, and by what. Where the sources have
-//! changed since, the build script compiles them.
+//! `daemon/ebpf/ARCH/` has the object and `built-from`, which has the hash of its sources, and the versions of the tools. Where the
+//! sources have changed since, the build script compiles them.
 
 use std::fmt::Write as _;
 use std::fs;

@@ -387,8 +387,8 @@ impl Pipeline {
         sink: &mut F,
         stop: impl Future<Output = ()>,
     ) -> Result<(), RunError> {
-        let (_, mut nobody) = mpsc::channel(1);
-        self.serve(sink, &mut nobody, stop).await
+        let (_, mut no_questions) = mpsc::channel(1);
+        self.serve(sink, &mut no_questions, stop).await
     }
 
     /// Returns the forks of a process that failed in the last minute.

@@ -43,8 +43,9 @@ pub fn report(key: &str, value: impl std::fmt::Display) {
     println!("TASKSCOPE-REPORT {key}={value}");
 }
 
-/// Prints a line that this test cannot run here, and why, so that the run counts it as skipped and not as passed. In a guest, init
-/// reads the line; natively, the line is appended to the file that `TASKSCOPE_SKIPPED` names.
+/// Prints a line that this test cannot run here, and why, so that the run counts it as skipped and not as passed.
+///
+/// In a guest, init reads the line; natively, the line is appended to the file that `TASKSCOPE_SKIPPED` names.
 pub fn skip(why: impl std::fmt::Display) {
     println!("TASKSCOPE-SKIPPED {why}");
     let Some(path) = std::env::var_os("TASKSCOPE_SKIPPED") else { return };

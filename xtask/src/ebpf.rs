@@ -1,7 +1,8 @@
-//! `cargo xtask ebpf`: compiles the committed eBPF object. The same sources give the same programs on every machine with the same
-//! compiler and linker. The sources are compiled at a fixed path, because the order of types in .BTF depends on hashes of paths,
-//! and all other paths are remapped. Debug information, which is 5/6 of the object and contains paths, is removed; the kernel needs
-//! only .BTF.
+//! `cargo xtask ebpf`: compiles the committed eBPF object.
+//!
+//! The same sources give the same programs on every machine with the same compiler and linker. The sources are compiled at a fixed
+//! path, because the order of types in .BTF depends on hashes of paths, and all other paths are remapped. Debug information, which
+//! is 5/6 of the object and contains paths, is removed; the kernel needs only .BTF.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};

@@ -19,7 +19,9 @@ mod steps;
 mod test;
 mod vm;
 
-/// Builds, runs and tests taskscope. Progress goes to stderr; stdout has only the output of taskscope and of test runners.
+/// Builds, runs and tests taskscope.
+///
+/// Progress goes to stderr; stdout has only the output of taskscope and of test runners.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", after_help = EXAMPLES)]
 struct Cli {
@@ -38,17 +40,19 @@ Examples:
 
 #[derive(Subcommand)]
 enum Command {
-    /// Find or install a toolchain that compiles eBPF programs (the other commands do this themselves) Uses a rustup nightly with
-    /// rust-src if there is one, else the distribution's compiler with its source; on Debian and its derivatives it installs that
-    /// with apt-get, through sudo if needed. Builds bpf-linker for the compiler's LLVM into ~/.cache/taskscope. Reports what it
-    /// does and why; does nothing if nothing is missing.
+    /// Find or install a toolchain that compiles eBPF programs (the other commands do this themselves)
+    ///
+    /// Uses a rustup nightly with rust-src if there is one, else the distribution's compiler with its source; on Debian and its
+    /// derivatives it installs that with apt-get, through sudo if needed. Builds bpf-linker for the compiler's LLVM into
+    /// ~/.cache/taskscope. Reports what it does and why; does nothing if nothing is missing.
     Setup,
     /// Build target/release/taskscope with the eBPF programs inside
     Build,
     /// Compile the eBPF object in daemon/ebpf, to commit after a change of its programs
     Ebpf(ebpf::Args),
-    /// Build, then run `taskscope events` as root: NDJSON on stdout, all other output on stderr taskscope replaces this process, so
-    /// exit code and reaction to signals are taskscope's.
+    /// Build, then run `taskscope events` as root: NDJSON on stdout, all other output on stderr
+    ///
+    /// taskscope replaces this process, so exit code and reaction to signals are taskscope's.
     Run(run::Args),
     /// Run the unit tests, then the integration tests on this kernel as root and on others in QEMU
     Test(test::Args),

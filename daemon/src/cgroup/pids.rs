@@ -161,7 +161,7 @@ mod tests {
             hierarchy.above("/a/b/c").into_iter().map(|it| (it.path, it.used, it.limit, it.hits)).collect();
         assert_eq!(found, [("/a/b/c".into(), 3, 100, None), ("/a/b".into(), 20, 20, Some(7))]);
         assert_eq!(hierarchy.above("/"), []);
-        assert_eq!(hierarchy.above("/gone/x"), [], "one that vanished limits nobody");
+        assert_eq!(hierarchy.above("/gone/x"), [], "a cgroup that vanished limits no process");
         fs::remove_dir_all(root).unwrap();
     }
 

@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_pipe_takes_nothing_and_nobody_waits_for_it() {
+    fn a_full_pipe_takes_nothing_and_does_not_block() {
         let (mut reader, writer) = io::pipe().unwrap();
         let mut written = 0;
         let refused = loop {

@@ -1,33 +1,21 @@
 //! SHELL: everything that talks to the running kernel about tasks, except /proc; one file for each interface of the kernel.
 //!
-//! - Loading: `object`, `fields` and `btf` (offsets of members), `hooks` and `ladder` (what to attach), `links`
-//! - Records: `observer` reads the ring, `decode` decodes the bytes
-//! - Tasks, by the kernel's iterator: `snapshot`, `figures`
-//! - Scheduler: `sched`, `sched_trace`
-//! - Counters: `counters`, `program_stats`
-//! - This host and process: `survey`, `privilege`, `address_space`, `memory`, `clock`
+//! - `attach`: what is loaded and attached: `object`, `btf` and `fields` (offsets of members), `hooks`, `ladder`, `links`,
+//!   `privilege`, `survey`, `program_stats`
+//! - `records`: what the programs report: `observer` polls the `ring`, `decode` decodes the bytes, `counters`, `wake_ups`
+//! - `tasks`: what is read on request: `snapshot` and `figures` by the kernel's iterator, `sched`, `sched_trace`, `sleepers`
+//! - This host and process: `address_space`, `memory`, `clock`
+//!
+//! The three folders use each other, so their files are re-exported here.
 
 mod address_space;
-pub mod btf;
+mod attach;
 pub mod clock;
-pub mod counters;
-pub mod decode;
-pub mod fields;
-pub mod figures;
-mod group_iterator;
-pub mod hooks;
-pub mod ladder;
-pub mod links;
-mod mapped;
 pub mod memory;
-pub mod object;
-pub mod observer;
-pub mod privilege;
-pub mod program_stats;
-mod ring;
-pub mod sched;
-pub mod sched_trace;
-pub mod sleepers;
-pub mod snapshot;
-pub mod survey;
-pub mod wake_ups;
+mod records;
+mod tasks;
+
+pub use attach::{btf, fields, hooks, ladder, links, object, privilege, program_stats, survey};
+pub use records::{counters, decode, observer, wake_ups};
+use records::{mapped, ring};
+pub use tasks::{figures, sched, sched_trace, sleepers, snapshot};

@@ -207,7 +207,7 @@ fn both(first: &ThreadFacts, again: ThreadFacts) -> ThreadFacts {
         _ => None,
     };
     let state = match (first.state, again.state) {
-        // Somebody stops and continues it in turn.
+        // The process is stopped and continued in turn.
         (Some(b'T'), Some(state)) if has_run == Some(true) && !matches!(state, b'Z' | b'X') => first.state,
         (Some(b'D'), Some(b'D')) if slept_on => again.state,
         (_, Some(b'D')) => None,

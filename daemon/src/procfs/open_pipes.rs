@@ -48,7 +48,7 @@ impl Clone for OpenPipes {
     }
 }
 
-/// A process, and the pipes that it has open once somebody has asked for them.
+/// A process, and the pipes that it has open, once a query has read them.
 #[derive(Debug)]
 pub(super) struct Process {
     pub(super) tgid: Tgid,
@@ -170,7 +170,7 @@ mod tests {
         }
     }
 
-    /// A /proc with so many processes, each of which has so many descriptors; the last of each is a pipe.
+    /// Makes a /proc with many processes, each with many descriptors; the last of each is a pipe.
     fn tree(name: &str, processes: u32, descriptors: u32) -> std::path::PathBuf {
         let root = std::env::temp_dir().join(format!("taskscope-open-{}-{name}", std::process::id()));
         for pid in 1..=processes {

@@ -346,7 +346,7 @@ mod tests {
     use crate::kernel::clock::boottime;
 
     #[test]
-    fn a_canary_is_made_waited_for_and_missed_when_nobody_tells_of_it() {
+    fn a_canary_is_made_waited_for_and_missed_if_it_is_not_reported() {
         let mut canary = Canary::new(Duration::from_secs(3600));
         let begin = boottime();
         canary.tick(begin);

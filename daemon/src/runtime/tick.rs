@@ -114,7 +114,7 @@ impl Pipeline {
         }
     }
 
-    /// Attaches all hooks again, because somebody may have cut a link. A comparison repairs what was missed in between.
+    /// Attaches all hooks again, because a link may have been cut. A comparison repairs what was missed in between.
     fn attach_again(&mut self) {
         self.owes_resync = true;
         match self.observer.attach_again() {

@@ -78,7 +78,7 @@ impl Pipeline {
             return;
         }
         if !self.hidden.is_empty() {
-            let (gone, _) = self.look_up_in_turn();
+            let (gone, _) = self.recheck_in_turn();
             if !gone.is_empty() {
                 self.resync_for_gone(gone, sink);
             }

@@ -271,7 +271,7 @@ fn a_snapshot_in_any_place_of_the_stream_leads_to_the_same_tree() {
 }
 
 #[test]
-fn effects_that_nobody_wants_are_counted_as_they_would_have_been_and_the_tree_is_the_same() {
+fn unwanted_effects_are_counted_the_same_and_the_tree_is_equal() {
     let (briefs, wanted) = (Cell::new(0), Cell::new(0));
     all_histories(|history, dice| {
         let mut dice = Dice(dice);

@@ -1,4 +1,4 @@
-//! A lineage whose effects nobody wants, beside one that builds them all: the general path is the oracle of the short one.
+//! Compares a lineage whose effects are not wanted with one that builds them all: the general path is the oracle of the short one.
 
 use taskscope::lineage::id::{Ktime, Tgid};
 use taskscope::lineage::record::Record;
@@ -52,7 +52,7 @@ impl Pair {
         self.short.set_wanted(Wanted::All);
     }
 
-    /// Returns how many effects there were in place of which briefs were made, and how many others before all were wanted. The error
+    /// Returns how many effects were replaced by briefs, and how many others were built before all were wanted. The error
     /// says what differs.
     pub(crate) fn compare(&self, now: Ktime) -> Result<(usize, usize), String> {
         let (before, after) = self.effects.split_at(self.before.unwrap_or(self.effects.len()));

@@ -5,8 +5,9 @@ use std::{fmt, sync::OnceLock};
 use anyhow::Context as _;
 use serde_json::Value;
 
-/// An event as taskscope printed it, with the fields that every search needs. A storm makes tens of thousands of events, so each is
-/// kept as its line, and parsed again when other fields are needed.
+/// An event as taskscope printed it, with the fields that every search needs.
+///
+/// A storm makes tens of thousands of events, so each is kept as its line, and parsed again when other fields are needed.
 #[derive(Clone, Debug)]
 pub struct Event {
     line: Box<str>,

@@ -29,7 +29,7 @@ pub struct Daemon {
     directory: PathBuf,
 }
 
-/// Reads figures from its status.
+/// Figures from the status of a daemon.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Figures {
     /// Number of lost records so far.

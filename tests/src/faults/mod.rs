@@ -1,8 +1,8 @@
 //! What the daemon does when the machine runs out of a resource: one row per fault.
 //!
 //! Each row runs the same steps ([`run`]): start a daemon and stopped processes, cause the fault, ask during the fault, end it,
-//! and compare the daemon's tree with /proc. The tests of `tests/tests/faults/faults.rs` fail if anything is wrong in a row; `soak faults`
-//! prints all rows as a table.
+//! and compare the daemon's tree with /proc. The tests of `tests/tests/faults/faults.rs` fail if anything is wrong in a row;
+//! `soak faults` prints all rows as a table.
 
 mod answers;
 mod clock;

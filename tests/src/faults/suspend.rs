@@ -18,7 +18,9 @@ const SLEPT_NS: u64 = 1_000_000_000;
 /// The tolerance between two clocks and an answer on a machine that has just resumed.
 const NOISE_NS: u64 = 1_000_000_000;
 
-/// Suspends to memory (S3) until the clock wakes the machine up. An error unless boottime went on while monotonic time stood still.
+/// Suspends to memory (S3) until the clock wakes the machine up. Returns an error unless boottime advanced while monotonic time did
+/// not.
+///
 /// `s2idle` does not work for this: an emulated CPU has no idle state in which the kernel stops its clocks.
 pub(super) fn suspend() -> Result<(), String> {
     let depth = Setting::set(DEPTH, "deep")?;

@@ -175,7 +175,7 @@ fn a_victim_of_a_host_without_memory_is_distinguished_from_one_of_a_cgroup() {
         return setting::skip("it takes all memory of the machine");
     }
     let service = Service::start(&[]);
-    // As in its unit, the OOM killer avoids the daemon.
+    // The daemon has the OOM score of its unit, so that the OOM killer chooses another process.
     std::fs::write(format!("/proc/{}/oom_score_adj", service.process().pid()), "-900")
         .expect("the daemon's score");
     let mut hog = scenario("hog-memory", &[]);

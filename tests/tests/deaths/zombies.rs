@@ -70,7 +70,7 @@ fn a_zombie_lasts_from_its_death_to_its_parents_wait() {
 }
 
 #[test]
-fn a_child_that_nobody_waits_for_is_flagged_with_its_parent_and_its_age() {
+fn a_child_without_a_wait_is_flagged_with_its_parent_and_its_age() {
     attempts(|| {
         let (mut scenario, view) = watch("zombie", &[]);
         scenario.pause("zombie");

@@ -125,8 +125,8 @@ fn the_tree_of_the_events_equals_proc_while_all_kinds_of_lives_are_paused() {
         ];
         let observer = Observer::start(&[]);
         let view = observer.from_now();
-        // One after the other beside a storm: on two CPUs a kretprobe has ten instances, and another test covers more clones at
-        // once than that.
+        // The scenarios run one after the other beside a storm: on two CPUs a kretprobe has ten instances, and another test covers
+        // more clones at once than that.
         let mut storm = scenario("burst", &["500"]);
         let mut running: Vec<Scenario> = Vec::new();
         for (name, args, at) in STANDING {

@@ -343,7 +343,7 @@ fn cpu_clock_ns(pid: i64) -> i64 {
     let pid = libc::pid_t::try_from(pid).unwrap_or_default();
     let mut clock: libc::clockid_t = 0;
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: both are valid places for the answers.
+    // SAFETY: both pointers are to values that outlive the call.
     let failed = unsafe {
         libc::clock_getcpuclockid(pid, &raw mut clock) != 0 || libc::clock_gettime(clock, &raw mut time) != 0
     };

@@ -221,7 +221,7 @@ fn a_client_that_has_shut_down_its_side_gets_its_answer() {
 #[test]
 fn an_old_daemon_that_ends_leaves_the_socket_of_a_newer_one_alone() {
     let old = Service::start(&[]);
-    // Another daemon has the path of the socket, as after systemd removed and made the directory.
+    // Removes the socket, as systemd does when it removes and makes the directory, so that the newer daemon has the path.
     fs::remove_file(old.socket()).unwrap();
     let new = Service::start_in(old.directory().to_owned(), &[]);
     let (end, _) = old.stop();

@@ -102,7 +102,7 @@ fn server_sent_events_carry_their_sequence() {
     let mut lines = service.events("?after=0&action=forked", "Accept: text/event-stream\r\n");
     let mut head = lines.next_line().unwrap();
     while head == "event: gap" {
-        // A gap at the start is possible, because the backlog begins later, or a gap for a program that the kernel skipped.
+        // There may be a gap because the backlog begins later, or because the kernel skipped a program.
         while lines.next_line().is_some_and(|line| !line.is_empty()) {}
         head = lines.next_line().unwrap();
     }

@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-/// Longer than any scheduling delay, and than a debugger holds a process.
+/// Longer than any scheduling delay, and longer than a debugger stops a process.
 const STOPPED: Duration = Duration::from_secs(20);
 
 #[test]

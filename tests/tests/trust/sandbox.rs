@@ -100,7 +100,7 @@ fn a_daemon_made_to_execute_a_program_is_ended_by_the_kernel() {
     let traced = Traced::stop(pid).unwrap_or_else(|error| panic!("stopping the daemon: {error}"));
     let gone = traced.last_call(libc::SYS_execve, [0, 0, 0]);
     gone.unwrap_or_else(|error| panic!("letting the daemon go: {error}"));
-    // If the daemon were stopped by SIGTERM, the system call would have been allowed.
+    // If the system call had been allowed, the daemon would live until SIGTERM of `stop` and exit with a code.
     let (end, directory) = service.stop();
     assert_eq!(end.status.signal(), Some(libc::SIGSYS), "{:?}", end.status);
     let _ = fs::remove_dir_all(directory);

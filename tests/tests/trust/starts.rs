@@ -188,7 +188,7 @@ fn without_an_iterator_a_proc_that_hides_others_proves_nothing() {
 #[track_caller]
 fn starts_without_drift() -> bool {
     let observer = Observer::start(&["--audit-every", "1s", "--verbose", "--action", "renamed"]);
-    // A guest takes a second to read all tasks, and the next audit comes ten times as much later.
+    // A guest takes a second to read all tasks, and waits ten times as long until the next audit.
     let end = Instant::now() + setting::deadline() * 3;
     while lines_with(&observer, "tasks (Audit)") == 0 {
         assert!(Instant::now() < end, "there are no audits");

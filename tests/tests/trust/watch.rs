@@ -83,7 +83,7 @@ fn disarmed_kprobes_are_noticed() {
     fs::write(SWITCH, "0").unwrap_or_else(|error| panic!("writing {SWITCH}: {error}"));
     let complaint = observer.log().line("taskscope: warning: canary:", SOON);
     fs::write(SWITCH, "1").unwrap_or_else(|error| panic!("writing {SWITCH}: {error}"));
-    assert!(complaint.is_some(), "nobody noticed:\n{}", observer.log());
+    assert!(complaint.is_some(), "the loss was not noticed:\n{}", observer.log());
     let well = observer.log().line("taskscope: warning: canary: whole lives", SOON);
     assert!(well.is_some(), "it does not observe again:\n{}", observer.log());
     stop(observer);

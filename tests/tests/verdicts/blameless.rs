@@ -123,7 +123,7 @@ fn a_parent_that_polls_for_dead_children_is_not_certain_to_never_wait() {
 }
 
 #[test]
-fn a_parent_whose_pipe_nobody_reads_is_not_accused() {
+fn a_parent_whose_pipe_is_not_read_is_not_accused() {
     both("writes-to-full-pipe", "owed", "child", |scenario, verdict, _| {
         assert_eq!(verdict["code"], "blocked_elsewhere", "{verdict:#}");
         assert_eq!(verdict["certainty"], "likely", "{verdict:#}");

@@ -24,7 +24,7 @@ fn held(facts: &Facts) -> i64 {
         let status = fs::read_to_string(format!("/proc/{child}/status")).ok()?;
         status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()
     });
-    parent.unwrap_or_else(|| panic!("nobody vforked: {facts}"))
+    parent.unwrap_or_else(|| panic!("no process called vfork: {facts}"))
 }
 
 /// Waits until /proc shows this letter as a task's state.

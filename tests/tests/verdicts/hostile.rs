@@ -227,7 +227,7 @@ fn end_in_the_middle(situations: &[Situation]) {
         // The command may be reading tasks or /proc at that time, or be between two polls of a thread.
         sleep(Duration::from_millis(n as u64 * 3));
         let parent = i32::try_from(parent).unwrap_or_else(|error| panic!("{error}"));
-        // SAFETY: kill takes no memory of ours.
+        // SAFETY: kill takes integers.
         unsafe { libc::kill(parent, libc::SIGKILL) };
         let output = asking.wait_with_output().unwrap_or_else(|error| panic!("{error}"));
         let stderr = String::from_utf8_lossy(&output.stderr);

@@ -27,8 +27,9 @@ Examples:
   cargo xtask bench --quick         a tenth of the work, as a check
   cargo xtask bench --only latency  one part";
 
-/// Runs the same workloads bare and under each observer, interleaved, then measures latency and growth. Rivals are Debian's
-/// packages, unpacked into the cache or installed. A rival that is not available is left out, with a message.
+/// Runs the same workloads bare and under each observer, interleaved, then measures latency and growth.
+///
+/// Rivals are Debian's packages, unpacked into the cache or installed. A rival that is not available is left out, with a message.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {

@@ -24,10 +24,11 @@ const MEMORY_OF_MANY: &str = "4096M";
 const BOOT_LIMIT_OF_MANY: Duration = Duration::from_secs(600);
 /// Longer limits for stuck CPUs, because virtual CPUs wait for CPUs of the host.
 const COMMAND_LINE_OF_MANY: &str = "watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=300";
-/// `oops=panic panic=-1` with `-no-reboot` ends QEMU at the first oops. Level 5 shows warnings, `quiet` hides them. A kernel that
-/// hangs detects that in most cases, and panics with the stacks of all tasks (`panic_print`): if a CPU does not schedule or passes
-/// no quiescent state, or if a task waits uninterruptibly for a minute. `unknown_nmi_panic` is for hangs that the kernel does not
-/// detect (see [`Monitor`]).
+/// `oops=panic panic=-1` with `-no-reboot` ends QEMU at the first oops. Level 5 shows warnings, `quiet` hides them.
+///
+/// A kernel that hangs detects that in most cases, and panics with the stacks of all tasks (`panic_print`): if a CPU does not
+/// schedule or passes no quiescent state, or if a task waits uninterruptibly for a minute. `unknown_nmi_panic` is for hangs that
+/// the kernel does not detect (see [`Monitor`]).
 const COMMAND_LINE: &str = "console=ttyS0 loglevel=5 printk.time=1 panic=-1 oops=panic random.trust_cpu=on \
     softlockup_panic=1 hung_task_panic=1 sysrq_always_enabled unknown_nmi_panic panic_print=0x41 \
     sysctl.kernel.panic_on_rcu_stall=1 sysctl.kernel.hung_task_timeout_secs=60";

@@ -87,8 +87,9 @@ pub(super) struct Plan {
 }
 
 impl Binaries {
-    /// Builds the binaries once for all kernels, and static, so that a guest needs no libraries. Without tests, commands can run in
-    /// a guest even if a test does not compile.
+    /// Builds the binaries once for all kernels, and static, so that a guest needs no libraries.
+    ///
+    /// Without tests, commands can run in a guest even if a test does not compile.
     pub(super) fn build(with_tests: bool) -> anyhow::Result<Self> {
         ebpf::ensure()?;
         let mut binaries = Self::default();

@@ -1,5 +1,7 @@
-//! Finds out whether KVM can really run a guest here. It is not enough that the device opens: under some hypervisors a guest starts
-//! and never finishes booting. So one guest without tests is booted, and the result is stored for this host kernel and QEMU.
+//! Finds out whether KVM can really run a guest here.
+//!
+//! It is not enough that the device opens: under some hypervisors a guest starts and never finishes booting. So one guest without
+//! tests is booted, and the result is stored for this host kernel and QEMU.
 
 use std::fs::{self, OpenOptions};
 use std::path::Path;

@@ -251,8 +251,9 @@ pub(super) fn show(kernel: &str, line: &Line, verbose: bool) {
     }
 }
 
-/// Prints the part of the log that explains a failure. The text is printed in one piece, because another guest may print at the
-/// same time.
+/// Prints the part of the log that explains a failure.
+///
+/// The text is printed in one piece, because another guest may print at the same time.
 pub(super) fn explain(name: &str, run: &Run, console: &str, verbose: bool) {
     let mut text = String::new();
     let mut say = |line: String| {

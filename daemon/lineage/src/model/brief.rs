@@ -27,7 +27,7 @@ impl Wanted {
     }
 }
 
-/// One thing that happened to one task. It stands in for an [`Effect`] that nobody reads: see [`Wanted`].
+/// One thing that happened to one task. It replaces an [`Effect`] that is not read: see [`Wanted`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Brief {
     /// When, by the kernel's clock.
@@ -100,7 +100,7 @@ pub enum Change {
         /// For how long it was a zombie, ns.
         zombie_ns: Option<u64>,
     },
-    /// Nobody waits for it.
+    /// No process waits for it.
     Autoreaped,
     /// Its tid is free.
     Released,

@@ -49,7 +49,7 @@ impl Lineage {
                 self.autoreaped(ix, group, t);
             }
             TaskState::Implied | TaskState::Running | TaskState::Exiting => {
-                // Nobody waits for a thread that is not the leader.
+                // A thread that is not the leader is released without a wait.
                 let exit_state = if is_leader { None } else { Some(EXIT_DEAD) };
                 self.die(ix, &Death { exit_state, ..Death::default() }, t);
             }

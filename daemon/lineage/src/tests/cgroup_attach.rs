@@ -29,7 +29,7 @@ fn a_process_is_where_it_was_moved_to_and_its_children_are_where_they_were_born(
     attach(&mut fixture, app, 9);
     assert_eq!(cgroup(&fixture, app), Some(9));
     let unknown = fixture.lineage.group(fixture.init().tgid).and_then(|group| group.cgroup_id());
-    assert_eq!(unknown, None, "nobody else is moved");
+    assert_eq!(unknown, None, "no other process is moved");
 }
 
 #[test]

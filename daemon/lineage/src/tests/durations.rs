@@ -34,7 +34,7 @@ fn the_first_exec_says_how_long_it_took_and_the_end_how_long_the_last_program_ra
 }
 
 #[test]
-fn of_a_process_whose_birth_was_not_seen_nobody_knows_whether_it_execs_for_the_first_time() {
+fn the_first_exec_of_a_process_with_an_unseen_fork_is_unknown() {
     let mut fixture = Fixture::new();
     let key = TaskKey { tid: Tid(100), start: Ktime(1) };
     fixture.exec(TaskRef { key, tgid: Tgid(100) }, "/bin/sh");

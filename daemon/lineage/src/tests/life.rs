@@ -337,7 +337,7 @@ fn a_child_whose_parent_died_after_the_wait_is_not_said_to_be_inits_for_want_of_
     fixture.snapshot(&[init, parent]);
     let end = fixture.new_effects().into_iter().find(|effect| effect.action.name() == "reaped");
     let Some(Action::Reaped { reaper: Some(reaper), .. }) = end.map(|effect| effect.action) else {
-        panic!("nobody took it");
+        panic!("no process reaped it");
     };
     assert_eq!(reaper.process.tgid, parent.tgid);
 }

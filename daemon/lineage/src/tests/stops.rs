@@ -98,7 +98,7 @@ fn who_was_asked_and_who_was_killed_is_kept_until_the_last_exit() {
     let asked = of(shell).asked.unwrap();
     assert!(asked.is_dropped && asked.disposition == Some(Disposition::Ignored) && !asked.is_passed_on);
     assert_eq!(of(shell).cause, Some(Cause::Escalation));
-    assert_eq!(of(child).asked, None, "the shell passed it on to nobody");
+    assert_eq!(of(child).asked, None, "the shell did not pass it on");
     assert!(stop.first_kill() < stop.ended && stop.duration_ns() > Some(0));
     assert_eq!(unit.fixture.lineage.stops().count(), 1, "it is kept");
 }

@@ -102,7 +102,7 @@ fn of_children(fixture: &Fixture, task: TaskRef) -> Sums {
 }
 
 #[test]
-fn nothing_below_a_child_that_nobody_waited_for_counts_as_reaped() {
+fn nothing_below_a_child_without_a_wait_counts_as_reaped() {
     let mut fixture = Fixture::new();
     let init = fixture.init();
     let parent = fixture.fork(init, 100);

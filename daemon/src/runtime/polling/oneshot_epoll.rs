@@ -134,7 +134,10 @@ mod tests {
         for _ in 0..2 {
             writer.write_all(b"a")?;
             timeout(SOON, epoll_wait.passed()).await??;
-            assert!(timeout(MOMENT, epoll_wait.passed()).await.is_err(), "it was told of all that came");
+            assert!(
+                timeout(MOMENT, epoll_wait.passed()).await.is_err(),
+                "it reported events that were read already"
+            );
         }
         epoll_wait.open_for_one()?;
         timeout(SOON, epoll_wait.passed()).await??;

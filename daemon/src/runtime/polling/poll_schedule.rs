@@ -120,7 +120,7 @@ impl PollSchedule {
             Some(wake_ups) if self.only_urgent => {
                 wake_ups.any();
                 self.only_urgent = false;
-                // A record may have come that woke nobody.
+                // A record may have come that did not wake this.
                 (Next::Now, Ok(()))
             }
             _ => (Next::Notified, self.epoll.open()),

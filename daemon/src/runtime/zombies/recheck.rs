@@ -38,7 +38,7 @@ impl Pipeline {
 
     /// Looks up zombies from where the last call stopped. Returns those that /proc does not show, and whether the end of the list
     /// was reached.
-    pub(super) fn look_up_in_turn(&mut self) -> (Vec<GroupKey>, bool) {
+    pub(super) fn recheck_in_turn(&mut self) -> (Vec<GroupKey>, bool) {
         let begun = boottime();
         let mut gone = Vec::new();
         let mut last = self.recheck.last;
@@ -70,7 +70,7 @@ impl Pipeline {
         if !self.releases_by_tracepoint() || self.procfs.sight() != Sight::All {
             return true;
         }
-        let (gone, is_whole) = self.look_up_in_turn();
+        let (gone, is_whole) = self.recheck_in_turn();
         self.end_reaped(&gone, sink);
         is_whole
     }

@@ -177,7 +177,7 @@ fn beside_rivals(report: &Report) -> Option<(String, bool)> {
     Some((format!("{ratio:.2} at most ({workload}; {rival})"), ratio < 1.0))
 }
 
-/// Ends that taskscope, and other observers that report ends, did not report.
+/// Judges the number of ends that taskscope did not report. The text has that of other observers that report ends.
 fn missed(report: &Report) -> Option<(String, bool)> {
     let mut observers: Vec<(&str, f64, u64)> = Vec::new();
     for row in &report.storms {

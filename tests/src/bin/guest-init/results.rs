@@ -1,5 +1,6 @@
-//! The line protocol to the host: tab-separated fields on the second serial port, copied to the console. The results have a port of
-//! their own, because the kernel writes to the console at any time, also in the middle of a line.
+//! The line protocol to the host: tab-separated fields on the second serial port, copied to the console.
+//!
+//! The results have a port of their own, because the kernel writes to the console at any time, also in the middle of a line.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};

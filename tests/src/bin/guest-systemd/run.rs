@@ -9,7 +9,7 @@ use crate::power::Verdict;
 use crate::results::Results;
 use crate::systemctl;
 
-/// Take the places of the family and the test binary in guest-init's results.
+/// These words take the places of the family and the test binary in guest-init's results.
 const FAMILY: &str = "systemd";
 const PROGRAM: &str = "deb";
 

@@ -1,7 +1,7 @@
 //! Runs one scenario with real processes, and prints what it did and what the kernel returned, as NDJSON.
 //!
 //! The facts are the oracle: a test compares them with taskscope's output about the same tasks. Where a state must last, the
-//! scenario prints a `pause` and goes on when it reads a line from stdin.
+//! scenario prints a `pause` and continues when it reads a line from stdin.
 //!
 //! It needs only /proc, /sys and /tmp: a scenario that calls execve(2) executes itself.
 

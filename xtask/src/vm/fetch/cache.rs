@@ -6,8 +6,9 @@ use std::{env, fs, process};
 
 use anyhow::Context as _;
 
-/// `${XDG_CACHE_HOME:-$HOME/.cache}/taskscope/vm`. Files are made in a scratch directory and renamed to their final path when
-/// complete, so that two simultaneous runs need no lock.
+/// `${XDG_CACHE_HOME:-$HOME/.cache}/taskscope/vm`.
+///
+/// Files are made in a scratch directory and renamed to their final path when complete, so that two simultaneous runs need no lock.
 #[derive(Debug)]
 pub(in crate::vm) struct Cache {
     root: PathBuf,

@@ -1,5 +1,6 @@
-//! `cargo xtask vm --systemd`: tests the Debian package on a Debian with systemd as process 1. The guest's program is
-//! `tests/src/bin/guest-systemd`; it installs, starts, reloads, upgrades and removes the package.
+//! `cargo xtask vm --systemd`: tests the Debian package on a Debian with systemd as process 1.
+//!
+//! The guest's program is `tests/src/bin/guest-systemd`; it installs, starts, reloads, upgrades and removes the package.
 
 mod rootfs;
 

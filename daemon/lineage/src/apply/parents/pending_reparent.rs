@@ -41,9 +41,9 @@ impl Lineage {
             if !is_certain || is_pending || is_seen_later || !self.may_have_been_reaped(child) {
                 continue;
             }
-            let nobody_waits =
+            let is_autoreaped =
                 self.would_autoreap(child) == Some(true) && !self.store[child].has(fact::ZOMBIE);
-            if nobody_waits {
+            if is_autoreaped {
                 // The record of the child's last switch follows: the scheduler ran the parent before the child's exit had ended.
                 self.autoreap_late(leader, child, &mut t.inferred());
             } else {
@@ -64,11 +64,11 @@ impl Lineage {
         // it stays one during the exit: only another thread, or a namespace's init in zap_pid_ns_processes(), still calls
         // wait(2).
         let group = self.store[dying].group();
-        let nobody_waits =
+        let no_task_waits =
             group.is_some_and(|group| self.store[group].is_sole() && !self.store.is_namespace_init(group));
         let is_zombie =
             self.store[child].leader().is_some_and(|leader| self.store[leader].state() == TaskState::Zombie);
-        !(nobody_waits && is_zombie && self.store[dying].knows(known::HAD_CHILDREN))
+        !(no_task_waits && is_zombie && self.store[dying].knows(known::HAD_CHILDREN))
     }
 
     /// Whether a child can have been released already: all its tasks are at least exiting.

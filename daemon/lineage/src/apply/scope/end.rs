@@ -36,7 +36,7 @@ impl Lineage {
         if let Some(above) = scope.parent_id.and_then(|above| self.scopes.open(above)) {
             above.below = Some(left);
         }
-        // Its beginning was not told yet: it is now.
+        // Its beginning was not reported yet, so it is reported now.
         let waits = self.scopes.beginning.extract_if(.., |it| it.cgroup_id == id).next();
         if let Some(beginning) = waits {
             scope.first = scope.last;

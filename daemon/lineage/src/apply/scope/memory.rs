@@ -7,7 +7,7 @@ use crate::model::death::{GroupDeath, ScopeName};
 use crate::model::id::{GroupKey, Ktime, TaskRef};
 use crate::model::scope::{CgroupName, Scope, ScopeEnd, ScopeMember, hierarchies};
 
-/// Cgroups that are followed at most. Of others is told when they end, and no more.
+/// Cgroups that are followed at most. Of further cgroups only the end is reported.
 const OPEN: usize = 16_384;
 /// Scopes that are kept after their end, and names whose beginnings are counted.
 const ENDED: usize = 1_024;
@@ -15,7 +15,7 @@ const ENDED: usize = 1_024;
 pub(super) const WAITING: usize = 256;
 /// Cgroups above one another that are looked at.
 const LEVELS: usize = 16;
-/// Names of new cgroups that nobody has taken.
+/// Names of new cgroups that the sink has not taken yet.
 const NAMES: usize = 4_096;
 
 /// A cgroup that a task is in, or that was made and waits for one.

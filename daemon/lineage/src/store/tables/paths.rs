@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_nobody_runs_are_forgotten() {
+    fn unused_paths_are_removed() {
         let mut paths = Paths::default();
         let kept = paths.share(b"/kept");
         for n in 0..10 * SMALL {

@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn combinations_that_nobody_holds_are_forgotten_and_the_others_stay() {
+    fn unused_combinations_are_removed_and_the_others_stay() {
         let mut profiles = Profiles::default();
         let mut kept = ProfileIx::default();
         profiles.change(&mut kept, &of_cgroup(1));

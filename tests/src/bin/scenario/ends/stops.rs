@@ -12,7 +12,7 @@ use crate::{
 
 pub(crate) const SCENARIOS: &[Entry] = &[
     ("stop-ignored", "a unit is stopped whose main process ignores SIGTERM and does not pass it on", |_| {
-        stop_ignored()
+        stop_ignored();
     }),
     (
         "stop-init",

@@ -1,5 +1,7 @@
-//! Makes and stops a kernel thread. The kernel thread `khugepaged` exists while transparent huge pages are on. It is the only
-//! kernel thread that a write to sysfs makes on every kernel line.
+//! Makes and stops a kernel thread.
+//!
+//! The kernel thread `khugepaged` exists while transparent huge pages are on. It is the only kernel thread that a write to sysfs
+//! makes on every kernel line.
 
 use std::{
     fs, thread,

@@ -21,7 +21,7 @@ pub(crate) const SCENARIOS: &[Entry] = &[
     ),
     ("signal-to-thread", "SIGTERM for one thread ends the group", signal_to_thread),
     ("exec-from-thread", "a thread that is not the leader execs while others live", exec_from_thread),
-    ("detached-thread", "a thread that nobody joins ends", detached_thread),
+    ("detached-thread", "a detached thread ends", detached_thread),
 ];
 
 fn leader_exits_first(args: &[String]) {

@@ -15,7 +15,7 @@ pub(crate) const SCENARIOS: &[Entry] = &[
         reads_output(Channel::read_to_end);
     }),
     ("polls-output", "a parent reads a pipe to its end by poll(2), a helper holds it open", |_| {
-        reads_output(Channel::poll_to_end)
+        reads_output(Channel::poll_to_end);
     }),
     ("ignores-and-traces", "a parent ignores SIGCHLD and traces its child, which ends", |_| {
         ignores_and_traces();

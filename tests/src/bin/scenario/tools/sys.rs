@@ -166,7 +166,7 @@ pub(crate) fn sleep_for_ever() -> ! {
 /// Sleeps until there is something to read. Ends the process once the reader of the facts is gone, so that no process of a scenario
 /// outlives its test.
 fn await_input(fd: i32) {
-    // poll(2) passes over negative descriptors and always reports an error.
+    // poll(2) ignores negative descriptors and always reports an error.
     let mut fds = [
         libc::pollfd { fd, events: libc::POLLIN, revents: 0 },
         libc::pollfd { fd: 1, events: 0, revents: 0 },

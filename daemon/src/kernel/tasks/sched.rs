@@ -85,7 +85,7 @@ pub enum Sched {
 }
 
 /// Returns the number of entries of each map.
-pub(super) fn sizes(wanted: Sched, ring_bytes: u32) -> [(&'static str, u32); 7] {
+pub(in crate::kernel) fn sizes(wanted: Sched, ring_bytes: u32) -> [(&'static str, u32); 7] {
     const SMALLEST_RING: u32 = 4096;
     let histograms = |entries: u32| if wanted == Sched::Histograms { entries } else { 1 };
     let trace = |entries: u32, else_: u32| if wanted == Sched::Trace { entries } else { else_ };
@@ -113,7 +113,7 @@ pub fn memory() -> u64 {
     u64::from(tasks()) * TASK_BYTES + u64::from(CGROUPS) * cpus * size_of::<SchedHistograms>() as u64
 }
 
-pub(super) fn take<M: TryFrom<Map, Error = MapError>>(
+pub(in crate::kernel) fn take<M: TryFrom<Map, Error = MapError>>(
     ebpf: &mut Ebpf,
     map: &'static str,
 ) -> Result<M, SchedError> {

@@ -10,11 +10,11 @@ use aya::{
 use probe_common::{Valid, WANT_ALL, WANT_BLOCKED, Wire as _, task_state};
 use thiserror::Error;
 
-use super::{
+use crate::failpoint::{self, Point};
+use crate::kernel::{
     decode::{task, usage},
     snapshot::{self, SnapshotError},
 };
-use crate::failpoint::{self, Point};
 use crate::lineage::{
     figures::{Doing, Figures},
     flags::{EXIT_DEAD, EXIT_ZOMBIE},
@@ -136,7 +136,7 @@ fn decode(from: &probe_common::Figures) -> Figures {
 }
 
 /// As `__task_state_index()` does it: <https://elixir.bootlin.com/linux/v6.18/source/include/linux/sched.h>.
-pub(super) fn doing(state: u32, exit_state: u32, on_cpu: Option<bool>) -> Doing {
+pub(in crate::kernel) fn doing(state: u32, exit_state: u32, on_cpu: Option<bool>) -> Doing {
     use task_state as bit;
     let has = |bits: u32| state & bits != 0;
     if exit_state & EXIT_ZOMBIE != 0 {

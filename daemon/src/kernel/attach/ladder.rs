@@ -10,7 +10,7 @@ use aya::{
 use serde::Serialize;
 use thiserror::Error;
 
-use super::{
+use crate::kernel::{
     hooks::{Attach, Family, Hook, Rung},
     links::Links,
 };

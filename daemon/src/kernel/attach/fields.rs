@@ -6,7 +6,7 @@
 use probe_common::{ABSENT, Offsets};
 use serde::Serialize;
 
-use super::btf::{BtfError, Types};
+use crate::kernel::btf::{BtfError, Types};
 
 /// One member and what depends on it.
 struct Field {

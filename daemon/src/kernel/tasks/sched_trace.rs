@@ -8,7 +8,7 @@ use aya::{
 };
 use probe_common::{SchedEvent, SchedTraceLosses, Wire as _};
 
-use super::{
+use crate::kernel::{
     hooks::SCHED_TRACE_HOOKS,
     ladder::{self, Choice, HookState},
     links::Links,

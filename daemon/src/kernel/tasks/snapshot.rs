@@ -12,12 +12,10 @@ use aya::{
 use probe_common::Kind;
 use thiserror::Error;
 
-use super::{
-    decode::{DecodeError, decode},
-    group_iterator,
-};
+use super::group_iterator;
 use crate::failpoint::{self, Point};
 use crate::fd::spare;
+use crate::kernel::decode::{DecodeError, decode};
 use crate::lineage::{id::Tgid, record::Record};
 
 /// The iterator's program in the object.
@@ -87,7 +85,7 @@ fn buffer(bytes: usize) -> Result<Vec<u8>, SnapshotError> {
 }
 
 /// Opens an iterator program over all tasks; over those of one group alone, if the kernel can do that.
-pub(super) fn file(
+pub(in crate::kernel) fn file(
     ebpf: &mut Ebpf,
     program: &'static str,
     group: Option<Tgid>,

@@ -12,7 +12,7 @@ use aya_log::EbpfLogger;
 use log::Log;
 use thiserror::Error;
 
-use super::{
+use crate::kernel::{
     address_space::{self, AddressSpaceError},
     counters::{CountersError, CountersMap, Totals},
     decode::{DecodeError, decode},
@@ -242,7 +242,7 @@ impl Observer {
         }
     }
 
-    /// Attaches all programs again, because records stop coming without a known reason: somebody may have cut a link. The error
+    /// Attaches all programs again, because records stop coming without a known reason: a link may have been cut. The error
     /// says what could not be attached.
     pub fn attach_again(&mut self) -> Result<(), String> {
         // Without the capability to make new links, cutting the old ones would lose more than it could repair.

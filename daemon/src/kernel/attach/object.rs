@@ -8,13 +8,13 @@ use probe_common::{ABI_SYMBOL, ABI_VERSION, Offsets, SIGNALS_DEFAULT, Settings, 
 use rustix::process::{Resource, getrlimit};
 use thiserror::Error;
 
-use super::{
+use crate::host;
+use crate::kernel::{
     btf::{BtfError, Types, VMLINUX},
     fields::{self, Missing},
     memory, privilege,
     sched::{self, Sched},
 };
-use crate::host;
 
 /// The programs, as the build script (daemon/build) left them; empty if `AYA_BUILD_SKIP` was set.
 pub static EMBEDDED: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/taskscope-probe"));
@@ -242,7 +242,7 @@ pub fn default_ring_kib() -> u32 {
 }
 
 /// Returns the size of the ring of records, bytes. Steps of the scheduler have a ring of their own, and nothing is sent here then.
-pub(super) fn records_bytes(options: Options) -> u32 {
+pub(in crate::kernel) fn records_bytes(options: Options) -> u32 {
     ring_size(if options.sched == Sched::Trace { 0 } else { options.ring_bytes })
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use aya::{Ebpf, maps::Map};
 
-use super::mapped::Mapping;
+use crate::kernel::mapped::Mapping;
 
 const WAKE_ABOVE: &str = "WAKE_ABOVE";
 
@@ -23,9 +23,9 @@ pub struct WakeUps {
 }
 
 impl WakeUps {
-    /// Maps the word. `None` where it is missing or cannot be mapped: then each record that finds the ring empty wakes up whoever
-    /// waits.
-    pub(super) fn take(ebpf: &Ebpf, ring_bytes: u32) -> Option<Self> {
+    /// Maps the word. `None` where it is missing or cannot be mapped: then each record that finds the ring empty wakes up the task
+    /// that waits.
+    pub(in crate::kernel) fn take(ebpf: &Ebpf, ring_bytes: u32) -> Option<Self> {
         let Some(Map::Array(map)) = ebpf.map(WAKE_ABOVE) else { return None };
         let above = Mapping::writable(map.fd().as_fd(), size_of::<u64>())
             .inspect_err(|error| log::debug!("mapping the map {WAKE_ABOVE}: {error}"))

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use serde::Serialize;
 
-use super::{
+use crate::kernel::{
     btf::{Types, VMLINUX},
     fields::{self, Missing},
     figures,

@@ -190,7 +190,7 @@ pub const HOOKS: &[Hook] = &[
     Hook {
         name: CGROUP_POPULATED,
         required: false,
-        gives: "when units and containers began and ended: neither is told",
+        gives: "begins and ends of units and containers: neither is reported",
         rungs: &[
             rung(Tracepoint, "cgroup_notify_populated", &[("cgroup_notify_populated_btf", BtfTracepoint)]),
             rung(Tracepoint, "cgroup_notify_populated", &[("cgroup_notify_populated_raw", RawTracepoint)]),

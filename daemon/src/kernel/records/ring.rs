@@ -13,7 +13,7 @@ use std::{
 
 use aya::maps::MapData;
 
-use super::mapped::Mapping;
+use crate::kernel::mapped::Mapping;
 
 /// `BPF_RINGBUF_BUSY_BIT`: a program has reserved the record and not submitted it yet.
 const BUSY: u32 = 1 << 31;
@@ -27,7 +27,7 @@ const GIVE_BACK_AFTER: usize = 32;
 
 /// The reader of a ring; there is one.
 #[derive(Debug)]
-pub(super) struct Ring {
+pub(in crate::kernel) struct Ring {
     map: MapData,
     memory: Memory,
     /// A record that lies across the end of the data, in one piece.
@@ -63,7 +63,7 @@ const fn first_half(word: u64) -> u32 {
 
 impl Ring {
     /// Maps the ring.
-    pub(super) fn new(map: MapData, size: u32) -> io::Result<Self> {
+    pub(in crate::kernel) fn new(map: MapData, size: u32) -> io::Result<Self> {
         // SAFETY: a call without pointers.
         let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
         let page = usize::try_from(page).map_err(|_| io::Error::last_os_error())?;
@@ -77,7 +77,7 @@ impl Ring {
     }
 
     /// Passes up to `limit` records to `take`. Returns how many there were.
-    pub(super) fn drain(&mut self, limit: usize, take: impl FnMut(&[u8])) -> usize {
+    pub(in crate::kernel) fn drain(&mut self, limit: usize, take: impl FnMut(&[u8])) -> usize {
         self.memory.drain(limit, &mut self.whole, take)
     }
 }
@@ -103,8 +103,8 @@ impl Memory {
                     self.pass(length);
                     continue;
                 }
-                // A program wakes nobody up if it sees that the reader is not there yet. So space is given back first, and what came in
-                // between is looked for once more.
+                // A program does not wake the reader if its position shows that it has not read everything. So space is given back
+                // first, and what came in between is looked for once more.
                 Next::Nothing if self.at != given_back => {
                     self.give_back();
                     given_back = self.at;
@@ -187,7 +187,7 @@ impl Memory {
         if let Some(word) = self.consumer.words().first() {
             word.store(self.at, Ordering::Release);
         }
-        // Either this sees the next record, or the program that submits it sees the position and wakes up whoever waits.
+        // Either this sees the next record, or the program that submits it sees the position and wakes up the reader.
         fence(Ordering::SeqCst);
     }
 }
@@ -238,7 +238,7 @@ mod tests {
             }
             for (n, byte) in bytes.iter().enumerate() {
                 let at = (self.produced as usize + HEADER + n) & (SIZE - 1);
-                // SAFETY: within the private memory of the test, which nobody else writes.
+                // SAFETY: the address is within the private memory of the test, which nothing else writes.
                 unsafe { self.memory.data(at).cast_mut().write(*byte) };
             }
             let flags = if is_discarded { DISCARDED } else { 0 };

@@ -9,7 +9,7 @@ use std::{
 
 /// Memory that the programs may change at any time.
 #[derive(Debug)]
-pub(super) struct Mapping {
+pub(in crate::kernel) struct Mapping {
     address: NonNull<u8>,
     bytes: usize,
 }
@@ -19,19 +19,19 @@ unsafe impl Send for Mapping {}
 
 impl Mapping {
     /// Maps so many bytes of a map for reading and writing.
-    pub(super) fn writable(map: BorrowedFd<'_>, bytes: usize) -> io::Result<Self> {
+    pub(in crate::kernel) fn writable(map: BorrowedFd<'_>, bytes: usize) -> io::Result<Self> {
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         Self::new(bytes, protection, libc::MAP_SHARED, map.as_raw_fd(), 0)
     }
 
     /// Maps so many bytes of a map from `offset` on for reading.
-    pub(super) fn readable(map: BorrowedFd<'_>, offset: usize, bytes: usize) -> io::Result<Self> {
+    pub(in crate::kernel) fn readable(map: BorrowedFd<'_>, offset: usize, bytes: usize) -> io::Result<Self> {
         Self::new(bytes, libc::PROT_READ, libc::MAP_SHARED, map.as_raw_fd(), offset)
     }
 
     /// Memory of this process alone, all zero.
     #[cfg(test)]
-    pub(super) fn private(bytes: usize) -> Self {
+    pub(in crate::kernel) fn private(bytes: usize) -> Self {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
         Self::new(bytes, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0).unwrap()
     }
@@ -48,7 +48,7 @@ impl Mapping {
     }
 
     /// The memory as numbers. Those of a mapping that is only readable may not be written: the kernel ends who tries.
-    pub(super) const fn words(&self) -> &[AtomicU64] {
+    pub(in crate::kernel) const fn words(&self) -> &[AtomicU64] {
         let count = self.bytes / size_of::<AtomicU64>();
         // SAFETY: a mapping begins at a page, has so many aligned words and lives as long as `self`. A file that is shorter than it is
         // no concern: the kernel refuses to map more than a map has.
@@ -56,7 +56,7 @@ impl Mapping {
     }
 
     /// Bytes of the memory, which may be changing.
-    pub(super) const fn start(&self) -> *const u8 {
+    pub(in crate::kernel) const fn start(&self) -> *const u8 {
         self.address.as_ptr()
     }
 }

@@ -17,7 +17,7 @@ use probe_common::{
 };
 use thiserror::Error;
 
-use super::{clock::boottime, decode, figures::doing, mapped::Mapping};
+use crate::kernel::{clock::boottime, decode, figures::doing, mapped::Mapping};
 use crate::lineage::{figures::Figures, id::Ktime, record::Usage};
 
 const TABLE: &str = "SLEEPERS";

@@ -87,7 +87,7 @@ fn known<T>(valid: u32, bit: u32, value: T) -> Option<T> {
     (valid & bit != 0).then_some(value)
 }
 
-pub(super) fn task(id: TaskId) -> TaskRef {
+pub(in crate::kernel) fn task(id: TaskId) -> TaskRef {
     TaskRef { key: TaskKey { tid: Tid(id.tid), start: Ktime(id.start_ns) }, tgid: Tgid(id.tgid) }
 }
 
@@ -124,7 +124,7 @@ fn tracer(valid: u32, id: TaskId) -> Option<Option<TaskRef>> {
     known(valid, Valid::PTRACE, known(valid, Valid::TRACER, task(id)))
 }
 
-pub(super) fn usage(from: &wire::Usage) -> Usage {
+pub(in crate::kernel) fn usage(from: &wire::Usage) -> Usage {
     Usage {
         exec_runtime_ns: from.exec_runtime_ns,
         run_delay_ns: from.run_delay_ns,

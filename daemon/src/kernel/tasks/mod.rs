@@ -1,0 +1,8 @@
+//! Tasks and the scheduler, read on request: the iterator, figures, histograms.
+
+pub mod figures;
+mod group_iterator;
+pub mod sched;
+pub mod sched_trace;
+pub mod sleepers;
+pub mod snapshot;
