@@ -14,6 +14,7 @@ mod memory;
 mod names;
 mod own_process;
 mod pids;
+mod replayed;
 mod sched;
 mod series_limiter;
 mod sources;
@@ -34,6 +35,7 @@ use self::{
     own_process::OwnProcess, pids::PidMetrics, sched::SchedMetrics, stops::StopMetrics, tasks::TaskMetrics,
     trust::TrustMetrics, units::Units,
 };
+pub use self::replayed::EventMetrics;
 pub(super) use self::{series_limiter::SeriesLimiter, sources::Sources, unit_labels::UnitLabels};
 use crate::{
     cgroup::Cgroups,
