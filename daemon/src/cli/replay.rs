@@ -89,6 +89,8 @@ pub(super) struct Replayed {
     pub(super) replay: Replay,
     /// Parts that could not be read.
     damaged: bool,
+    /// Whether it was replayed to its end.
+    is_whole: bool,
 }
 
 /// Runs `replay`.
@@ -141,7 +143,7 @@ fn events(args: &Args, options: LineOptions) -> Result<Exit, Exit> {
     };
     let (replayed, mut lines) = replay(args, lives, &mut start, &mut goes_on)?;
     let written = runtime.block_on(finish(&mut lines.output));
-    log::info!("replayed {} events; {}", lines.written, summary(&replayed.replay));
+    log::info!("replayed {} events; {}", lines.written, summary(&replayed));
     // A write to a reader that reads nothing would delay the end.
     runtime.shutdown_background();
     written.map_err(|error| Exit::failed_at("writing to standard output", error))?;
@@ -156,9 +158,10 @@ fn metrics(args: &Args) -> Result<Exit, Exit> {
     Ok(replayed.exit(Exit::Success))
 }
 
-fn summary(replay: &Replay) -> String {
+fn summary(replayed: &Replayed) -> String {
+    let replay = &replayed.replay;
     let counts = replay.counts;
-    let end = if counts.end.is_none() { "; the recording has no end: its recorder was killed" } else { "" };
+    let end = if replayed.is_whole && counts.end.is_none() { "; the recording has no end: its recorder was killed" } else { "" };
     let lasted = Duration::from_nanos(replay.now.since(replay.begun));
     format!(
         "{} records in {:.3} s, {} refused; lost before they were recorded: {}; parts missing: {}{end}",
@@ -184,11 +187,14 @@ fn replay<S: ReplaySink>(
     let wall = Wall::recorded(&header.boot_id, i128::from(header.wall_offset_ns));
     let mut sink = start(&replay, wall)?;
     let pace = Pace::new(args.speed, header.begun);
-    let mut damaged = false;
+    let (mut damaged, mut is_whole) = (false, false);
     'frames: loop {
         let frame = match reader.next_frame() {
             Ok(Some(frame)) => frame,
-            Ok(None) => break,
+            Ok(None) => {
+                is_whole = true;
+                break;
+            }
             Err(error) => {
                 damaged |= complain(&error, &mut replay, &mut sink)?;
                 continue;
@@ -217,7 +223,7 @@ fn replay<S: ReplaySink>(
         }
     }
     replay.end(&mut sink);
-    Ok((Replayed { replay, damaged }, sink))
+    Ok((Replayed { replay, damaged, is_whole }, sink))
 }
 
 /// Logs what cannot be read. Returns whether something is missing in the middle; an error if nothing more can be read.

@@ -16,6 +16,9 @@ mod redact;
 mod wire;
 mod writer;
 
+#[cfg(test)]
+mod tests;
+
 use std::{io, path::PathBuf};
 
 use thiserror::Error;

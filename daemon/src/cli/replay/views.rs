@@ -6,6 +6,7 @@ use crate::{
     answer::{
         ExplainDraft, HostFacts, LineageAt, TaskSelector,
         death::{DeathFilter, DeathsDraft},
+        now::AllFigures,
         place::Place as AnswerPlace,
         text,
         tree::{Tree, TreeOptions},
@@ -211,6 +212,8 @@ impl View {
                 let selector: TaskSelector =
                     of.selector.resolve_in(|| tree(everything(), &mut places))?;
                 let draft = ExplainDraft::asked(&selector, &lineage_at, stamp).map_err(Exit::failed)?;
+                let unknown = || Err("a recording does not have what tasks were doing".to_owned());
+                let draft = draft.doing(&AllFigures::new((unknown(), Err("a recording has no stacks".into()))));
                 let answer =
                     draft.explain(&mut HostFacts { stamp, procfs: &procfs, places: &mut places });
                 ask::show(&answer, of.format, |answer| text::explanation(answer, style))?;
