@@ -5,7 +5,7 @@ mod sink;
 
 use std::{ffi::OsString, os::unix::ffi::OsStrExt as _, path::PathBuf, process::ExitCode, time::Duration};
 
-use tokio::select;
+use tokio::{select, time::sleep};
 
 use self::{command::RunningCommand, sink::RecordSink};
 use super::{
@@ -27,6 +27,10 @@ use crate::{
     runtime::{Pipeline, Recording, Trust},
     size,
 };
+
+/// How long recording goes on after the command has ended: it is waited for before its last switch, and the report of its release
+/// comes an RCU grace period later.
+const LAST_RECORDS: Duration = Duration::from_millis(100);
 
 /// Arguments of `record`.
 #[derive(Debug, clap::Args)]
@@ -209,7 +213,7 @@ async fn observe(
             let stop = async {
                 select! {
                     // `record` asks for the status again.
-                    _ = command.ended() => {}
+                    _ = command.ended() => sleep(LAST_RECORDS).await,
                     () = stopped => {}
                 }
             };

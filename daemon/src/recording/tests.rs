@@ -208,8 +208,7 @@ fn recorded(name: &str, frames: u64) -> Vec<u8> {
     for mark in 0..frames {
         journal.note(Entry::Lost("mark".into(), mark));
         // A second later the frame is written.
-        journal.pass_time(Ktime(1 + mark * 2_000_000_000));
-        journal.pass_time(Ktime(1 + mark * 2_000_000_000 + 1_000_000_000));
+        journal.pass_time(Ktime((1 + mark) * 1_000_000_000));
     }
     journal.finish(Ktime(1 << 41)).unwrap();
     fs::read(&file.0).unwrap()
@@ -322,7 +321,7 @@ fn a_file_does_not_grow_beyond_its_size_and_has_an_end() {
     for second in 0..100 {
         let name = (0..10).map(|_| format!("{:x}", numbers.next())).collect();
         journal.note(Entry::Lost(name, second));
-        journal.pass_time(Ktime(1 + second * 1_000_000_000));
+        journal.pass_time(Ktime((1 + second) * 1_000_000_000));
     }
     let recorded = journal.finish(Ktime(1 << 41)).unwrap();
     let bytes = fs::read(&file.0).unwrap();

@@ -47,7 +47,7 @@ struct Recorder {
     frames: Compressor<'static>,
     encoder: Encoder,
     content: Vec<u8>,
-    /// When the first entry of the frame was taken.
+    /// When the last frame was written because of its age.
     begun: Ktime,
     /// Bytes of whole frames in the file.
     bytes: u64,
@@ -128,14 +128,12 @@ impl Journal {
         self.lock().entry(entry);
     }
 
-    /// Writes what is collected, if that is old enough.
+    /// Writes what is collected, if that is old enough. The first time it is the snapshot.
     pub fn pass_time(&self, now: Ktime) {
         let mut recorder = self.lock();
-        if recorder.begun == Ktime(0) {
+        if now.since(recorder.begun) >= FRAME_NS {
             recorder.begun = now;
-        } else if now.since(recorder.begun) >= FRAME_NS && !recorder.content.is_empty() {
             recorder.write_frame();
-            recorder.begun = now;
         }
     }
 
