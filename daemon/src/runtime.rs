@@ -278,12 +278,7 @@ impl Pipeline {
         Ok(Self::begin(Observer::load_only(object, options)?, Config::default(), trust, None))
     }
 
-    fn begin(
-        observer: Observer,
-        mut config: Config,
-        trust: Trust,
-        recording: Option<Recording>,
-    ) -> Self {
+    fn begin(observer: Observer, mut config: Config, trust: Trust, recording: Option<Recording>) -> Self {
         let (watch, watches_scopes) =
             (signals::watch(&observer.hooks), signals::watches_scopes(&observer.hooks));
         let journal = recording.map(|Recording { journal, command }| {

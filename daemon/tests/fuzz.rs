@@ -143,5 +143,5 @@ fn any_bytes_of_the_ring_leave_the_lineage_whole() {
 
 #[test]
 fn any_recording_is_replayed_or_left_out_by_offset() {
-    try_all("recording", 300, recording::run);
+    try_all("recording", 1000, recording::run);
 }

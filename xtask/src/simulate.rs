@@ -27,9 +27,9 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     cmd.args(["test", "--package", "taskscope", "--test", "simulation"]);
     match args.seed {
         Some(seed) => cmd.env("TASKSCOPE_SIMULATION_SEED", seed.to_string()).args(["whatever_is_lost"]),
-        None => {
-            cmd.env("TASKSCOPE_SIMULATION_SECONDS", (args.minutes * 60).to_string()).args(["as_long_as_asked"])
-        }
+        None => cmd
+            .env("TASKSCOPE_SIMULATION_SECONDS", (args.minutes * 60).to_string())
+            .args(["as_long_as_asked"]),
     };
     shell::run(cmd.args(["--", "--nocapture"]))
 }

@@ -57,22 +57,27 @@ pub(crate) fn run(bytes: &[u8]) {
     };
     let mut replay = Replay::new(&reader.header, true);
     let mut sink = Written { stamp: Stamp::new("0bad", 0), out: Vec::new() };
-    if !is_file {
+    if is_file {
+        frames(&mut reader, &mut replay, &mut sink);
+    } else {
         entries(bytes, &mut replay, &mut sink);
-    }
-    while is_file {
-        match reader.next_frame() {
-            Ok(Some(frame)) => entries(&frame.content, &mut replay, &mut sink),
-            Ok(None) => break,
-            Err(error) if error.is_fatal() => panic!("memory cannot fail: {error}"),
-            Err(error) => {
-                assert!(error.to_string().contains("offset"), "{error}");
-                replay.damaged(&mut sink);
-            }
-        }
     }
     replay.end(&mut sink);
     replay.lineage.check().unwrap_or_else(|error| panic!("at the end:\n{error}"));
+}
+
+fn frames(reader: &mut Reader<&[u8]>, replay: &mut Replay, sink: &mut Written) {
+    loop {
+        match reader.next_frame() {
+            Ok(Some(frame)) => entries(&frame.content, replay, sink),
+            Ok(None) => return,
+            Err(error) if error.is_fatal() => panic!("memory cannot fail: {error}"),
+            Err(error) => {
+                assert!(error.to_string().contains("offset"), "{error}");
+                replay.damaged(sink);
+            }
+        }
+    }
 }
 
 fn entries(content: &[u8], replay: &mut Replay, sink: &mut Written) {

@@ -176,9 +176,9 @@ async fn record(args: &Args) -> Result<ExitCode, Exit> {
         log::info!("{}", summary(args, &pipeline, *recorded));
     }
     let status = match status {
-        Some(mut command) => Some(
-            command.ended().await.map_err(|error| Exit::failed_at("waiting for the command", error))?,
-        ),
+        Some(mut command) => {
+            Some(command.ended().await.map_err(|error| Exit::failed_at("waiting for the command", error))?)
+        }
         None => None,
     };
     let failed = observed.err().or(recorded.err());
@@ -208,28 +208,25 @@ async fn observe(
             None => std::future::pending().await,
         }
     };
-    let outcome = match &mut command {
-        Some(command) => {
-            let stop = async {
-                select! {
-                    // `record` asks for the status again.
-                    _ = command.ended() => sleep(LAST_RECORDS).await,
-                    () = stopped => {}
-                }
-            };
-            pipeline.run(sink, stop).await
-        }
-        None => {
-            let signal = signals::stop().map_err(|error| Exit::failed_at("preparing for signals", error))?;
-            let stop = async {
-                select! {
-                    () = signal => {}
-                    () = stopped => {}
-                    () = gone => {}
-                }
-            };
-            pipeline.run(sink, stop).await
-        }
+    let outcome = if let Some(command) = &mut command {
+        let stop = async {
+            select! {
+                // `record` asks for the status again.
+                _ = command.ended() => sleep(LAST_RECORDS).await,
+                () = stopped => {}
+            }
+        };
+        pipeline.run(sink, stop).await
+    } else {
+        let signal = signals::stop().map_err(|error| Exit::failed_at("preparing for signals", error))?;
+        let stop = async {
+            select! {
+                () = signal => {}
+                () = stopped => {}
+                () = gone => {}
+            }
+        };
+        pipeline.run(sink, stop).await
     };
     Ok((outcome.map_err(Exit::failed), command))
 }

@@ -98,7 +98,7 @@ pub(super) fn run(args: &Args) -> Exit {
     let outcome = match &args.view {
         _ if args.metrics => metrics(args),
         None => events(args, LineOptions::default()),
-        Some(View::Events(of)) => of.options().and_then(|options| events(args, options)),
+        Some(View::Events(of)) => events(args, of.options()),
         Some(View::Lives(of)) => events(args, of.options()),
         Some(view) => replay(args, false, &mut |_, _| Ok(Silent), &mut |_| true).and_then(|(replayed, _)| {
             let exit = view.answer(&replayed.replay)?;
@@ -141,9 +141,9 @@ fn events(args: &Args, options: LineOptions) -> Result<Exit, Exit> {
         }
         !lines.is_full() && !lines.output.is_closed()
     };
-    let (replayed, mut lines) = replay(args, lives, &mut start, &mut goes_on)?;
-    let written = runtime.block_on(finish(&mut lines.output));
-    log::info!("replayed {} events; {}", lines.written, summary(&replayed));
+    let (replayed, mut printed) = replay(args, lives, &mut start, &mut goes_on)?;
+    let written = runtime.block_on(finish(&mut printed.output));
+    log::info!("replayed {} events; {}", printed.written, summary(&replayed));
     // A write to a reader that reads nothing would delay the end.
     runtime.shutdown_background();
     written.map_err(|error| Exit::failed_at("writing to standard output", error))?;
@@ -161,7 +161,11 @@ fn metrics(args: &Args) -> Result<Exit, Exit> {
 fn summary(replayed: &Replayed) -> String {
     let replay = &replayed.replay;
     let counts = replay.counts;
-    let end = if replayed.is_whole && counts.end.is_none() { "; the recording has no end: its recorder was killed" } else { "" };
+    let end = if replayed.is_whole && counts.end.is_none() {
+        "; the recording has no end: its recorder was killed"
+    } else {
+        ""
+    };
     let lasted = Duration::from_nanos(replay.now.since(replay.begun));
     format!(
         "{} records in {:.3} s, {} refused; lost before they were recorded: {}; parts missing: {}{end}",
@@ -227,11 +231,7 @@ fn replay<S: ReplaySink>(
 }
 
 /// Logs what cannot be read. Returns whether something is missing in the middle; an error if nothing more can be read.
-fn complain(
-    error: &RecordingError,
-    replay: &mut Replay,
-    sink: &mut impl ReplaySink,
-) -> Result<bool, Exit> {
+fn complain(error: &RecordingError, replay: &mut Replay, sink: &mut impl ReplaySink) -> Result<bool, Exit> {
     if error.is_fatal() {
         return Err(Exit::failed(error));
     }
@@ -280,7 +280,11 @@ fn moment(args: &Args, text: &str, header: &crate::recording::Header) -> Result<
     let wall = Wall::recorded(&header.boot_id, wall_offset_ns);
     let utc = time_arg::to_utc(text, wall.stamp().wall_ns(end), Zone::Local).unwrap_or_else(|| text.into());
     let at = time_arg::parse(&utc, end, wall.stamp()).map_err(|error| {
-        log::error!("--at: {error}; the recording lasts from {} to {}", wall.stamp().timestamp(header.begun), wall.stamp().timestamp(end));
+        log::error!(
+            "--at: {error}; the recording lasts from {} to {}",
+            wall.stamp().timestamp(header.begun),
+            wall.stamp().timestamp(end)
+        );
         Exit::Usage
     })?;
     if at < header.begun {

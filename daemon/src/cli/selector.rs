@@ -62,9 +62,7 @@ impl Selector {
     pub(super) fn resolve_in(&self, tree: impl FnOnce() -> Result<Tree, Exit>) -> Result<TaskSelector, Exit> {
         match self {
             Self::Id(selector) => Ok(selector.clone()),
-            Self::Name(name) => {
-                choose(&of_tree(&tree()?), name).map(TaskSelector::Pid).map_err(Exit::failed)
-            }
+            Self::Name(name) => choose(&of_tree(&tree()?), name).map(TaskSelector::Pid).map_err(Exit::failed),
         }
     }
 

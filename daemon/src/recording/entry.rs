@@ -230,9 +230,7 @@ impl Encoder {
                 (number::ARGUMENTS, Parts { arguments: Some(arguments.clone()), ..of(group) })
             }
             Entry::Hidden(groups) => (number::HIDDEN, Parts { groups: groups.clone(), ..Parts::default() }),
-            Entry::Asleep(time, figures) => {
-                (number::ASLEEP, Parts { figures: figures.clone(), ..at(time) })
-            }
+            Entry::Asleep(time, figures) => (number::ASLEEP, Parts { figures: figures.clone(), ..at(time) }),
             Entry::Overdue(time, task, stack) => {
                 (number::OVERDUE, Parts { task: Some(*task), texts: stack.clone(), ..at(time) })
             }

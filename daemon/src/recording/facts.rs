@@ -10,8 +10,9 @@ use crate::{
         id::Ktime,
         record::{
             CgroupAttached, CloneFailed, Disposition, Exec, ExecArgs, ExitParts, ExitSource, Exited, Exiting,
-            Fact, ForkLimit, ForkLimitKind, GroupExit, Namespaced, New, OomVictim, Place, Record, ReleaseSource,
-            Released, Renamed, Reparented, SignalInfo, SignalSent, Snapshot, SnapshotSource, Usage,
+            Fact, ForkLimit, ForkLimitKind, GroupExit, Namespaced, New, OomVictim, Place, Record,
+            ReleaseSource, Released, Renamed, Reparented, SignalInfo, SignalSent, Snapshot, SnapshotSource,
+            Usage,
         },
         scope::{CgroupChange, CgroupChanged},
     },

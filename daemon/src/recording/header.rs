@@ -18,7 +18,7 @@ pub struct Header {
     pub boot_id: String,
     /// Release of the kernel, as `uname -r` prints it.
     pub release: String,
-    /// Architecture, such as x86_64.
+    /// Architecture, such as `x86_64`.
     pub machine: String,
     /// When recording began.
     pub begun: Ktime,

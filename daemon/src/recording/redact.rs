@@ -7,11 +7,7 @@ use std::{fs::File, io::Read as _, path::Path, sync::Arc};
 
 use sha2::{Digest as _, Sha256};
 
-use super::{
-    RecordingError,
-    entry::Entry,
-    header::Header,
-};
+use super::{RecordingError, entry::Entry, header::Header};
 use crate::{
     cgroup::Place,
     lineage::{
@@ -233,8 +229,8 @@ mod tests {
         let digest = redaction.digest(b"what do ya want for nothing?");
         assert_eq!(digest[..8], [0x5b, 0xdc, 0xc1, 0x46, 0xbf, 0x60, 0x75, 0x4e]);
         // Test case 6: a key longer than a block.
-        let digest =
-            Redaction::with_key(&[0xaa; 131]).digest(b"Test Using Larger Than Block-Size Key - Hash Key First");
+        let digest = Redaction::with_key(&[0xaa; 131])
+            .digest(b"Test Using Larger Than Block-Size Key - Hash Key First");
         assert_eq!(digest[..4], [0x60, 0xe4, 0x31, 0x59]);
     }
 

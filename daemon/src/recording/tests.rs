@@ -42,7 +42,7 @@ fn record(kind: Kind, numbers: &mut Numbers) -> Option<Record> {
     for byte in &mut bytes {
         let number = numbers.next();
         // Many small values, so that flags and codes are valid.
-        *byte = if number & 3 == 0 { (number >> 8) as u8 } else { (number >> 8 & 1) as u8 };
+        *byte = if number.is_multiple_of(4) { (number >> 8) as u8 } else { (number >> 8 & 1) as u8 };
     }
     let at = numbers.next() >> 20;
     let header = WireHeader { kind: kind as u16, cpu: 3, len: kind.size() as u32, boottime_ns: at };
@@ -54,19 +54,16 @@ fn record(kind: Kind, numbers: &mut Numbers) -> Option<Record> {
 fn complete(record: &mut Record) {
     match &mut record.fact {
         Fact::CloneFailed(failed) => {
-            let limit = ForkLimit { kind: ForkLimitKind::PidMax, name: "x".into(), used: Some(7), limit: None };
+            let limit =
+                ForkLimit { kind: ForkLimitKind::PidMax, name: "x".into(), used: Some(7), limit: None };
             failed.refused_by = Some(Arc::new(limit));
         }
         Fact::Signal(sent) => sent.disposition = Some(Disposition::Caught),
         Fact::OomVictim(oom) => {
             if let Some(limit) = &mut oom.limit {
                 limit.host = Some(HostMemory { total_bytes: 1 << 40, swap_bytes: 0, swap_free_bytes: 9 });
-                limit.cgroup = Some(OomCgroup {
-                    path: "/a".into(),
-                    is_v1: true,
-                    kills_group: false,
-                    victims: Some(0),
-                });
+                limit.cgroup =
+                    Some(OomCgroup { path: "/a".into(), is_v1: true, kills_group: false, victims: Some(0) });
             }
         }
         _ => {}
@@ -304,10 +301,8 @@ fn foreign_empty_and_newer_files_are_refused_by_name() {
         assert!(matches!(error, RecordingError::Foreign { .. }), "{error}");
     }
     let mut content = Vec::new();
-    Encoder::default().entry(
-        &Entry::Header(Box::new(Header { format: FORMAT + 1, ..header() })),
-        &mut content,
-    );
+    Encoder::default()
+        .entry(&Entry::Header(Box::new(Header { format: FORMAT + 1, ..header() })), &mut content);
     let error = file(&zstd::bulk::compress(&content, 1).unwrap());
     assert!(matches!(error, RecordingError::Newer { format, .. } if format == FORMAT + 1), "{error}");
 }
@@ -319,7 +314,7 @@ fn a_file_does_not_grow_beyond_its_size_and_has_an_end() {
     journal.begin(header());
     let mut numbers = Numbers(7);
     for second in 0..100 {
-        let name = (0..10).map(|_| format!("{:x}", numbers.next())).collect();
+        let name = format!("{:?}", [(); 10].map(|()| numbers.next()));
         journal.note(Entry::Lost(name, second));
         journal.pass_time(Ktime((1 + second) * 1_000_000_000));
     }

@@ -325,18 +325,18 @@ impl Plain for TaskRef {
     }
 
     fn get(value: Value<'_>) -> Result<Self, Malformed> {
-        let (mut tid, mut start, mut tgid) = (None, None, None);
+        let (mut task, mut start, mut group) = (None, None, None);
         for field in Fields::of(value.bytes()?) {
             match field? {
-                (1, value) => tid = Some(Tid::get(value)?),
+                (1, value) => task = Some(Tid::get(value)?),
                 (2, value) => start = Some(Ktime::get(value)?),
-                (3, value) => tgid = Some(Tgid::get(value)?),
+                (3, value) => group = Some(Tgid::get(value)?),
                 _ => {}
             }
         }
-        let tid = tid.ok_or(Malformed::Missing("tid"))?;
+        let tid = task.ok_or(Malformed::Missing("tid"))?;
         let start = start.ok_or(Malformed::Missing("start"))?;
-        Ok(Self { key: TaskKey { tid, start }, tgid: tgid.unwrap_or(Tgid(tid.0)) })
+        Ok(Self { key: TaskKey { tid, start }, tgid: group.unwrap_or(Tgid(tid.0)) })
     }
 }
 

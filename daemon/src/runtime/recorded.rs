@@ -6,6 +6,10 @@
 use std::{ops::Deref, sync::Arc, time::Duration, vec::Drain};
 
 use crate::{
+    kernel::{
+        clock::{self, boottime},
+        ladder::HookState,
+    },
     lineage::{
         Arguments, Brief, Config, Lineage, Outcome, Share, Wanted,
         death::{Stop, Watch},
@@ -14,10 +18,6 @@ use crate::{
         id::{GroupKey, Ktime, TaskKey, Tgid},
         record::Record,
         scope::CgroupName,
-    },
-    kernel::{
-        clock::{self, boottime},
-        ladder::HookState,
     },
     recording::{Entry, FORMAT, Header, Hook, Journal},
 };

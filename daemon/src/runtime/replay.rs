@@ -123,8 +123,9 @@ impl Replay {
         match entry {
             Entry::Delivered(own) => {
                 if !own.is_empty() {
-                    let is_own =
-                        |effect: &Effect| own.iter().any(|it| it.tid == effect.thread.key.tid && it.at == effect.at);
+                    let is_own = |effect: &Effect| {
+                        own.iter().any(|it| it.tid == effect.thread.key.tid && it.at == effect.at)
+                    };
                     self.effects.retain(|effect| !is_own(effect));
                 }
                 self.is_delivered = true;

@@ -116,7 +116,8 @@ impl Host {
 
     /// Whether the second of two entries comes first in the ring of the daemon.
     pub(crate) fn passes(&mut self, earlier: &Entry, later: &Entry) -> bool {
-        let (Entry::Record { record: one, .. }, Entry::Record { record: other, .. }) = (earlier, later) else {
+        let (Entry::Record { record: one, .. }, Entry::Record { record: other, .. }) = (earlier, later)
+        else {
             return false;
         };
         let is_shown = |record: &Record| matches!(record.fact, Fact::Snapshot(_));
@@ -134,7 +135,9 @@ impl Host {
         self.now = Replay::time_of(entry).unwrap_or_default().max(self.now);
         self.real.step(really);
         match entry {
-            Entry::Record { record, .. } if !matches!(record.fact, Fact::Snapshot(_)) => self.deliver(entry, record),
+            Entry::Record { record, .. } if !matches!(record.fact, Fact::Snapshot(_)) => {
+                self.deliver(entry, record)
+            }
             Entry::Hidden(groups) => {
                 self.hidden.clone_from(groups);
                 self.faulty.step(entry);

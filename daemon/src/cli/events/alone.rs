@@ -48,7 +48,9 @@ pub(super) async fn observe(args: &Args) -> Exit {
             return Exit::from(&error);
         }
     };
-    let prepared = signals::stop().and_then(|signal| Ok((signal, Lines::start(args.lines(), &pipeline.lineage, Wall::of_this_boot(), Cgroups::of_host())?)));
+    let prepared = signals::stop().and_then(|signal| {
+        Ok((signal, Lines::start(args.lines(), &pipeline.lineage, Wall::of_this_boot(), Cgroups::of_host())?))
+    });
     let (signal, mut lines) = match prepared {
         Ok(prepared) => prepared,
         Err(error) => return Exit::failed_at("preparing to write events", error),

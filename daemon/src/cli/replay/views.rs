@@ -93,6 +93,7 @@ struct Processes {
 
 /// What the tree shows.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(super) struct TreeView {
     /// Show only this process and its descendants
     #[arg(value_name = "PID|NAME|UNIT")]
@@ -171,10 +172,10 @@ impl Processes {
 }
 
 impl EventsView {
-    pub(super) fn options(&self) -> Result<events::lines::LineOptions, Exit> {
+    pub(super) fn options(&self) -> events::lines::LineOptions {
         let selection = EventSelection { actions: self.action.clone(), ..self.of.selection() };
         let colour = self.format == events::Format::Text && terminal::style().colour;
-        Ok(events::lines::LineOptions { selection, format: self.format, colour, limit: self.limit })
+        events::lines::LineOptions { selection, format: self.format, colour, limit: self.limit }
     }
 }
 
@@ -209,13 +210,12 @@ impl View {
                 ask::show(&answer, of.format, |answer| text::tree(answer, style, of.all))?;
             }
             Self::Explain(of) => {
-                let selector: TaskSelector =
-                    of.selector.resolve_in(|| tree(everything(), &mut places))?;
+                let selector: TaskSelector = of.selector.resolve_in(|| tree(everything(), &mut places))?;
                 let draft = ExplainDraft::asked(&selector, &lineage_at, stamp).map_err(Exit::failed)?;
                 let unknown = || Err("a recording does not have what tasks were doing".to_owned());
-                let draft = draft.doing(&AllFigures::new((unknown(), Err("a recording has no stacks".into()))));
-                let answer =
-                    draft.explain(&mut HostFacts { stamp, procfs: &procfs, places: &mut places });
+                let draft =
+                    draft.doing(&AllFigures::new((unknown(), Err("a recording has no stacks".into()))));
+                let answer = draft.explain(&mut HostFacts { stamp, procfs: &procfs, places: &mut places });
                 ask::show(&answer, of.format, |answer| text::explanation(answer, style))?;
             }
             Self::Zombies(of) => {

@@ -29,13 +29,13 @@ use std::sync::Arc;
 
 use prometheus::{Encoder as _, Registry, TextEncoder};
 
+pub use self::replayed::EventMetrics;
 use self::{
     crash_loops::CrashLoopMetrics, effects::EffectCounters, ended::EndedMetrics, families::Families,
     history::HistoryMetrics, hooks::HookMetrics, http::HttpMetrics, memory::MemoryMetrics,
     own_process::OwnProcess, pids::PidMetrics, sched::SchedMetrics, stops::StopMetrics, tasks::TaskMetrics,
     trust::TrustMetrics, units::Units,
 };
-pub use self::replayed::EventMetrics;
 pub(super) use self::{series_limiter::SeriesLimiter, sources::Sources, unit_labels::UnitLabels};
 use crate::{
     cgroup::Cgroups,
