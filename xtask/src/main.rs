@@ -14,6 +14,7 @@ mod fuzz;
 mod run;
 mod setup;
 mod shell;
+mod simulate;
 mod soak;
 mod steps;
 mod test;
@@ -66,6 +67,8 @@ enum Command {
     Soak(soak::Args),
     /// Run libFuzzer on the targets of daemon/fuzz, for seconds each
     Fuzz(fuzz::Args),
+    /// Add faults to recordings of real hosts, and check that the tree is repaired
+    Simulate(simulate::Args),
     /// Measure what taskscope and its rivals cost and miss, into docs/benchmarks
     Bench(bench::Args),
 }
@@ -92,6 +95,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Dist(args) => dist::main(&args),
         Command::Soak(args) => soak::main(args),
         Command::Fuzz(args) => fuzz::main(&args),
+        Command::Simulate(args) => simulate::main(&args),
         Command::Bench(args) => bench::main(&args),
     }
 }

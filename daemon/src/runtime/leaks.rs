@@ -9,9 +9,10 @@ impl Pipeline {
         let now = boottime();
         for key in self.leaks.wants_sessions(&self.lineage, now) {
             let facts = self.procfs.session(key);
+            self.lineage.note_session(key, facts);
             self.leaks.learn_session(key, facts);
         }
-        self.leaks.poll(&mut self.lineage, now, &mut self.effects);
+        self.lineage.poll_leaks(&mut self.leaks, now, &mut self.effects);
         self.deliver(sink);
     }
 }

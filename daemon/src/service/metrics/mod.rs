@@ -15,6 +15,7 @@ mod memory;
 mod names;
 mod own_process;
 mod pids;
+mod replayed;
 mod sched;
 mod series_limiter;
 mod sources;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 
 use prometheus::{Encoder as _, Registry, TextEncoder};
 
+pub use self::replayed::EventMetrics;
 use self::{
     crash_loops::CrashLoopMetrics, effects::EffectCounters, ended::EndedMetrics, families::Families,
     history::HistoryMetrics, hooks::HookMetrics, http::HttpMetrics, leaks::LeakMetrics,
