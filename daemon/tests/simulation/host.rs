@@ -136,7 +136,7 @@ impl Host {
         self.real.step(really);
         match entry {
             Entry::Record { record, .. } if !matches!(record.fact, Fact::Snapshot(_)) => {
-                self.deliver(entry, record)
+                self.deliver(entry, record);
             }
             Entry::Hidden(groups) => {
                 self.hidden.clone_from(groups);
