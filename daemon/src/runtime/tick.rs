@@ -28,11 +28,11 @@ impl Pipeline {
         self.end_reaped_zombies(sink);
         self.compare(sink);
         self.poll_blocked(sink);
-        self.poll_leaks(sink);
         // A canary that was not seen in time may still be in the ring, if the daemon did not run.
         let now = boottime();
         self.catch_up(sink);
         self.settle_new_orphans(sink);
+        self.poll_leaks(sink);
         // A zombie whose release was lost since then is not flagged.
         self.check_losses(sink);
         let flagged = self.zombies_to_flag(now, sink);

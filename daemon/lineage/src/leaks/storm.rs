@@ -91,13 +91,15 @@ impl Storms {
             made >= FORKS / 2
         });
         self.births.add(now, lineage.store.births(), span_ns);
-        let births = self.births.grown(span_ns).filter(|&(since, made)| is_storm(made, since));
         let explained: u64 = found.iter().map(|(_, leak)| u64::from(leak.count())).sum();
-        if let Some((since, made)) = births.filter(|(_, made)| explained < made / 2)
-            && now.since(self.searched) >= span_ns / 2
-        {
+        let births = self.births.grown(span_ns);
+        let others = births.filter(|(since, made)| is_storm(made.saturating_sub(explained), *since));
+        if let Some((since, _)) = others.filter(|_| now.since(self.searched) >= span_ns / 2) {
             self.searched = now;
-            self.bomb = bomb(lineage, since, now, made).map(|leak| (now, leak)).or(self.bomb.take());
+            // Records are applied some time after the forks that they report.
+            let born = Ktime(since.0.saturating_sub(span_ns));
+            let bomb = bomb(lineage, born, (since, now), is_storm);
+            self.bomb = bomb.map(|leak| (now, leak)).or(self.bomb.take());
         }
         // A bomb that has reached a limit forks no more, and its processes live on.
         self.bomb.take_if(|(at, _)| now.since(*at) >= 3 * span_ns);
@@ -126,42 +128,68 @@ fn storm(
     }
 }
 
-/// Returns the youngest process that is older than `since` and from which most of the younger processes descend, if these fork
-/// without execve(2). Costs O(processes that live or are remembered): called when there are far too many forks.
-fn bomb(lineage: &Lineage, since: Ktime, now: Ktime, made: u64) -> Option<Leak> {
-    let is_young = |key: GroupKey| key.start.is_some_and(|start| start >= since);
+/// What is known of the young processes that descend from one.
+#[derive(Clone, Copy, Debug, Default)]
+struct Family {
+    all: usize,
+    without_exec: usize,
+    /// In the third generation or a later one.
+    deep: usize,
+    alive: usize,
+}
+
+impl Family {
+    /// Whether they are no workers of a server, which are two generations, and no build, of which hardly anything is left.
+    const fn is_bomb(&self) -> bool {
+        let Self { all, without_exec, deep, alive } = *self;
+        100 * without_exec >= WITHOUT_EXEC * all && 2 * deep >= all && 4 * alive >= all
+    }
+}
+
+/// Returns the leak of the family that made most processes since `born`, if these fork without execve(2). Costs O(processes that live
+/// or are remembered): called when there are far too many forks.
+fn bomb(
+    lineage: &Lineage,
+    born: Ktime,
+    (since, now): (Ktime, Ktime),
+    is_storm: impl Fn(u64, Ktime) -> bool,
+) -> Option<Leak> {
+    let is_young = |key: GroupKey| key.start.is_some_and(|start| start >= born);
+    let parent = |life: &Life| life.first_parent.or(life.parent);
     let living = lineage.groups().filter(|group| is_young(group.key())).filter_map(|group| group.life(now));
     let young: HashMap<GroupKey, Life> = living
         .chain(lineage.dead_lives().filter(|life| is_young(life.key)))
         .map(|life| (life.key, life))
         .collect();
-    let mut origins: HashMap<GroupKey, (usize, usize, usize, usize)> = HashMap::new();
+    // By the process that was there before; and how many descend from each young one.
+    let mut families: HashMap<GroupKey, Family> = HashMap::new();
+    let mut below: HashMap<GroupKey, (GroupKey, usize)> = HashMap::new();
     for life in young.values() {
-        let (mut origin, mut depth) = (life.first_parent.or(life.parent), 1);
-        while let Some(parent) = origin.and_then(|key| young.get(&key)).filter(|_| depth < LEVELS) {
-            origin = parent.first_parent.or(parent.parent);
-            depth += 1;
+        let mut line = vec![life.key];
+        let mut next = parent(life);
+        while let Some(above) = next.and_then(|key| young.get(&key)).filter(|_| line.len() < LEVELS) {
+            line.push(above.key);
+            next = parent(above);
         }
-        let Some(origin) = origin else { continue };
-        let (all, plain, deep, alive) = origins.entry(origin).or_default();
-        *all += 1;
-        *plain += usize::from(life.execs == 0);
-        *deep += usize::from(depth > 2);
-        *alive += usize::from(life.ended_at.is_none() && life.released_at.is_none());
+        let Some(origin) = next else { continue };
+        let family = families.entry(origin).or_default();
+        family.all += 1;
+        family.without_exec += usize::from(life.execs == 0);
+        family.deep += usize::from(line.len() > 2);
+        family.alive += usize::from(life.ended_at.is_none() && life.released_at.is_none());
+        for key in line.into_iter().skip(1) {
+            below.entry(key).or_insert((origin, 0)).1 += 1;
+        }
     }
-    let (origin, (all, plain, deep, alive)) =
-        origins.into_iter().max_by_key(|(key, counts)| (counts.0, *key))?;
-    // A server that forks its workers has two generations, and of a build hardly anything is left.
-    let is_most =
-        2 * all >= young.len() && 100 * plain >= WITHOUT_EXEC * all && 2 * deep >= all && 4 * alive >= all;
-    let share = u64::try_from(all).unwrap_or(u64::MAX);
-    let made = made.saturating_mul(share) / u64::try_from(young.len()).unwrap_or(1).max(1);
-    let above = |key: &GroupKey| {
-        let life = lineage.life_by_key(*key, now)?;
-        life.first_parent.or(life.parent)
-    };
-    // The first of the family may have ended.
-    let mut line = std::iter::successors(Some(origin), above).take(LEVELS);
-    let culprit = line.find(|key| lineage.sizes(*key).is_some()).filter(|_| is_most)?;
-    Some(storm(culprit, since, now, lineage, (made, alive), true))
+    let bombs =
+        families.into_iter().filter(|(_, family)| family.is_bomb() && is_storm(family.all as u64, since));
+    let (origin, family) = bombs.max_by_key(|(key, family)| (family.all, *key))?;
+    // The youngest from which nearly all descend.
+    let from_whom = below.iter().filter(|(_, (of, count))| *of == origin && 10 * count >= 9 * family.all);
+    let first = from_whom.min_by_key(|(key, (_, count))| (*count, **key)).map_or(origin, |(key, _)| *key);
+    // It may have ended.
+    let above = |key: &GroupKey| parent(&lineage.life_by_key(*key, now)?);
+    let mut line = std::iter::successors(Some(first), above).take(LEVELS);
+    let culprit = line.find(|key| lineage.sizes(*key).is_some())?;
+    Some(storm(culprit, since, now, lineage, (family.all as u64, family.alive), true))
 }
