@@ -2,6 +2,13 @@
 //!
 //! `cargo bench -p taskscope --bench history -- --lives 10000000 --directory DIR` keeps the segments; without `--directory` they are
 //! written below the temporary directory and removed. The default is a small day, so that the bench runs everywhere.
+#![allow(
+    clippy::expect_used,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_wrap,
+    clippy::cast_possible_truncation,
+    reason = "a measurement"
+)]
 
 use std::{
     env, fs,
@@ -79,7 +86,7 @@ fn life(n: u64, at: u64, parent: TaskRef, records: &mut Vec<Record>) {
     let dice = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
     let share = (dice % 1000) * (dice % 1000) / 1000;
     let name = NAMES[share as usize * NAMES.len() / 1000];
-    let start = if n % LONG_ONE_IN == 0 { at.saturating_sub(HOUR_NS).max(2) } else { at };
+    let start = if n.is_multiple_of(LONG_ONE_IN) { at.saturating_sub(HOUR_NS).max(2) } else { at };
     let task = process(100 + (n % u64::from(PIDS)) as u32, start);
     // One in a thousand is killed, one in a hundred exits with 1.
     let code = if n % 1000 == 7 { 9 } else { i32::from(n % 100 == 3) << 8 };

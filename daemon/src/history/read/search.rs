@@ -57,27 +57,27 @@ pub struct LifeSearch {
 }
 
 /// Whether a text is written to a line as it is, and is no pattern.
-fn is_plain(text: &String) -> bool {
+fn is_plain(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.@:/ ".contains(&byte))
 }
 
-fn finder(text: String) -> Finder<'static> {
-    Finder::new(&text).into_owned()
+fn finder(text: &str) -> Finder<'static> {
+    Finder::new(text).into_owned()
 }
 
 impl Condition {
     /// Returns the condition that a field has one of these values; `None` if one of them is a pattern.
     fn of(field: Field, name: &str, values: &[String]) -> Option<Self> {
-        (!values.is_empty() && values.iter().all(is_plain)).then(|| Self {
+        (!values.is_empty() && values.iter().all(|value| is_plain(value))).then(|| Self {
             keys: values.iter().map(|value| key(field, value.as_bytes())).collect(),
-            texts: values.iter().map(|value| finder(format!("\"{name}\":\"{value}\""))).collect(),
+            texts: values.iter().map(|value| finder(&format!("\"{name}\":\"{value}\""))).collect(),
         })
     }
 
     fn all(filter: &LifeFilter) -> Vec<Self> {
         let pids = (!filter.pids.is_empty()).then(|| Self {
             keys: filter.pids.iter().map(|&pid| pid_key(pid)).collect(),
-            texts: filter.pids.iter().map(|pid| finder(format!("\"process\":{{\"pid\":{pid},"))).collect(),
+            texts: filter.pids.iter().map(|pid| finder(&format!("\"process\":{{\"pid\":{pid},"))).collect(),
         });
         let failed = filter.failed.then(|| Self { keys: vec![key(Field::Failed, &[])], texts: Vec::new() });
         [
@@ -107,7 +107,7 @@ impl LifeSearch {
     pub fn new(directory: Arc<ReadDirectory>, times: Times, filter: LifeFilter) -> Self {
         let cursor = Cursor::new(directory, Kind::Lives, times.from_ms, times.to_ms);
         let at = filter.at_ms.and_then(|at| rfc3339_of(&moment_at(at)));
-        let start = at.map(|at| (finder("\"start_timestamp\":\"".into()), at));
+        let start = at.map(|at| (finder("\"start_timestamp\":\""), at));
         Self { cursor, times, conditions: Condition::all(&filter), filter, start }
     }
 
