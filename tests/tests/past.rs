@@ -173,6 +173,7 @@ fn each_life_is_in_the_answer_once_where_memory_and_history_meet() {
     }
     let limited = records(&asked(&service, &["lives", "--since", "1h", "--limit", "7"]));
     assert_eq!(limited.len(), 7);
+    assert!(records(&asked(&service, &["lives", "--since", "1h", "--limit", "0"])).is_empty());
     report("past_lives_asked", asked_so_often);
     service.stop_clean();
     // The directory alone says the same, line by line, as zstd(1) does.

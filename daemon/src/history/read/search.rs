@@ -52,6 +52,8 @@ pub struct LifeSearch {
     times: Times,
     filter: LifeFilter,
     conditions: Vec<Condition>,
+    /// Texts of a line that together say that the process exited with code 0; used if only others are meant.
+    plain: Option<[Finder<'static>; 2]>,
     /// How the start of a process is written, and the time at which it must have existed.
     start: Option<(Finder<'static>, String)>,
 }
@@ -108,7 +110,10 @@ impl LifeSearch {
         let cursor = Cursor::new(directory, Kind::Lives, times.from_ms, times.to_ms);
         let at = filter.at_ms.and_then(|at| rfc3339_of(&moment_at(at)));
         let start = at.map(|at| (finder("\"start_timestamp\":\""), at));
-        Self { cursor, times, conditions: Condition::all(&filter), filter, start }
+        let plain = filter
+            .failed
+            .then(|| [finder("\"exit\":{\"status\":0,"), finder("\"death\":{\"cause\":\"exited\",")]);
+        Self { cursor, times, conditions: Condition::all(&filter), filter, plain, start }
     }
 
     /// Searches this segment alone, as far as it is written now.
@@ -150,7 +155,11 @@ impl LifeSearch {
     fn lines(&mut self, each: &mut dyn FnMut(&[u8], LifeRecord) -> ControlFlow<()>) -> ControlFlow<()> {
         let (mut unknown, mut flow) = (0, ControlFlow::Continue(()));
         for line in self.cursor.text().split_inclusive(|&byte| byte == b'\n') {
-            if self.is_too_young(line) || !self.conditions.iter().all(|condition| condition.may_be_of(line)) {
+            let is_plain = |texts: &[Finder<'static>; 2]| texts.iter().all(|text| text.find(line).is_some());
+            if self.plain.as_ref().is_some_and(is_plain)
+                || self.is_too_young(line)
+                || !self.conditions.iter().all(|condition| condition.may_be_of(line))
+            {
                 continue;
             }
             let record = match serde_json::from_slice::<LifeRecord>(line) {

@@ -238,6 +238,9 @@ async fn send_history(
     progress: &mut Progress,
     sender: &mpsc::Sender<Piece>,
 ) -> Result<bool, ApiError> {
+    if progress.left == 0 {
+        return Ok(true);
+    }
     let Some(mut history) = progress.history.take() else { return Ok(true) };
     loop {
         let left = progress.left;
@@ -250,7 +253,7 @@ async fn send_history(
             .await?;
         history = again;
         let (bytes, count, is_done) = outcome?;
-        progress.left -= count;
+        progress.left = progress.left.saturating_sub(count);
         if !bytes.is_empty() && sender.send(Ok(Frame::data(bytes))).await.is_err() {
             return Ok(false);
         }
