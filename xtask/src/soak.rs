@@ -16,6 +16,7 @@ Examples:
   cargo xtask soak --minutes 30                               on the running kernel, as root
   cargo xtask soak --minutes 30 --vm 6.1 --attach kprobe      in a guest
   cargo xtask soak --faults --vm 6.12                         every fault of a host, in a guest, and one with 64 CPUs
+  cargo xtask soak --kills 100                                kill -9 of a daemon with history at 100 moments
   cargo xtask soak --faults                                   those that do not harm this machine";
 
 /// Storms, losses, stops and kills; then a table.
@@ -28,6 +29,9 @@ pub(crate) struct Args {
     /// Exhaust pids, memory, disk, descriptors and CPU, and set the clock, one after the other, and print the effects
     #[arg(long, conflicts_with = "minutes")]
     faults: bool,
+    /// Kill the daemon this often during storms of short processes, and check what its history lost; about 10 s each
+    #[arg(long, value_name = "N", conflicts_with_all = ["minutes", "faults", "vm"], value_parser = clap::value_parser!(u32).range(1..))]
+    kills: Option<u32>,
     /// Run in a guest with this kernel of xtask/vm/kernels.table instead of on this host
     #[arg(long, value_name = "KERNEL")]
     vm: Option<String>,
@@ -58,7 +62,9 @@ fn native(args: &Args) -> Result<()> {
     let env: [(&str, &OsStr); 2] =
         [("TASKSCOPE_BIN", binary.as_os_str()), ("TASKSCOPE_SCENARIO", scenario.as_os_str())];
     let mut cmd = shell::as_root(why, &env, soak.as_os_str())?;
-    if args.faults {
+    if let Some(kills) = args.kills {
+        cmd.args(["kills", &kills.to_string(), &args.attach]);
+    } else if args.faults {
         cmd.args(["faults", vm::FAULT_SECONDS, &args.attach]);
     } else {
         cmd.arg(args.minutes.to_string()).arg(&args.attach);

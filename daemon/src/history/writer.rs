@@ -111,7 +111,9 @@ impl Writer {
         // Sort by the last time, because segments are removed in that order.
         closed.sort_by(|one, other| one.name.to.cmp(&other.name.to));
         let (lives, events) = (Stream::new(), Stream::new());
-        let since = closed.last().and_then(|found| rfc3339_of(found.name.to.as_deref()?));
+        // Lives are written last of each flush: until the last of them, nothing is missing.
+        let of_lives = closed.iter().rev().find(|found| found.name.kind == Kind::Lives);
+        let since = of_lives.and_then(|found| rfc3339_of(found.name.to.as_deref()?));
         let before = Before { until_ns: wall_ns(), since };
         if let Some(since) = before.since.as_ref().filter(|_| is_left_open) {
             log::warn!(
@@ -208,7 +210,7 @@ impl Writer {
         }
     }
 
-    /// Writes the lines of each kind that are large enough or old enough, or all lines.
+    /// Writes all lines if those of one kind are many enough or old enough, or if asked to.
     fn flush(&mut self, all: bool) {
         let lost = self.stats.lost_so_far();
         if lost > self.reported && self.again.is_none_or(|again| Instant::now() >= again) {
@@ -216,10 +218,16 @@ impl Writer {
             self.add_gap("history", Some(lost - self.reported), since.as_deref(), wall_ns());
             self.reported = lost;
         }
-        for kind in Kind::ALL {
-            let stream = self.stream(kind);
-            let is_due = stream.since.is_some_and(|since| since.elapsed() >= FLUSH_AFTER);
-            if stream.lines > 0 && (all || is_due || stream.text.len() >= FRAME_BYTES) {
+        let is_due = |stream: &Stream| {
+            stream.since.is_some_and(|since| since.elapsed() >= FLUSH_AFTER)
+                || stream.text.len() >= FRAME_BYTES
+        };
+        if !(all || is_due(&self.lives) || is_due(&self.events)) {
+            return;
+        }
+        // Both, and lives last, so that the time of the last life on disk is a time until which no line is missing.
+        for kind in [Kind::Events, Kind::Lives] {
+            if self.stream(kind).lines > 0 {
                 self.write(kind);
             }
         }

@@ -8,7 +8,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Child, Command, Output, Stdio},
     time::Instant,
 };
 
@@ -85,6 +85,32 @@ fn asked(service: &Service, args: &[&str]) -> Output {
     run(&[args, &["--socket", socket.to_str().unwrap_or_default()]].concat())
 }
 
+/// A process that is killed and waited for at the end.
+struct Spawned(Child);
+
+impl Spawned {
+    #[track_caller]
+    fn new(command: &mut Command) -> Self {
+        Self(command.spawn().unwrap_or_else(|error| panic!("starting {command:?}: {error}")))
+    }
+
+    fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Kills it, and waits until it has ended.
+    fn kill(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Drop for Spawned {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
 /// How often each child of a parent is in an answer.
 fn children(lives: &[Value], parent: i64) -> BTreeMap<i64, u32> {
     let mut counts = BTreeMap::new();
@@ -148,6 +174,7 @@ fn each_life_is_in_the_answer_once_where_memory_and_history_meet() {
     }
     let limited = records(&asked(&service, &["lives", "--since", "1h", "--limit", "7"]));
     assert_eq!(limited.len(), 7);
+    assert!(records(&asked(&service, &["lives", "--since", "1h", "--limit", "0"])).is_empty());
     report("past_lives_asked", asked_so_often);
     service.stop_clean();
     // The directory alone says the same, line by line, as zstd(1) does.
@@ -168,13 +195,9 @@ fn lives_that_end_while_a_slow_client_reads_are_not_lost_from_an_answer() {
     service.until("the lives are reported", |samples| {
         samples["taskscope_history_lines_total{kind=\"lives\"}"] >= 1000.0
     });
-    let mut storm = Command::new("sh")
-        .args(["-c", "while :; do /bin/true; done"])
-        .spawn()
-        .unwrap_or_else(|error| panic!("starting sh: {error}"));
+    let mut storm = Spawned::new(Command::new("sh").args(["-c", "while :; do /bin/true; done"]));
     let answers: Vec<_> = (0..5).map(|_| records(&asked(&service, &["lives", "--since", "1h"]))).collect();
-    let _ = storm.kill();
-    let _ = storm.wait();
+    storm.kill();
     for lives in answers {
         let found = children(&lives, me);
         assert_eq!(found.len(), pids.len());
@@ -276,10 +299,7 @@ fn the_tree_and_a_process_of_a_time_before_this_daemon_are_told_from_the_history
     }
     let directory = Directory::new();
     let service = directory.start();
-    let mut shell = Command::new("sh")
-        .args(["-c", "sleep 1000 & wait"])
-        .spawn()
-        .unwrap_or_else(|error| panic!("starting sh: {error}"));
+    let mut shell = Spawned::new(Command::new("sh").args(["-c", "sleep 1000 & wait"]));
     let (parent, me) = (i64::from(shell.id()), i64::from(std::process::id()));
     // Its child runs its program once /proc says so.
     let children = format!("/proc/{parent}/task/{parent}/children");
@@ -300,7 +320,7 @@ fn the_tree_and_a_process_of_a_time_before_this_daemon_are_told_from_the_history
     std::thread::sleep(std::time::Duration::from_millis(5));
     let killed = Command::new("kill").args(["-TERM", &child.to_string()]).status();
     assert!(killed.is_ok_and(|status| status.success()));
-    let _ = shell.wait();
+    let _ = shell.0.wait();
     let end = Instant::now() + deadline();
     while service.get_local(&format!("/v1/lives?pid={parent}")).body.is_empty() {
         assert!(Instant::now() < end, "the end of {parent} is not reported");
@@ -373,28 +393,27 @@ fn a_difference_has_what_began_ended_and_moved_between_two_times() {
     let service = directory.start();
     let me = std::process::id().to_string();
     // One that ends in between, and one below a shell that ends first.
-    let mut ends = Command::new("sleep").arg("1000").spawn().unwrap_or_else(|error| panic!("{error}"));
-    let mut shell = Command::new("sh")
-        .args(["-c", "sleep 1000 & echo $!; read line"])
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap_or_else(|error| panic!("{error}"));
+    let mut ends = Spawned::new(Command::new("sleep").arg("1000"));
+    let mut shell = Spawned::new(
+        Command::new("sh")
+            .args(["-c", "sleep 1000 & echo $!; read line"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped()),
+    );
     let mut line = String::new();
-    let stdout = shell.stdout.take().unwrap_or_else(|| panic!("no output"));
+    let stdout = shell.0.stdout.take().unwrap_or_else(|| panic!("no output"));
     std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line)
         .unwrap_or_else(|error| panic!("{error}"));
     let orphan: i64 = line.trim().parse().unwrap_or_else(|error| panic!("{error}: {line}"));
     std::thread::sleep(std::time::Duration::from_millis(5));
     let first = now();
     std::thread::sleep(std::time::Duration::from_millis(5));
-    ends.kill().unwrap_or_else(|error| panic!("{error}"));
-    let _ = ends.wait();
-    let mut begins = Command::new("sleep").arg("1000").spawn().unwrap_or_else(|error| panic!("{error}"));
+    ends.kill();
+    let begins = Spawned::new(Command::new("sleep").arg("1000"));
     // More than memory holds.
     let Some((storm, pids)) = waited(300) else { return };
-    drop(shell.stdin.take());
-    let _ = shell.wait();
+    drop(shell.0.stdin.take());
+    let _ = shell.0.wait();
     let end = Instant::now() + deadline();
     while service.get_local(&format!("/v1/lives?pid={}", shell.id())).body.is_empty() {
         assert!(Instant::now() < end, "the end of the shell is not reported");
@@ -429,8 +448,7 @@ fn a_difference_has_what_began_ended_and_moved_between_two_times() {
     let text = String::from_utf8_lossy(&text).into_owned();
     assert!(text.contains(&format!("sleep (pid {begun})")), "{text}");
     let _ = Command::new("kill").arg(orphan.to_string()).status();
-    let _ = begins.kill();
-    let _ = begins.wait();
+    drop(begins);
     service.stop_clean();
     // From the directory: what still exists is not there, and all that has ended is.
     let path = directory.path();

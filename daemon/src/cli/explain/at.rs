@@ -2,7 +2,7 @@
 //!
 //! Processes that have ended come from `/v1/lives`, or from a directory; those that still exist from `/v1/tasks/{pid}`.
 
-use std::{cell::RefCell, path::Path};
+use std::{cell::RefCell, fmt::Write as _, path::Path};
 
 use super::Args;
 use crate::{
@@ -58,7 +58,7 @@ pub(super) fn run(args: &Args, at: &str) -> Result<(), Exit> {
         && let Selector::Id(TaskSelector::Pid(pid)) = &args.selector
         && let Some(present) = question.present(*pid)?
     {
-        processes.push(question.of_present(present)?);
+        processes.push(question.of_present(&present)?);
     }
     let history = question.known.into_inner();
     if let Some(known) = &history {
@@ -123,11 +123,11 @@ impl Question<'_> {
     fn of_daemon(&self, filter: &LifeFilter) -> Result<(Vec<LifeRecord>, Option<Known>), Exit> {
         let mut path = format!("/v1/lives?at={}", encoded(&self.utc));
         for pid in &filter.pids {
-            path.push_str(&format!("&pid={pid}"));
+            let _ = write!(path, "&pid={pid}");
         }
         for (key, values) in [("comm", &filter.comms), ("unit", &filter.units)] {
             for value in values {
-                path.push_str(&format!("&{key}={}", encoded(value)));
+                let _ = write!(path, "&{key}={}", encoded(value));
             }
         }
         let runtime = event_loop::start().map_err(Exit::failed)?;
@@ -143,8 +143,8 @@ impl Question<'_> {
         if let (Some(known), Some(damage)) = (&mut known, &damage) {
             known.damage.add(damage);
         }
-        let lines = text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
-        let lives = lines.map(serde_json::from_slice).collect::<Result<_, _>>();
+        let records = text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+        let lives = records.map(serde_json::from_slice).collect::<Result<_, _>>();
         lives
             .map(|lives| (lives, known))
             .map_err(|error| Exit::failed_at("reading the daemon's answer", error))
@@ -172,8 +172,8 @@ impl Question<'_> {
         Ok(PastLife { process: life.process.to_ref(), life: Some(Box::new(life)), ancestors })
     }
 
-    fn of_present(&self, task: TaskAnswer) -> Result<PastLife, Exit> {
-        let ancestors = self.ancestors(parent_of(&task))?;
+    fn of_present(&self, task: &TaskAnswer) -> Result<PastLife, Exit> {
+        let ancestors = self.ancestors(parent_of(task))?;
         Ok(PastLife { process: task.process.to_ref(), life: None, ancestors })
     }
 

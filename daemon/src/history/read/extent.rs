@@ -112,7 +112,10 @@ pub(super) fn extent(file: &File, at: u64, length: u64) -> io::Result<Extent> {
 fn header(descriptor: u8, rest: &[u8]) -> Option<(u64, Option<u64>)> {
     let is_single = descriptor & 0x20 != 0;
     let window = usize::from(!is_single);
-    let dictionary = [0, 1, 2, 4][usize::from(descriptor & 3)];
+    let dictionary = match descriptor & 3 {
+        3 => 4,
+        flag => usize::from(flag),
+    };
     let size = match descriptor >> 6 {
         0 => usize::from(is_single),
         1 => 2,

@@ -52,32 +52,34 @@ pub struct LifeSearch {
     times: Times,
     filter: LifeFilter,
     conditions: Vec<Condition>,
+    /// Texts of a line that together say that the process exited with code 0; used if only others are meant.
+    plain: Option<[Finder<'static>; 2]>,
     /// How the start of a process is written, and the time at which it must have existed.
     start: Option<(Finder<'static>, String)>,
 }
 
 /// Whether a text is written to a line as it is, and is no pattern.
-fn is_plain(text: &String) -> bool {
+fn is_plain(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.@:/ ".contains(&byte))
 }
 
-fn finder(text: String) -> Finder<'static> {
-    Finder::new(&text).into_owned()
+fn finder(text: &str) -> Finder<'static> {
+    Finder::new(text).into_owned()
 }
 
 impl Condition {
     /// Returns the condition that a field has one of these values; `None` if one of them is a pattern.
     fn of(field: Field, name: &str, values: &[String]) -> Option<Self> {
-        (!values.is_empty() && values.iter().all(is_plain)).then(|| Self {
+        (!values.is_empty() && values.iter().all(|value| is_plain(value))).then(|| Self {
             keys: values.iter().map(|value| key(field, value.as_bytes())).collect(),
-            texts: values.iter().map(|value| finder(format!("\"{name}\":\"{value}\""))).collect(),
+            texts: values.iter().map(|value| finder(&format!("\"{name}\":\"{value}\""))).collect(),
         })
     }
 
     fn all(filter: &LifeFilter) -> Vec<Self> {
         let pids = (!filter.pids.is_empty()).then(|| Self {
             keys: filter.pids.iter().map(|&pid| pid_key(pid)).collect(),
-            texts: filter.pids.iter().map(|pid| finder(format!("\"process\":{{\"pid\":{pid},"))).collect(),
+            texts: filter.pids.iter().map(|pid| finder(&format!("\"process\":{{\"pid\":{pid},"))).collect(),
         });
         let failed = filter.failed.then(|| Self { keys: vec![key(Field::Failed, &[])], texts: Vec::new() });
         [
@@ -107,8 +109,11 @@ impl LifeSearch {
     pub fn new(directory: Arc<ReadDirectory>, times: Times, filter: LifeFilter) -> Self {
         let cursor = Cursor::new(directory, Kind::Lives, times.from_ms, times.to_ms);
         let at = filter.at_ms.and_then(|at| rfc3339_of(&moment_at(at)));
-        let start = at.map(|at| (finder("\"start_timestamp\":\"".into()), at));
-        Self { cursor, times, conditions: Condition::all(&filter), filter, start }
+        let start = at.map(|at| (finder("\"start_timestamp\":\""), at));
+        let plain = filter
+            .failed
+            .then(|| [finder("\"exit\":{\"status\":0,"), finder("\"death\":{\"cause\":\"exited\",")]);
+        Self { cursor, times, conditions: Condition::all(&filter), filter, plain, start }
     }
 
     /// Searches this segment alone, as far as it is written now.
@@ -150,7 +155,11 @@ impl LifeSearch {
     fn lines(&mut self, each: &mut dyn FnMut(&[u8], LifeRecord) -> ControlFlow<()>) -> ControlFlow<()> {
         let (mut unknown, mut flow) = (0, ControlFlow::Continue(()));
         for line in self.cursor.text().split_inclusive(|&byte| byte == b'\n') {
-            if self.is_too_young(line) || !self.conditions.iter().all(|condition| condition.may_be_of(line)) {
+            let is_plain = |texts: &[Finder<'static>; 2]| texts.iter().all(|text| text.find(line).is_some());
+            if self.plain.as_ref().is_some_and(is_plain)
+                || self.is_too_young(line)
+                || !self.conditions.iter().all(|condition| condition.may_be_of(line))
+            {
                 continue;
             }
             let record = match serde_json::from_slice::<LifeRecord>(line) {

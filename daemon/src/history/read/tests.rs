@@ -89,7 +89,7 @@ fn read(bytes: &[u8], is_open: bool) -> (Vec<String>, Damage) {
 fn three() -> (Vec<u8>, Vec<usize>, Vec<usize>, Vec<Vec<String>>) {
     let (mut bytes, mut starts, mut data, mut lines) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for n in 0..3 {
-        let pids: Vec<u32> = (n * 10..n * 10 + n + 1).collect();
+        let pids: Vec<u32> = (n * 10..=n * 10 + n).collect();
         let texts: Vec<String> = pids.iter().map(|&pid| line(pid, n)).collect();
         let (one, length) = frame(&texts, &pids);
         starts.push(bytes.len());
@@ -156,7 +156,7 @@ fn a_frame_with_an_index_says_how_many_lines_are_lost_with_it() {
 #[test]
 fn foreign_and_empty_and_zeroed_files_are_counted_and_no_error() {
     for bytes in
-        [&b"x"[..], b"{\"a\":1}\n", &[0; 100], &[0xff; 300_000], b"\x28\xb5\x2f\xfd", b"\x54\x2a\x4d"]
+        [&b"x"[..], b"{\"a\":1}\n", &[0; 100], &vec![0xff; 300_000], b"\x28\xb5\x2f\xfd", b"\x54\x2a\x4d"]
     {
         let (found, damage) = read(bytes, false);
         assert_eq!((found.len(), damage.frames, damage.bytes as usize), (0, 1, bytes.len()));
@@ -167,7 +167,7 @@ fn foreign_and_empty_and_zeroed_files_are_counted_and_no_error() {
     assert_eq!(read(huge, false).1.frames, 1);
     // Frames after much that is foreign are found.
     let (bytes, _, _, lines) = three();
-    let (found, damage) = read(&[&[7; 600_000][..], &bytes].concat(), false);
+    let (found, damage) = read(&[&vec![7; 600_000][..], &bytes].concat(), false);
     assert_eq!((found, damage.bytes), (lines.concat(), 600_000));
 }
 

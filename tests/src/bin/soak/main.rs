@@ -1,12 +1,13 @@
 //! A mixed storm for a given time, with provoked losses and restarts of the daemon. It succeeds if every compared tree equals
 //! /proc, every sum balances and the daemon's memory does not grow. The table goes to stdout.
 //!
-//! `soak [MINUTES [FAMILY]]`, or `soak faults [SECONDS [FAMILY [FAULT...]]]`; `TASKSCOPE_BIN` and `TASKSCOPE_SCENARIO` say
+//! `soak [MINUTES [FAMILY]]`, `soak kills [COUNT [FAMILY]]`, or `soak faults [SECONDS [FAMILY [FAULT...]]]`; `TASKSCOPE_BIN` and `TASKSCOPE_SCENARIO` say
 //! where the programs are.
 
 mod daemon;
 mod faults;
 mod figures;
+mod kills;
 mod storm;
 
 use std::time::{Duration, Instant};
@@ -16,6 +17,9 @@ use daemon::{Daemon, Ring};
 use figures::Figures;
 use taskscope_tests::setting;
 
+/// Kills of the daemon by default.
+const KILLS: u32 = 100;
+
 /// Number of storms between two restarts.
 const ROUNDS_A_LIFE: u32 = 6;
 
@@ -23,6 +27,11 @@ fn main() -> anyhow::Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     if let Some(("faults", rest)) = args.split_first().map(|(first, rest)| (first.as_str(), rest)) {
         return of_faults(rest);
+    }
+    if let Some(("kills", rest)) = args.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        let turns = rest.first().map_or(Ok(KILLS), |text| text.parse());
+        let family = rest.get(1).cloned().unwrap_or_else(setting::attach);
+        return kills::all(&family, turns.context("not a number of kills")?);
     }
     let minutes: f64 = match args.first() {
         Some(text) => text.parse().with_context(|| format!("`{text}` is not a number of minutes"))?,

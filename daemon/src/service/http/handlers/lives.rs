@@ -140,20 +140,20 @@ pub(in crate::service::http) async fn lives(
     let (First { mut page, until, after, mut known_since }, at_ms) =
         first.map_err(|error: String| ApiError::bad_request(format!("at: {error}")))?;
     query.filter.at_ms = at_ms;
-    let (mut known, mut history) = (None, None);
+    let (mut known_header, mut history) = (None, None);
     if let Some(reading) = page.reading.take() {
         let now_ms = past::now_ms(&page.stamp);
         let age_ms = query.since.map(|age| i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
         let from_ms = at_ms.unwrap_or_else(|| age_ms.map_or(i64::MIN, |age| now_ms.saturating_sub(age)));
-        let (directory, knows) = past::ready(&api, &reading, from_ms, &page.stamp).await?;
-        if let Some(since) = &knows.known_since {
+        let (directory, known) = past::ready(&api, &reading, from_ms, &page.stamp).await?;
+        if let Some(since) = &known.known_since {
             known_since.clone_from(since);
         }
         let search = LifeSearch::new(directory, Times { from_ms, to_ms: now_ms }, query.filter.clone());
         let boot = page.stamp.boot().to_owned();
         let seam = page.forgotten_until;
         history = Some(FromHistory { search, sent: HashSet::new(), boot, seam, forgotten_until: seam });
-        known = Some(knows);
+        known_header = Some(known);
     }
     let left = query.limit.unwrap_or(u64::MAX);
     let progress = Progress { query, next: page.next, until, after, left, history };
@@ -171,7 +171,7 @@ pub(in crate::service::http) async fn lives(
     let headers = answer.headers_mut();
     headers.insert(header::CONTENT_TYPE, NDJSON);
     headers.insert(HeaderName::from_static(KNOWN_SINCE), header(&known_since)?);
-    if let Some(known) = known {
+    if let Some(known) = known_header {
         let text = serde_json::to_string(&known).map_err(|error| ApiError::internal(error.to_string()))?;
         headers.insert(HeaderName::from_static(KNOWN), header(&text)?);
         headers.insert(header::TRAILER, HeaderValue::from_static(DAMAGE));
@@ -238,6 +238,9 @@ async fn send_history(
     progress: &mut Progress,
     sender: &mpsc::Sender<Piece>,
 ) -> Result<bool, ApiError> {
+    if progress.left == 0 {
+        return Ok(true);
+    }
     let Some(mut history) = progress.history.take() else { return Ok(true) };
     loop {
         let left = progress.left;
@@ -250,7 +253,7 @@ async fn send_history(
             .await?;
         history = again;
         let (bytes, count, is_done) = outcome?;
-        progress.left -= count;
+        progress.left = progress.left.saturating_sub(count);
         if !bytes.is_empty() && sender.send(Ok(Frame::data(bytes))).await.is_err() {
             return Ok(false);
         }

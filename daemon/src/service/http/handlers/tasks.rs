@@ -276,7 +276,8 @@ pub(in crate::service::http) async fn tree(
                         |id| service.cgroups.place(id, view.now.0).map(|place| (&**place).into());
                     let options = TreeOptions { root: None, at, has_history: true, ..options };
                     let tree = match at {
-                        Some(_) => Tree::of(options, &view, &stamp, &mut places, None).map_err(not_found)?,
+                        Some(_) => Tree::of(options, &view, &stamp, &mut places, None)
+                            .map_err(|error| not_found(&error))?,
                         // Before the boot, none of the present processes existed.
                         None => Tree::of_history(&stamp, view.now, view.observed_since, at_ms),
                     };
@@ -287,7 +288,8 @@ pub(in crate::service::http) async fn tree(
             let at = at.transpose().map_err(wrong)?;
             let options = TreeOptions { at, ..options };
             let mut places = |id| service.cgroups.place(id, view.now.0).map(|place| (&**place).into());
-            let tree = Tree::of(options, &view, &stamp, &mut places, figures.as_ref()).map_err(not_found)?;
+            let tree = Tree::of(options, &view, &stamp, &mut places, figures.as_ref())
+                .map_err(|error| not_found(&error))?;
             Ok((tree, None))
         })
         .await?;
@@ -298,11 +300,11 @@ pub(in crate::service::http) async fn tree(
         let filter = LifeFilter { at_ms: Some(at_ms), ..LifeFilter::default() };
         let lives = past::lives(&api, LifeSearch::new(directory, Times::since(at_ms), filter)).await?;
         known.damage.add(&lives.1);
-        tree.add_history(&lives.0, at_ms, root, known).map_err(not_found)?;
+        tree.add_history(&lives.0, at_ms, root, known).map_err(|error| not_found(&error))?;
     }
     Ok(Json(tree))
 }
 
-fn not_found(error: TreeError) -> ApiError {
+fn not_found(error: &TreeError) -> ApiError {
     ApiError::not_found(error.to_string())
 }
