@@ -233,3 +233,120 @@ impl Replay {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        lineage::{
+            Config,
+            death::Watch,
+            id::{TaskKey, TaskRef, Tgid, Tid},
+            record::{Fact, New, Place as TaskPlace, Record},
+        },
+        recording::{FORMAT, entry::Own},
+    };
+
+    /// The tids of the effects that were taken, and the wall clock at that time.
+    #[derive(Default)]
+    struct Taken {
+        wall: i128,
+        gaps: u32,
+        effects: Vec<(u32, i128)>,
+    }
+
+    impl EventSink for Taken {
+        fn take(&mut self, effects: &mut Vec<Effect>) {
+            self.effects.extend(effects.iter().map(|effect| (effect.thread.key.tid.0, self.wall)));
+        }
+
+        fn lost(&mut self, _: Place, _: u64) {}
+    }
+
+    impl ReplaySink for Taken {
+        fn set_wall(&mut self, offset_ns: i128) {
+            self.wall = offset_ns;
+        }
+
+        fn set_cgroup(&mut self, _: u64, _: &CgroupPlace) {}
+
+        fn gap(&mut self) {
+            self.gaps += 1;
+        }
+    }
+
+    fn header() -> Header {
+        Header {
+            format: FORMAT,
+            made_by: String::new(),
+            boot_id: "0bad".into(),
+            release: String::new(),
+            machine: String::new(),
+            begun: Ktime(1),
+            wall_offset_ns: 7,
+            config: Config::default(),
+            hooks: Vec::new(),
+            watch: Watch::default(),
+            watches_scopes: false,
+            command: Vec::new(),
+            redacted: false,
+        }
+    }
+
+    fn fork(tid: u32) -> Entry {
+        let at = Ktime(u64::from(tid));
+        let task = TaskRef { key: TaskKey { tid: Tid(tid), start: at }, tgid: Tgid(tid) };
+        let new = New {
+            task,
+            leader_start: None,
+            creator: None,
+            parent: None,
+            clone_flags: None,
+            exit_signal: None,
+            task_flags: None,
+            place: TaskPlace::default(),
+            comm: None,
+        };
+        Entry::Record { record: Record { at, cpu: 0, fact: Fact::New(new) }, now: at }
+    }
+
+    fn replayed(entries: &[Entry]) -> (Replay, Taken) {
+        let (mut replay, mut taken) = (Replay::new(&header(), false), Taken::default());
+        for entry in entries {
+            replay.step(entry, &mut taken);
+        }
+        replay.end(&mut taken);
+        (replay, taken)
+    }
+
+    #[test]
+    fn a_clock_that_jumped_jumps_again_before_the_same_event() {
+        let delivered = || Entry::Delivered(Vec::new());
+        let entries =
+            [fork(100), delivered(), Entry::Wall(1), fork(101), fork(102), delivered(), Entry::Wall(-5)];
+        let (replay, taken) = replayed(&entries);
+        assert_eq!(taken.effects, [(100, 1), (101, -5), (102, -5)]);
+        assert_eq!(replay.wall.offset_ns(), -5);
+    }
+
+    #[test]
+    fn effects_of_the_recorders_canaries_are_not_passed_on() {
+        let own = Own { tid: Tid(101), at: Ktime(101) };
+        let (_, taken) = replayed(&[fork(100), fork(101), Entry::Delivered(vec![own])]);
+        assert_eq!(taken.effects, [(100, 0)]);
+    }
+
+    #[test]
+    fn what_a_killed_recorder_had_applied_is_passed_on_at_the_end() {
+        let (replay, taken) = replayed(&[fork(100), Entry::Delivered(Vec::new()), fork(101)]);
+        assert_eq!((taken.effects.len(), replay.counts.end), (2, None));
+    }
+
+    #[test]
+    fn a_part_that_is_missing_is_a_gap() {
+        let (mut replay, mut taken) = replayed(&[fork(100)]);
+        replay.damaged(&mut taken);
+        assert_eq!((taken.gaps, replay.counts.gaps), (1, 1));
+        replay.lineage.check().unwrap();
+    }
+}
