@@ -32,6 +32,7 @@ pub mod kernel;
 pub mod panics;
 pub mod pidns;
 pub mod procfs;
+pub mod recording;
 pub mod runtime;
 pub mod service;
 pub mod size;

@@ -12,6 +12,7 @@
 //! - `blocked`: tasks that stay in uninterruptible sleep
 //! - `older`: programs and arguments of processes that are older than taskscope
 //! - `wall`: the wall clock beside `CLOCK_BOOTTIME`
+//! - `recorded`: the lineage, whose changes can be recorded; `replay`: makes the same changes again, from a recording
 
 mod blocked;
 mod canary;
@@ -20,7 +21,9 @@ mod local_facts;
 mod older;
 mod place;
 mod polling;
+mod recorded;
 mod records;
+pub mod replay;
 mod signals;
 mod sums;
 mod tick;
@@ -47,6 +50,7 @@ pub use self::{
         repairs::{RepairStats, Repairs, Why},
     },
     place::Place,
+    recorded::RecordedLineage,
     sums::{Counts, Imbalance, Sums},
     wall::Wall,
 };
@@ -71,6 +75,7 @@ use crate::{
         scope::CgroupName,
     },
     procfs::Procfs,
+    recording::{Entry, Journal, entry::Own},
 };
 
 /// The most records that are handled before timers, signals and sinks get a turn. The effects of this many records fit into the
@@ -123,6 +128,10 @@ pub trait EventSink {
     fn wants_effects(&self) -> bool {
         true
     }
+    /// Whether the effects are only kept for the first real sink.
+    fn is_kept(&self) -> bool {
+        false
+    }
     /// Takes what happened while no effects were built, in order.
     fn take_briefs(&mut self, _briefs: &[Brief]) {}
     /// Takes the number of records that were lost at `place` before they could be applied.
@@ -139,6 +148,14 @@ pub trait EventSink {
     fn take_cgroup_names(&mut self, _names: &[CgroupName]) {}
     /// Takes the units and containers that have stopped since the last call, if any have.
     fn take_stops(&mut self, _stops: &[Arc<Stop>]) {}
+}
+
+/// A recording that is to be made of what a pipeline takes in.
+pub struct Recording {
+    /// The file.
+    pub journal: Journal,
+    /// The command that is recorded, with its arguments.
+    pub command: Vec<Vec<u8>>,
 }
 
 /// A question to the owner of the lineage and its sink. It runs between two batches of records.
@@ -161,7 +178,7 @@ pub struct Pipeline {
     /// Programs, ring and counters.
     pub observer: Observer,
     /// The tree of all tasks.
-    pub lineage: Lineage,
+    pub lineage: RecordedLineage,
     /// Counts of records by outcome.
     pub counts: Counts,
     /// What comparisons with the kernel have repaired.
@@ -236,7 +253,19 @@ impl Pipeline {
         config: Config,
         trust: Trust,
     ) -> Result<Self, ObserveError> {
-        let mut pipeline = Self::begin(Observer::start(object, options, choice)?, config, trust);
+        Self::start_recording(object, options, choice, config, trust, None)
+    }
+
+    /// Same as [`start_with`](Self::start_with), and notes in the recording everything that the answers depend on.
+    pub fn start_recording(
+        object: Option<&Path>,
+        options: Options,
+        choice: Choice,
+        config: Config,
+        trust: Trust,
+        journal: Option<Recording>,
+    ) -> Result<Self, ObserveError> {
+        let mut pipeline = Self::begin(Observer::start(object, options, choice)?, config, trust, journal);
         let mut kept = Kept(std::mem::take(&mut pipeline.effects));
         pipeline.read_programs(&mut kept);
         pipeline.effects = kept.0;
@@ -246,15 +275,21 @@ impl Pipeline {
     /// Reads all tasks and attaches nothing: later events are not seen.
     pub fn snapshot_only(object: Option<&Path>, trust: Trust) -> Result<Self, ObserveError> {
         let options = Options { ring_bytes: SNAPSHOT_RING_BYTES, args: false, sched: Sched::No };
-        Ok(Self::begin(Observer::load_only(object, options)?, Config::default(), trust))
+        Ok(Self::begin(Observer::load_only(object, options)?, Config::default(), trust, None))
     }
 
-    fn begin(observer: Observer, mut config: Config, trust: Trust) -> Self {
+    fn begin(observer: Observer, mut config: Config, trust: Trust, recording: Option<Recording>) -> Self {
+        let (watch, watches_scopes) =
+            (signals::watch(&observer.hooks), signals::watches_scopes(&observer.hooks));
+        let journal = recording.map(|Recording { journal, command }| {
+            journal.begin(recorded::header(&observer.hooks, &config, watch, watches_scopes, command));
+            journal
+        });
         config.room = Some(prefer_huge_pages);
         let doubt_ns = zombies::DOUBT_NS.min(duration::ns(config.zombie_after) / 2);
         let mut pipeline = Self {
             observer,
-            lineage: Lineage::new(config),
+            lineage: RecordedLineage::new(config, journal),
             counts: Counts::default(),
             repairs: RepairStats::default(),
             canary: Canary::new(trust.canary_every),
@@ -287,8 +322,7 @@ impl Pipeline {
             doubt_ns,
             is_applying: false,
         };
-        pipeline.lineage.watch_signals(signals::watch(&pipeline.observer.hooks));
-        pipeline.lineage.watch_scopes(signals::watches_scopes(&pipeline.observer.hooks));
+        pipeline.lineage.watch(watch, watches_scopes);
         let mut kept = Kept::default();
         pipeline.resync(Why::Start, &mut kept);
         pipeline.effects = kept.0;
@@ -325,7 +359,7 @@ impl Pipeline {
     }
 
     fn deliver(&mut self, sink: &mut impl EventSink) {
-        self.canary.filter(&mut self.effects);
+        self.filter_canary(sink.is_kept());
         let names: Vec<_> = self.lineage.take_cgroup_names().collect();
         if !names.is_empty() {
             sink.take_cgroup_names(&names);
@@ -343,6 +377,21 @@ impl Pipeline {
         drop(briefs);
         self.lineage.trim_briefs(KEPT_EFFECTS);
         self.follow_wants(sink);
+    }
+
+    /// Removes the effects of the canary, and notes their places in the recording.
+    fn filter_canary(&mut self, is_kept: bool) {
+        if self.lineage.journal().is_none() || self.effects.is_empty() || is_kept {
+            return self.canary.filter(&mut self.effects);
+        }
+        let id = |effect: &Effect| (effect.at, effect.thread.key.tid, effect.action.kind());
+        let before: Vec<_> = self.effects.iter().map(id).collect();
+        self.canary.filter(&mut self.effects);
+        let mut left = self.effects.iter().map(id).peekable();
+        let removed = before.iter().filter(|id| left.next_if_eq(id).is_none());
+        let own: Vec<Own> = removed.map(|&(at, tid, _)| Own { tid, at }).collect();
+        drop(left);
+        self.lineage.note(|| Entry::Delivered(own));
     }
 
     /// Has the lineage build the effects that the sink wants, and those that the canary must see.
@@ -464,6 +513,7 @@ impl Pipeline {
         for wrong in self.sums().check() {
             log::error!("records do not add up: {wrong}");
         }
+        self.lineage.note(|| Entry::Counters(Box::new(self.counts.recorded())));
         Ok(())
     }
 

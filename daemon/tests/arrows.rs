@@ -24,7 +24,7 @@ const LEVELS: &[&[&str]] = &[
     ],
     &["host"],
     &["cgroup", "kernel", "procfs"],
-    &["export"],
+    &["export", "recording"],
     &["answer", "runtime"],
     &["history", "view"],
     &["service"],

@@ -75,7 +75,7 @@ impl Blocked {
         let mut overdue = Vec::new();
         for figures in blocked.iter().filter(|figures| figures.doing.is_blocked()) {
             let Some(usage) = figures.usage else { continue };
-            let switches = usage.nvcsw + usage.nivcsw;
+            let switches = usage.nvcsw.wrapping_add(usage.nivcsw);
             let fresh = || Episode {
                 since: figures.at,
                 seen: figures.at,

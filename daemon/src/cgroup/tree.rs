@@ -161,6 +161,11 @@ impl Cgroups {
         self.places.get(&id)
     }
 
+    /// Takes in a cgroup whose place is known, from a recording.
+    pub fn insert(&mut self, id: u64, place: Place) {
+        self.places.insert(id, Arc::new(place));
+    }
+
     /// Takes in a cgroup that was made below another one: it may be gone before the hierarchy is read. The numbers are those of one
     /// hierarchy each: ids of the v2 hierarchy, or pairs of 0 and an id of the v1 controller.
     pub fn learn(&mut self, number: u64, parent: u64, name: &str) {

@@ -13,6 +13,8 @@ mod lives;
 mod logging;
 mod manual;
 mod output;
+mod record;
+mod replay;
 mod run;
 mod schema;
 mod selector;
@@ -61,6 +63,10 @@ enum Command {
     Deaths(deaths::Args),
     /// Print the life of each released process, one JSON object per line
     Lives(lives::Args),
+    /// Record what all tasks do in a file, until Ctrl-C or while a command runs
+    Record(record::Args),
+    /// Show the events of a recording, or the tree, a process, zombies or deaths as of a time in it
+    Replay(replay::Args),
     /// Show the history of one process, what is wrong with it, and what to do
     Explain(explain::Args),
     /// Show how full each limit on pids is, and which processes fill it
@@ -125,11 +131,13 @@ pub fn main() -> ExitCode {
     crate::failpoint::follow();
     panics::install_hook();
     // The hook has logged the panic; the caller learns it from the exit code.
-    panics::catch(|| run(cli.command)).unwrap_or(exit::Exit::Failure).into()
+    panics::catch(|| run(cli.command)).unwrap_or_else(|_| exit::Exit::Failure.into())
 }
 
-fn run(command: Command) -> exit::Exit {
-    match command {
+fn run(command: Command) -> ExitCode {
+    let exit = match command {
+        Command::Record(args) => return record::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Events(args) => events::run(&args),
         Command::Tree(args) => tree::run(&args),
@@ -145,5 +153,6 @@ fn run(command: Command) -> exit::Exit {
         Command::Schema(args) => schema::run(&args),
         Command::Man(args) => manual::man(&args),
         Command::Completions(args) => manual::completions(&args),
-    }
+    };
+    exit.into()
 }

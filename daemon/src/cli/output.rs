@@ -125,6 +125,11 @@ impl Output {
         }
     }
 
+    /// Whether the writer has ended.
+    pub(super) fn is_closed(&self) -> bool {
+        *self.closed.borrow()
+    }
+
     /// Passes in `count` lines and leaves `lines` empty. `gap` makes the line that reports earlier losses.
     pub(super) fn push(&mut self, lines: &mut Vec<u8>, count: u64, gap: impl FnOnce(u64) -> Vec<u8>) {
         if lines.is_empty() {

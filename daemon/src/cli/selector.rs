@@ -58,6 +58,19 @@ impl Selector {
         }
     }
 
+    /// Finds the process in a tree, which is made only if a name has to be looked up.
+    pub(super) fn resolve_in(&self, tree: impl FnOnce() -> Result<Tree, Exit>) -> Result<TaskSelector, Exit> {
+        match self {
+            Self::Id(selector) => Ok(selector.clone()),
+            Self::Name(name) => choose(&of_tree(&tree()?), name).map(TaskSelector::Pid).map_err(Exit::failed),
+        }
+    }
+
+    /// Finds the pid of the process in a tree.
+    pub(super) fn pid_in(&self, tree: impl FnOnce() -> Result<Tree, Exit>) -> Result<u32, Exit> {
+        pid_of(self.resolve_in(tree)?)
+    }
+
     /// Returns whether a process or unit has this name now; true for a pid.
     pub(super) fn is_there(&self, socket: Option<&Path>) -> bool {
         let Self::Name(name) = self else { return true };
@@ -68,17 +81,19 @@ impl Selector {
 
     /// Finds the process's pid.
     pub(super) fn pid(&self, socket: Option<&Path>) -> Result<u32, Exit> {
-        match self.resolve(socket)? {
-            TaskSelector::Pid(0) => {
-                log::error!("0 is the kernel's idle task, not a process");
-                Err(Exit::Usage)
-            }
-            TaskSelector::Pid(pid) => Ok(pid),
-            // BOOT-PID-START.
-            TaskSelector::Entity(id) => {
-                id.split('-').nth(1).and_then(|pid| pid.parse().ok()).ok_or(Exit::Usage)
-            }
+        pid_of(self.resolve(socket)?)
+    }
+}
+
+fn pid_of(selector: TaskSelector) -> Result<u32, Exit> {
+    match selector {
+        TaskSelector::Pid(0) => {
+            log::error!("0 is the kernel's idle task, not a process");
+            Err(Exit::Usage)
         }
+        TaskSelector::Pid(pid) => Ok(pid),
+        // BOOT-PID-START.
+        TaskSelector::Entity(id) => id.split('-').nth(1).and_then(|pid| pid.parse().ok()).ok_or(Exit::Usage),
     }
 }
 

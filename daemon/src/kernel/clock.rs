@@ -1,4 +1,4 @@
-//! The two clocks of an event: the kernel's boottime, and the wall clock made from it.
+//! The two clocks of an event: the kernel's boottime, and the wall clock made from it; which boot and kernel they are of.
 
 use std::{
     fs, io,
@@ -54,4 +54,9 @@ pub fn wall_offset_ns() -> i128 {
 /// Returns the id of this boot (random(4)).
 pub fn boot_id() -> io::Result<String> {
     fs::read_to_string("/proc/sys/kernel/random/boot_id")
+}
+
+/// Returns the kernel's release, as `uname -r` prints it.
+pub fn kernel_release() -> io::Result<String> {
+    fs::read_to_string("/proc/sys/kernel/osrelease")
 }

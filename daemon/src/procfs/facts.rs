@@ -120,6 +120,11 @@ impl Procfs {
 
     /// Reads the facts of a process; the error says in words for a verdict why there are none.
     pub fn facts(&self, key: GroupKey) -> Result<ProcessFacts, String> {
+        if self.is_absent() {
+            return Err(
+                "the host that was recorded, at that time: a recording has nothing else of its /proc".into(),
+            );
+        }
         let sight = self.sight();
         if sight == Sight::None {
             return Err("a /proc of the initial pid namespace, at /proc".into());

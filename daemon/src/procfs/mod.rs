@@ -52,6 +52,8 @@ pub struct Procfs {
     shift_ns: i64,
     /// What one answer has read of pipes and locks.
     open: OpenPipes,
+    /// Whether there is no procfs: see [`Procfs::absent`].
+    is_absent: bool,
 }
 
 /// Why reading failed.
@@ -81,7 +83,7 @@ const CGROUPS_MAX: usize = 16 * 4096;
 
 impl Default for Procfs {
     fn default() -> Self {
-        Self { root: PathBuf::from("/proc"), shift_ns: shift::shift_ns(), open: OpenPipes::default() }
+        Self { shift_ns: shift::shift_ns(), ..Self::at(Path::new("/proc")) }
     }
 }
 
@@ -89,7 +91,20 @@ impl Procfs {
     /// A procfs mounted at `root`.
     #[must_use]
     pub fn at(root: &Path) -> Self {
-        Self { root: root.to_owned(), shift_ns: 0, open: OpenPipes::default() }
+        Self { root: root.to_owned(), shift_ns: 0, open: OpenPipes::default(), is_absent: false }
+    }
+
+    /// Stands for the /proc of a host that is not this one, such as that of a recording: nothing can be read of it.
+    #[must_use]
+    pub fn absent() -> Self {
+        // No file is below this one, which is an error and not the sign that a process has ended.
+        Self { is_absent: true, ..Self::at(Path::new("/dev/null")) }
+    }
+
+    /// Whether it stands for the /proc of another host.
+    #[must_use]
+    pub const fn is_absent(&self) -> bool {
+        self.is_absent
     }
 
     /// Reads `/proc/PID/stat`; `None` if there is no such process.

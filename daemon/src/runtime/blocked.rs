@@ -11,6 +11,7 @@ use crate::{
         figures::Want,
     },
     lineage::{figures::Figures, id::Ktime},
+    recording::Entry,
 };
 
 /// How many polls are made in the time of the threshold. The second poll that finds the task asleep for long enough flags it, so
@@ -69,6 +70,7 @@ impl Pipeline {
         };
         // The lineage then knows tasks whose records were still in the ring.
         self.catch_up(sink);
+        self.lineage.note_asleep(now, &asleep);
         let overdue = self.blocked.poll(&self.lineage, now, &asleep, &mut self.effects);
         if !overdue.is_empty() {
             let mut stacks = self.observer.stacks(Want::Blocked).unwrap_or_else(|reason| {
@@ -77,6 +79,7 @@ impl Pipeline {
             });
             for of in overdue {
                 let stack = stacks.remove(&of.task).unwrap_or_default();
+                self.lineage.note(|| Entry::Overdue(now, of.task, stack.clone()));
                 self.blocked.flag(&self.lineage, now, of, stack, &mut self.effects);
             }
         }
@@ -110,6 +113,7 @@ impl Pipeline {
 
     /// Polling stops: all flags are cleared, so that no reader waits for the end of a sleep.
     fn forget_blocked(&mut self, now: Ktime, sink: &mut impl EventSink) {
+        self.lineage.note_asleep(now, &[]);
         self.blocked.poll(&self.lineage, now, &[], &mut self.effects);
         self.deliver(sink);
     }

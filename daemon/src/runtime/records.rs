@@ -2,9 +2,9 @@
 
 use probe_common::Kind;
 
-use super::Counts;
+use super::{Counts, RecordedLineage};
 use crate::lineage::{
-    Lineage, Outcome,
+    Outcome,
     effect::Effect,
     id::Ktime,
     record::{Fact, Record},
@@ -12,7 +12,7 @@ use crate::lineage::{
 
 /// Applies a record to the lineage and counts the outcome.
 pub(super) fn apply_record(
-    lineage: &mut Lineage,
+    lineage: &mut RecordedLineage,
     counts: &mut Counts,
     record: &Record,
     now: Ktime,

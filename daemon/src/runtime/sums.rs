@@ -5,7 +5,7 @@ use std::fmt;
 
 use probe_common::{Kind, Lost};
 
-use crate::{kernel::counters::Totals, lineage::Stats};
+use crate::{kernel::counters::Totals, lineage::Stats, recording::Counters};
 
 /// Counts of records by kind, and of how they were handled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,6 +66,20 @@ impl Counts {
     pub(super) fn learn_skipped(&mut self, skipped: Skipped) {
         self.missed = self.missed.max(skipped.all);
         self.missed_returns = self.missed_returns.max(skipped.returns);
+    }
+
+    /// Returns the counts for the end of a recording.
+    pub(super) fn recorded(&self) -> Counters {
+        let sum = |counts: &[u64; Kind::COUNT]| counts.iter().sum();
+        Counters {
+            produced: sum(&self.kernel.produced),
+            dropped: sum(&self.kernel.dropped),
+            shed: sum(&self.kernel.shed),
+            unreported: self.unreported().iter().sum(),
+            skipped: self.missed,
+            undecoded: self.undecoded,
+            received: sum(&self.received),
+        }
     }
 
     /// Returns how many records were taken from the ring, decoded or not.

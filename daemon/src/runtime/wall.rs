@@ -10,6 +10,8 @@ const NOISE_NS: i128 = 100_000;
 pub struct Wall {
     stamp: Stamp,
     offset_ns: i128,
+    /// Whether the clock is this host's.
+    is_live: bool,
 }
 
 impl Wall {
@@ -21,15 +23,35 @@ impl Wall {
             log::warn!("reading the boot id: {error}; entity ids are not unique across boots");
             "00000000".into()
         });
-        Self { stamp: Stamp::new(&boot_id, offset_ns).in_local_zone(), offset_ns }
+        Self { stamp: Stamp::new(&boot_id, offset_ns).in_local_zone(), offset_ns, is_live: true }
+    }
+
+    /// Makes the stamp of a recording, which follows no clock.
+    #[must_use]
+    pub fn recorded(boot_id: &str, offset_ns: i128) -> Self {
+        Self { stamp: Stamp::new(boot_id, offset_ns).in_local_zone(), offset_ns, is_live: false }
+    }
+
+    /// Nanoseconds to add to a boottime, as of the last measurement.
+    #[must_use]
+    pub const fn offset_ns(&self) -> i128 {
+        self.offset_ns
+    }
+
+    /// Sets the offset, as a recording has it.
+    pub const fn set_offset(&mut self, offset_ns: i128) {
+        self.offset_ns = offset_ns;
+        self.stamp.set_wall_offset(offset_ns);
     }
 
     /// Measures the offset of the wall clock. A difference below the measuring noise is ignored.
     pub fn follow(&mut self) {
+        if !self.is_live {
+            return;
+        }
         let offset_ns = clock::wall_offset_ns();
         if (offset_ns - self.offset_ns).abs() > NOISE_NS {
-            self.offset_ns = offset_ns;
-            self.stamp.set_wall_offset(offset_ns);
+            self.set_offset(offset_ns);
         }
     }
 

@@ -21,8 +21,8 @@ use crate::{
         clock, memory,
         sched::{CGROUPS, Reading},
     },
-    lineage::{Brief, Lineage, Share, death::Stop, effect::Effect, id::Ktime, scope::CgroupName},
-    runtime::{EventSink, MAX_BATCH_DELAY, Pipeline, Place, Wall},
+    lineage::{Brief, Share, death::Stop, effect::Effect, id::Ktime, scope::CgroupName},
+    runtime::{EventSink, MAX_BATCH_DELAY, Pipeline, Place, RecordedLineage, Wall},
 };
 
 /// The batch delay while nobody reads events: longer than the time between two ticks, which empty the ring too, so that there are no
@@ -219,7 +219,7 @@ impl Service {
 /// The memory that can be freed.
 struct Held<'a> {
     readers: &'a mut Readers,
-    lineage: &'a mut Lineage,
+    lineage: &'a mut RecordedLineage,
     /// The setting `dead_lives`.
     dead_lives: usize,
 }

@@ -30,6 +30,7 @@ mod vital;
 pub use self::{
     event_sink::Service,
     memory::{Holding, Holdings},
+    metrics::EventMetrics,
     start::{ServiceError, Start, serve},
     status::{HistoryStatus, Status},
 };

@@ -39,6 +39,16 @@ struct Counting<'a> {
 }
 
 pub(super) fn read(draft: &LimitsDraft, host_facts: &mut HostFacts<'_>) -> Limits {
+    if host_facts.procfs.is_absent() {
+        // The limits of this host are not those of the recorded one.
+        return Limits {
+            made: Made::at(draft.now, draft.observed_since, host_facts.stamp),
+            process: draft.subject.as_ref().map(|subject| ProcessRef::of(&subject.named, host_facts.stamp)),
+            limits: Vec::new(),
+            missing: Vec::new(),
+            failures: None,
+        };
+    }
     let hierarchy = PidsHierarchy::of(&cgroup_mounts::of_host());
     let version = hierarchy.as_ref().map(PidsHierarchy::version);
     let ids = draft.cgroups().into_iter();

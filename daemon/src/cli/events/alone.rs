@@ -6,6 +6,7 @@ use tokio::select;
 
 use super::{Args, lines::Lines, reader_gone};
 use crate::{
+    cgroup::Cgroups,
     cli::{exit::Exit, output::Output, signals},
     kernel::{
         clock,
@@ -14,7 +15,7 @@ use crate::{
         sched::Sched,
     },
     lineage::{ActionKind, Config},
-    runtime::{Pipeline, Trust},
+    runtime::{Pipeline, Trust, Wall},
 };
 
 /// How long the end waits for the reader of standard output to read something.
@@ -47,7 +48,9 @@ pub(super) async fn observe(args: &Args) -> Exit {
             return Exit::from(&error);
         }
     };
-    let prepared = signals::stop().and_then(|signal| Ok((signal, Lines::start(args, &pipeline.lineage)?)));
+    let prepared = signals::stop().and_then(|signal| {
+        Ok((signal, Lines::start(args.lines(), &pipeline.lineage, Wall::of_this_boot(), Cgroups::of_host())?))
+    });
     let (signal, mut lines) = match prepared {
         Ok(prepared) => prepared,
         Err(error) => return Exit::failed_at("preparing to write events", error),
@@ -74,7 +77,7 @@ pub(super) async fn observe(args: &Args) -> Exit {
 }
 
 /// Lets the writer write the lines that are left, as long as the reader reads.
-pub(super) async fn finish(output: &mut Output) -> io::Result<()> {
+pub(in crate::cli) async fn finish(output: &mut Output) -> io::Result<()> {
     output.close();
     let mut waiting = output.waiting();
     while tokio::time::timeout(FINISH, output.closed()).await.is_err() {

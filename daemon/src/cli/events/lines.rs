@@ -4,24 +4,32 @@ use std::{io, sync::Arc};
 
 use tokio::sync::Notify;
 
-use super::{Args, Format};
+use super::Format;
 use crate::{
     answer::life,
-    cgroup::Cgroups,
+    cgroup::{self, Cgroups},
     cli::output::Output,
-    export::{self, Filter, UnknownAction},
+    export::{self, EventSelection, Filter, UnknownAction},
     lineage::{Action, ActionKind, Lineage, effect::Effect},
-    runtime::{EventSink, Place, Wall},
+    runtime::{EventSink, Place, Wall, replay::ReplaySink},
 };
 
-/// The event sink of `events` without a daemon.
-pub(super) struct Lines {
-    pub(super) output: Output,
+/// Which lines are printed, and how.
+pub(in crate::cli) struct LineOptions {
+    pub(in crate::cli) selection: EventSelection,
+    pub(in crate::cli) format: Format,
+    pub(in crate::cli) colour: bool,
+    pub(in crate::cli) limit: Option<u64>,
+}
+
+/// The event sink of commands that print events themselves: `events` without a daemon, `record`, `replay`.
+pub(in crate::cli) struct Lines {
+    pub(in crate::cli) output: Output,
     /// Notified when the limit is reached.
-    pub(super) full: Arc<Notify>,
-    pub(super) written: u64,
+    pub(in crate::cli) full: Arc<Notify>,
+    pub(in crate::cli) written: u64,
     /// Events by action, in the order of [`ActionKind::ALL`].
-    pub(super) by_action: [u64; ActionKind::COUNT],
+    pub(in crate::cli) by_action: [u64; ActionKind::COUNT],
     wall: Wall,
     cgroups: Cgroups,
     filter: Filter,
@@ -51,26 +59,31 @@ impl Style {
 }
 
 impl Lines {
-    /// Starts the writer of standard output.
-    pub(super) fn start(args: &Args, lineage: &Lineage) -> io::Result<Self> {
+    /// Starts the writer of standard output. Lines have times of this wall clock and places among these cgroups.
+    pub(in crate::cli) fn start(
+        options: LineOptions,
+        lineage: &Lineage,
+        wall: Wall,
+        cgroups: Cgroups,
+    ) -> io::Result<Self> {
         let wrong = |error: UnknownAction| io::Error::new(io::ErrorKind::InvalidInput, error.to_string());
         Ok(Self {
             output: Output::start()?,
             full: Arc::new(Notify::new()),
             written: 0,
             by_action: [0; ActionKind::COUNT],
-            wall: Wall::of_this_boot(),
-            cgroups: Cgroups::of_host(),
-            filter: args.selection().filter(lineage).map_err(wrong)?,
-            style: Style { format: args.format, colour: args.is_coloured() },
-            lives: args.lives,
-            limit: args.limit,
+            wall,
+            cgroups,
+            lives: options.selection.lives,
+            filter: options.selection.filter(lineage).map_err(wrong)?,
+            style: Style { format: options.format, colour: options.colour },
+            limit: options.limit,
             buffer: Vec::with_capacity(256 << 10),
             sequence: 0,
         })
     }
 
-    fn is_full(&self) -> bool {
+    pub(in crate::cli) fn is_full(&self) -> bool {
         self.limit.is_some_and(|limit| self.written >= limit)
     }
 }
@@ -117,5 +130,25 @@ impl EventSink for Lines {
         log::warn!("{count} records lost: {}", place.reason());
         let style = self.style;
         self.output.push(&mut style.gap(place.name(), count), 1, |lost| style.gap("output", lost));
+    }
+}
+
+impl ReplaySink for Lines {
+    fn set_wall(&mut self, offset_ns: i128) {
+        self.wall.set_offset(offset_ns);
+    }
+
+    fn set_cgroup(&mut self, id: u64, place: &cgroup::Place) {
+        self.cgroups.insert(id, place.clone());
+    }
+
+    fn gap(&mut self) {
+        let style = self.style;
+        let mut line = Vec::new();
+        match style.format {
+            Format::Json => export::json::write_gap("recording", None, &mut line),
+            Format::Text => export::text::write_gap("recording", None, &mut line),
+        }
+        self.output.push(&mut line, 1, |lost| style.gap("output", lost));
     }
 }

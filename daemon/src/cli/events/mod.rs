@@ -1,8 +1,8 @@
 //! `taskscope events`: prints what the kernel's tasks do, as it happens; from the daemon if there is one, otherwise observed
 //! here.
 
-mod alone;
-mod lines;
+pub(super) mod alone;
+pub(super) mod lines;
 mod remote;
 mod sched;
 
@@ -137,7 +137,7 @@ const ALONE: &str = "Options for observing without a daemon";
 
 /// `--format` of `events`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Format {
+pub(super) enum Format {
     /// One JSON object a line
     #[default]
     Json,
@@ -185,6 +185,15 @@ impl Args {
             units: self.unit.clone(),
             containers: self.container.clone(),
             lives: self.lives,
+        }
+    }
+
+    fn lines(&self) -> lines::LineOptions {
+        lines::LineOptions {
+            selection: self.selection(),
+            format: self.format,
+            colour: self.is_coloured(),
+            limit: self.limit,
         }
     }
 
@@ -294,7 +303,7 @@ fn doubt(option: &str, pid: u32) -> Option<String> {
 }
 
 /// Resolves when standard output is a pipe or socket whose reader is gone; never for other files.
-async fn reader_gone() {
+pub(super) async fn reader_gone() {
     let stdout = io::stdout().as_fd().try_clone_to_owned();
     match stdout.and_then(|fd| watch(fd, Interest::ERROR)) {
         // An error on the writing end of a pipe means that the reading end is closed (poll(2), POLLERR).

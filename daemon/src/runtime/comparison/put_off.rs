@@ -7,10 +7,13 @@
 
 use std::collections::HashSet;
 
-use crate::lineage::{
-    Lineage, TaskState,
-    id::TaskKey,
-    record::{Fact, Record, Snapshot},
+use crate::{
+    lineage::{
+        Lineage, TaskState,
+        id::TaskKey,
+        record::{Fact, Record, Snapshot},
+    },
+    runtime::RecordedLineage,
 };
 
 /// Forks and deaths that the last audit found and that had no record.
@@ -33,7 +36,7 @@ impl PutOff {
     /// Removes from `differing` the records that the audit puts off: forks and deaths that it finds for the first time, and
     /// children of such a fork. An audit that decides about the differences of the last one puts no others off, so that audits do
     /// not follow each other without end; new ones are left to the next audit. Returns how many records it removed.
-    pub(super) fn take(&mut self, lineage: &mut Lineage, differing: &mut Vec<Record>) -> usize {
+    pub(super) fn take(&mut self, lineage: &mut RecordedLineage, differing: &mut Vec<Record>) -> usize {
         let settles = self.is_due();
         let before = std::mem::take(&mut self.tasks);
         let is_new = |seen: &Snapshot| {
@@ -110,7 +113,7 @@ mod tests {
 
     /// A lineage and the differences that audits of it put off.
     struct Audits {
-        lineage: Lineage,
+        lineage: RecordedLineage,
         put_off: PutOff,
         now: Ktime,
     }
@@ -118,7 +121,7 @@ mod tests {
     impl Audits {
         fn after_start() -> Self {
             let mut audits = Self {
-                lineage: Lineage::new(Config::default()),
+                lineage: RecordedLineage::new(Config::default(), None),
                 put_off: PutOff::default(),
                 now: Ktime(1_000),
             };

@@ -242,5 +242,9 @@ impl EventSink for Kept {
         self.0.append(effects);
     }
 
+    fn is_kept(&self) -> bool {
+        true
+    }
+
     fn lost(&mut self, _: Place, _: u64) {}
 }

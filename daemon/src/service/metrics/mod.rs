@@ -14,6 +14,7 @@ mod memory;
 mod names;
 mod own_process;
 mod pids;
+mod replayed;
 mod sched;
 mod series_limiter;
 mod sources;
@@ -28,6 +29,7 @@ use std::sync::Arc;
 
 use prometheus::{Encoder as _, Registry, TextEncoder};
 
+pub use self::replayed::EventMetrics;
 use self::{
     crash_loops::CrashLoopMetrics, effects::EffectCounters, ended::EndedMetrics, families::Families,
     history::HistoryMetrics, hooks::HookMetrics, http::HttpMetrics, memory::MemoryMetrics,
