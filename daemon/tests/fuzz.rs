@@ -13,6 +13,8 @@ mod config;
 mod procfs;
 #[path = "../fuzz/bodies/query.rs"]
 mod query;
+#[path = "../fuzz/bodies/recording.rs"]
+mod recording;
 #[path = "../fuzz/bodies/time_arg.rs"]
 mod time_arg;
 #[path = "../fuzz/bodies/wire.rs"]
@@ -137,4 +139,9 @@ fn any_moment_is_over_or_refused_by_name() {
 #[test]
 fn any_bytes_of_the_ring_leave_the_lineage_whole() {
     try_all("wire", 200, wire::run);
+}
+
+#[test]
+fn any_recording_is_replayed_or_left_out_by_offset() {
+    try_all("recording", 1000, recording::run);
 }
