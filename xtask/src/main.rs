@@ -13,6 +13,7 @@ mod ebpf;
 mod run;
 mod setup;
 mod shell;
+mod simulate;
 mod soak;
 mod steps;
 mod test;
@@ -63,6 +64,8 @@ enum Command {
     Dist(dist::Args),
     /// Storm for minutes with provoked losses and restarts, and compare every tree with /proc
     Soak(soak::Args),
+    /// Add faults to recordings of real hosts, and check that the tree is repaired
+    Simulate(simulate::Args),
     /// Measure what taskscope and its rivals cost and miss, into docs/benchmarks
     Bench(bench::Args),
 }
@@ -88,6 +91,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Vm(args) => vm::main(args),
         Command::Dist(args) => dist::main(&args),
         Command::Soak(args) => soak::main(args),
+        Command::Simulate(args) => simulate::main(&args),
         Command::Bench(args) => bench::main(&args),
     }
 }

@@ -29,13 +29,10 @@ struct Origin {
     group: Tgid,
 }
 
-fn origin(record: &Record) -> Origin {
+fn origin(record: &Record) -> Option<Origin> {
     let (task, by) = match &record.fact {
         Fact::New(new) => (new.task, new.creator),
-        Fact::CloneFailed(failed) => match failed.creator {
-            Some(creator) => (creator, Some(creator)),
-            None => unreachable!("the model names who failed"),
-        },
+        Fact::CloneFailed(failed) => (failed.creator?, failed.creator),
         Fact::Exec(exec) => (exec.task, Some(exec.task)),
         Fact::ExecArgs(args) => (args.task, Some(args.task)),
         Fact::Renamed(renamed) => (renamed.task, Some(renamed.task)),
@@ -46,15 +43,15 @@ fn origin(record: &Record) -> Origin {
         Fact::Snapshot(seen) => (seen.task, None),
         Fact::CgroupAttached(attached) => (attached.task, None),
         Fact::Signal(sent) => (sent.target, sent.sender),
-        Fact::OomVictim(_) => unreachable!("the model has no out-of-memory killer"),
-        Fact::CgroupChanged(_) => unreachable!("the model has no cgroups"),
+        // The model has neither; in a recording they stay where they are.
+        Fact::OomVictim(_) | Fact::CgroupChanged(_) => return None,
     };
-    Origin { by: by.map(|by| by.key.tid), of: task.key.tid, group: task.tgid }
+    Some(Origin { by: by.map(|by| by.key.tid), of: task.key.tid, group: task.tgid })
 }
 
 /// Whether the hook of `later` can run at the same time as that of `earlier`, and so be the first in the ring.
-fn may_pass(earlier: &Record, later: &Record) -> bool {
-    let (one, other) = (origin(earlier), origin(later));
+pub(crate) fn may_pass(earlier: &Record, later: &Record) -> bool {
+    let (Some(one), Some(other)) = (origin(earlier), origin(later)) else { return false };
     // One task does one thing after the other. Tids are compared: an exec swaps identities in between.
     if one.by.is_some() && one.by == other.by {
         return false;
