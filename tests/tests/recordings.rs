@@ -1,0 +1,310 @@
+//! `taskscope record` and `taskscope replay`: a replay prints what was printed while it was recorded.
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails the test")]
+
+use std::{
+    fs,
+    os::unix::process::ExitStatusExt as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    time::Instant,
+};
+
+use serde_json::Value;
+use taskscope_tests::{setting, spawner};
+
+/// A directory for the files of one test, removed with it.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("taskscope-recordings-{}-{name}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn taskscope() -> Command {
+    let mut command = Command::new(setting::taskscope());
+    command.env("LC_ALL", "C.UTF-8").stdin(Stdio::null());
+    command
+}
+
+/// `taskscope record FILE OPTIONS -- COMMAND`.
+fn record(file: &Path, options: &[&str], command: &[&str]) -> Output {
+    let mut recorder = taskscope();
+    recorder.args(["record", "--attach", &setting::attach()]).args(options).arg(file).arg("--").args(command);
+    recorder.output().unwrap_or_else(|error| panic!("running {recorder:?}: {error}"))
+}
+
+fn replay(file: &Path, arguments: &[&str]) -> Output {
+    let mut command = taskscope();
+    command.arg("replay").arg(file).args(arguments);
+    command.output().unwrap_or_else(|error| panic!("running {command:?}: {error}"))
+}
+
+#[track_caller]
+fn text(output: &Output) -> String {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{:?}: {stderr}", output.status);
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Processes, threads, orphans, zombies, renames, signals, pipelines.
+const MIX: &str = "
+for i in 1 2 3 4 5; do (exit $i) & done; wait
+sh -c 'sleep 0.2 & sleep 0.1'
+seq 50 | sort | tail -1 >/dev/null
+sh -c 'kill -9 $$'
+sh -c 'sleep 0.4 & exec sleep 0.6'
+sleep 0.3
+exit 7";
+
+fn events(text: &str) -> Vec<Value> {
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}")))
+        .collect()
+}
+
+#[test]
+fn a_replay_prints_what_was_printed_while_it_was_recorded_each_time() {
+    let directory = Directory::new("same");
+    let file = directory.file("a.rec");
+    // Zombies are flagged, and the tree is compared, while it is recorded.
+    let options = ["--print", "--zombie-after", "200ms", "--audit-every", "1s", "--canary-every", "500ms"];
+    let live = record(&file, &options, &["sh", "-c", MIX]);
+    assert_eq!(live.status.code(), Some(7), "{}", String::from_utf8_lossy(&live.stderr));
+    let (first, second) = (replay(&file, &[]), replay(&file, &[]));
+    assert!(first.stdout == second.stdout, "two replays differ");
+    let live_text = String::from_utf8_lossy(&live.stdout);
+    let first_text = text(&first);
+    for (number, (live, replayed)) in live_text.lines().zip(first_text.lines()).enumerate() {
+        assert_eq!(live, replayed, "line {number}");
+    }
+    assert_eq!(live_text.lines().count(), first_text.lines().count());
+    assert!(live.stdout == first.stdout);
+    // What the shell did, by its own numbers.
+    let codes: Vec<_> = events(&first_text)
+        .iter()
+        .filter(|event| event["event"]["action"] == "group_exited" && event["process"]["name"] == "sh")
+        .filter_map(|event| event["process"]["exit"]["code"].as_i64())
+        .collect();
+    for code in [1, 2, 3, 4, 5, 7] {
+        assert!(codes.contains(&code), "{code} is not among {codes:?}");
+    }
+}
+
+#[test]
+fn the_status_of_the_command_is_passed_on() {
+    let directory = Directory::new("status");
+    for (number, (command, code)) in [
+        (&["true"][..], 0),
+        (&["sh", "-c", "exit 42"], 42),
+        (&["sh", "-c", "kill -TERM $$"], 128 + libc::SIGTERM),
+        (&["/nonexistent/command"], 127),
+        (&["/etc/passwd"], 126),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let file = directory.file(&number.to_string());
+        let output = record(&file, &[], command);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{command:?}: {stderr}");
+        assert_eq!(file.exists(), !(126..=127).contains(&code), "{command:?}");
+    }
+}
+
+/// A recorder that is running, and the file that it writes.
+fn start(file: &Path, command: &[&str]) -> Child {
+    let mut recorder = taskscope();
+    recorder.args(["record", "--attach", &setting::attach()]).arg(file);
+    if !command.is_empty() {
+        recorder.arg("--").args(command);
+    }
+    recorder.stderr(Stdio::piped());
+    spawner::spawn(recorder).unwrap()
+}
+
+/// Waits until something is true.
+#[track_caller]
+fn wait_for(what: &str, is: impl Fn() -> bool) {
+    let end = Instant::now() + setting::deadline();
+    while !is() {
+        assert!(Instant::now() < end, "{what}");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn a_signal_reaches_the_command_and_the_recording_is_whole() {
+    let directory = Directory::new("signal");
+    let (file, ready) = (directory.file("a.rec"), directory.file("ready"));
+    let script = format!("trap 'exit 5' TERM; : > {}; while :; do sleep 0.05; done", ready.display());
+    let recorder = start(&file, &["sh", "-c", &script]);
+    wait_for("the command is ready", || ready.exists());
+    spawner::signal(&recorder, libc::SIGTERM);
+    let output = recorder.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(5), "{}", String::from_utf8_lossy(&output.stderr));
+    let replayed = replay(&file, &["events", "--action", "group_exited"]);
+    assert!(!String::from_utf8_lossy(&replayed.stderr).contains("no end"), "it has its end");
+    assert!(!text(&replayed).is_empty());
+}
+
+#[test]
+fn a_recorder_that_is_killed_leaves_what_it_has_written() {
+    let directory = Directory::new("killed");
+    let file = directory.file("a.rec");
+    let recorder = start(&file, &[]);
+    let size = || fs::metadata(&file).map_or(0, |metadata| metadata.len());
+    wait_for("the snapshot is written", || size() > 2000);
+    spawner::signal(&recorder, libc::SIGKILL);
+    let status = recorder.wait_with_output().unwrap().status;
+    assert_eq!(status.signal(), Some(libc::SIGKILL));
+    let whole = replay(&file, &["tree", "--kernel", "--format", "json"]);
+    let tree: Value = serde_json::from_str(&text(&whole)).unwrap();
+    let me = u64::from(std::process::id());
+    let has_me = tree["processes"].as_array().unwrap().iter().any(|process| process["pid"] == me);
+    assert!(has_me, "this process was there when it was recorded");
+    // The last frame is torn.
+    let bytes = fs::read(&file).unwrap();
+    fs::write(&file, &bytes[..bytes.len() - 3]).unwrap();
+    let torn = replay(&file, &[]);
+    let stderr = String::from_utf8_lossy(&torn.stderr).into_owned();
+    assert!(torn.status.success(), "{stderr}");
+    assert!(stderr.contains("were not written whole"), "{stderr}");
+}
+
+#[test]
+fn the_tree_of_a_replay_is_that_of_proc() {
+    let directory = Directory::new("tree");
+    let file = directory.file("a.rec");
+    // The shell writes down what /proc shows of itself and of its child.
+    let script = "sleep 0.9 & echo $$ $! $(cut -d' ' -f4 /proc/$!/stat); sleep 0.3";
+    let live = record(&file, &[], &["sh", "-c", script]);
+    let numbers: Vec<u64> = text(&live).split_whitespace().map(|number| number.parse().unwrap()).collect();
+    let [shell, child, parent] = *numbers else { panic!("{numbers:?}") };
+    assert_eq!(shell, parent);
+    let answer = text(&replay(&file, &["explain", &child.to_string(), "--format", "json"]));
+    let explained: Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!(explained["process"]["pid"], child, "{answer}");
+    let tree = text(&replay(&file, &["tree", "--format", "json"]));
+    let tree: Value = serde_json::from_str(&tree).unwrap();
+    let found = tree["processes"].as_array().unwrap().iter().find(|process| process["pid"] == child);
+    assert!(found.is_some(), "the child lives on when the shell has ended");
+    // Before the command began, neither was there.
+    let before = text(&replay(&file, &["--at", "+0s", "tree", "--format", "json"]));
+    assert!(!before.contains(&format!("\"pid\":{child},")), "{before}");
+    let deaths = text(&replay(&file, &["deaths", "--all", "--pid", &shell.to_string(), "--format", "json"]));
+    let deaths: Value = serde_json::from_str(&deaths).unwrap();
+    assert_eq!(deaths["deaths"][0]["process"]["pid"], shell, "{deaths}");
+}
+
+#[test]
+fn a_redacted_recording_has_the_same_events_without_names() {
+    let directory = Directory::new("redacted");
+    let (plain, hidden, key) = (directory.file("plain"), directory.file("hidden"), directory.file("key"));
+    let program = directory.file("secretname");
+    fs::copy("/bin/true", &program).unwrap();
+    fs::write(&key, "0123456789abcdef").unwrap();
+    let command = [program.to_str().unwrap()];
+    record(&plain, &[], &command);
+    record(&hidden, &["--redact", "--redact-key", key.to_str().unwrap()], &command);
+    let execs = |file: &Path| text(&replay(file, &["events", "--action", "execed"]));
+    assert!(execs(&plain).contains("secretname"));
+    let redacted = execs(&hidden);
+    assert!(!redacted.is_empty() && !redacted.contains("secretname"), "{redacted}");
+    let content = Command::new("zstd").args(["-dc"]).arg(&hidden).output();
+    if let Ok(content) = content {
+        let is_named = content.stdout.windows(10).any(|part| part == b"secretname");
+        assert!(content.status.success() && !is_named, "zstd reads the file, and the name is not in it");
+    }
+}
+
+#[test]
+fn a_full_disk_ends_the_recording_and_not_the_command() {
+    if setting::in_vm() {
+        return setting::skip("needs /dev/full and a tmpfs of its own");
+    }
+    let directory = Directory::new("full");
+    let mount = directory.file("mount");
+    fs::create_dir_all(&mount).unwrap();
+    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=16k", "none"]).arg(&mount).status();
+    if !mounted.is_ok_and(|status| status.success()) {
+        return setting::skip("mounting a tmpfs is not permitted");
+    }
+    let file = mount.join("a.rec");
+    let script =
+        "for i in $(seq 300); do /bin/true; done; sleep 1.2; for i in $(seq 300); do /bin/true; done; exit 9";
+    let output = record(&file, &[], &["sh", "-c", script]);
+    let kept = fs::read(&file);
+    let _ = Command::new("umount").arg(&mount).status();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(9), "the command goes on: {stderr}");
+    assert!(stderr.contains("writing the recording at offset"), "{stderr}");
+    let whole = directory.file("b.rec");
+    fs::write(&whole, kept.unwrap()).unwrap();
+    let replayed = replay(&whole, &[]);
+    let stderr = String::from_utf8_lossy(&replayed.stderr);
+    assert!(replayed.status.success() && !stderr.contains("damaged"), "{stderr}");
+    assert!(!stderr.contains("not written whole"), "the part that was written is cut off: {stderr}");
+}
+
+#[test]
+fn damage_is_named_with_its_offset_and_costs_only_itself() {
+    let directory = Directory::new("damage");
+    let file = directory.file("a.rec");
+    record(&file, &[], &["sh", "-c", "sleep 1.3; /bin/true; sleep 1.3; /bin/false"]);
+    let bytes = fs::read(&file).unwrap();
+    let frames: Vec<usize> =
+        (0..bytes.len() - 4).filter(|&at| bytes[at..].starts_with(&[0x28, 0xb5, 0x2f, 0xfd])).collect();
+    assert!(frames.len() >= 4, "{frames:?}");
+    let mut wrong = bytes.clone();
+    wrong[frames[2] + 20] ^= 1;
+    fs::write(&file, &wrong).unwrap();
+    let output = replay(&file, &[]);
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    let named = format!("a.rec: {} bytes at offset {} are damaged", frames[3] - frames[2], frames[2]);
+    assert!(stderr.contains(&named), "{named}\n{stderr}");
+    assert!(stdout.contains("\"place\":\"recording\""), "the gap is an event too");
+    for (content, said) in [
+        (&b""[..], "an empty file"),
+        (b"#!/bin/sh\n", "not a recording of taskscope"),
+        (&bytes[..50], "offset 0"),
+    ] {
+        fs::write(&file, content).unwrap();
+        let output = replay(&file, &[]);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert!(stderr.contains("a.rec") && stderr.contains(said), "{stderr}");
+    }
+}
+
+#[test]
+fn a_recording_that_exists_is_not_overwritten_and_its_size_is_bounded() {
+    let directory = Directory::new("bounds");
+    let file = directory.file("a.rec");
+    let script =
+        "for i in $(seq 200); do /bin/true; done; sleep 1.2; for i in $(seq 200); do /bin/true; done; exit 3";
+    let output = record(&file, &["--max-size", "20K"], &["sh", "-c", script]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    assert!(stderr.contains("--max-size was reached"), "{stderr}");
+    let size = fs::metadata(&file).unwrap().len();
+    assert!(size <= 20 << 10, "{size}");
+    assert!(!text(&replay(&file, &["lives"])).is_empty());
+    let again = record(&file, &[], &["true"]);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("exists and is not empty"));
+    assert_eq!(fs::metadata(&file).unwrap().len(), size);
+}
