@@ -302,6 +302,32 @@ fn pictures_for_reports_are_drawn_by_a_browser() {
     service.stop_clean();
 }
 
+#[test]
+fn viewers_share_an_answer_if_they_say_so() {
+    let service = Service::start(&["--api-on-tcp"]);
+    let made = |header: &str| {
+        let answer = service.ask(&format!("GET /v1/zombies HTTP/1.0\r\n{header}\r\n"));
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let body: serde_json::Value =
+            serde_json::from_str(&answer.body).unwrap_or_else(|error| panic!("{error}: {answer:?}"));
+        (body["boottime_ns"].as_u64(), answer.head.contains("\nage: "))
+    };
+    // On a busy host more than the five seconds may pass between two of them.
+    let is_shared = (0..10).any(|_| {
+        let first = made("cache-control: max-age=5\r\n");
+        let second = made("cache-control: max-age=5\r\n");
+        first.0 == second.0 && second.1
+    });
+    assert!(is_shared, "each was made anew");
+    for header in
+        ["", "cache-control: no-cache\r\n", "cache-control: max-age=0\r\n", "cache-control: max-age=x\r\n"]
+    {
+        let (first, second) = (made(header), made(header));
+        assert!(first.0 < second.0 && !second.1, "{header}: {first:?} {second:?}");
+    }
+    service.stop_clean();
+}
+
 /// A process and all of its group, which end with this.
 struct Group(Child);
 
