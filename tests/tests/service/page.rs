@@ -303,6 +303,43 @@ fn pictures_for_reports_are_drawn_by_a_browser() {
     service.stop_clean();
 }
 
+#[test]
+fn viewers_share_an_answer_if_they_say_so() {
+    let service = Service::start(&["--api-on-tcp"]);
+    let made = |header: &str| {
+        let answer = service.ask(&format!("GET /v1/zombies HTTP/1.0\r\n{header}\r\n"));
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let body: serde_json::Value =
+            serde_json::from_str(&answer.body).unwrap_or_else(|error| panic!("{error}: {answer:?}"));
+        (body["boottime_ns"].as_u64(), answer.head.contains("\nage: "))
+    };
+    // On a busy host more than the five seconds may pass between two of them.
+    let is_shared = (0..10).any(|_| {
+        let first = made("cache-control: max-age=5\r\n");
+        let second = made("cache-control: max-age=5\r\n");
+        first.0 == second.0 && second.1
+    });
+    assert!(is_shared, "each was made anew");
+    for header in
+        ["", "cache-control: no-cache\r\n", "cache-control: max-age=0\r\n", "cache-control: max-age=x\r\n"]
+    {
+        let (first, second) = (made(header), made(header));
+        assert!(first.0 < second.0 && !second.1, "{header}: {first:?} {second:?}");
+    }
+    service.stop_clean();
+}
+
+/// A process and all of its group, which end with this.
+struct Group(Child);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // SAFETY: a signal to the process group that this test made.
+        unsafe { libc::kill(-self.0.id().cast_signed(), libc::SIGKILL) };
+        let _ = self.0.wait();
+    }
+}
+
 /// What the pictures show: a zombie, orphans, kills, workers. `$S` has programs with these names.
 const BUSY: &str = "\
     $S/web-master -c 'for i in 1 2 3 4 5 6 7; do $S/web-worker 1.$i & sleep 0.5; done; wait' & \
@@ -327,7 +364,7 @@ fn pictures_of_the_page() {
     }
     let mut command = Command::new(names.join("supervisor"));
     command.args(["-c", BUSY]).env("S", &names).stdin(Stdio::null()).stderr(Stdio::null()).process_group(0);
-    let mut busy = spawner::spawn(command).unwrap_or_else(|error| panic!("starting bash: {error}"));
+    let busy = Group(spawner::spawn(command).unwrap_or_else(|error| panic!("starting bash: {error}")));
     let folder = match std::env::var_os("TASKSCOPE_PICTURES") {
         Some(_) => PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/pictures")),
         None => service.directory().to_owned(),
@@ -335,7 +372,7 @@ fn pictures_of_the_page() {
     fs::create_dir_all(&folder).unwrap_or_else(|error| panic!("making {}: {error}", folder.display()));
     browser.shows("Deaths", "importer", true);
     browser.shows("Zombies by parent", "backup.sleep", true);
-    browser.shows("Zombies by parent", "never", true);
+    browser.shows("Zombies by parent", "its parent's exec", true);
     browser.shows("Reparented processes", "? (", false);
     let take = |name: &str| {
         let path = folder.join(name);
@@ -344,7 +381,7 @@ fn pictures_of_the_page() {
         assert!(size > 10_000 && size <= 200 * 1024, "{}: {size} bytes", path.display());
     };
     take("page-overview.png");
-    let supervisor = &service.json(&format!("/v1/tasks/{}", busy.id()))["process"]["entity_id"];
+    let supervisor = &service.json(&format!("/v1/tasks/{}", busy.0.id()))["process"]["entity_id"];
     let supervisor = supervisor.as_str().unwrap_or_default();
     browser.open(&format!("{url}#/timeline?span=8&root={supervisor}"), DESKTOP, "light");
     let drawn = "(() => { const drawn = document.querySelector('canvas')?.dataset.drawn; if (!drawn) return false; \
@@ -352,9 +389,7 @@ fn pictures_of_the_page() {
     browser.until("the bars of its descendants", drawn);
     take("page-timeline.png");
     browser.assert_no_problems();
-    // SAFETY: a signal to the process group that this test made.
-    unsafe { libc::kill(-busy.id().cast_signed(), libc::SIGKILL) };
-    let _ = busy.wait();
+    drop(busy);
     let _ = fs::remove_dir_all(names);
     service.stop_clean();
 }
