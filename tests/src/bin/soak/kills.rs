@@ -4,6 +4,7 @@
 //! The storm is made here: each process is waited for, so the kernel's answer to waitpid(2) is the oracle.
 
 use std::{
+    collections::HashMap,
     fs,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -24,6 +25,9 @@ const DEADLINE: Duration = Duration::from_secs(60);
 
 /// The clock of names and lines has milliseconds, and a parent returns from waitpid(2) after the release.
 const SLACK_MS: u64 = 50;
+
+/// How late a release may be reported: by an RCU grace period on the tracepoint rung. No pid is used again in this time.
+const LATE_MS: u64 = 5_000;
 
 /// A child of the storm.
 struct Reaped {
@@ -147,17 +151,34 @@ pub(crate) fn all(family: &str, turns: u32) -> anyhow::Result<()> {
         ensure!(flushed.context("starting taskscope")?.status.success(), "the history is not written");
         let since = format!("{}ms", now_ms().saturating_sub(begun_ms) + 60_000);
         let lives = lines(&["lives", "--since", &since], &directory.0)?;
-        let known: std::collections::HashSet<(u64, u64)> = lives
+        let known: Vec<(u64, u64)> = lives
             .iter()
             .filter_map(|life| Some((life["process"]["pid"].as_u64()?, life["@timestamp"].as_str()?)))
             .filter_map(|(pid, text)| Some((pid, ms_fast(text)?)))
             .collect();
+        let mut by_pid: HashMap<u64, Vec<u64>> = HashMap::new();
+        for (pid, ms) in known {
+            by_pid.entry(pid).or_default().push(ms);
+        }
         let is_known = |child: &Reaped| {
-            let from = child.began_ms.saturating_sub(SLACK_MS);
-            (from..=child.ended_ms + SLACK_MS).any(|ms| known.contains(&(u64::from(child.pid), ms)))
+            let times = child.began_ms.saturating_sub(SLACK_MS)..=child.ended_ms + LATE_MS;
+            by_pid.get(&u64::from(child.pid)).is_some_and(|all| all.iter().any(|ms| times.contains(ms)))
         };
         let lost: Vec<&Reaped> = reaped.iter().filter(|child| !is_known(child)).collect();
         let gap_from = gap_from(&directory.0, &since, killed_ms)?;
+        let before = lost.iter().filter(|child| child.ended_ms + SLACK_MS < gap_from);
+        let before: Vec<_> =
+            before.map(|child| (child.pid, child.ended_ms.saturating_sub(begun_ms))).collect();
+        if !before.is_empty() {
+            eprintln!(
+                "kills: turn {turn}: killed after {} ms, the gap begins after {} ms; missing before it (pid, ms): {:?}, {} in all; gaps: {}",
+                killed_ms - begun_ms,
+                gap_from.saturating_sub(begun_ms),
+                before.get(..before.len().min(5)),
+                before.len(),
+                lines_as_one(&directory.0, &since)?["history"]
+            );
+        }
         for child in &lost {
             let age = killed_ms.saturating_sub(child.ended_ms);
             oldest_ms = oldest_ms.max(age);
