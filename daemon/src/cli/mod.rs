@@ -77,7 +77,7 @@ enum Command {
     Replay(replay::Args),
     /// Show the history of one process, what is wrong with it, and what to do
     Explain(explain::Args),
-    /// Show threads, starts of a program, forks and orphans that leak, and which process causes it
+    /// Show leaks other than zombies: growing threads, programs that are restarted in a loop, fork storms, orphans
     Leaks(leaks::Args),
     /// Show how full each limit on pids is, and which processes fill it
     Limits(limits::Args),
