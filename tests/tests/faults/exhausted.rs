@@ -45,7 +45,11 @@ fn a_client_names_the_daemon_that_is_stopped() {
     }
     let (code, said) = client(&mut asking(&service, "status"));
     assert_eq!(code, Some(0), "it does not continue: {said}");
-    service.stop_clean();
+    // On a busy host the ring is full before the daemon continues.
+    let (end, directory) = service.stop();
+    assert_eq!(end.code(), Some(0), "{}", end.text());
+    // The directory is one for temporary files, so it may stay.
+    let _ = fs::remove_dir_all(directory);
 }
 
 #[test]
