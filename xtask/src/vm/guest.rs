@@ -44,7 +44,7 @@ const SCENARIOS: [&str; 17] = [
 pub(super) const INTERFACE: &str = "interface";
 /// The test binaries about what clients, readers and people get: little of it depends on the kernel. They are dealt out among the
 /// kernels of a run in this order, so that neighbours take about as long.
-const INTERFACE_TESTS: [&str; 13] = [
+const INTERFACE_TESTS: [&str; 18] = [
     "hostile",
     "readers",
     "agree",
@@ -58,6 +58,11 @@ const INTERFACE_TESTS: [&str; 13] = [
     "printed",
     "top",
     "lives",
+    "past",
+    "recordings",
+    "schema",
+    "metrics_doc",
+    "openapi",
 ];
 
 /// Static executables, with the names of their targets.
