@@ -88,7 +88,7 @@ impl Drop for Filler {
     }
 }
 
-/// Mounts a small tmpfs on the daemon's directory. [`Daemon`] unmounts it when it removes the directory.
+/// Mounts a small tmpfs on the daemon's directory. `Daemon` unmounts it when it removes the directory.
 fn on_a_small_disk(_: &mut Command, place: &Place) {
     let path = CString::new(place.directory.as_os_str().as_bytes());
     let path = path.unwrap_or_else(|error| panic!("{}: {error}", place.directory.display()));

@@ -34,7 +34,7 @@ use crate::{
 /// What to show.
 #[derive(Debug, Subcommand)]
 pub(super) enum View {
-    /// The events, in order [default]
+    /// The events, in order (default)
     Events(EventsView),
     /// The life of each process that ended, one JSON object per line
     Lives(LivesView),
