@@ -44,6 +44,14 @@ fn explained(service: &Service, pid: i64) -> Value {
     service.json(&format!("/v1/explain/{pid}"))["verdict"].clone()
 }
 
+/// Skips a test in a guest.
+fn has_no_shell() -> bool {
+    if setting::in_vm() {
+        setting::skip("a guest has no shell, with which the remedies are tried");
+    }
+    setting::in_vm()
+}
+
 /// Runs a command of a remedy.
 #[track_caller]
 fn shell(command: &str) -> String {
@@ -85,6 +93,9 @@ fn ended_by(mut acted: Scenario, signal: i64) {
 
 #[test]
 fn threads_that_only_grow_are_a_leak_until_the_process_ends() {
+    if has_no_shell() {
+        return;
+    }
     let service = Service::start(&THRESHOLDS);
     let (acted, pid) = leaking("leak-threads");
     let leak = leak_of(&service, "thread_leak", pid);
@@ -114,6 +125,9 @@ fn threads_that_only_grow_are_a_leak_until_the_process_ends() {
 
 #[test]
 fn a_program_that_is_started_again_and_again_is_a_loop_of_the_one_that_starts_it() {
+    if has_no_shell() {
+        return;
+    }
     let service = Service::start(&THRESHOLDS);
     let (acted, pid) = leaking("leak-respawn");
     let leak = leak_of(&service, "respawn_loop", pid);
@@ -135,6 +149,9 @@ fn a_program_that_is_started_again_and_again_is_a_loop_of_the_one_that_starts_it
 
 #[test]
 fn a_program_of_a_unit_that_is_started_again_and_again_is_certain() {
+    if has_no_shell() {
+        return;
+    }
     let service = Service::start(&THRESHOLDS);
     let mut acted = scenario("leak-unit", &[]);
     let first = acted.until(&["pause", "skip"]);
@@ -160,6 +177,9 @@ fn a_program_of_a_unit_that_is_started_again_and_again_is_certain() {
 
 #[test]
 fn a_process_that_forks_too_fast_is_a_storm_that_can_be_stopped_and_continued() {
+    if has_no_shell() {
+        return;
+    }
     let service = Service::start(&THRESHOLDS);
     let (acted, pid) = leaking("leak-storm");
     let leak = leak_of(&service, "fork_storm", pid);
@@ -197,11 +217,18 @@ fn a_fork_bomb_is_a_storm_of_the_process_that_was_there_before() {
     assert!(leak["alive"].as_u64() >= Some(100), "{leak:#}");
     acted.go();
     acted.finish();
-    service.stop_clean();
+    // In such a storm the kernel may skip programs, and the ring may be full.
+    let (end, directory) = service.stop();
+    assert_eq!(end.code(), Some(0), "{}", end.text());
+    // The directory is one for temporary files, so it may stay.
+    let _ = std::fs::remove_dir_all(directory);
 }
 
 #[test]
 fn a_process_that_has_outlived_its_session_is_likely_left_behind() {
+    if has_no_shell() {
+        return;
+    }
     let service = Service::start(&THRESHOLDS);
     let mut acted = scenario("leak-orphans", &[]);
     acted.pause("leaking");
@@ -223,6 +250,9 @@ fn a_process_that_has_outlived_its_session_is_likely_left_behind() {
 
 #[test]
 fn what_looks_like_a_leak_and_is_none_is_not_accused() {
+    if has_no_shell() {
+        return;
+    }
     let service = Service::start(&THRESHOLDS);
     let events = service.events("?action=leak_flagged", "");
     let (mut working, mut daemons) = (scenario("leak-none", &[]), scenario("leak-daemons", &[]));

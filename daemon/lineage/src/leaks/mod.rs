@@ -1,6 +1,6 @@
 //! Leaks that are no zombies. The lineage notes which groups are worth following, at no cost for others: those whose number of
 //! threads or of forks has reached another multiple of a constant, and those that were reparented to an init or a subreaper.
-//! [`Leaks::poll`] follows these, at most [`FOLLOWED`] of a kind.
+//! [`Leaks::poll`] follows these, at most `FOLLOWED` of a kind.
 //!
 //! | file | what |
 //! |---|---|

@@ -19,6 +19,8 @@ const STORM_PART: u64 = 60;
 const SAMPLES: u64 = 8;
 /// In a family that forks, so many of the forks, in percent, must be without execve(2).
 const WITHOUT_EXEC: usize = 75;
+/// The most young processes that are looked at: the living ones first.
+const YOUNG: usize = 1 << 16;
 /// The most ancestors that are walked over.
 const LEVELS: usize = 64;
 
@@ -128,6 +130,24 @@ fn storm(
     }
 }
 
+/// What a search for a bomb needs of a young process. A whole life is ten times as large, and a search must not take the memory that
+/// the storm leaves.
+struct Young {
+    parent: Option<GroupKey>,
+    is_without_exec: bool,
+    is_alive: bool,
+}
+
+impl Young {
+    fn of(life: &Life) -> Self {
+        Self {
+            parent: life.first_parent.or(life.parent),
+            is_without_exec: life.execs == 0,
+            is_alive: life.ended_at.is_none() && life.released_at.is_none(),
+        }
+    }
+}
+
 /// What is known of the young processes that descend from one.
 #[derive(Clone, Copy, Debug, Default)]
 struct Family {
@@ -157,26 +177,27 @@ fn bomb(
     let is_young = |key: GroupKey| key.start.is_some_and(|start| start >= born);
     let parent = |life: &Life| life.first_parent.or(life.parent);
     let living = lineage.groups().filter(|group| is_young(group.key())).filter_map(|group| group.life(now));
-    let young: HashMap<GroupKey, Life> = living
-        .chain(lineage.dead_lives().filter(|life| is_young(life.key)))
-        .map(|life| (life.key, life))
-        .collect();
+    let dead = lineage.dead_lives().filter(|life| is_young(life.key));
+    let young: HashMap<GroupKey, Young> =
+        living.chain(dead).take(YOUNG).map(|life| (life.key, Young::of(&life))).collect();
     // By the process that was there before; and how many descend from each young one.
     let mut families: HashMap<GroupKey, Family> = HashMap::new();
     let mut below: HashMap<GroupKey, (GroupKey, usize)> = HashMap::new();
-    for life in young.values() {
-        let mut line = vec![life.key];
-        let mut next = parent(life);
-        while let Some(above) = next.and_then(|key| young.get(&key)).filter(|_| line.len() < LEVELS) {
-            line.push(above.key);
-            next = parent(above);
+    for (key, process) in &young {
+        let mut line = vec![*key];
+        let mut next = process.parent;
+        while let Some((key, above)) = next.and_then(|key| young.get_key_value(&key))
+            && line.len() < LEVELS
+        {
+            line.push(*key);
+            next = above.parent;
         }
         let Some(origin) = next else { continue };
         let family = families.entry(origin).or_default();
         family.all += 1;
-        family.without_exec += usize::from(life.execs == 0);
+        family.without_exec += usize::from(process.is_without_exec);
         family.deep += usize::from(line.len() > 2);
-        family.alive += usize::from(life.ended_at.is_none() && life.released_at.is_none());
+        family.alive += usize::from(process.is_alive);
         for key in line.into_iter().skip(1) {
             below.entry(key).or_insert((origin, 0)).1 += 1;
         }
