@@ -198,7 +198,7 @@ fn a_process_that_forks_too_fast_is_a_storm_that_can_be_stopped_and_continued() 
 #[test]
 fn a_fork_bomb_is_a_storm_of_the_process_that_was_there_before() {
     // Forks are counted for a sixtieth of the window, and a bomb that has burst is reported for three of these.
-    let service = Service::start(&["--leak-window", "60s", "--fork-storm", "200"]);
+    let service = Service::start(&["--leak-window", "60s", "--fork-storm", "50"]);
     let mut acted = scenario("leak-bomb", &[]);
     acted.pause("leaking");
     let (bomb, parent) = (acted.facts().role("child").pid, acted.facts().role("scenario").pid);
