@@ -66,28 +66,13 @@ pub(super) struct Respawns {
     taken: Option<GroupKey>,
 }
 
-/// Whether a program that ended so was not meant to end.
-fn is_failure(death: &GroupDeath) -> bool {
-    match death.cause {
-        Cause::Fault
-        | Cause::Abort
-        | Cause::Seccomp
-        | Cause::Oom
-        | Cause::CpuLimit
-        | Cause::FileSizeLimit
-        | Cause::KilledByItself => true,
-        Cause::Exited => death.status.is_some_and(|status| status.code() != Some(0)),
-        _ => false,
-    }
-}
-
 impl Respawns {
     /// Takes the ends since the last poll, and returns the loops.
     pub(super) fn poll(&mut self, lineage: &Lineage, now: Ktime, limits: &Thresholds) -> Vec<(u64, Leak)> {
         let is_new = |death: &&Arc<GroupDeath>| Some(death.key) != self.taken;
         let new: Vec<_> = lineage.deaths().take_while(is_new).map(Arc::clone).collect();
         self.taken = new.first().map_or(self.taken, |last| Some(last.key));
-        for death in new.iter().rev().filter(|death| is_failure(death)) {
+        for death in new.iter().rev().filter(|death| death.is_failure()) {
             self.take(death, limits);
         }
         let pause_ns = limits.part(PAUSE_PART);

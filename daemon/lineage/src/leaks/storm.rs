@@ -130,6 +130,11 @@ fn storm(
     }
 }
 
+/// Returns the process that forked it.
+fn parent(life: &Life) -> Option<GroupKey> {
+    life.first_parent.or(life.parent)
+}
+
 /// What a search for a bomb needs of a young process. A whole life is ten times as large, and a search must not take the memory that
 /// the storm leaves.
 struct Young {
@@ -141,7 +146,7 @@ struct Young {
 impl Young {
     fn of(life: &Life) -> Self {
         Self {
-            parent: life.first_parent.or(life.parent),
+            parent: parent(life),
             is_without_exec: life.execs == 0,
             is_alive: life.ended_at.is_none() && life.released_at.is_none(),
         }
@@ -175,7 +180,6 @@ fn bomb(
     is_storm: impl Fn(u64, Ktime) -> bool,
 ) -> Option<Leak> {
     let is_young = |key: GroupKey| key.start.is_some_and(|start| start >= born);
-    let parent = |life: &Life| life.first_parent.or(life.parent);
     let living = lineage.groups().filter(|group| is_young(group.key())).filter_map(|group| group.life(now));
     let dead = lineage.dead_lives().filter(|life| is_young(life.key));
     let young: HashMap<GroupKey, Young> =

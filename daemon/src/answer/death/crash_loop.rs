@@ -39,17 +39,7 @@ pub struct CrashLoop {
 /// Whether an end counts: a fault, a limit, or a code other than 0 of a process at the top of its unit or container.
 #[must_use]
 pub fn is_crash(death: &GroupDeath) -> bool {
-    match death.cause {
-        Cause::Fault
-        | Cause::Abort
-        | Cause::Seccomp
-        | Cause::Oom
-        | Cause::CpuLimit
-        | Cause::FileSizeLimit
-        | Cause::KilledByItself => true,
-        Cause::Exited => death.is_top && death.status.is_some_and(|status| status.code() != Some(0)),
-        _ => false,
-    }
+    death.is_failure() && (death.cause != Cause::Exited || death.is_top)
 }
 
 /// Returns the ends of the last ten minutes that count, the last first.

@@ -73,6 +73,22 @@ pub struct ScopeName {
 }
 
 impl GroupDeath {
+    /// Returns whether the process was not meant to end: a fault, a limit, or another code than 0.
+    #[must_use]
+    pub fn is_failure(&self) -> bool {
+        match self.cause {
+            Cause::Fault
+            | Cause::Abort
+            | Cause::Seccomp
+            | Cause::Oom
+            | Cause::CpuLimit
+            | Cause::FileSizeLimit
+            | Cause::KilledByItself => true,
+            Cause::Exited => self.status.is_some_and(|status| status.code() != Some(0)),
+            _ => false,
+        }
+    }
+
     /// Returns how certain the cause is: `certain`, `likely` or `unknown`.
     #[must_use]
     pub const fn certainty(&self) -> &'static str {
