@@ -57,6 +57,15 @@ pub fn skip(why: impl std::fmt::Display) {
     added.unwrap_or_else(|error| panic!("adding to {}: {error}", path.display()));
 }
 
+/// Skips this test in a guest; returns whether this is one.
+#[must_use]
+pub fn skip_in_vm(why: impl std::fmt::Display) -> bool {
+    if in_vm() {
+        skip(why);
+    }
+    in_vm()
+}
+
 /// Returns `CLOCK_BOOTTIME`, ns: the clock of every event and fact.
 #[must_use]
 pub fn now_ns() -> u64 {

@@ -77,10 +77,7 @@ fn events(text: &str) -> Vec<Value> {
 
 /// Skips a test in a guest.
 fn has_no_shell() -> bool {
-    if setting::in_vm() {
-        setting::skip("a guest has no shell, which the recorded commands need");
-    }
-    setting::in_vm()
+    setting::skip_in_vm("a guest has no shell, which the recorded commands need")
 }
 
 #[test]

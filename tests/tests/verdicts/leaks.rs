@@ -46,10 +46,7 @@ fn explained(service: &Service, pid: i64) -> Value {
 
 /// Skips a test in a guest.
 fn has_no_shell() -> bool {
-    if setting::in_vm() {
-        setting::skip("a guest has no shell, with which the remedies are tried");
-    }
-    setting::in_vm()
+    setting::skip_in_vm("a guest has no shell, with which the remedies are tried")
 }
 
 /// Runs a command of a remedy.
@@ -197,8 +194,7 @@ fn a_process_that_forks_too_fast_is_a_storm_that_can_be_stopped_and_continued() 
 
 #[test]
 fn a_fork_bomb_is_a_storm_of_the_process_that_was_there_before() {
-    if setting::in_vm() {
-        setting::skip("an emulated CPU on a busy host forks too slowly for a storm");
+    if setting::skip_in_vm("an emulated CPU on a busy host forks too slowly for a storm") {
         return;
     }
     // Forks are counted for a sixtieth of the window, and a bomb that has burst is reported for three of these.

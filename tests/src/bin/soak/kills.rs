@@ -123,12 +123,6 @@ fn lines(args: &[&str], directory: &Path) -> anyhow::Result<Vec<Value>> {
     text.lines().map(|line| serde_json::from_str(line).with_context(|| line.to_owned())).collect()
 }
 
-/// Returns a timestamp of a line as ms since the epoch, by date(1).
-fn ms_of(text: &str) -> anyhow::Result<u64> {
-    let output = Command::new("date").args(["-d", text, "+%s%3N"]).output().context("starting date")?;
-    String::from_utf8_lossy(&output.stdout).trim().parse().with_context(|| format!("date -d {text}"))
-}
-
 /// Runs the turns; the table goes to stdout.
 pub(crate) fn all(family: &str, turns: u32) -> anyhow::Result<()> {
     let directory = std::env::temp_dir().join(format!("taskscope-kills-{}", std::process::id()));
@@ -158,7 +152,7 @@ pub(crate) fn all(family: &str, turns: u32) -> anyhow::Result<()> {
         let known: Vec<(u64, u64)> = lives
             .iter()
             .filter_map(|life| Some((life["process"]["pid"].as_u64()?, life["@timestamp"].as_str()?)))
-            .filter_map(|(pid, text)| Some((pid, ms_fast(text)?)))
+            .filter_map(|(pid, text)| Some((pid, ms_of(text)?)))
             .collect();
         let mut by_pid: HashMap<u64, Vec<u64>> = HashMap::new();
         for (pid, ms) in known {
@@ -216,7 +210,7 @@ pub(crate) fn all(family: &str, turns: u32) -> anyhow::Result<()> {
 }
 
 /// Parses `2026-11-29T02:39:17.123Z` without a process of its own: days by the rule of the civil calendar.
-fn ms_fast(text: &str) -> Option<u64> {
+fn ms_of(text: &str) -> Option<u64> {
     let part = |range: std::ops::Range<usize>| text.get(range)?.parse::<u64>().ok();
     let (year, month, day) = (part(0..4)?, part(5..7)?, part(8..10)?);
     let (hour, minute, second, ms) = (part(11..13)?, part(14..16)?, part(17..19)?, part(20..23)?);
@@ -226,15 +220,20 @@ fn ms_fast(text: &str) -> Option<u64> {
     Some((((days * 24 + hour) * 60 + minute) * 60 + second) * 1000 + ms)
 }
 
+/// Returns a timestamp that must be there.
+fn parsed(text: &str) -> anyhow::Result<u64> {
+    ms_of(text).with_context(|| format!("`{text}` is no timestamp"))
+}
+
 /// Returns when the gap begins that the daemon after a kill has told, ms since the epoch.
 fn gap_from(directory: &Path, since: &str, killed_ms: u64) -> anyhow::Result<u64> {
     let answer = lines_as_one(directory, since)?;
     let gaps = answer["history"]["gaps"].as_array().cloned().unwrap_or_default();
     for gap in gaps.iter().rev().filter(|gap| gap["place"] == "not_running") {
-        let to = ms_of(gap["to"].as_str().unwrap_or_default())?;
+        let to = parsed(gap["to"].as_str().unwrap_or_default())?;
         if to + SLACK_MS >= killed_ms {
             return match gap["from"].as_str() {
-                Some(from) => ms_of(from),
+                Some(from) => parsed(from),
                 // Nothing was on disk.
                 None => Ok(0),
             };
@@ -242,7 +241,7 @@ fn gap_from(directory: &Path, since: &str, killed_ms: u64) -> anyhow::Result<u64
     }
     // Nothing was on disk when it was killed: the known begins after it.
     if let Some(known) = answer["history"]["known_since"].as_str()
-        && ms_of(known)? + SLACK_MS >= killed_ms
+        && parsed(known)? + SLACK_MS >= killed_ms
     {
         return Ok(0);
     }
@@ -274,6 +273,12 @@ fn lines_as_one(directory: &Path, since: &str) -> anyhow::Result<Value> {
 mod tests {
     use super::*;
 
+    /// Returns a timestamp of a line as ms since the epoch, by date(1).
+    fn by_date(text: &str) -> anyhow::Result<u64> {
+        let output = Command::new("date").args(["-d", text, "+%s%3N"]).output().context("starting date")?;
+        String::from_utf8_lossy(&output.stdout).trim().parse().with_context(|| format!("date -d {text}"))
+    }
+
     #[test]
     fn a_timestamp_is_the_one_of_date() {
         for text in [
@@ -282,7 +287,7 @@ mod tests {
             "2000-03-01T00:00:00.000Z",
             "1970-01-01T00:00:00.000Z",
         ] {
-            assert_eq!(ms_fast(text), Some(ms_of(text).unwrap_or_else(|error| panic!("{error}"))), "{text}");
+            assert_eq!(ms_of(text), Some(by_date(text).unwrap_or_else(|error| panic!("{error}"))), "{text}");
         }
     }
 }

@@ -5,6 +5,7 @@ use std::fs;
 use crate::{
     Entry,
     actor::{announce, spawn, thread, wait},
+    debtor::{finish, owes},
     fact::{Fact, die, die_with, pause},
     proc,
     sys::{self, Channel, Pid},
@@ -41,26 +42,6 @@ pub(crate) const SCENARIOS: &[Entry] = &[
         owes(failed_spawns);
     }),
 ];
-
-/// Runs a parent that makes a zombie and prints its pid, and pauses until `go`.
-fn owes(act: fn(Channel)) {
-    let made = Channel::new();
-    let parent = spawn("parent", || {
-        act(made);
-        sys::sleep_for_ever()
-    });
-    let child = made.receive();
-    proc::until_state(child, 'Z');
-    proc::until_asleep(parent, parent);
-    finish(parent);
-}
-
-fn finish(parent: Pid) {
-    proc::at("owing", "parent", parent);
-    pause("owed");
-    sys::kill(parent, libc::SIGKILL);
-    wait("scenario", "parent", parent);
-}
 
 fn exec_over(_: &[String]) {
     let (made, gate) = (Channel::new(), Channel::new());

@@ -3,6 +3,7 @@
 use crate::{
     Entry,
     actor::{announce, spawn, spawn_with, thread, wait},
+    debtor::{finish, owes},
     fact::{die, die_with, pause},
     proc,
     sys::{self, Channel, Pid},
@@ -33,27 +34,6 @@ pub(crate) const SCENARIOS: &[Entry] = &[
     }),
     ("not-waited-for", "a parent has waited for one child and not for the next", |_| owes(not_waited_for)),
 ];
-
-/// Runs a parent that makes a zombie and prints its pid, and pauses until `go`.
-fn owes(act: fn(Channel)) {
-    let made = Channel::new();
-    let parent = spawn("parent", || {
-        act(made);
-        sys::sleep_for_ever()
-    });
-    let child = made.receive();
-    proc::until_state(child, 'Z');
-    // The parent prints its child's pid before it sleeps.
-    proc::until_asleep(parent, parent);
-    finish(parent);
-}
-
-fn finish(parent: Pid) {
-    proc::at("owing", "parent", parent);
-    pause("owed");
-    sys::kill(parent, libc::SIGKILL);
-    wait("scenario", "parent", parent);
-}
 
 fn dead_child() -> Pid {
     dead("child")
