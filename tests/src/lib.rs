@@ -13,5 +13,5 @@ mod processes;
 pub mod setting;
 
 pub use events::{event, life, matcher, normal, replay, stream, view};
-pub use oracles::{facts, oracle, skipped, tree, verdict, verifier};
-pub use processes::{browser, cgroup, observer, programs, scenario, service, spawner, tmux};
+pub use oracles::{facts, oracle, schema, skipped, tree, verdict, verifier};
+pub use processes::{browser, cgroup, history, observer, programs, scenario, service, spawner, tmux};

@@ -2,6 +2,7 @@
 
 pub mod facts;
 pub mod oracle;
+pub mod schema;
 pub mod skipped;
 pub mod tree;
 pub mod verdict;

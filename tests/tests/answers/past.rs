@@ -7,7 +7,7 @@ mod common;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Output, Stdio},
     time::Instant,
 };
@@ -16,52 +16,13 @@ use common::scenario;
 use serde_json::Value;
 use taskscope_tests::{
     facts::numbers,
-    service::{self, Service},
+    history::History,
+    service::Service,
     setting::{self, deadline, report},
 };
 
-/// A directory for history, below one of a daemon; removed at the end.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new() -> Self {
-        Self(service::directory())
-    }
-
-    fn path(&self) -> PathBuf {
-        self.0.join("history")
-    }
-
-    /// A daemon whose memory holds 64 ended processes.
-    fn start(&self) -> Service {
-        let path = self.path();
-        let path = path.to_str().unwrap_or_else(|| panic!("no UTF-8"));
-        Service::start(&["--history", path, "--dead-lives", "64"])
-    }
-
-    /// Every line of a kind, by zstd(1).
-    fn lines(&self, kind: &str) -> Vec<String> {
-        let entries =
-            fs::read_dir(self.path()).unwrap_or_else(|error| panic!("reading the history: {error}"));
-        let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-        paths.retain(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(kind)));
-        paths.sort();
-        let read = |path: &PathBuf| {
-            let output = Command::new("zstd").arg("-dc").arg(path).output();
-            let output =
-                output.unwrap_or_else(|error| panic!("starting zstd (apt-get install zstd): {error}"));
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-            String::from_utf8(output.stdout).unwrap_or_else(|error| panic!("{error}"))
-        };
-        paths.iter().map(read).flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect()
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
+/// Arguments of a daemon whose memory holds 64 ended processes.
+const FORGETFUL: [&str; 2] = ["--dead-lives", "64"];
 
 /// Runs `taskscope` and returns its output, whose exit code is 0.
 #[track_caller]
@@ -147,8 +108,8 @@ fn each_life_is_in_the_answer_once_where_memory_and_history_meet() {
     if in_vm() {
         return;
     }
-    let directory = Directory::new();
-    let service = directory.start();
+    let directory = History::new();
+    let service = directory.start(&FORGETFUL);
     let Some((me, pids)) = waited(500) else { return };
     // The record of the last release may be on its way.
     let end = Instant::now() + deadline();
@@ -189,8 +150,8 @@ fn lives_that_end_while_a_slow_client_reads_are_not_lost_from_an_answer() {
     if in_vm() {
         return;
     }
-    let directory = Directory::new();
-    let service = directory.start();
+    let directory = History::new();
+    let service = directory.start(&FORGETFUL);
     let Some((me, pids)) = waited(1000) else { return };
     service.until("the lives are reported", |samples| {
         samples["taskscope_history_lines_total{kind=\"lives\"}"] >= 1000.0
@@ -215,11 +176,11 @@ fn deaths_of_an_earlier_daemon_are_listed_with_the_gap_between_the_two() {
     if in_vm() {
         return;
     }
-    let directory = Directory::new();
-    let service = directory.start();
+    let directory = History::new();
+    let service = directory.start(&FORGETFUL);
     let killed = killed_sleep(&service);
     service.stop_clean();
-    let service = directory.start();
+    let service = directory.start(&FORGETFUL);
     let again = killed_sleep(&service);
     let output = asked(&service, &["deaths", "--since", "1h", "--cause", "killed", "--format", "json"]);
     let answer: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}"));
@@ -269,8 +230,9 @@ fn killed_sleep(service: &Service) -> i64 {
 
 #[test]
 fn a_directory_that_is_no_history_is_an_error_by_name() {
-    let directory = Directory::new();
-    for (path, what) in [(Path::new("/proc/version"), "reading the directory"), (&directory.0, "no segment")]
+    let directory = History::new();
+    for (path, what) in
+        [(Path::new("/proc/version"), "reading the directory"), (directory.above(), "no segment")]
     {
         for command in ["lives", "deaths"] {
             let output = Command::new(setting::taskscope())
@@ -297,8 +259,8 @@ fn the_tree_and_a_process_of_a_time_before_this_daemon_are_told_from_the_history
     if in_vm() {
         return;
     }
-    let directory = Directory::new();
-    let service = directory.start();
+    let directory = History::new();
+    let service = directory.start(&FORGETFUL);
     let mut shell = Spawned::new(Command::new("sh").args(["-c", "sleep 1000 & wait"]));
     let (parent, me) = (i64::from(shell.id()), i64::from(std::process::id()));
     // Its child runs its program once /proc says so.
@@ -326,7 +288,7 @@ fn the_tree_and_a_process_of_a_time_before_this_daemon_are_told_from_the_history
         assert!(Instant::now() < end, "the end of {parent} is not reported");
     }
     service.stop_clean();
-    let service = directory.start();
+    let service = directory.start(&FORGETFUL);
     let path = directory.path();
     let path = path.to_str().unwrap_or_default();
     let json = |output: Output| -> Value {
@@ -389,8 +351,8 @@ fn a_difference_has_what_began_ended_and_moved_between_two_times() {
     if in_vm() {
         return;
     }
-    let directory = Directory::new();
-    let service = directory.start();
+    let directory = History::new();
+    let service = directory.start(&FORGETFUL);
     let me = std::process::id().to_string();
     // One that ends in between, and one below a shell that ends first.
     let mut ends = Spawned::new(Command::new("sleep").arg("1000"));

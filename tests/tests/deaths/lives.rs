@@ -5,7 +5,6 @@ mod common;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::Write as _,
     process::{Command, Stdio},
     thread::sleep,
     time::{Duration, Instant},
@@ -16,6 +15,7 @@ use serde_json::Value;
 use taskscope_tests::{
     facts::{Facts, numbers},
     scenario::Scenario,
+    schema,
     service::Service,
     setting::{self, deadline, report},
     skipped::attempts,
@@ -228,20 +228,12 @@ print(count)";
 
 #[test]
 fn every_life_conforms_to_its_schema() {
-    // The virtual environment of schemathesis contains a validator.
-    let Some(python) = std::env::var_os("TASKSCOPE_SCHEMATHESIS") else {
-        setting::skip(
-            "TASKSCOPE_SCHEMATHESIS names no python; schemathesis brings the validator jsonschema_rs",
-        );
-        return;
-    };
+    let Some(python) = schema::validator() else { return };
     let service = Service::start(&[]);
     scenario("usage", &["50"]).until(&["pause", "skip"]);
     scenario("death-killed", &[]).finish();
-    let output = Command::new(setting::taskscope()).args(["schema", "lives"]).output();
-    let schema = output.unwrap_or_else(|error| panic!("starting taskscope: {error}")).stdout;
     let path = service.directory().join("schema.json");
-    std::fs::write(&path, schema).unwrap_or_else(|error| panic!("writing the schema: {error}"));
+    schema::print("lives", &path);
     // A release is reported an RCU grace period late.
     let end = Instant::now() + setting::deadline();
     let lives = loop {
@@ -251,21 +243,8 @@ fn every_life_conforms_to_its_schema() {
         }
         std::thread::yield_now();
     };
-    let mut child = Command::new(python)
-        .args(["-c", VALIDATE])
-        .arg(&path)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap_or_else(|error| panic!("starting python: {error}"));
-    let mut stdin = child.stdin.take().unwrap_or_else(|| panic!("no standard input"));
-    // The validator prints errors to standard error.
-    let _ = stdin.write_all(lives.as_bytes());
-    drop(stdin);
-    let output = child.wait_with_output().unwrap_or_else(|error| panic!("waiting for python: {error}"));
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let count: usize = String::from_utf8_lossy(&output.stdout).trim().parse().unwrap_or(0);
+    let counted = schema::check(python, VALIDATE, &path, &lives);
+    let count: usize = counted.trim().parse().unwrap_or(0);
     assert!(count >= 50, "{count} lives were checked");
     service.stop_clean();
 }

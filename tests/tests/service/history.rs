@@ -8,7 +8,7 @@ use std::{
     collections::BTreeSet,
     env, fs,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::Command,
     thread::sleep,
     time::{Duration, Instant},
@@ -18,70 +18,22 @@ use common::scenario;
 use serde_json::Value;
 use taskscope_tests::{
     facts::numbers,
+    history::{History, lines},
     scenario::Scenario,
     service::{self, Service},
     setting::{self, deadline, report},
 };
 
-/// A directory for history, below one of a daemon; removed at the end.
-struct History(PathBuf);
-
-impl History {
-    fn new() -> Self {
-        Self(service::directory())
-    }
-
-    fn path(&self) -> PathBuf {
-        self.0.join("history")
-    }
-
-    fn start(&self) -> Service {
-        self.start_with(&[])
-    }
-
-    fn start_with(&self, args: &[&str]) -> Service {
-        let path = self.path();
-        let path = path.to_str().unwrap_or_else(|| panic!("no UTF-8"));
-        Service::start(&[&["--history", path], args].concat())
-    }
-
-    fn segments(&self, kind: &str) -> Vec<PathBuf> {
-        let entries =
-            fs::read_dir(self.path()).unwrap_or_else(|error| panic!("reading the history: {error}"));
-        let paths = entries.map(|entry| entry.unwrap_or_else(|error| panic!("{error}")).path());
-        let is_of = |path: &PathBuf| {
-            path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(kind))
-        };
-        let mut found: Vec<_> = paths.filter(is_of).collect();
-        found.sort();
-        found
-    }
-
-    /// Returns all lines of a kind, decompressed by zstd(1), which fails for damaged files.
-    fn lines(&self, kind: &str) -> Vec<Value> {
-        self.segments(kind).iter().flat_map(|path| lines(path)).collect()
-    }
-
-    fn bytes(&self, kind: &str) -> u64 {
-        self.segments(kind).iter().map(|path| fs::metadata(path).map_or(0, |meta| meta.len())).sum()
-    }
+/// Returns the bytes of all segments of a kind.
+fn bytes(history: &History, kind: &str) -> u64 {
+    history.segments(kind).iter().map(|path| fs::metadata(path).map_or(0, |meta| meta.len())).sum()
 }
 
-impl Drop for History {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
+/// Parses lines.
 #[track_caller]
-fn lines(path: &Path) -> Vec<Value> {
-    let output = Command::new("zstd").arg("-dc").arg(path).output();
-    let output = output.unwrap_or_else(|error| panic!("starting zstd (apt-get install zstd): {error}"));
-    assert!(output.status.success(), "{}: {}", path.display(), String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    text.lines()
-        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
-        .collect()
+fn parsed(lines: &[String]) -> Vec<Value> {
+    let parse = |line: &String| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    lines.iter().map(parse).collect()
 }
 
 /// Runs `usage` with `count` children; returns its pid and theirs once all are reaped.
@@ -146,7 +98,7 @@ fn every_life_is_on_disk_after_a_clean_end_and_another_start_adds_to_it() {
     let history = History::new();
     let mut all = BTreeSet::new();
     for turn in 1..=2 {
-        let service = history.start();
+        let service = history.start(&[]);
         let Some((mut scenario, me, pids)) = waited(300) else { return };
         scenario.go();
         scenario.finish();
@@ -159,12 +111,12 @@ fn every_life_is_on_disk_after_a_clean_end_and_another_start_adds_to_it() {
             ) == pids
         });
         service.stop_clean();
-        let lives = history.lines("lives");
+        let lives = parsed(&history.lines("lives"));
         assert_eq!(pids_of(&lives, me), pids, "turn {turn}");
         assert!(lives.iter().all(|life| life["life_version"] == 1));
         all.insert(me);
     }
-    let lives = history.lines("lives");
+    let lives = parsed(&history.lines("lives"));
     assert!(
         all.iter().all(|parent| pids_of(&lives, *parent).len() == 300),
         "the lives of the first run are missing"
@@ -187,25 +139,25 @@ fn after_kill_9_every_whole_line_is_there_and_the_torn_tail_is_reported() {
         return;
     }
     let history = History::new();
-    let service = history.start();
+    let service = history.start(&[]);
     let Some((mut scenario, me, pids)) = waited(300) else { return };
     scenario.go();
     scenario.finish();
     until_on_disk(&history, me, &pids);
     fs::remove_dir_all(service.kill()).unwrap_or_else(|error| panic!("{error}"));
     let open = history.segments("lives").pop().unwrap_or_else(|| panic!("no segment"));
-    assert_eq!(pids_of(&lines(&open), me), pids);
+    assert_eq!(pids_of(&parsed(&lines(&open)), me), pids);
     // A crash of the machine leaves the beginning of a frame.
     let whole = fs::read(&open).unwrap_or_else(|error| panic!("{error}"));
     let torn = [&whole[..], &whole[..TORN]].concat();
     fs::write(&open, &torn).unwrap_or_else(|error| panic!("{error}"));
-    let service = history.start();
+    let service = history.start(&[]);
     let said = service.says("warning: history: lives-");
     assert!(said.contains(&format!("its last {TORN} bytes were not written whole")), "{said}");
     let status = service.json("/v1/status");
     assert_eq!(status["history"]["cut_bytes"], TORN, "{status:#}");
     service.stop_clean();
-    assert_eq!(pids_of(&history.lines("lives"), me), pids);
+    assert_eq!(pids_of(&parsed(&history.lines("lives")), me), pids);
 }
 
 #[test]
@@ -217,7 +169,7 @@ fn kill_9_in_a_storm_loses_at_most_what_was_not_flushed() {
     let history = History::new();
     let mut written = 0;
     for turn in 0..TURNS {
-        let service = history.start();
+        let service = history.start(&[]);
         let mut storm = Command::new("sh")
             .args(["-c", "while :; do /bin/true; done"])
             .spawn()
@@ -238,7 +190,7 @@ fn kill_9_in_a_storm_loses_at_most_what_was_not_flushed() {
         );
         written = now;
     }
-    let service = history.start();
+    let service = history.start(&[]);
     assert_eq!(service.json("/v1/status")["history"]["error"], Value::Null);
     service.stop_clean();
     assert!(history.lines("lives").len() >= written);
@@ -262,14 +214,14 @@ fn an_unusable_directory_turns_off_only_the_history() {
         set.unwrap_or_else(|error| panic!("{error}"));
     };
     mode(0o777);
-    check("others may write", history.start());
+    check("others may write", history.start(&[]));
     mode(0o750);
-    let first = history.start();
+    let first = history.start(&[]);
     assert!(first.metrics()["taskscope_history_up"] > 0.5);
-    check("another taskscope writes to the directory", history.start());
+    check("another taskscope writes to the directory", history.start(&[]));
     first.stop_clean();
     std::os::unix::fs::chown(history.path(), Some(12_345), None).unwrap_or_else(|error| panic!("{error}"));
-    check("belongs to uid 12345", history.start());
+    check("belongs to uid 12345", history.start(&[]));
     check("opening the directory /proc/version", Service::start(&["--history", "/proc/version"]));
     // /sys is a file system in which no file can be made.
     check("making a file in the directory /sys/kernel", Service::start(&["--history", "/sys/kernel"]));
@@ -337,7 +289,7 @@ fn a_full_disk_is_reported_stops_only_the_history_and_is_written_again_once_ther
     for entry in fs::read_dir(&disk.0).unwrap_or_else(|error| panic!("{error}")) {
         let path = entry.unwrap_or_else(|error| panic!("{error}")).path();
         if path.to_string_lossy().contains("/events-") {
-            gaps.extend(lines(&path).into_iter().filter(|line| line["gap"]["place"] == "history"));
+            gaps.extend(parsed(&lines(&path)).into_iter().filter(|line| line["gap"]["place"] == "history"));
         }
     }
     assert!(gaps.iter().any(|gap| gap["gap"]["lost"].as_u64() > Some(0)), "no gap line says what is missing");
@@ -350,7 +302,7 @@ fn history_keeps_within_its_size() {
         return;
     }
     let history = History::new();
-    let service = history.start_with(&["--history-size", "1M"]);
+    let service = history.start(&["--history-size", "1M"]);
     for _ in 0..40 {
         scenario("burst", &["1000"]).finish();
     }
@@ -358,7 +310,7 @@ fn history_keeps_within_its_size() {
     let samples = service.metrics();
     assert!(samples["taskscope_history_disk_bytes"] <= f64::from(1 << 20), "{samples:#?}");
     service.stop_clean();
-    assert!(history.bytes("lives") + history.bytes("events") <= 1 << 20);
+    assert!(bytes(&history, "lives") + bytes(&history, "events") <= 1 << 20);
     assert!(history.lines("lives").len() > 1000);
 }
 
@@ -378,7 +330,7 @@ fn duckdb_reads_the_segments_as_they_are() {
         return;
     };
     let history = History::new();
-    let service = history.start();
+    let service = history.start(&[]);
     let Some((mut scenario, _, _)) = waited(200) else { return };
     scenario.go();
     scenario.finish();
@@ -389,7 +341,7 @@ fn duckdb_reads_the_segments_as_they_are() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let rows: Vec<(Option<String>, u64, Option<u64>)> =
         serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}"));
-    let lives = history.lines("lives");
+    let lives = parsed(&history.lines("lives"));
     assert_eq!(rows.iter().map(|row| row.1).sum::<u64>(), lives.len() as u64);
     for (name, count, cpu_ns) in rows {
         let ours = lives.iter().filter(|life| life["process"]["name"].as_str() == name.as_deref());
