@@ -208,7 +208,10 @@ fn an_exit_after_sigterm_names_the_sender() {
 #[test]
 fn the_sender_has_its_ancestors_and_explain_begins_with_it() {
     let service = Service::start(&[]);
-    let Some((death, facts)) = ended(&service, "death-killed") else { return };
+    let Some((_, facts)) = ended(&service, "death-killed") else { return };
+    // The exit of the parent is a part of the summary; both questions must be asked after it.
+    death(&service, facts.role("scenario").pid);
+    let death = death(&service, facts.role("child").pid);
     let above = &death["signal"]["sender"]["ancestors"][0]["pid"];
     assert_eq!(*above, facts.role("scenario").pid, "{death:#}");
     let explained = service.json(&format!("/v1/explain/{}", facts.role("child").pid));
