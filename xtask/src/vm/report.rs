@@ -12,6 +12,8 @@ pub(super) struct Row {
     /// The requested name, such as `newest`.
     pub(super) asked: String,
     pub(super) name: String,
+    /// Debian's name of the architecture.
+    pub(super) arch: &'static str,
     pub(super) outcome: Result<Run, String>,
 }
 
@@ -23,12 +25,12 @@ impl Row {
 
 /// Returns the table of passed and failed tests by kernel and family, with the times.
 pub(super) fn verdicts(rows: &[Row], families: &[String]) -> String {
-    let mut head = vec!["kernel".to_owned(), "release".to_owned(), "boot".to_owned()];
+    let mut head = ["kernel", "arch", "release", "boot"].map(str::to_owned).to_vec();
     head.extend(families.iter().cloned());
     head.extend(["total".to_owned(), "verdict".to_owned()]);
     let mut table = vec![head];
     for row in rows {
-        let mut cells = vec![row.name.clone()];
+        let mut cells = vec![row.name.clone(), row.arch.to_owned()];
         match &row.outcome {
             Ok(run) => {
                 cells.push(run.release.clone());
@@ -160,8 +162,13 @@ mod tests {
             ..Run::default()
         };
         vec![
-            Row { asked: "5.10".into(), name: "5.10".into(), outcome: Ok(run) },
-            Row { asked: "newest".into(), name: "7.3".into(), outcome: Err("no package".into()) },
+            Row { asked: "5.10".into(), name: "5.10".into(), arch: "amd64", outcome: Ok(run) },
+            Row {
+                asked: "newest".into(),
+                name: "7.3".into(),
+                arch: "arm64",
+                outcome: Err("no package".into()),
+            },
         ]
     }
 
@@ -169,6 +176,7 @@ mod tests {
     fn each_kernel_has_a_row_even_without_a_run() {
         let text = verdicts(&rows(), &["kprobe".to_owned(), "fentry".to_owned()]);
         let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[2].starts_with("7.3     arm64 "), "{text}");
         assert!(lines[1].contains("3 passed, 1 FAILED, 2 skipped in 4.2 s"), "{text}");
         assert!(lines[1].ends_with("FAILED: kernel: WARNING; REBOOTED: the kernel hung"), "{text}");
         assert!(lines[2].ends_with("NOT RUN: no package"), "{text}");
