@@ -92,6 +92,7 @@ impl Session {
             filter: args.test.clone(),
             exec: args.exec.clone(),
             together: !args.alone && args.jobs == 1,
+            cgroup_v1: args.cgroup_v1,
             jobs: usize::from(args.jobs),
             test_timeout_s: args.test_timeout,
             once: expand(&args.once),
