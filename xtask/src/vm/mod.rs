@@ -96,6 +96,9 @@ pub(crate) struct Args {
     /// Only tests whose name, or whose binary's name, contains this
     #[arg(long, value_name = "FILTER")]
     test: Option<String>,
+    /// Print the rows of the table in docs/kernels.md too
+    #[arg(long, conflicts_with = "exec")]
+    markdown: bool,
     /// Build and run only these test binaries
     #[arg(long, value_delimiter = ',', value_name = "LIST", conflicts_with = "exec")]
     only: Vec<String>,

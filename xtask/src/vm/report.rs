@@ -50,6 +50,31 @@ pub(super) fn verdicts(rows: &[Row], families: &[String]) -> String {
     aligned(&table)
 }
 
+/// Returns rows of the table in docs/kernels.md: a kernel, its architecture, the tests by attach family, and the program that the
+/// verifier read most instructions of.
+pub(super) fn markdown(rows: &[Row], families: &[String]) -> String {
+    let mut text = String::new();
+    for row in rows {
+        let Ok(run) = &row.outcome else { continue };
+        let mut cells = vec![run.release.clone(), row.arch.to_owned()];
+        cells.extend(families.iter().map(|attach| family_cell(run, attach)));
+        cells.push(most_verified(run).unwrap_or_else(|| "-".to_owned()));
+        text += "| ";
+        text += &cells.join(" | ");
+        text += " |\n";
+    }
+    text
+}
+
+/// Returns the highest count among the reports `verified_PROGRAM` of a test.
+fn most_verified(run: &Run) -> Option<String> {
+    let counts = run.reports.iter().filter_map(|(_, key, value)| {
+        let program = key.strip_prefix("verified_")?;
+        Some((value.parse::<u64>().ok()?, program))
+    });
+    counts.max().map(|(count, program)| format!("{count} (`{program}`)"))
+}
+
 /// Returns the table of what tests reported: a row for each family and key, a column for each kernel.
 pub(super) fn reports(rows: &[Row]) -> Option<String> {
     let runs: Vec<(&str, &Run)> =
@@ -180,6 +205,23 @@ mod tests {
         assert!(lines[1].contains("3 passed, 1 FAILED, 2 skipped in 4.2 s"), "{text}");
         assert!(lines[1].ends_with("FAILED: kernel: WARNING; REBOOTED: the kernel hung"), "{text}");
         assert!(lines[2].ends_with("NOT RUN: no package"), "{text}");
+    }
+
+    #[test]
+    fn a_row_of_the_document_has_the_program_that_the_verifier_read_longest() {
+        let mut rows = rows();
+        if let Ok(run) = &mut rows[0].outcome {
+            for (program, count) in
+                [("verified_do_exit", "900"), ("verified_release", "1200"), ("other", "5000")]
+            {
+                run.reports.push(("kprobe".into(), program.into(), count.into()));
+            }
+        }
+        assert_eq!(
+            markdown(&rows, &["kprobe".to_owned()]),
+            "| 5.10.0-46 | amd64 | 3 passed, 1 FAILED, 2 skipped in 4.2 s | 1200 (`release`) |\n",
+            "a kernel that did not run has no row"
+        );
     }
 
     #[test]

@@ -151,6 +151,9 @@ impl Session {
             println!("\n{reports}");
         }
         println!("\n{}", report::verdicts(&rows, &self.plan.attach));
+        if self.args.markdown {
+            println!("\n{}", report::markdown(&rows, &self.plan.attach));
+        }
         Ok(rows)
     }
 
