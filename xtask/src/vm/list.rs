@@ -3,7 +3,7 @@
 use super::fetch::cache::Cache;
 use super::fetch::{kernels, noinline};
 use super::report::aligned;
-use super::table::{Line, NEWEST, NOINLINE, SHORT, SHORT_ARM};
+use super::table::{Line, NEWEST, NOINLINE, SHORT};
 use crate::arch::Arch;
 
 /// Returns every line with its cached kernel and its source. Reads only the cache.
@@ -14,7 +14,7 @@ pub(super) fn text(cache: &Cache, lines: &[Line]) -> String {
     for line in lines {
         let cached = kernels::cached(cache, &line.name, line.arch).map(|kernel| kernel.version);
         let name = if newest == Some(line.name.as_str()) { NEWEST } else { line.name.as_str() };
-        let short = SHORT.contains(&name) || SHORT.contains(&line.name.as_str()) || line.name == SHORT_ARM;
+        let short = SHORT.contains(&name) || SHORT.contains(&line.name.as_str());
         table.push(row(
             &line.name,
             line.arch,

@@ -188,10 +188,6 @@ pub(crate) fn main(args: Args) -> anyhow::Result<()> {
 /// system calls.
 const SLOW: [&str; 2] = ["an_exit_that_hangs_is_reported_as_stuck_with_its_time", "verifier"];
 
-/// The tests that CI runs on arm64: every hook, what records carry, and the daemon's answers about zombies. The rest of the tests
-/// depends on the architecture as little as they do, and its programs take minutes to compile.
-const ARM: [&str; 5] = ["arguments", "doctor", "exits", "first_light", "zombies"];
-
 /// Test binary that needs every kernel, but not every attach family: its records come from tracepoints.
 const DEATHS: &str = "deaths";
 
@@ -201,8 +197,7 @@ const DEATHS: &str = "deaths";
 /// The first two kernels have cgroup v2 only, the others the controllers of v1.
 ///
 /// The tests of the daemon's own command line, service and trust, which take longer than all scenarios together under
-/// emulation, run under kprobe on the oldest line and the newest; those about what clients get, on one of the two each. On arm64,
-/// the tests of [`ARM`] run under kprobe.
+/// emulation, run under kprobe on the oldest line and the newest; those about what clients get, on one of the two each.
 pub(crate) fn run_short() -> anyhow::Result<()> {
     let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     let args = |kernels: [&str; 2]| -> anyhow::Result<Args> {
@@ -212,13 +207,7 @@ pub(crate) fn run_short() -> anyhow::Result<()> {
     let spread = owned(&[guest::INTERFACE]);
     main(Args { once: owned(&once), spread, ..args(["5.10", table::NEWEST])? })?;
     let (once, skip) = (owned(&[SLOW[0], SLOW[1], DEATHS]), owned(&[guest::DAEMON]));
-    main(Args { once, skip, cgroup_v1: true, ..args(["6.1", "6.12"])? })?;
-    main(Args {
-        kernels: owned(&[table::SHORT_ARM]),
-        attach: owned(&["kprobe"]),
-        only: owned(&ARM),
-        ..Args::standard()?
-    })
+    main(Args { once, skip, cgroup_v1: true, ..args(["6.1", "6.12"])? })
 }
 
 /// Runs the storm of `cargo xtask soak` on one kernel.
@@ -271,15 +260,6 @@ impl Args {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_tests_for_arm64_exist() {
-        let manifest = crate::shell::workspace().join("tests/Cargo.toml");
-        let manifest = std::fs::read_to_string(manifest).unwrap();
-        for name in ARM {
-            assert!(manifest.contains(&format!("name = \"{name}\"")), "{name}");
-        }
-    }
 
     #[test]
     fn the_slow_test_has_the_name_of_an_existing_test() {

@@ -80,7 +80,10 @@ impl Monitor {
                 answered = true;
             }
         }
-        session.ask("inject-nmi", &json!({}))?;
+        // Emulated arm64 machines have no NMI; what the kernel answered to the keys holds without one.
+        if let Err(error) = session.ask("inject-nmi", &json!({})) {
+            eprintln!("vm: interrupting the silent guest: {error:#}");
+        }
         Ok(answered)
     }
 }

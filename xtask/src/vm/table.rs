@@ -50,9 +50,6 @@ pub(super) fn candidates<'a>(lines: &'a [Line], name: &str, back: usize) -> anyh
     }
 }
 
-/// The kernel of another architecture that CI runs.
-pub(super) const SHORT_ARM: &str = "arm64/6.12";
-
 /// One kernel line of Debian.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Line {
