@@ -38,28 +38,28 @@ pub enum Malformed {
 
 /// The value of a field.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Value<'a> {
+pub(crate) enum Value<'a> {
     Number(u64),
     Bytes(&'a [u8]),
 }
 
 impl<'a> Value<'a> {
-    pub(super) const fn number(self) -> Result<u64, Malformed> {
+    pub(crate) const fn number(self) -> Result<u64, Malformed> {
         if let Self::Number(number) = self { Ok(number) } else { Err(Malformed::Type) }
     }
 
-    pub(super) const fn bytes(self) -> Result<&'a [u8], Malformed> {
+    pub(crate) const fn bytes(self) -> Result<&'a [u8], Malformed> {
         if let Self::Bytes(bytes) = self { Ok(bytes) } else { Err(Malformed::Type) }
     }
 }
 
 /// Iterates over the fields of a message.
-pub(super) struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Fields<'a> {
-    pub(super) const fn of(message: &'a [u8]) -> Self {
+    pub(crate) const fn of(message: &'a [u8]) -> Self {
         Self { rest: message }
     }
 
@@ -125,7 +125,7 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
-pub(super) fn varint(out: &mut Vec<u8>, mut number: u64) {
+pub(crate) fn varint(out: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         out.push((number & 0x7f) as u8 | 0x80);
         number >>= 7;
@@ -133,19 +133,19 @@ pub(super) fn varint(out: &mut Vec<u8>, mut number: u64) {
     out.push(number as u8);
 }
 
-pub(super) fn number(field: u32, number: u64, out: &mut Vec<u8>) {
+pub(crate) fn number(field: u32, number: u64, out: &mut Vec<u8>) {
     varint(out, u64::from(field) << 3 | VARINT);
     varint(out, number);
 }
 
-pub(super) fn bytes(field: u32, bytes: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn bytes(field: u32, bytes: &[u8], out: &mut Vec<u8>) {
     varint(out, u64::from(field) << 3 | BYTES);
     varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
 
 /// Writes a field that is a message, which `write` appends.
-pub(super) fn nested(field: u32, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+pub(crate) fn nested(field: u32, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     varint(out, u64::from(field) << 3 | BYTES);
     // Nearly all are shorter than 128 bytes, so that their length takes one byte.
     let at = out.len();
