@@ -74,7 +74,7 @@ enum Command {
     Timeline(timeline::Args),
     /// Record what all tasks do in a file, until Ctrl-C or while a command runs
     Record(record::Args),
-    /// Show the events of a recording, or the tree, a process, zombies or deaths as of a time in it
+    /// Show the events of a recording, or the tree, a process, zombies, deaths and more as of a time in it
     Replay(replay::Args),
     /// Write a trace for Perfetto: lives, zombies, signals; from a recording, the history or the daemon
     Export(export::Args),

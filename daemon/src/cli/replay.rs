@@ -1,5 +1,7 @@
 //! `taskscope replay`: the events and the answers of a recording.
 
+mod figures;
+mod frame;
 mod views;
 
 use std::{
@@ -7,7 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::views::{Silent, View};
+use self::{
+    figures::Refusals,
+    frame::FrameSink,
+    views::{LimitsView, Silent, View},
+};
 use super::{
     events::{
         Format,
@@ -44,6 +50,7 @@ Examples:
   taskscope replay web.rec events --action exited       only some of them
   taskscope replay web.rec --at +10s tree               the tree ten seconds after the recording began
   taskscope replay web.rec explain 4711                 the history of a process, as of the end of the recording
+  taskscope replay web.rec --at 10s top                 a frame of the live view, ten seconds before the end
   taskscope replay web.rec --speed 1 events --format text   as fast as it happened
 
 It needs no privileges and no daemon, and reads nothing of this host. docs/recordings.md says what a replay cannot know.")]
@@ -113,6 +120,8 @@ pub(super) fn run(args: &Args) -> Exit {
         None => events(args, LineOptions::default()),
         Some(View::Events(of)) => events(args, of.options()),
         Some(View::Lives(of)) => events(args, of.options()),
+        Some(View::Limits(of)) => limits(args, of),
+        Some(View::Top) => frame(args),
         Some(view) => {
             replay(&args.source(), false, &mut |_, _| Ok(Silent), &mut |_| true).and_then(|(replayed, _)| {
                 let exit = view.answer(&replayed.replay)?;
@@ -162,6 +171,20 @@ fn events(args: &Args, options: LineOptions) -> Result<Exit, Exit> {
     // A write to a reader that reads nothing would delay the end.
     runtime.shutdown_background();
     written.map_err(|error| Exit::failed_at("writing to standard output", error))?;
+    Ok(replayed.exit(Exit::Success))
+}
+
+fn limits(args: &Args, view: &LimitsView) -> Result<Exit, Exit> {
+    let mut start = |_: &Replay, _| Ok(Refusals::default());
+    let (replayed, refusals) = replay(&args.source(), false, &mut start, &mut |_| true)?;
+    view.answer(&replayed.replay, &refusals)?;
+    Ok(replayed.exit(Exit::Success))
+}
+
+fn frame(args: &Args) -> Result<Exit, Exit> {
+    let mut start = |_: &Replay, wall| Ok(FrameSink::new(wall));
+    let (replayed, sink) = replay(&args.source(), false, &mut start, &mut |_| true)?;
+    sink.print(&replayed.replay)?;
     Ok(replayed.exit(Exit::Success))
 }
 
