@@ -8,7 +8,7 @@ use std::{
 
 use serde::de::DeserializeOwned;
 
-use super::{
+use crate::cli::{
     Attach,
     client::{Client, ClientError, Socket},
     exit::Exit,
@@ -38,15 +38,15 @@ const RING_BYTES: u32 = 8 << 20;
 
 /// Where answers come from.
 #[derive(Clone, Debug, clap::Args)]
-pub(super) struct Source {
+pub(in crate::cli) struct Source {
     #[command(flatten)]
-    pub(super) socket: Socket,
+    pub(in crate::cli) socket: Socket,
     /// Observe the kernel directly, even if a daemon is running
     #[arg(long)]
-    pub(super) alone: bool,
+    pub(in crate::cli) alone: bool,
     /// Observe the kernel for this long, such as 10s, before answering; does not ask the daemon
     #[arg(long, value_name = "AGE", value_parser = duration::parse)]
-    pub(super) observe: Option<Duration>,
+    pub(in crate::cli) observe: Option<Duration>,
     /// While observing, attach each hook only by this kind of program
     #[arg(long, value_enum, default_value_t, hide_short_help = true)]
     attach: Attach,
@@ -60,12 +60,12 @@ pub(super) struct Source {
 
 impl Source {
     /// Returns whether the daemon must not be asked.
-    pub(super) fn is_for_alone(&self) -> bool {
+    pub(in crate::cli) fn is_for_alone(&self) -> bool {
         self.alone || self.observe.is_some() || self.no_iterator || self.object.is_some()
     }
 
     /// Returns the socket of the daemon to ask.
-    pub(super) fn daemon(&self) -> Option<&Path> {
+    pub(in crate::cli) fn daemon(&self) -> Option<&Path> {
         (!self.is_for_alone()).then_some(&*self.socket.socket)
     }
 
@@ -77,21 +77,21 @@ impl Source {
 }
 
 /// The tasks as this process sees them, and facts besides the lineage.
-pub(super) struct LocalObserver {
-    pub(super) pipeline: Pipeline,
-    pub(super) context: LocalContext,
-    pub(super) observed_since: Option<Ktime>,
+pub(in crate::cli) struct LocalObserver {
+    pub(in crate::cli) pipeline: Pipeline,
+    pub(in crate::cli) context: LocalContext,
+    pub(in crate::cli) observed_since: Option<Ktime>,
 }
 
 /// Facts besides the lineage: clock, cgroups, /proc.
-pub(super) struct LocalContext {
+pub(in crate::cli) struct LocalContext {
     stamp: Stamp,
     procfs: Procfs,
     cgroups: Cgroups,
 }
 
 impl LocalContext {
-    pub(super) fn new() -> Self {
+    pub(in crate::cli) fn new() -> Self {
         let boot_id = clock::boot_id().unwrap_or_else(|error| {
             log::warn!("reading the boot id: {error}; entity ids are not unique across boots");
             "00000000".into()
@@ -101,7 +101,7 @@ impl LocalContext {
     }
 
     /// Passes the facts to `complete`, which finishes an answer.
-    pub(super) fn with<T>(&mut self, complete: impl FnOnce(&mut HostFacts<'_>) -> T) -> T {
+    pub(in crate::cli) fn with<T>(&mut self, complete: impl FnOnce(&mut HostFacts<'_>) -> T) -> T {
         let Self { stamp, procfs, cgroups } = self;
         let now_ns = clock::boottime().0;
         let mut places = |id| cgroups.place(id, now_ns).map(|place| (&**place).into());
@@ -112,7 +112,7 @@ impl LocalContext {
 
 impl LocalObserver {
     /// Takes a snapshot, or observes for as long as `--observe` says.
-    pub(super) fn start(source: &Source) -> Result<Self, Exit> {
+    pub(in crate::cli) fn start(source: &Source) -> Result<Self, Exit> {
         let Some(observe) = source.observe.filter(|observe| !observe.is_zero()) else {
             let pipeline = Pipeline::snapshot_only(source.object.as_deref(), source.trust());
             return Ok(Self {
@@ -127,10 +127,10 @@ impl LocalObserver {
     }
 
     /// Starts to observe.
-    pub(super) fn attach(source: &Source) -> Result<Self, Exit> {
+    pub(in crate::cli) fn attach(source: &Source) -> Result<Self, Exit> {
         let options = Options { ring_bytes: RING_BYTES, args: false, sched: Sched::No };
         let object = source.object.as_deref();
-        let config = Config { leaks: super::leaks::thresholds(source.observe), ..Config::default() };
+        let config = Config { leaks: crate::cli::leaks::thresholds(source.observe), ..Config::default() };
         let pipeline = Pipeline::start_with(object, options, source.attach.into(), config, source.trust());
         // What the first snapshot found was not seen from its beginning.
         let pipeline = started(pipeline)?;
@@ -138,7 +138,7 @@ impl LocalObserver {
     }
 
     /// Returns the tasks as they are now.
-    pub(super) fn lineage_at(&self) -> LineageAt<'_> {
+    pub(in crate::cli) fn lineage_at(&self) -> LineageAt<'_> {
         LineageAt {
             lineage: &self.pipeline.lineage,
             now: clock::boottime(),
@@ -147,12 +147,12 @@ impl LocalObserver {
     }
 
     /// Returns the wall clock and the boot id.
-    pub(super) const fn stamp(&self) -> &Stamp {
+    pub(in crate::cli) const fn stamp(&self) -> &Stamp {
         &self.context.stamp
     }
 
     /// Makes the tree.
-    pub(super) fn tree(&mut self, options: TreeOptions) -> Result<Tree, TreeError> {
+    pub(in crate::cli) fn tree(&mut self, options: TreeOptions) -> Result<Tree, TreeError> {
         let Self { pipeline, context, observed_since } = self;
         let figures = options.needs_figures().then(|| AllFigures::new(pipeline.observer.doing(Want::All)));
         let now = clock::boottime();
@@ -168,7 +168,7 @@ impl LocalObserver {
     }
 
     /// Returns the tasks that two polls found in the same uninterruptible sleep.
-    pub(super) fn blocked(
+    pub(in crate::cli) fn blocked(
         &mut self,
         first: &FirstPoll,
         figures: &AllFigures,
@@ -182,12 +182,12 @@ impl LocalObserver {
     }
 
     /// Reads what a process is doing at this moment.
-    pub(super) fn doing(&mut self, of: GroupKey) -> AllFigures {
+    pub(in crate::cli) fn doing(&mut self, of: GroupKey) -> AllFigures {
         AllFigures::new(self.pipeline.observer.doing(Want::Group(of.tgid)))
     }
 
     /// Makes an answer from the lineage, and completes it.
-    pub(super) fn answer<D, T>(
+    pub(in crate::cli) fn answer<D, T>(
         &mut self,
         draft: impl FnOnce(&LineageAt<'_>, &Stamp) -> Result<D, NotFound>,
         complete: impl FnOnce(D, &mut HostFacts<'_>) -> T,
@@ -214,7 +214,7 @@ fn started(pipeline: Result<Pipeline, ObserveError>) -> Result<Pipeline, Exit> {
 /// Gets the answer that `path` has in the API, such as `/v1/zombies`; `observe` makes the same answer here.
 ///
 /// The daemon has dropped `CAP_SYS_PTRACE`. If this process has it, it adds the facts that the daemon lacks.
-pub(super) fn ask<T: DeserializeOwned + MergeLocalFacts>(
+pub(in crate::cli) fn ask<T: DeserializeOwned + MergeLocalFacts>(
     source: &Source,
     path: &str,
     observe: impl FnOnce(&mut LocalObserver) -> Result<T, NotFound>,
@@ -223,7 +223,7 @@ pub(super) fn ask<T: DeserializeOwned + MergeLocalFacts>(
 }
 
 /// Does the same for a query that needs some time of observation, which a daemon has already.
-pub(super) fn ask_or_observe<T: DeserializeOwned + MergeLocalFacts>(
+pub(in crate::cli) fn ask_or_observe<T: DeserializeOwned + MergeLocalFacts>(
     source: &Source,
     path: &str,
     at_least: Option<Duration>,
@@ -238,7 +238,7 @@ pub(super) fn ask_or_observe<T: DeserializeOwned + MergeLocalFacts>(
 }
 
 /// Adds local facts to a daemon's answer. The answer is used even if that fails.
-pub(super) fn merged_with_local_facts<T: MergeLocalFacts>(source: &Source, mut answer: T) -> T {
+pub(in crate::cli) fn merged_with_local_facts<T: MergeLocalFacts>(source: &Source, mut answer: T) -> T {
     if answer.needs_local_facts()
         && privilege::missing().is_empty()
         && let Ok(pipeline) = Pipeline::snapshot_only(source.object.as_deref(), source.trust())
@@ -251,12 +251,12 @@ pub(super) fn merged_with_local_facts<T: MergeLocalFacts>(source: &Source, mut a
 }
 
 /// Returns `None` if no daemon answers, or if none is to be asked.
-pub(super) fn from_daemon<T: DeserializeOwned>(source: &Source, path: &str) -> Result<Option<T>, Exit> {
+pub(in crate::cli) fn from_daemon<T: DeserializeOwned>(source: &Source, path: &str) -> Result<Option<T>, Exit> {
     source.daemon().map_or(Ok(None), |socket| get(socket, path))
 }
 
 /// Asks the daemon on a socket; `None` if none answers.
-pub(super) fn get<T: DeserializeOwned>(socket: &Path, path: &str) -> Result<Option<T>, Exit> {
+pub(in crate::cli) fn get<T: DeserializeOwned>(socket: &Path, path: &str) -> Result<Option<T>, Exit> {
     let runtime = event_loop::start().map_err(Exit::failed)?;
     match runtime.block_on(Client::at(socket).json(path)) {
         Ok(answer) => Ok(Some(answer)),
@@ -275,7 +275,7 @@ fn watch(pipeline: &mut Pipeline, observe: Duration) -> Result<(), Exit> {
 }
 
 /// An event sink that discards events.
-pub(super) struct Nobody;
+pub(in crate::cli) struct Nobody;
 
 impl EventSink for Nobody {
     fn wants_effects(&self) -> bool {
@@ -290,7 +290,7 @@ impl EventSink for Nobody {
 }
 
 /// Prints an answer as JSON, or as text.
-pub(super) fn show<T: serde::Serialize>(
+pub(in crate::cli) fn show<T: serde::Serialize>(
     answer: &T,
     format: Format,
     text: impl FnOnce(&T) -> String,
@@ -309,7 +309,7 @@ pub(super) fn show<T: serde::Serialize>(
 
 /// `--format` of everything that answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Format {
+pub(in crate::cli) enum Format {
     /// For people
     #[default]
     Text,
@@ -318,6 +318,6 @@ pub(super) enum Format {
 }
 
 /// Wraps an answer that always exists.
-pub(super) fn always<T>(answer: T) -> Result<T, NotFound> {
+pub(in crate::cli) fn always<T>(answer: T) -> Result<T, NotFound> {
     Ok::<T, Infallible>(answer).map_err(|never| match never {})
 }

@@ -12,20 +12,20 @@ use tokio::io::{Interest, unix::AsyncFd};
 use crate::fd::{wait_writable, watch, write_now};
 
 /// Standard output of this process.
-pub(super) struct Stdout {
+pub(in crate::cli) struct Stdout {
     /// `None` for files that cannot be waited for: regular files, which are always writable.
     ready: Option<AsyncFd<OwnedFd>>,
 }
 
 impl Stdout {
     /// An event loop must be running.
-    pub(super) fn new() -> Self {
+    pub(in crate::cli) fn new() -> Self {
         let own = io::stdout().as_fd().try_clone_to_owned();
         Self { ready: own.and_then(|own| watch(own, Interest::WRITABLE)).ok() }
     }
 
     /// Writes all of `bytes`.
-    pub(super) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(in crate::cli) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut written = 0;
         while let Some(left) = bytes.get(written..).filter(|left| !left.is_empty()) {
             match (write_now(io::stdout(), left), &self.ready) {

@@ -15,10 +15,10 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use crate::fd::{wait_writable, write_now};
 
 /// How long a daemon waits for the reader of its standard error. Records arrive in the meantime.
-pub(super) const DAEMON_WAITS: Duration = Duration::from_millis(50);
+pub(in crate::cli) const DAEMON_WAITS: Duration = Duration::from_millis(50);
 
 /// How long a command waits.
-pub(super) const COMMAND_WAITS: Duration = Duration::from_secs(5);
+pub(in crate::cli) const COMMAND_WAITS: Duration = Duration::from_secs(5);
 
 struct Stderr {
     /// The level up to which libraries log. Loading the programs, aya logs a thousand lines that say nothing to an operator.
@@ -38,7 +38,7 @@ struct Pending {
 }
 
 /// Installs the logger. `-v` raises the level.
-pub(super) fn init(verbose: u8, waits: Duration) {
+pub(in crate::cli) fn init(verbose: u8, waits: Duration) {
     let journal = std::env::var_os("JOURNAL_STREAM").is_some() && !stderr().is_terminal();
     let (level, libraries) = match verbose {
         0 => (LevelFilter::Info, LevelFilter::Info),

@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, fmt::Write as _, path::Path, str::FromStr};
 
-use super::{ask, exit::Exit};
+use crate::cli::{ask, exit::Exit};
 use crate::{
     answer::{TaskSelector, text::escape, tree::Tree},
     cgroup::Place,
@@ -17,7 +17,7 @@ const NAME_LEN: usize = 15;
 
 /// A `PID` argument.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Selector {
+pub(in crate::cli) enum Selector {
     /// A pid, tid or entity id.
     Id(TaskSelector),
     /// Anything else: a process's name, or a unit's.
@@ -46,7 +46,7 @@ struct Candidate {
 impl Selector {
     /// Finds the process, by the daemon on `socket` if one answers, otherwise by /proc. A name means the topmost process that has
     /// it, a unit the topmost process in it, if there is only one.
-    pub(super) fn resolve(&self, socket: Option<&Path>) -> Result<TaskSelector, Exit> {
+    pub(in crate::cli) fn resolve(&self, socket: Option<&Path>) -> Result<TaskSelector, Exit> {
         match self {
             Self::Id(selector) => Ok(selector.clone()),
             Self::Name(name) => {
@@ -61,7 +61,7 @@ impl Selector {
     }
 
     /// Finds the process in a tree, which is made only if a name has to be looked up.
-    pub(super) fn resolve_in(&self, tree: impl FnOnce() -> Result<Tree, Exit>) -> Result<TaskSelector, Exit> {
+    pub(in crate::cli) fn resolve_in(&self, tree: impl FnOnce() -> Result<Tree, Exit>) -> Result<TaskSelector, Exit> {
         match self {
             Self::Id(selector) => Ok(selector.clone()),
             Self::Name(name) => choose(&of_tree(&tree()?), name).map(TaskSelector::Pid).map_err(Exit::failed),
@@ -69,12 +69,12 @@ impl Selector {
     }
 
     /// Finds the pid of the process in a tree.
-    pub(super) fn pid_in(&self, tree: impl FnOnce() -> Result<Tree, Exit>) -> Result<u32, Exit> {
+    pub(in crate::cli) fn pid_in(&self, tree: impl FnOnce() -> Result<Tree, Exit>) -> Result<u32, Exit> {
         pid_of(self.resolve_in(tree)?)
     }
 
     /// Returns whether a process has this name now, or a unit that has a living process; true for a pid.
-    pub(super) fn is_there(&self, socket: Option<&Path>) -> bool {
+    pub(in crate::cli) fn is_there(&self, socket: Option<&Path>) -> bool {
         let Self::Name(name) = self else { return true };
         let tree = socket.and_then(|socket| ask::get::<Tree>(socket, "/v1/tree?kernel=true").ok().flatten());
         let all = tree.map_or_else(|| of_proc(&Procfs::default()), |tree| of_tree(&tree));
@@ -82,7 +82,7 @@ impl Selector {
     }
 
     /// Finds the process's pid.
-    pub(super) fn pid(&self, socket: Option<&Path>) -> Result<u32, Exit> {
+    pub(in crate::cli) fn pid(&self, socket: Option<&Path>) -> Result<u32, Exit> {
         pid_of(self.resolve(socket)?)
     }
 }

@@ -17,7 +17,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::exit::Exit;
+use crate::cli::exit::Exit;
 use crate::{lineage::id::Tgid, procfs::Procfs, service::config::DEFAULT_SOCKET};
 
 /// A daemon that sends nothing for this long hangs: it answers within two seconds even on a host without pids or memory.
@@ -31,14 +31,14 @@ const MOST_BYTES: usize = 4 << 30;
 
 /// Where the daemon is asked.
 #[derive(Clone, Debug, clap::Args)]
-pub(super) struct Socket {
+pub(in crate::cli) struct Socket {
     /// Unix socket of the daemon
     #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
-    pub(super) socket: PathBuf,
+    pub(in crate::cli) socket: PathBuf,
 }
 
 /// A client of one daemon.
-pub(super) struct Client {
+pub(in crate::cli) struct Client {
     socket: PathBuf,
     /// Pid of the daemon, once connected.
     daemon: std::cell::Cell<Option<u32>>,
@@ -48,7 +48,7 @@ pub(super) struct Client {
 
 /// Why the request failed.
 #[derive(Debug, Error)]
-pub(super) enum ClientError {
+pub(in crate::cli) enum ClientError {
     /// No process listens on the socket.
     #[error("no taskscope daemon answers on {0}: systemctl start taskscope, or taskscope run")]
     NotThere(PathBuf),
@@ -95,14 +95,14 @@ pub(super) enum ClientError {
 
 impl ClientError {
     /// Logs the error and returns its exit code.
-    pub(super) fn exit(&self) -> Exit {
+    pub(in crate::cli) fn exit(&self) -> Exit {
         let exit = Exit::failed(self);
         if matches!(self, Self::Denied(_)) { Exit::Privilege } else { exit }
     }
 }
 
 impl Client {
-    pub(super) fn at(socket: &Path) -> Self {
+    pub(in crate::cli) fn at(socket: &Path) -> Self {
         Self {
             socket: socket.to_owned(),
             daemon: std::cell::Cell::new(None),
@@ -111,7 +111,7 @@ impl Client {
     }
 
     /// Sends a GET request; returns a successful answer whose body is still to be read.
-    pub(super) async fn get(&self, path: &str, accept: &str) -> Result<Response<Incoming>, ClientError> {
+    pub(in crate::cli) async fn get(&self, path: &str, accept: &str) -> Result<Response<Incoming>, ClientError> {
         let stream = self.connect(ANSWER_WITHIN).await?;
         let peer = stream.peer_cred().ok().and_then(|peer| peer.pid());
         self.daemon.set(peer.and_then(|pid| u32::try_from(pid).ok()));
@@ -164,7 +164,7 @@ impl Client {
     }
 
     /// Sends a GET request; returns the answer's JSON.
-    pub(super) async fn json<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+    pub(in crate::cli) async fn json<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         let mut answer = self.get(path, "application/json").await?;
         let text = self.body(answer.body_mut()).await?;
         serde_json::from_slice(&text).map_err(|error| {
@@ -173,7 +173,7 @@ impl Client {
     }
 
     /// Returns the next piece of a body; `None` at its end.
-    pub(super) async fn piece(&self, body: &mut Incoming) -> Result<Option<Bytes>, ClientError> {
+    pub(in crate::cli) async fn piece(&self, body: &mut Incoming) -> Result<Option<Bytes>, ClientError> {
         loop {
             let frame = std::future::poll_fn(|context| {
                 hyper::body::Body::poll_frame(std::pin::Pin::new(&mut *body), context)
@@ -190,13 +190,13 @@ impl Client {
     }
 
     /// Returns a trailer of the last body that ended.
-    pub(super) fn trailer(&self, name: &str) -> Option<String> {
+    pub(in crate::cli) fn trailer(&self, name: &str) -> Option<String> {
         let trailers = self.trailers.borrow();
         Some(trailers.as_ref()?.get(name)?.to_str().ok()?.to_owned())
     }
 
     /// Returns a body as a whole.
-    pub(super) async fn body(&self, body: &mut Incoming) -> Result<Vec<u8>, ClientError> {
+    pub(in crate::cli) async fn body(&self, body: &mut Incoming) -> Result<Vec<u8>, ClientError> {
         let mut text = Vec::new();
         while let Some(piece) = self.within(self.piece(body)).await?? {
             let has_room = text.len().saturating_add(piece.len()) <= MOST_BYTES;
@@ -237,7 +237,7 @@ impl Client {
         ClientError::Silent { socket, who: format!(" (pid {pid})"), hint }
     }
 
-    pub(super) fn broken(&self, what: &impl ToString) -> ClientError {
+    pub(in crate::cli) fn broken(&self, what: &impl ToString) -> ClientError {
         ClientError::Broken { socket: self.socket.clone(), what: what.to_string() }
     }
 }
@@ -249,7 +249,7 @@ fn queue_length() -> String {
 }
 
 /// Encodes a value for a query.
-pub(super) fn encoded(value: &str) -> String {
+pub(in crate::cli) fn encoded(value: &str) -> String {
     form_urlencoded::byte_serialize(value.as_bytes()).collect()
 }
 

@@ -6,7 +6,7 @@ use crate::{answer::text::Style, export::Zone};
 
 /// Returns the style for standard output. There are colours and a width only on a terminal; `NO_COLOR` (no-color.org) turns
 /// colours off.
-pub(super) fn style() -> Style {
+pub(in crate::cli) fn style() -> Style {
     let is_terminal = std::io::stdout().is_terminal();
     let is_set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
     let is_dumb = env::var_os("TERM").is_none_or(|term| term == "dumb");
@@ -19,7 +19,7 @@ pub(super) fn style() -> Style {
 }
 
 /// Clears a terminal before it is redrawn; does nothing to other files.
-pub(super) fn clear() {
+pub(in crate::cli) fn clear() {
     if std::io::stdout().is_terminal() {
         // The next write to the same file reports the error.
         let _ = super::output::print("\x1b[H\x1b[2J\x1b[3J");

@@ -22,7 +22,7 @@ use std::{
 use rustix::io::{Errno, ReadWriteFlags, pwritev2};
 use tokio::sync::watch;
 
-use super::exit::Exit;
+use crate::cli::exit::Exit;
 use crate::failpoint::{self, Point};
 
 /// The most bytes that wait for the reader.
@@ -32,7 +32,7 @@ const LIMIT_BYTES: usize = 64 << 20;
 const KEPT_BYTES: usize = 1 << 20;
 
 /// Writes a text to standard output. A reader that has gone away is not an error.
-pub(super) fn print(text: &str) -> io::Result<()> {
+pub(in crate::cli) fn print(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -41,7 +41,7 @@ pub(super) fn print(text: &str) -> io::Result<()> {
 }
 
 /// Writes a command's answer, and logs an error.
-pub(super) fn answer(text: &str) -> Result<(), Exit> {
+pub(in crate::cli) fn answer(text: &str) -> Result<(), Exit> {
     print(text).map_err(|error| Exit::failed_at("writing to standard output", error))
 }
 
@@ -52,7 +52,7 @@ type Lines = (Box<[u8]>, u64);
 const PER_BATCH: usize = 64;
 
 /// The writing end. After the end, each line that was passed in is either written or not written.
-pub(super) struct Output {
+pub(in crate::cli) struct Output {
     sender: Option<Sender<Lines>>,
     written: Arc<AtomicU64>,
     waiting: Arc<AtomicUsize>,
@@ -63,7 +63,7 @@ pub(super) struct Output {
     /// Whether writing at once is worth a try.
     takes_at_once: bool,
     /// Lines that were passed in, including those about gaps.
-    pub(super) handed: u64,
+    pub(in crate::cli) handed: u64,
 }
 
 /// What writes the lines that are not written at once.
@@ -76,7 +76,7 @@ enum Writer {
 
 impl Output {
     /// Starts the writer.
-    pub(super) fn start() -> io::Result<Self> {
+    pub(in crate::cli) fn start() -> io::Result<Self> {
         let (sender, receiver) = channel();
         let waiting = Arc::new(AtomicUsize::new(0));
         let batches = Arc::new(AtomicUsize::new(0));
@@ -117,7 +117,7 @@ impl Output {
 
     /// Resolves when the writer has ended: all is written, the reader has gone away, or writing failed. [`Output::finish`] says
     /// which.
-    pub(super) fn closed(&self) -> impl Future<Output = ()> + use<> {
+    pub(in crate::cli) fn closed(&self) -> impl Future<Output = ()> + use<> {
         let mut closed = self.closed.clone();
         async move {
             // An error means that the writer is gone, which is what is waited for.
@@ -126,12 +126,12 @@ impl Output {
     }
 
     /// Whether the writer has ended.
-    pub(super) fn is_closed(&self) -> bool {
+    pub(in crate::cli) fn is_closed(&self) -> bool {
         *self.closed.borrow()
     }
 
     /// Passes in `count` lines and leaves `lines` empty. `gap` makes the line that reports earlier losses.
-    pub(super) fn push(&mut self, lines: &mut Vec<u8>, count: u64, gap: impl FnOnce(u64) -> Vec<u8>) {
+    pub(in crate::cli) fn push(&mut self, lines: &mut Vec<u8>, count: u64, gap: impl FnOnce(u64) -> Vec<u8>) {
         if lines.is_empty() {
             return;
         }
@@ -202,17 +202,17 @@ impl Output {
     }
 
     /// Returns how many bytes wait for the reader.
-    pub(super) fn waiting(&self) -> usize {
+    pub(in crate::cli) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }
 
     /// Returns how many lines the kernel took, in whole batches.
-    pub(super) fn written(&self) -> u64 {
+    pub(in crate::cli) fn written(&self) -> u64 {
         self.written.load(Ordering::Relaxed)
     }
 
     /// Accepts no more lines. The writer ends after it has written the lines that wait.
-    pub(super) fn close(&mut self) {
+    pub(in crate::cli) fn close(&mut self) {
         self.sender = None;
         if let Some(Writer::Inline(_, ended)) = &self.writer {
             ended.send_replace(true);
@@ -220,7 +220,7 @@ impl Output {
     }
 
     /// Waits for the writer and returns its result. A reader that has gone away is not an error.
-    pub(super) fn finish(&mut self) -> io::Result<()> {
+    pub(in crate::cli) fn finish(&mut self) -> io::Result<()> {
         self.close();
         let Some(writer) = self.writer.take() else { return Ok(()) };
         let outcome = match writer {
@@ -237,7 +237,7 @@ impl Output {
 }
 
 /// Writes to standard output, however long the reader takes.
-pub(super) fn write_out(bytes: &[u8]) -> io::Result<()> {
+pub(in crate::cli) fn write_out(bytes: &[u8]) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(bytes)?;
     stdout.flush()

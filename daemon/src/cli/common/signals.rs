@@ -7,7 +7,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::exit::Exit;
+use crate::cli::exit::Exit;
 
 /// Signals this soon after the first one count as the same request: GNU timeout(1) signals the process and then its process
 /// group.
@@ -15,7 +15,7 @@ const SAME_REQUEST: Duration = Duration::from_millis(100);
 
 /// Resolves at the first SIGINT, SIGTERM or SIGHUP. After that a second one ends the process at once; the kernel unloads the
 /// programs when their file descriptors are closed.
-pub(super) fn stop() -> io::Result<impl Future<Output = ()>> {
+pub(in crate::cli) fn stop() -> io::Result<impl Future<Output = ()>> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;

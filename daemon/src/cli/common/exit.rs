@@ -39,13 +39,13 @@ Exit codes:
 
 impl Exit {
     /// Logs why the command failed.
-    pub(super) fn failed(error: impl Display) -> Self {
+    pub(in crate::cli) fn failed(error: impl Display) -> Self {
         log::error!("{error}");
         Self::Failure
     }
 
     /// Logs what failed and why.
-    pub(super) fn failed_at(doing: &str, error: impl Display) -> Self {
+    pub(in crate::cli) fn failed_at(doing: &str, error: impl Display) -> Self {
         Self::failed(format_args!("{doing}: {error}"))
     }
 }
