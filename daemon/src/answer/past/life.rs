@@ -6,7 +6,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{
+use crate::answer::{
     HostFacts,
     death::Signal,
     place::Place,

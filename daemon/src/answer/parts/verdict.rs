@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::process::ProcessRef;
+use crate::answer::process::ProcessRef;
 use crate::{export::Stamp, verdict};
 
 /// A verdict: what is wrong with a process, and what to do.
@@ -41,13 +41,13 @@ pub struct Missing {
 
 impl Verdict {
     /// Whether a client with `CAP_SYS_PTRACE` could read missing facts.
-    pub(super) fn needs_local_facts(&self) -> bool {
+    pub(in crate::answer) fn needs_local_facts(&self) -> bool {
         self.missing
             .iter()
             .any(|missing| missing.needs.contains("CAP_SYS_PTRACE") || missing.needs.contains("/proc"))
     }
 
-    pub(super) fn of(verdict: verdict::Verdict, stamp: &Stamp) -> Self {
+    pub(in crate::answer) fn of(verdict: verdict::Verdict, stamp: &Stamp) -> Self {
         let missing = verdict.missing.into_iter();
         Self {
             code: verdict.code.name().into(),

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Returns bytes as text, and in hexadecimal too if they are not UTF-8.
-pub(super) fn text(bytes: &[u8]) -> (String, Option<String>) {
+pub(in crate::answer) fn text(bytes: &[u8]) -> (String, Option<String>) {
     if let Ok(text) = std::str::from_utf8(bytes) {
         return (text.to_owned(), None);
     }
@@ -24,7 +24,7 @@ pub(super) fn text(bytes: &[u8]) -> (String, Option<String>) {
 }
 
 /// Does the same for a name that may be unknown.
-pub(super) fn names(name: Option<&[u8]>) -> (Option<String>, Option<String>) {
+pub(in crate::answer) fn names(name: Option<&[u8]>) -> (Option<String>, Option<String>) {
     name.map(text).map_or((None, None), |(name, bytes)| (Some(name), bytes))
 }
 
@@ -45,11 +45,11 @@ pub struct ProcessRef {
 }
 
 impl ProcessRef {
-    pub(super) fn of(named: &Named, stamp: &Stamp) -> Self {
+    pub(in crate::answer) fn of(named: &Named, stamp: &Stamp) -> Self {
         Self::new(named.key, named.name.as_deref(), stamp)
     }
 
-    pub(super) fn by(key: GroupKey, name: Option<Comm>, stamp: &Stamp) -> Self {
+    pub(in crate::answer) fn by(key: GroupKey, name: Option<Comm>, stamp: &Stamp) -> Self {
         Self::new(key, name.as_ref().map(Comm::bytes), stamp)
     }
 
@@ -94,7 +94,7 @@ pub struct Executable {
 
 impl Executable {
     /// Makes it from the link /proc/PID/exe.
-    pub(super) fn of_proc(link: &[u8]) -> Self {
+    pub(in crate::answer) fn of_proc(link: &[u8]) -> Self {
         let (path, path_bytes) = text(link);
         Self {
             path,
@@ -126,7 +126,7 @@ pub struct Exit {
 
 impl Exit {
     /// Makes it from a status.
-    pub(super) fn of(status: WaitStatus) -> Self {
+    pub(in crate::answer) fn of(status: WaitStatus) -> Self {
         Self {
             status: status.0,
             code: status.code(),

@@ -85,7 +85,7 @@ const fn is_none(count: &u32) -> bool {
 }
 
 impl Figures {
-    pub(super) const fn of(usage: &record::Usage, (user_ns, system_ns): (u64, u64)) -> Self {
+    pub(in crate::answer) const fn of(usage: &record::Usage, (user_ns, system_ns): (u64, u64)) -> Self {
         Self {
             exec_runtime_ns: usage.exec_runtime_ns,
             run_delay_ns: usage.run_delay_ns,
@@ -102,12 +102,12 @@ impl Figures {
 
 impl Usage {
     /// Returns the usage of a life; `None` if none of its tasks is dead.
-    pub(super) fn of(life: &Life) -> Option<Self> {
+    pub(in crate::answer) fn of(life: &Life) -> Option<Self> {
         life.usage.map(|account| Self::by(account, life))
     }
 
     /// Returns the usage of some tasks of a life.
-    pub(super) fn by(account: GroupUsage, life: &Life) -> Self {
+    pub(in crate::answer) fn by(account: GroupUsage, life: &Life) -> Self {
         let GroupUsage { sum, tasks, pending, unknown } = account;
         Self {
             figures: Figures::of(&sum, sum.split()),
@@ -132,7 +132,7 @@ impl Descent {
 
 impl ChildrenUsage {
     /// Returns the children's usage of a life; `None` if none of its children is dead.
-    pub(super) fn of(life: &Life) -> Option<Self> {
+    pub(in crate::answer) fn of(life: &Life) -> Option<Self> {
         let children = life.children_usage.as_ref()?;
         Some(Self {
             reaped: Descent::of(&children.reaped),
@@ -148,7 +148,7 @@ const fn is_older(life: &Life) -> bool {
 }
 
 /// Returns the usage of a life and of its children, in words.
-pub(super) fn reported(life: &Life) -> Vec<String> {
+pub(in crate::answer) fn reported(life: &Life) -> Vec<String> {
     let mut reported = Vec::new();
     if let Some(usage) = Usage::of(life).filter(|usage| usage.tasks > 0) {
         let whose = match life.state {
@@ -181,7 +181,7 @@ pub(super) fn reported(life: &Life) -> Vec<String> {
     reported
 }
 
-pub(super) fn in_words(figures: &Figures) -> String {
+pub(in crate::answer) fn in_words(figures: &Figures) -> String {
     let Figures { exec_runtime_ns, user_ns, system_ns, run_delay_ns, .. } = *figures;
     let faults = figures.minor_faults.saturating_add(figures.major_faults);
     format!(

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{known::Known, life::LifeRecord, process::ProcessRef};
+use crate::answer::{known::Known, life::LifeRecord, process::ProcessRef};
 
 /// Processes that existed at a time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{
+use crate::answer::{
     death::Death,
     known::Known,
     life::LifeRecord,
