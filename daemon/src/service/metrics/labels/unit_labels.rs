@@ -5,7 +5,7 @@ use crate::cgroup::{Cgroups, Place};
 use crate::lineage::id::Ktime;
 
 /// Names of the labels.
-pub(super) const UNIT_LABELS: [&str; 4] = ["unit", "container", "runtime", "pod"];
+pub(in crate::service) const UNIT_LABELS: [&str; 4] = ["unit", "container", "runtime", "pod"];
 
 /// A systemd unit or container; all fields are empty if neither is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -23,12 +23,12 @@ pub(in crate::service) struct UnitLabels {
 impl UnitLabels {
     /// Returns the labels of all units without a series of their own. No unit is named `other`, because names of units end in
     /// `.service`, `.scope` and the like.
-    pub(super) fn other() -> Self {
+    pub(in crate::service) fn other() -> Self {
         Self { unit: OTHER.into(), ..Self::default() }
     }
 
     /// Returns the labels of a cgroup.
-    pub(super) fn of(cgroup: Option<u64>, cgroups: &mut Cgroups, now: Ktime) -> Self {
+    pub(in crate::service) fn of(cgroup: Option<u64>, cgroups: &mut Cgroups, now: Ktime) -> Self {
         cgroup.and_then(|id| cgroups.place(id, now.0)).map(|place| Self::at(place)).unwrap_or_default()
     }
 
@@ -47,7 +47,7 @@ impl UnitLabels {
     }
 
     /// Returns the values of its labels.
-    pub(super) fn labels(&self) -> [&str; 4] {
+    pub(in crate::service) fn labels(&self) -> [&str; 4] {
         [&self.unit, &self.container, self.runtime, &self.pod]
     }
 }

@@ -38,7 +38,7 @@ impl<K: Ord + Clone> SeriesLimiter<K> {
     }
 
     /// Gives a key a series if fewer than `most` have one. Returns whether it has one.
-    pub(super) fn admit(&mut self, key: &K, most: usize) -> bool {
+    pub(in crate::service) fn admit(&mut self, key: &K, most: usize) -> bool {
         self.is_named(key) || self.named.len() < most && self.named.insert(key.clone())
     }
 

@@ -2,14 +2,14 @@
 
 use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
-use super::{
+use crate::service::metrics::{
     families::{Families, int, set},
     sources::Sources,
 };
 use crate::{runtime::Pipeline, service::Holdings};
 
 /// Metrics of the daemon's memory.
-pub(super) struct MemoryMetrics {
+pub(in crate::service) struct MemoryMetrics {
     bytes: IntGaugeVec,
     objects: IntGaugeVec,
     used: IntGauge,
@@ -19,7 +19,7 @@ pub(super) struct MemoryMetrics {
 }
 
 impl MemoryMetrics {
-    pub(super) fn register(of: &Families<'_>) -> prometheus::Result<Self> {
+    pub(in crate::service) fn register(of: &Families<'_>) -> prometheus::Result<Self> {
         Ok(Self {
             bytes: of.int_gauges(
                 "taskscope_memory_held_bytes",
@@ -51,7 +51,7 @@ impl MemoryMetrics {
         })
     }
 
-    pub(super) fn read(&self, pipeline: &Pipeline, sources: &Sources<'_>) {
+    pub(in crate::service) fn read(&self, pipeline: &Pipeline, sources: &Sources<'_>) {
         for (of, holding) in Holdings::of(&pipeline.lineage, sources.readers).named() {
             self.bytes.with_label_values(&[of]).set(int(holding.bytes));
             self.objects.with_label_values(&[of]).set(int(holding.count));

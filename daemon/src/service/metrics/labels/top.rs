@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, collections::HashMap, time::Duration};
 
-use super::{
+use crate::service::metrics::{
     names::{OTHER, UNKNOWN, comm_label},
     series_limiter::SeriesLimiter,
     unit_labels::UnitLabels,
@@ -17,24 +17,24 @@ use crate::{
 
 /// The name and unit of parents.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Who {
+pub(in crate::service) struct Who {
     /// Comm of the parent.
-    pub(super) parent: String,
+    pub(in crate::service) parent: String,
     /// The unit it runs in.
-    pub(super) unit: UnitLabels,
+    pub(in crate::service) unit: UnitLabels,
 }
 
 /// The series of all parents with one name and unit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct ParentSeries {
+pub(in crate::service) struct ParentSeries {
     /// The parents.
-    pub(super) who: Who,
+    pub(in crate::service) who: Who,
     /// Zombies that they have not reaped.
-    pub(super) zombies: u64,
+    pub(in crate::service) zombies: u64,
     /// Since when the oldest of them is a zombie.
-    pub(super) oldest: Option<Ktime>,
+    pub(in crate::service) oldest: Option<Ktime>,
     /// The sum of their ages.
-    pub(super) debt: Duration,
+    pub(in crate::service) debt: Duration,
 }
 
 impl ParentSeries {
@@ -49,7 +49,7 @@ impl ParentSeries {
 }
 
 /// Returns the `top` parents with most zombies, and the sum of all others, called `other`. It visits the zombies, not all tasks.
-pub(super) fn parent_series(
+pub(in crate::service) fn parent_series(
     lineage: &Lineage,
     cgroups: &mut Cgroups,
     now: Ktime,

@@ -2,11 +2,11 @@
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge};
 
-use super::families::{Families, int, set};
+use crate::service::metrics::families::{Families, int, set};
 use crate::history::History;
 
 /// Metrics of the history; zero where it is off.
-pub(super) struct HistoryMetrics {
+pub(in crate::service) struct HistoryMetrics {
     up: IntGauge,
     lines: IntCounterVec,
     bytes: IntCounter,
@@ -18,7 +18,7 @@ pub(super) struct HistoryMetrics {
 }
 
 impl HistoryMetrics {
-    pub(super) fn register(of: &Families<'_>) -> prometheus::Result<Self> {
+    pub(in crate::service) fn register(of: &Families<'_>) -> prometheus::Result<Self> {
         Ok(Self {
             up: of.int_gauge(
                 "taskscope_history_up",
@@ -48,7 +48,7 @@ impl HistoryMetrics {
         })
     }
 
-    pub(super) fn read(&self, history: Option<&History>) {
+    pub(in crate::service) fn read(&self, history: Option<&History>) {
         let figures = history.map(|history| history.stats().figures()).unwrap_or_default();
         let is_up = history.is_some_and(History::is_on) && figures.error.is_none();
         self.up.set(i64::from(is_up));

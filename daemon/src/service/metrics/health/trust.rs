@@ -3,14 +3,14 @@
 use probe_common::{Kind, Lost};
 use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge};
 
-use super::{
+use crate::service::metrics::{
     families::{Families, int, seconds, set},
     sources::Sources,
 };
 use crate::{panics, runtime::Pipeline};
 
 /// Metrics of losses, repairs and canaries.
-pub(super) struct TrustMetrics {
+pub(in crate::service) struct TrustMetrics {
     received: IntCounterVec,
     dropped: IntCounterVec,
     shed: IntCounterVec,
@@ -29,7 +29,7 @@ pub(super) struct TrustMetrics {
 }
 
 impl TrustMetrics {
-    pub(super) fn register(of: &Families<'_>) -> prometheus::Result<Self> {
+    pub(in crate::service) fn register(of: &Families<'_>) -> prometheus::Result<Self> {
         Ok(Self {
             received: of.counters(
                 "taskscope_records_received_total",
@@ -97,7 +97,7 @@ impl TrustMetrics {
         })
     }
 
-    pub(super) fn read(&self, pipeline: &Pipeline, sources: &Sources<'_>) {
+    pub(in crate::service) fn read(&self, pipeline: &Pipeline, sources: &Sources<'_>) {
         let counts = &pipeline.counts;
         for kind in Kind::ALL {
             let at = |values: &[u64]| values.get(kind as usize).copied().unwrap_or(0);

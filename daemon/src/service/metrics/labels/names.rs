@@ -8,18 +8,18 @@ use crate::{
 };
 
 /// Kinds of tasks.
-pub(super) const KINDS: [TaskKind; 5] =
+pub(in crate::service) const KINDS: [TaskKind; 5] =
     [TaskKind::Process, TaskKind::Thread, TaskKind::KernelThread, TaskKind::IoWorker, TaskKind::UserWorker];
 
 /// Kinds of an orphan's new parent.
-pub(super) const REPARENT_KINDS: [ReparentKind; 4] =
+pub(in crate::service) const REPARENT_KINDS: [ReparentKind; 4] =
     [ReparentKind::SiblingThread, ReparentKind::Subreaper, ReparentKind::NamespaceInit, ReparentKind::Init];
 
 /// How an exit ended.
-pub(super) const REASONS: [&str; 5] = ["success", "failure", "signal", "core_dump", "unknown"];
+pub(in crate::service) const REASONS: [&str; 5] = ["success", "failure", "signal", "core_dump", "unknown"];
 
 /// Index into [`REASONS`].
-pub(super) fn reason(status: Option<WaitStatus>) -> usize {
+pub(in crate::service) fn reason(status: Option<WaitStatus>) -> usize {
     match status {
         None => 4,
         Some(status) if status.core_dumped() => 3,
@@ -30,7 +30,7 @@ pub(super) fn reason(status: Option<WaitStatus>) -> usize {
 }
 
 /// Errors that `copy_process()` is known to return; all others are `other`.
-pub(super) const ERRNOS: [&str; 8] =
+pub(in crate::service) const ERRNOS: [&str; 8] =
     ["EAGAIN", "ENOMEM", "EINVAL", "EPERM", "ENOSPC", "EEXIST", "ERESTARTNOINTR", "other"];
 
 /// The longest value of a label that another process chose, in characters. Any systemd unit name (`UNIT_NAME_MAX`) fits, so that
@@ -38,9 +38,9 @@ pub(super) const ERRNOS: [&str; 8] =
 const LABEL_MAX: usize = 256;
 
 /// The label value of the sum of everything without a series of its own.
-pub(super) const OTHER: &str = "other";
+pub(in crate::service) const OTHER: &str = "other";
 /// The label value of an unknown comm.
-pub(super) const UNKNOWN: &str = "unknown";
+pub(in crate::service) const UNKNOWN: &str = "unknown";
 
 /// Makes a label of a comm. Different comms give different labels: control characters, characters that change the direction of
 /// text or hide it, the backslash, and bytes that are not UTF-8 are written as `\xNN`, a byte each; and so is the first byte of a

@@ -2,11 +2,11 @@
 
 use prometheus::{CounterVec, IntCounterVec, IntGaugeVec};
 
-use super::families::{Families, seconds, set};
+use crate::service::metrics::families::{Families, seconds, set};
 use crate::runtime::Pipeline;
 
 /// Metrics of the hooks and their programs.
-pub(super) struct HookMetrics {
+pub(in crate::service) struct HookMetrics {
     hooks: IntGaugeVec,
     run_seconds: CounterVec,
     runs: IntCounterVec,
@@ -14,7 +14,7 @@ pub(super) struct HookMetrics {
 }
 
 impl HookMetrics {
-    pub(super) fn register(of: &Families<'_>) -> prometheus::Result<Self> {
+    pub(in crate::service) fn register(of: &Families<'_>) -> prometheus::Result<Self> {
         Ok(Self {
             hooks: of.int_gauges(
                 "taskscope_hook_info",
@@ -39,7 +39,7 @@ impl HookMetrics {
         })
     }
 
-    pub(super) fn read(&self, pipeline: &Pipeline) {
+    pub(in crate::service) fn read(&self, pipeline: &Pipeline) {
         self.hooks.reset();
         let observer = &pipeline.observer;
         for hook in observer.hooks.iter().chain(&observer.sched_hooks) {

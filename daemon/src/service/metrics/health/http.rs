@@ -2,13 +2,13 @@
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge};
 
-use super::{
+use crate::service::metrics::{
     families::{Families, int, set},
     sources::Sources,
 };
 
 /// Metrics of the daemon's connections.
-pub(super) struct HttpMetrics {
+pub(in crate::service) struct HttpMetrics {
     readers: IntGauge,
     reader_bytes: IntGauge,
     reader_lost: IntCounter,
@@ -17,7 +17,7 @@ pub(super) struct HttpMetrics {
 }
 
 impl HttpMetrics {
-    pub(super) fn register(of: &Families<'_>) -> prometheus::Result<Self> {
+    pub(in crate::service) fn register(of: &Families<'_>) -> prometheus::Result<Self> {
         Ok(Self {
             readers: of.int_gauge("taskscope_event_readers", "Readers of the event stream now.")?,
             reader_bytes: of.int_gauge(
@@ -37,7 +37,7 @@ impl HttpMetrics {
         })
     }
 
-    pub(super) fn read(&self, sources: &Sources<'_>) {
+    pub(in crate::service) fn read(&self, sources: &Sources<'_>) {
         self.readers.set(int(sources.readers.count()));
         self.reader_bytes.set(int(sources.readers.bytes()));
         set(&self.reader_lost, sources.readers.lost());

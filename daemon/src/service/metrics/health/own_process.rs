@@ -10,7 +10,7 @@ use prometheus::{
 };
 use rustix::process::{Resource, getrlimit};
 
-use super::families::{int, seconds};
+use crate::service::metrics::families::{int, seconds};
 use crate::{
     kernel::clock,
     procfs::{NS_PER_TICK, OwnUsage, own_descriptors, own_start_ticks},
@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// What this process uses, read at each scrape. A metric whose source cannot be read is left out of that scrape.
-pub(super) struct OwnProcess {
+pub(in crate::service) struct OwnProcess {
     cpu: Counter,
     max_fds: IntGauge,
     open_fds: IntGauge,
@@ -29,7 +29,7 @@ pub(super) struct OwnProcess {
 }
 
 impl OwnProcess {
-    pub(super) fn new() -> prometheus::Result<Self> {
+    pub(in crate::service) fn new() -> prometheus::Result<Self> {
         let started = Gauge::new(
             "process_start_time_seconds",
             "Start time of the process since unix epoch in seconds.",
