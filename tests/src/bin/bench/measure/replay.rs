@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::table::Table;
+use crate::table::Table;
 
 const SIZES: [u64; 3] = [1_000, 100_000, 1_000_000];
 

@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context as _;
 use serde::Serialize;
 
-use super::{
+use crate::{
     Setup,
     bpf::{self, code::write_for_each},
     figure::{cell, median},

@@ -6,7 +6,7 @@ use std::fs;
 use anyhow::Context as _;
 use serde::Serialize;
 
-use super::{
+use crate::{
     Setup,
     bpf::{self, Empty, Info},
     figure::{Spread, median},

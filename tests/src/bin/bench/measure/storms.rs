@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use serde::Serialize;
 
-use super::{
+use crate::{
     Setup,
     figure::{Spread, cell, median},
     observers::{KINDS, Kind, Said},

@@ -4,7 +4,7 @@ use std::{thread, time::Duration};
 
 use serde::Serialize;
 
-use super::{Setup, http, observers::KINDS, table::Table, workload::Crowd};
+use crate::{Setup, http, observers::KINDS, table::Table, workload::Crowd};
 
 /// One observer on a quiet host.
 #[derive(Debug, Serialize)]

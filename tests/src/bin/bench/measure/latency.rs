@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use serde::Serialize;
 use taskscope_tests::setting;
 
-use super::{
+use crate::{
     Setup,
     figure::{cell, median},
     table::Table,
