@@ -25,7 +25,7 @@ const SECOND_NS: u64 = 1_000_000_000;
 
 /// The budget of reads that is left in this second.
 #[derive(Debug, Default)]
-pub(super) struct LocalFacts {
+pub(in crate::runtime) struct LocalFacts {
     second: u64,
     reads: u32,
     forks: ForkRefusals,
@@ -33,7 +33,7 @@ pub(super) struct LocalFacts {
 
 impl LocalFacts {
     /// Adds facts to a record, if it lacks any.
-    pub(super) fn complete(&mut self, record: &mut Record, lineage: &Lineage, procfs: &Procfs) {
+    pub(in crate::runtime) fn complete(&mut self, record: &mut Record, lineage: &Lineage, procfs: &Procfs) {
         let at = record.at;
         match &mut record.fact {
             Fact::Signal(sent) if is_asked_to_stop(sent) && self.may_read(at) => {
@@ -46,7 +46,7 @@ impl LocalFacts {
     }
 
     /// Forks of a process that failed in the last minute.
-    pub(super) fn fork_failures(&self, key: GroupKey, now: Ktime) -> Option<ForkFailures> {
+    pub(in crate::runtime) fn fork_failures(&self, key: GroupKey, now: Ktime) -> Option<ForkFailures> {
         self.forks.failures(key, now)
     }
 

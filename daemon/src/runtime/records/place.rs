@@ -1,6 +1,6 @@
 //! The places where records are lost on their way from the kernel to the lineage.
 
-use super::Counts;
+use super::sums::Counts;
 
 /// A place where records are lost. Each place has its own reason and remedy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -53,7 +53,7 @@ impl Counts {
 
     /// Stores the programs' counters. `skipped` is called only if programs noticed a missed return since: the kernel counts a
     /// skipped call before a program can notice it.
-    pub(super) fn learn(&mut self, kernel: &Totals, skipped: impl FnOnce() -> Skipped) {
+    pub(in crate::runtime) fn learn(&mut self, kernel: &Totals, skipped: impl FnOnce() -> Skipped) {
         let noticed = |totals: &Totals| totals.lost.get(Lost::MissedReturn as usize).copied().unwrap_or(0);
         let news = noticed(kernel).saturating_sub(noticed(&self.kernel));
         self.kernel = *kernel;
@@ -63,13 +63,13 @@ impl Counts {
         }
     }
 
-    pub(super) fn learn_skipped(&mut self, skipped: Skipped) {
+    pub(in crate::runtime) fn learn_skipped(&mut self, skipped: Skipped) {
         self.missed = self.missed.max(skipped.all);
         self.missed_returns = self.missed_returns.max(skipped.returns);
     }
 
     /// Returns the counts for the end of a recording.
-    pub(super) fn recorded(&self) -> Counters {
+    pub(in crate::runtime) fn recorded(&self) -> Counters {
         let sum = |counts: &[u64; Kind::COUNT]| counts.iter().sum();
         Counters {
             produced: sum(&self.kernel.produced),
@@ -108,10 +108,10 @@ impl Counts {
 
 /// How often the kernel skipped programs.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Skipped {
-    pub(super) all: u64,
+pub(in crate::runtime) struct Skipped {
+    pub(in crate::runtime) all: u64,
     /// Skipped calls of the program on the return of `copy_process()`.
-    pub(super) returns: u64,
+    pub(in crate::runtime) returns: u64,
 }
 
 /// Counts of records at each station. They balance while the ring is empty and no program sends.
