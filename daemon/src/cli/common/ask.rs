@@ -251,7 +251,10 @@ pub(in crate::cli) fn merged_with_local_facts<T: MergeLocalFacts>(source: &Sourc
 }
 
 /// Returns `None` if no daemon answers, or if none is to be asked.
-pub(in crate::cli) fn from_daemon<T: DeserializeOwned>(source: &Source, path: &str) -> Result<Option<T>, Exit> {
+pub(in crate::cli) fn from_daemon<T: DeserializeOwned>(
+    source: &Source,
+    path: &str,
+) -> Result<Option<T>, Exit> {
     source.daemon().map_or(Ok(None), |socket| get(socket, path))
 }
 

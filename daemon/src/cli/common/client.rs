@@ -111,7 +111,11 @@ impl Client {
     }
 
     /// Sends a GET request; returns a successful answer whose body is still to be read.
-    pub(in crate::cli) async fn get(&self, path: &str, accept: &str) -> Result<Response<Incoming>, ClientError> {
+    pub(in crate::cli) async fn get(
+        &self,
+        path: &str,
+        accept: &str,
+    ) -> Result<Response<Incoming>, ClientError> {
         let stream = self.connect(ANSWER_WITHIN).await?;
         let peer = stream.peer_cred().ok().and_then(|peer| peer.pid());
         self.daemon.set(peer.and_then(|pid| u32::try_from(pid).ok()));

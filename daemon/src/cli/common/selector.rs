@@ -61,7 +61,10 @@ impl Selector {
     }
 
     /// Finds the process in a tree, which is made only if a name has to be looked up.
-    pub(in crate::cli) fn resolve_in(&self, tree: impl FnOnce() -> Result<Tree, Exit>) -> Result<TaskSelector, Exit> {
+    pub(in crate::cli) fn resolve_in(
+        &self,
+        tree: impl FnOnce() -> Result<Tree, Exit>,
+    ) -> Result<TaskSelector, Exit> {
         match self {
             Self::Id(selector) => Ok(selector.clone()),
             Self::Name(name) => choose(&of_tree(&tree()?), name).map(TaskSelector::Pid).map_err(Exit::failed),

@@ -2,8 +2,8 @@
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge};
 
-use crate::service::metrics::families::{Families, int, set};
 use crate::history::History;
+use crate::service::metrics::families::{Families, int, set};
 
 /// Metrics of the history; zero where it is off.
 pub(in crate::service) struct HistoryMetrics {

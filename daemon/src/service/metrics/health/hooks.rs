@@ -2,8 +2,8 @@
 
 use prometheus::{CounterVec, IntCounterVec, IntGaugeVec};
 
-use crate::service::metrics::families::{Families, seconds, set};
 use crate::runtime::Pipeline;
+use crate::service::metrics::families::{Families, seconds, set};
 
 /// Metrics of the hooks and their programs.
 pub(in crate::service) struct HookMetrics {
