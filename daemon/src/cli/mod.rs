@@ -1,31 +1,22 @@
-//! The command line: one file for each subcommand.
+//! The command line: one file for each subcommand. `common/` has what they share; `manual` makes man pages and completions.
 
-mod ask;
 mod blocked;
-mod client;
+mod common;
 mod deaths;
 mod diff;
 mod doctor;
 mod events;
-pub mod exit;
 mod explain;
 mod export;
 mod leaks;
 mod limits;
 mod lives;
-mod logging;
 mod manual;
-mod output;
-mod past;
 mod record;
 mod replay;
 mod run;
 mod schema;
-mod selector;
-mod signals;
 mod status;
-mod stdout;
-mod terminal;
 mod timeline;
 mod top;
 mod tree;
@@ -35,6 +26,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+pub use self::common::exit;
+use self::common::{ask, client, logging, output, past, selector, signals, stdout, terminal};
 use crate::{
     kernel::{hooks::Family, ladder::Choice},
     panics,
