@@ -92,7 +92,7 @@ impl Session {
             filter: args.test.clone(),
             exec: args.exec.clone(),
             together: !args.alone && args.jobs == 1,
-            cgroup_v1: args.cgroup_v1,
+            cgroup_v1: false,
             jobs: usize::from(args.jobs),
             test_timeout_s: args.test_timeout,
             once: expand(&args.once),
@@ -100,6 +100,9 @@ impl Session {
             done: Vec::new(),
         };
         let spread = expand(&args.spread);
+        for name in &args.cgroup_v1 {
+            table::find(lines, name)?;
+        }
         if let Some(target) = listed.filter(|_| args.exec.is_empty() && args.only.is_empty()) {
             target.binaries.demand(&[plan.once.as_slice(), &plan.skip, &spread].concat())?;
         }
@@ -112,6 +115,7 @@ impl Session {
         let kernels = self.kernels.len().max(1);
         let others = self.spread.iter().enumerate().filter(|(dealt, _)| dealt % kernels != place);
         plan.skip.extend(others.map(|(_, name)| name.clone()));
+        plan.cgroup_v1 = self.kernels.get(place).is_some_and(|(name, _)| self.args.cgroup_v1.contains(name));
         plan
     }
 
