@@ -7,6 +7,7 @@ mod diff;
 mod doctor;
 mod events;
 mod explain;
+mod export;
 mod leaks;
 mod limits;
 mod lives;
@@ -66,8 +67,10 @@ enum Command {
     Timeline(timeline::Args),
     /// Record what all tasks do in a file, until Ctrl-C or while a command runs
     Record(record::Args),
-    /// Show the events of a recording, or the tree, a process, zombies or deaths as of a time in it
+    /// Show the events of a recording, or the tree, a process, zombies, deaths and more as of a time in it
     Replay(replay::Args),
+    /// Write a trace for Perfetto: lives, zombies, signals; from a recording, the history or the daemon
+    Export(export::Args),
     /// Show the history of one process, what is wrong with it, and what to do
     Explain(explain::Args),
     /// Show leaks other than zombies: growing threads, programs that are restarted in a loop, fork storms, orphans
@@ -141,6 +144,7 @@ fn run(command: Command) -> ExitCode {
     let exit = match command {
         Command::Record(args) => return record::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Events(args) => events::run(&args),
         Command::Tree(args) => tree::run(&args),

@@ -13,8 +13,12 @@ pub use self::read::Malformed;
 pub(super) use self::{
     macros::{absent, code, found, is_default, message, put, taken},
     plain::Plain,
+    write::{unzigzag, zigzag},
+};
+// Traces for other programs have the same encoding.
+pub(crate) use self::{
     read::{Fields, Value},
-    write::{bytes, nested, number, unzigzag, zigzag},
+    write::{bytes, nested, number, varint},
 };
 use crate::lineage::id::{GroupKey, TaskKey};
 

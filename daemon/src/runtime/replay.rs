@@ -1,13 +1,20 @@
 //! Replays a recording: makes the calls again that changed the lineage, so that the tree and the effects are the same as when it was
 //! recorded. It reads no clock, no file of this host, and no kernel.
 
+mod lineage_calls;
+
+pub use self::lineage_calls::change_lineage;
+
+use std::collections::HashMap;
+
 use crate::{
     cgroup::{Cgroups, Place as CgroupPlace},
     lineage::{
         Lineage, Outcome,
         blocked::{Blocked, Overdue},
         effect::Effect,
-        id::Ktime,
+        figures::Figures,
+        id::{Ktime, TaskKey},
         leaks::Leaks,
     },
     recording::{Counters, End, Entry, Header},
@@ -42,10 +49,33 @@ pub struct Replay {
     pub now: Ktime,
     /// Counts.
     pub counts: ReplayCounts,
+    /// The last polls of tasks in uninterruptible sleep.
+    pub polls: Polls,
+    /// What the recorder's hooks could not report: hook and fact.
+    pub lacks: Vec<String>,
     overdue: Vec<Overdue>,
     effects: Vec<Effect>,
     /// Whether the effects are to be passed on before the next change of the lineage.
     is_delivered: bool,
+}
+
+/// Polls of tasks in uninterruptible sleep.
+#[derive(Clone, Debug, Default)]
+pub struct Polls {
+    /// What the last one found, and when.
+    pub last: Option<(Ktime, Vec<Figures>)>,
+    /// What the one before found.
+    pub before: Vec<Figures>,
+    /// Kernel stacks of tasks in the last one that slept for long.
+    pub stacks: HashMap<TaskKey, Vec<String>>,
+}
+
+impl Polls {
+    fn add(&mut self, at: Ktime, figures: &[Figures]) {
+        self.before = self.last.take().map(|(_, figures)| figures).unwrap_or_default();
+        self.stacks.retain(|task, _| figures.iter().any(|figures| figures.task.key == *task));
+        self.last = Some((at, figures.to_vec()));
+    }
 }
 
 /// What was replayed.
@@ -85,6 +115,12 @@ impl Replay {
             begun: header.begun,
             now: header.begun,
             counts: ReplayCounts::default(),
+            polls: Polls::default(),
+            lacks: header
+                .hooks
+                .iter()
+                .filter_map(|hook| Some(format!("{}: {}", hook.name, hook.lacks.as_ref()?)))
+                .collect(),
             overdue: Vec::new(),
             effects: Vec::new(),
             is_delivered: false,
@@ -184,14 +220,18 @@ impl Replay {
 
     /// Makes the call again that the entry is about.
     fn change(&mut self, entry: &Entry) {
-        let Self { lineage, effects, blocked, leaks, overdue, .. } = self;
+        let Self { lineage, effects, blocked, leaks, overdue, polls, .. } = self;
         match entry {
             Entry::Record { record, now } => match lineage.apply(record, *now, effects) {
                 Outcome::Applied => self.counts.applied += 1,
                 Outcome::Refused => self.counts.refused += 1,
             },
-            Entry::Asleep(at, figures) => *overdue = blocked.poll(lineage, *at, figures, effects),
+            Entry::Asleep(at, figures) => {
+                *overdue = blocked.poll(lineage, *at, figures, effects);
+                polls.add(*at, figures);
+            }
             Entry::Overdue(at, key, stack) => {
+                polls.stacks.insert(*key, stack.clone());
                 if let Some(of) = overdue.iter().find(|of| of.task == *key) {
                     blocked.flag(lineage, *at, *of, stack.clone(), effects);
                 }
@@ -200,50 +240,6 @@ impl Replay {
             Entry::LeaksPolled(at) => leaks.poll(lineage, *at, effects),
             _ => change_lineage(lineage, entry, effects),
         }
-    }
-}
-
-/// Makes the call again that an entry is about, if the call concerns the lineage alone. Records and polls are left to the caller, who
-/// counts them.
-pub fn change_lineage(lineage: &mut Lineage, entry: &Entry, effects: &mut Vec<Effect>) {
-    match entry {
-        Entry::SnapshotBegun(at) => lineage.begin_snapshot(*at),
-        Entry::SnapshotEnded(at) => lineage.end_snapshot(*at, effects),
-        Entry::SnapshotAbandoned => lineage.abandon_snapshot(),
-        Entry::ShownUnchanged(key) => lineage.show_unchanged(*key),
-        Entry::Tick { now, flagged } => {
-            let most = flagged.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX);
-            lineage.tick_flagging(*now, most, effects);
-            // Nobody reads them here, and they must not pile up.
-            drop(lineage.take_shares());
-            drop(lineage.take_ended_stops());
-        }
-        Entry::SignalsDoubted(at) => lineage.doubt_signals(*at),
-        Entry::ZombiesDoubted(at) => lineage.doubt_zombies(*at),
-        Entry::ZombieConfirmed(key) => lineage.confirm_zombie(*key),
-        Entry::UnconfirmedEnded(key, at) => drop(lineage.end_unconfirmed_zombie(*key, *at, effects)),
-        Entry::ReapedEnded(key, at) => drop(lineage.end_reaped_zombie(*key, *at, effects)),
-        Entry::Executable(key, path) => lineage.learn_executable(*key, path),
-        Entry::Arguments(key, arguments) => lineage.learn_arguments(*key, arguments.clone()),
-        Entry::Hidden(groups) => lineage.set_hidden(groups.iter().copied()),
-        Entry::Config(config) => {
-            lineage.set_zombie_after(config.zombie_after);
-            lineage.set_blocked_after(config.blocked_after);
-            lineage.set_dead_lives(config.dead_lives);
-            lineage.set_leaks(config.leaks);
-        }
-        Entry::Record { .. }
-        | Entry::Asleep(..)
-        | Entry::Overdue(..)
-        | Entry::Session(..)
-        | Entry::LeaksPolled(_)
-        | Entry::Header(_)
-        | Entry::Delivered(_)
-        | Entry::Wall(_)
-        | Entry::Cgroup(..)
-        | Entry::Lost(..)
-        | Entry::Counters(_)
-        | Entry::End(..) => {}
     }
 }
 

@@ -20,9 +20,10 @@ const RESULTS: &str = "/dev/ttyS1";
 /// Stands for every test binary that is not one of [`SCENARIOS`].
 pub(super) const DAEMON: &str = "daemon";
 /// The test binaries whose outcome depends on the kernel and on how its functions are hooked.
-const SCENARIOS: [&str; 17] = [
+const SCENARIOS: [&str; 18] = [
     "arguments",
     "clones",
+    "deaths",
     "doctor",
     "exits",
     "first_light",
@@ -81,6 +82,8 @@ pub(super) struct Plan {
     pub(super) filter: Option<String>,
     pub(super) exec: Vec<String>,
     pub(super) together: bool,
+    /// Whether the cgroup controllers are mounted as hierarchies of v1.
+    pub(super) cgroup_v1: bool,
     pub(super) jobs: usize,
     pub(super) test_timeout_s: u64,
     /// Test binaries, and tests, that run under the first family only.
@@ -249,6 +252,7 @@ impl Binaries {
             "skip": plan.skip,
             "done": plan.done.iter().map(|id| json!([id.attach, id.program, id.test])).collect::<Value>(),
             "together": plan.together,
+            "cgroup_v1": plan.cgroup_v1,
             "jobs": plan.jobs,
             "test_timeout_s": plan.test_timeout_s,
         })
@@ -269,6 +273,7 @@ mod tests {
             filter: None,
             exec: vec!["taskscope doctor --format json".into()],
             together: true,
+            cgroup_v1: false,
             jobs: 2,
             test_timeout_s: 60,
             once: vec!["cli".into()],

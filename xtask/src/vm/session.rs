@@ -70,6 +70,7 @@ impl Session {
             filter: args.test.clone(),
             exec: args.exec.clone(),
             together: !args.alone && args.jobs == 1,
+            cgroup_v1: false,
             jobs: usize::from(args.jobs),
             test_timeout_s: args.test_timeout,
             once: binaries.expand(&args.once),
@@ -78,6 +79,9 @@ impl Session {
         };
         let spread = binaries.expand(&args.spread);
         if args.exec.is_empty() {
+            for name in &args.cgroup_v1 {
+                table::find(lines, name)?;
+            }
             binaries.demand(&[plan.once.as_slice(), &plan.skip, &spread].concat())?;
         }
         Ok(Self { cache, args, qemu, kernels, binaries, plan, spread, disk: None })
@@ -89,6 +93,7 @@ impl Session {
         let kernels = self.kernels.len().max(1);
         let others = self.spread.iter().enumerate().filter(|(dealt, _)| dealt % kernels != place);
         plan.skip.extend(others.map(|(_, name)| name.clone()));
+        plan.cgroup_v1 = self.kernels.get(place).is_some_and(|(name, _)| self.args.cgroup_v1.contains(name));
         plan
     }
 

@@ -26,28 +26,28 @@ pub enum Malformed {
 
 /// The value of a field.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::recording) enum Value<'a> {
+pub(crate) enum Value<'a> {
     Number(u64),
     Bytes(&'a [u8]),
 }
 
 impl<'a> Value<'a> {
-    pub(in crate::recording) const fn number(self) -> Result<u64, Malformed> {
+    pub(crate) const fn number(self) -> Result<u64, Malformed> {
         if let Self::Number(number) = self { Ok(number) } else { Err(Malformed::Type) }
     }
 
-    pub(in crate::recording) const fn bytes(self) -> Result<&'a [u8], Malformed> {
+    pub(crate) const fn bytes(self) -> Result<&'a [u8], Malformed> {
         if let Self::Bytes(bytes) = self { Ok(bytes) } else { Err(Malformed::Type) }
     }
 }
 
 /// Iterates over the fields of a message.
-pub(in crate::recording) struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Fields<'a> {
-    pub(in crate::recording) const fn of(message: &'a [u8]) -> Self {
+    pub(crate) const fn of(message: &'a [u8]) -> Self {
         Self { rest: message }
     }
 

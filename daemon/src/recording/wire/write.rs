@@ -2,7 +2,7 @@
 
 use super::{BYTES, VARINT};
 
-pub(in crate::recording) fn varint(out: &mut Vec<u8>, mut number: u64) {
+pub(crate) fn varint(out: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         out.push((number & 0x7f) as u8 | 0x80);
         number >>= 7;
@@ -10,19 +10,19 @@ pub(in crate::recording) fn varint(out: &mut Vec<u8>, mut number: u64) {
     out.push(number as u8);
 }
 
-pub(in crate::recording) fn number(field: u32, number: u64, out: &mut Vec<u8>) {
+pub(crate) fn number(field: u32, number: u64, out: &mut Vec<u8>) {
     varint(out, u64::from(field) << 3 | VARINT);
     varint(out, number);
 }
 
-pub(in crate::recording) fn bytes(field: u32, bytes: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn bytes(field: u32, bytes: &[u8], out: &mut Vec<u8>) {
     varint(out, u64::from(field) << 3 | BYTES);
     varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
 
 /// Writes a field that is a message, which `write` appends.
-pub(in crate::recording) fn nested(field: u32, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+pub(crate) fn nested(field: u32, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     varint(out, u64::from(field) << 3 | BYTES);
     // Nearly all are shorter than 128 bytes, so that their length takes one byte.
     let at = out.len();
