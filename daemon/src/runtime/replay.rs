@@ -3,10 +3,9 @@
 
 mod lineage_calls;
 
-pub use self::lineage_calls::change_lineage;
-
 use std::collections::HashMap;
 
+pub use self::lineage_calls::change_lineage;
 use crate::{
     cgroup::{Cgroups, Place as CgroupPlace},
     lineage::{
