@@ -156,6 +156,7 @@ const fn bit(bit: u16, is_set: bool) -> u16 {
 
 #[cfg(test)]
 mod tests {
+    use super::bytes::{at_distance, distance};
     use super::*;
     use crate::model::id::Tgid;
     use crate::store::tables::index::TID_LIMIT;

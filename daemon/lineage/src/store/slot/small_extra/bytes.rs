@@ -14,12 +14,12 @@ const fn length(number: u64) -> usize {
 }
 
 /// Returns the distance of a time from another; the lowest bit is the direction.
-const fn distance(time: Ktime, from: Ktime) -> u64 {
+pub(super) const fn distance(time: Ktime, from: Ktime) -> u64 {
     let signed = time.0.wrapping_sub(from.0).cast_signed();
     (signed << 1 ^ signed >> 63).cast_unsigned()
 }
 
-const fn at_distance(distance: u64, from: Ktime) -> Ktime {
+pub(super) const fn at_distance(distance: u64, from: Ktime) -> Ktime {
     Ktime(from.0.wrapping_add(distance >> 1 ^ (distance & 1).wrapping_neg()))
 }
 
