@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::arch::Arch;
 use crate::steps::Steps;
 use crate::{build, dist, ebpf, setup, shell, vm};
 
@@ -48,7 +49,7 @@ pub(crate) fn all(steps: &mut Steps, args: &Args) -> Result<()> {
     if !args.unit_only {
         shell::root_prefix("testing on the running kernel", &[])?;
     }
-    steps.step("setup", ebpf::ensure)?;
+    steps.step("setup", || ebpf::ensure(Arch::native()?))?;
     steps.step("unit tests", unit)?;
     if args.unit_only {
         return Ok(());

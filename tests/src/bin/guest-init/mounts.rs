@@ -103,7 +103,7 @@ fn loopback_up() -> io::Result<()> {
     // SAFETY: ifreq is plain data for which zeroes are valid.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
-        *to = from.cast_signed();
+        *to = (*from).try_into().unwrap_or_default();
     }
     request.ifr_ifru.ifru_flags = libc::IFF_UP as libc::c_short;
     // SAFETY: the descriptor is an open socket and `request` a complete ifreq.
