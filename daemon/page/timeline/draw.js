@@ -216,7 +216,7 @@ function drawArrows(context, colours, lives, plan, view, { x, y, firstRow, lastR
     context.globalAlpha = 1;
   };
   // A new parent that is not placed is above everything.
-  for (const n of plan.orphans) arrow(lives.movedAt[n], plan.row[n], Math.max(plan.row[lives.heir[n]], -1), colours.orphan, colours.dashes);
+  for (const n of plan.orphans) arrow(lives.movedAt[n], plan.row[n], Math.max(plan.row[lives.newParent[n]], -1), colours.orphan, colours.dashes);
   for (const n of plan.signals) arrow(lives.signalAt[n], plan.row[lives.sender[n]], plan.row[n], colours.signal, colours.signal);
   return drawn;
 }

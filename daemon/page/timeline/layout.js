@@ -62,7 +62,7 @@ const heightClass = (height) => (height <= 4 ? height : 2 ** Math.ceil(Math.log2
  * items[first[r + 1]]; `boxes`: lives with children, whose block has `height` rows and ends at `until`.
  */
 export function layout(lives, from = -Infinity, to = Infinity, tolerance = 0, root = -1) {
-  const { count, start, release, parent, heir } = lives;
+  const { count, start, release, parent, newParent } = lives;
   const placed = new Uint8Array(count);
   const isInside = root < 0 ? () => true : descendants(lives, root);
   let size = 0;
@@ -82,7 +82,7 @@ export function layout(lives, from = -Infinity, to = Infinity, tolerance = 0, ro
   const above = (n) => {
     if (isAbove(parent[n], n)) return parent[n];
     // An orphan whose first parent ended before is drawn in the next one.
-    if (isAbove(heir[n], n)) return heir[n];
+    if (isAbove(newParent[n], n)) return newParent[n];
     let p = parent[n];
     for (let steps = 0; p >= 0 && steps < 64; steps += 1) {
       if (isAbove(p, n)) return p;
@@ -173,8 +173,8 @@ export function layout(lives, from = -Infinity, to = Infinity, tolerance = 0, ro
   for (const n of order) {
     // Of an orphan that was found as one, the time is that of its first parent's end.
     const first = parent[n];
-    if (heir[n] >= 0 && Number.isNaN(lives.movedAt[n]) && first >= 0 && lives.exit[first] !== Infinity) lives.movedAt[n] = lives.exit[first];
-    if (heir[n] >= 0 && !Number.isNaN(lives.movedAt[n])) orphans.push(n);
+    if (newParent[n] >= 0 && Number.isNaN(lives.movedAt[n]) && first >= 0 && lives.exit[first] !== Infinity) lives.movedAt[n] = lives.exit[first];
+    if (newParent[n] >= 0 && !Number.isNaN(lives.movedAt[n])) orphans.push(n);
     if (isPlaced(lives.sender[n])) signals.push(n);
   }
   return { from, to, tolerance, root, row, rows, first, items, boxes: Uint32Array.from(boxes), height, until, depth, orphans, signals };

@@ -8,7 +8,7 @@ const SPARE = 10000;
 
 const NUMBERS = {
   start: Float64Array, exit: Float64Array, release: Float64Array, exec: Float64Array, signalAt: Float64Array, movedAt: Float64Array,
-  parent: Int32Array, sender: Int32Array, heir: Int32Array, pid: Uint32Array, threads: Uint16Array, execs: Uint16Array, signal: Uint8Array,
+  parent: Int32Array, sender: Int32Array, newParent: Int32Array, pid: Uint32Array, threads: Uint16Array, execs: Uint16Array, signal: Uint8Array,
 };
 
 /** A life that is not known (yet). */
@@ -52,7 +52,7 @@ export class Lives {
     this.start[n] = Number(id.slice(id.lastIndexOf('-') + 1));
     this.exit[n] = this.release[n] = Infinity;
     this.exec[n] = this.signalAt[n] = this.movedAt[n] = NaN;
-    this.parent[n] = this.sender[n] = this.heir[n] = NONE;
+    this.parent[n] = this.sender[n] = this.newParent[n] = NONE;
     this.threads[n] = this.execs[n] = this.signal[n] = 0;
     for (const [column, of] of this.waiting.get(id) ?? []) this[column][of] = n;
     this.waiting.delete(id);
@@ -94,7 +94,7 @@ export class Lives {
     this.threads[n] = line.threads_peak ?? 0;
     if (line.reparented_boottime_ns !== undefined) {
       this.movedAt[n] = line.reparented_boottime_ns;
-      this.refer('heir', n, process.parent_entity_id);
+      this.refer('newParent', n, process.parent_entity_id);
     }
     this.died(n, process.exit, death?.cause, death?.signal && { ...death.signal, sender: death.signal.sender?.process });
     this.version += 1;
@@ -108,7 +108,7 @@ export class Lives {
     this.refer('parent', n, node.orphan_of?.entity_id ?? parent?.entity_id);
     this.threads[n] = Math.max(this.threads[n], (node.threads ?? 1) - 1);
     if (node.state === 'zombie') this.exit[n] = Math.min(this.exit[n], boottime - (node.zombie_at_least_ns ?? 0));
-    if (node.orphan_of && parent?.entity_id) this.refer('heir', n, parent.entity_id);
+    if (node.orphan_of && parent?.entity_id) this.refer('newParent', n, parent.entity_id);
     this.version += 1;
   }
 
@@ -136,7 +136,7 @@ export class Lives {
         break;
       case 'reparented':
         this.movedAt[n] = at;
-        this.refer('heir', n, process.parent_entity_id);
+        this.refer('newParent', n, process.parent_entity_id);
         break;
       case 'group_exited': {
         this.exit[n] = at;
@@ -188,7 +188,7 @@ export class Lives {
       to += 1;
     }
     for (let n = 0; n < to; n += 1) {
-      for (const key of ['parent', 'sender', 'heir']) if (this[key][n] !== NONE) this[key][n] = moved[this[key][n]];
+      for (const key of ['parent', 'sender', 'newParent']) if (this[key][n] !== NONE) this[key][n] = moved[this[key][n]];
     }
     this.waiting.clear();
     for (const key of ['names', 'ids', 'ends']) this[key].length = to;

@@ -193,7 +193,7 @@ export function show({ main, parameters, connection, signal }) {
       parts.push(lives.release[n] === Infinity ? `zombie for ${duration(zombie)}` : `zombie ${duration(zombie)}`);
     }
     if (lives.parent[n] >= 0) parts.push(`parent ${clean(lives.names[lives.parent[n]])} (${lives.pid[lives.parent[n]]})`);
-    if (lives.heir[n] >= 0) parts.push(`orphan, then of ${clean(lives.names[lives.heir[n]])} (${lives.pid[lives.heir[n]]})`);
+    if (lives.newParent[n] >= 0) parts.push(`orphan, then of ${clean(lives.names[lives.newParent[n]])} (${lives.pid[lives.newParent[n]]})`);
     return parts.join('  ');
   }
 

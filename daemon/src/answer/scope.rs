@@ -1,4 +1,4 @@
-//! The lives of units and containers, as the API tells them: began, ended, who was last, and the first death that led there.
+//! The lives of units and containers in answers: when each began and ended, its last process, and the first death that led to the end.
 
 use std::{fmt::Write as _, sync::Arc};
 

@@ -57,16 +57,16 @@ pub(super) struct Args {
     /// Duration at which an uninterruptible sleep (state D) is flagged; 0s is never [default: 10s]
     #[arg(long, value_name = "AGE", value_parser = crate::duration::parse)]
     blocked_after: Option<Duration>,
-    /// Time in which leaks are looked for that are no zombies: see docs/leaks.md [default: 10m]
+    /// Time over which leaks other than zombies are looked for: see docs/leaks.md [default: 10m]
     #[arg(long, value_name = "AGE", value_parser = crate::duration::parse)]
     leak_window: Option<Duration>,
-    /// Flag a process that has so many more threads at the end of that time, if hardly any ended; 0 is never [default: 100]
+    /// Flag a process whose threads grew by this many in that time, if hardly any ended; 0 is never [default: 100]
     #[arg(long, value_name = "N")]
     thread_leak: Option<u32>,
-    /// Flag a program that is started again and again and has ended quickly so many times; 0 is never [default: 5]
+    /// Flag a program that was started again after each of this many quick failures; 0 is never [default: 5]
     #[arg(long, value_name = "N")]
     respawn_loop: Option<u32>,
-    /// Flag a process that makes so many processes a second, or a family of processes that does; 0 is never [default: 1000]
+    /// Flag a process, or a family of processes, that forks this many times a second; 0 is never [default: 1000]
     #[arg(long, value_name = "N")]
     fork_storm: Option<u32>,
     /// Do not flag processes that outlive their session
@@ -84,7 +84,7 @@ pub(super) struct Args {
     /// How long ended processes are remembered [default: 15m]
     #[arg(long, value_name = "AGE", value_parser = crate::duration::parse)]
     dead_lives_age: Option<Duration>,
-    /// Events kept for readers that connect again; none while nobody reads and they would reach back for less than ten seconds
+    /// Events kept for readers that reconnect; none are kept while nobody reads and they would cover less than ten seconds
     /// [default: 8192]
     #[arg(long, value_name = "N")]
     backlog: Option<usize>,

@@ -108,17 +108,16 @@ fn once(args: &Args) -> Result<u64, Exit> {
 /// Shows the zombies of an earlier time. Returns how many a parent should have reaped by then.
 fn at_time(args: &Args, at: &str) -> Result<u64, Exit> {
     let (utc, at_ms) = past::moment("--at", at)?;
-    let answer = match &args.directory.from {
-        Some(directory) => PastZombies::of(past::tree_of(directory, at_ms, None)?, &filter(args)),
-        None => {
-            let path = format!("{}&at={}", path(args), encoded(&utc));
-            ask::from_daemon::<PastZombies>(&args.source, &path)?.ok_or_else(|| {
-                log::error!(
-                    "--at needs a daemon that was running at that time: start one (taskscope run) and ask again later"
-                );
-                Exit::Failure
-            })?
-        }
+    let answer = if let Some(directory) = &args.directory.from {
+        PastZombies::of(past::tree_of(directory, at_ms, None)?, &filter(args))
+    } else {
+        let path = format!("{}&at={}", path(args), encoded(&utc));
+        ask::from_daemon::<PastZombies>(&args.source, &path)?.ok_or_else(|| {
+            log::error!(
+                "--at needs a daemon that was running at that time: start one (taskscope run) and ask again later"
+            );
+            Exit::Failure
+        })?
     };
     if let Some(known) = &answer.history {
         past::report(known);

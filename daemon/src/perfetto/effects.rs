@@ -239,18 +239,16 @@ impl<W: Write> EffectTrace<W> {
             }
             Action::GroupExited { death, .. } => self.ended(process, at, death.as_deref()),
             Action::ZombieBegan { .. } => self.zombie(process, at),
-            Action::Reparented { old_parent, new_parent, kind } => {
-                if thread.key.tid == group.leader() {
-                    let mut notes = vec![
-                        ("new_parent_pid", Value::Number(u64::from(new_parent.tgid.0))),
-                        ("kind", Value::Text(kind.name())),
-                    ];
-                    if let Some(old) = old_parent {
-                        notes.push(("old_parent_pid", Value::Number(u64::from(old.tgid.0))));
-                    }
-                    let id = self.processes.get(group, born).map_or(0, |track| track.id);
-                    self.trace.instant(id, at, "reparented", None, &notes);
+            Action::Reparented { old_parent, new_parent, kind } if thread.key.tid == group.leader() => {
+                let mut notes = vec![
+                    ("new_parent_pid", Value::Number(u64::from(new_parent.tgid.0))),
+                    ("kind", Value::Text(kind.name())),
+                ];
+                if let Some(old) = old_parent {
+                    notes.push(("old_parent_pid", Value::Number(u64::from(old.tgid.0))));
                 }
+                let id = self.processes.get(group, born).map_or(0, |track| track.id);
+                self.trace.instant(id, at, "reparented", None, &notes);
             }
             Action::Released { .. } => {
                 self.threads.remove(&mut self.trace, tid, Some(thread_born), at);

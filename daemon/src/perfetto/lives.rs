@@ -264,7 +264,9 @@ mod tests {
     fn slices(lives: &[LifeRecord]) -> Vec<Event> {
         let mut out = Vec::new();
         let mut trace = LifeTrace::new(&mut out, None);
-        lives.iter().for_each(|life| trace.add(life));
+        for life in lives {
+            trace.add(life);
+        }
         let written = trace.finish().unwrap();
         assert_eq!(written.bytes, out.len() as u64);
         decoded(&out)

@@ -10,7 +10,7 @@ const SEQUENCE: u64 = 1;
 /// `TracePacket.SEQ_INCREMENTAL_STATE_CLEARED`.
 const STATE_CLEARED: u64 = 1;
 
-/// `BuiltinClock`: of ClockSnapshot.
+/// `BuiltinClock` of `ClockSnapshot`.
 const REALTIME: u64 = 1;
 const BOOTTIME: u64 = 6;
 

@@ -1,5 +1,5 @@
-//! Which processes have a pipe open, and who waits for whose file lock, for all questions of one answer: /proc is read once for all of
-//! them, because an answer about a hundred parents asks a hundred times.
+//! Which processes have a pipe open, and which process waits for the file lock of which other. /proc is read once for each answer,
+//! because an answer about a hundred parents asks a hundred times.
 
 use std::{
     collections::HashMap,

@@ -1,4 +1,4 @@
-//! The session of a process, and whether it is to outlive it.
+//! The session of a process, and whether the process is meant to outlive it.
 
 use super::{Procfs, read, stat::Stat, stat::end_of_comm};
 use crate::lineage::{

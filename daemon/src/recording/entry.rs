@@ -1,5 +1,5 @@
-//! Entries: what the pipeline took in, in order. An entry is a field of a message without an end, so that its number says what it
-//! is.
+//! Entries: what the pipeline took in, in order. A recording is one endless message, and each entry is a field of it: the number of
+//! the field is the kind of the entry.
 
 use super::{
     facts::{get_record, put_record},

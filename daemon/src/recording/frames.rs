@@ -1,4 +1,4 @@
-//! Reads the frames of a file, one at a time, however large the file is. A damaged frame costs itself only.
+//! Reads the frames of a file, one at a time, however large the file is. If a frame is damaged, only that frame is lost.
 
 use std::{
     io::{self, Read},

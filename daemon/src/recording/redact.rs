@@ -1,7 +1,7 @@
 //! Replaces names by hashes, so that a recording can be passed on: comms, paths, arguments, names of cgroups, and user ids.
 //!
 //! The hash is SHA-256 with a key (HMAC, RFC 2104). The same name has the same hash in one recording, so that it is still visible which
-//! processes run the same program. Without the key nobody can find a name by hashing names that it may be.
+//! processes run the same program. Without the key nobody can find a name by hashing candidates.
 
 use std::{fs::File, io::Read as _, path::Path, sync::Arc};
 

@@ -61,7 +61,7 @@ pub(super) fn header(
 /// A lineage whose changes can be recorded.
 pub struct RecordedLineage {
     lineage: Lineage,
-    /// The settings, of which some can change.
+    /// The settings. Some can change.
     config: Config,
     journal: Option<Journal>,
 }

@@ -1,8 +1,11 @@
 //! Replays a recording: makes the calls again that changed the lineage, so that the tree and the effects are the same as when it was
 //! recorded. It reads no clock, no file of this host, and no kernel.
 
+mod lineage_calls;
+
 use std::collections::HashMap;
 
+pub use self::lineage_calls::change_lineage;
 use crate::{
     cgroup::{Cgroups, Place as CgroupPlace},
     lineage::{
@@ -222,25 +225,6 @@ impl Replay {
                 Outcome::Applied => self.counts.applied += 1,
                 Outcome::Refused => self.counts.refused += 1,
             },
-            Entry::SnapshotBegun(at) => lineage.begin_snapshot(*at),
-            Entry::SnapshotEnded(at) => lineage.end_snapshot(*at, effects),
-            Entry::SnapshotAbandoned => lineage.abandon_snapshot(),
-            Entry::ShownUnchanged(key) => lineage.show_unchanged(*key),
-            Entry::Tick { now, flagged } => {
-                let most = flagged.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX);
-                lineage.tick_flagging(*now, most, effects);
-                // Nobody reads them here, and they must not pile up.
-                drop(lineage.take_shares());
-                drop(lineage.take_ended_stops());
-            }
-            Entry::SignalsDoubted(at) => lineage.doubt_signals(*at),
-            Entry::ZombiesDoubted(at) => lineage.doubt_zombies(*at),
-            Entry::ZombieConfirmed(key) => lineage.confirm_zombie(*key),
-            Entry::UnconfirmedEnded(key, at) => drop(lineage.end_unconfirmed_zombie(*key, *at, effects)),
-            Entry::ReapedEnded(key, at) => drop(lineage.end_reaped_zombie(*key, *at, effects)),
-            Entry::Executable(key, path) => lineage.learn_executable(*key, path),
-            Entry::Arguments(key, arguments) => lineage.learn_arguments(*key, arguments.clone()),
-            Entry::Hidden(groups) => lineage.set_hidden(groups.iter().copied()),
             Entry::Asleep(at, figures) => {
                 *overdue = blocked.poll(lineage, *at, figures, effects);
                 polls.add(*at, figures);
@@ -253,19 +237,7 @@ impl Replay {
             }
             Entry::Session(key, facts) => leaks.learn_session(*key, *facts),
             Entry::LeaksPolled(at) => leaks.poll(lineage, *at, effects),
-            Entry::Config(config) => {
-                lineage.set_zombie_after(config.zombie_after);
-                lineage.set_blocked_after(config.blocked_after);
-                lineage.set_dead_lives(config.dead_lives);
-                lineage.set_leaks(config.leaks);
-            }
-            Entry::Header(_)
-            | Entry::Delivered(_)
-            | Entry::Wall(_)
-            | Entry::Cgroup(..)
-            | Entry::Lost(..)
-            | Entry::Counters(_)
-            | Entry::End(..) => {}
+            _ => change_lineage(lineage, entry, effects),
         }
     }
 }

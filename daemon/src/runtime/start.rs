@@ -47,7 +47,7 @@ impl Default for Trust {
     }
 }
 
-/// A recording that is to be made of what a pipeline takes in.
+/// A recording to make of what the pipeline takes in.
 pub struct Recording {
     /// The file.
     pub journal: Journal,

@@ -1,4 +1,4 @@
-//! The wall clock beside the kernel's boot time: events carry both, and the wall clock can be set.
+//! The wall clock at each time of `CLOCK_BOOTTIME`. Events carry both, and the wall clock can be set while the daemon runs.
 
 use crate::{export::Stamp, kernel::clock};
 

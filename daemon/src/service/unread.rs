@@ -1,13 +1,13 @@
-//! Whether events are kept that nobody reads now. They are kept for readers that resume, or that ask for what was before them. While so
-//! much happens that the backlog would reach back for a few seconds only, it is worth less than it costs: half of the daemon's CPU
-//! time. Then events are only counted.
+//! Whether events are kept while nobody reads. They are kept for readers that resume, or that ask for earlier events (`since`). Under
+//! a load at which the backlog would cover only a few seconds, it is not worth its cost, half of the daemon's CPU time: then events
+//! are only counted.
 
 use crate::lineage::id::Ktime;
 
-/// A backlog that does not reach back so far is not kept, ns.
+/// A backlog that covers less than this is not kept, ns.
 const SHORT_NS: u128 = 10_000_000_000;
 
-/// One that would reach back so far is kept again, ns.
+/// A backlog that would cover this much is kept again, ns.
 const LONG_NS: u128 = 2 * SHORT_NS;
 
 /// For so long events are counted before they are kept again, ns.

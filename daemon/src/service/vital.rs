@@ -1,4 +1,4 @@
-//! Parts of the daemon that it cannot do without.
+//! Tasks of the event loop that the daemon cannot do without: if one panics, the daemon shuts down.
 
 use tokio::sync::mpsc;
 

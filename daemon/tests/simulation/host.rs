@@ -10,7 +10,7 @@ use taskscope::{
         record::{ExitParts, Fact, Place, Record, Snapshot, SnapshotSource},
     },
     recording::{Entry, Header},
-    runtime::replay::Replay,
+    runtime::replay::{Replay, change_lineage},
 };
 
 use crate::{faults::Kind, ring::may_pass};
@@ -59,30 +59,11 @@ impl Daemon {
 
     /// Makes the call of an entry again.
     fn step(&mut self, entry: &Entry) {
-        let Self { lineage, effects, .. } = self;
         match entry {
             Entry::Record { record, now } => self.apply(record, *now),
-            Entry::SnapshotBegun(at) => lineage.begin_snapshot(*at),
-            Entry::SnapshotEnded(at) => lineage.end_snapshot(*at, effects),
-            Entry::SnapshotAbandoned => lineage.abandon_snapshot(),
-            Entry::ShownUnchanged(key) => {
-                lineage.show_unchanged(*key);
-                self.handed += 1;
-            }
-            Entry::Tick { now, flagged } => {
-                let most = flagged.map_or(usize::MAX, |most| most as usize);
-                lineage.tick_flagging(*now, most, effects);
-            }
-            Entry::SignalsDoubted(at) => lineage.doubt_signals(*at),
-            Entry::ZombiesDoubted(at) => lineage.doubt_zombies(*at),
-            Entry::ZombieConfirmed(key) => lineage.confirm_zombie(*key),
-            Entry::UnconfirmedEnded(key, at) => drop(lineage.end_unconfirmed_zombie(*key, *at, effects)),
-            Entry::ReapedEnded(key, at) => drop(lineage.end_reaped_zombie(*key, *at, effects)),
-            Entry::Executable(key, path) => lineage.learn_executable(*key, path),
-            Entry::Arguments(key, arguments) => lineage.learn_arguments(*key, arguments.clone()),
-            Entry::Hidden(groups) => lineage.set_hidden(groups.iter().copied()),
-            _ => {}
+            _ => change_lineage(&mut self.lineage, entry, &mut self.effects),
         }
+        self.handed += u64::from(matches!(entry, Entry::ShownUnchanged(_)));
         self.effects.clear();
     }
 

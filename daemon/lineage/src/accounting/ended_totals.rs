@@ -1,5 +1,5 @@
-//! Sums of what all ended tasks used, by kind of task and by cgroup. A task is added once: at its last switch, or when that
-//! record is given up. So the sums only grow.
+//! Sums of what all ended tasks used, by kind of task and by cgroup. A task is added once: at its last switch, or when the
+//! lineage stops waiting for the record of that. So the sums only grow.
 #![cfg_attr(
     not(test),
     expect(clippy::indexing_slicing, reason = "an enum as the index of an array of that length")

@@ -1,9 +1,9 @@
 //! Processes that have outlived their session: its leader, a shell or a job, has ended, and an init or a subreaper has adopted them.
 //!
-//! What a process does to outlive its session on purpose is known, and not flagged: it calls setsid(2) (daemons, tmux, screen), it
-//! ignores SIGHUP (nohup), the session's leader never called execve(2) (the first child of a double fork), a service manager started
-//! the leader (units of a service), it runs the program of the leader (an upgrade in place), or it has children in other cgroups
-//! (shims of containers). All of the rest can still be on purpose, so this is never certain.
+//! A process that visibly means to outlive its session is not flagged: it calls setsid(2) (daemons, tmux, screen), it ignores SIGHUP
+//! (nohup), the session's leader never called execve(2) (the first child of a double fork), a service manager started the leader
+//! (units of a service), it runs the program of the leader (an upgrade in place), or it has children in other cgroups (shims of
+//! containers). Any other process may mean to as well, so this leak is never certain.
 
 use std::collections::HashMap;
 
@@ -60,7 +60,7 @@ impl Orphaned {
         self.0.iter().filter(|(_, it)| is_due(it)).map(|(key, _)| *key).take(READ).collect()
     }
 
-    /// Takes what was read of a session; a process of which nothing could be read is not followed any more.
+    /// Takes what was read about a session. If nothing could be read, the process is not followed any more.
     pub(super) fn learn(&mut self, of: GroupKey, facts: Option<SessionFacts>) {
         // A leader of a session, and a process that ignores SIGHUP, outlive a session on purpose.
         match facts.filter(|facts| facts.session != of.tgid && !facts.ignores_hangup) {

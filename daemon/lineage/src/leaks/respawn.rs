@@ -1,8 +1,8 @@
-//! A program that a parent or a unit starts again and again, and that ends quickly and not with success.
+//! A program that a parent or a unit starts again and again, and that fails quickly each time.
 //!
 //! The starts must follow one another: each comes after the end of the one before, and soon. So `make -j` and a server that forks
-//! its workers are none. Between two ends the parent must fork nothing else, unless it starts the program in a unit of its own, as a
-//! service manager does: a script that runs many programs, one of which fails, is none.
+//! its workers do not count. Between two ends the parent must fork nothing else, so that a script with one failing program among many
+//! does not count. A service manager is exempt from that rule, because it starts each program in a unit of its own.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -17,7 +17,7 @@ use crate::model::leak::{Leak, Leaking, Respawn};
 use crate::model::path_name::PathName;
 use crate::model::status::WaitStatus;
 
-/// The last ends of which times and causes are kept.
+/// How many of the last ends are kept, with their times and causes.
 const KEPT: usize = 16;
 /// The parts of the window: a program that lives for longer does not end quickly; a longer pause is not a restart; the loop must last
 /// for so long.

@@ -1,8 +1,8 @@
 //! A process that forks too fast, or a family of processes whose members all fork.
 //!
 //! A build starts many processes too, but many parents share that work, each of its processes calls execve(2), and few of them live
-//! at a time. So a storm is one process that forks too fast by itself, or processes that fork without execve(2), children of which
-//! fork in turn over three generations and more, and many of which are alive (a fork bomb).
+//! at a time. So a storm is one process that forks too fast by itself, or a fork bomb: processes that fork without execve(2), whose
+//! children fork in turn over three or more generations, and of which many are alive.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -164,7 +164,7 @@ struct Family {
 }
 
 impl Family {
-    /// Whether they are no workers of a server, which are two generations, and no build, of which hardly anything is left.
+    /// Whether this is a fork bomb. Workers of a server are only two generations, and a build has hardly any processes alive.
     const fn is_bomb(&self) -> bool {
         let Self { all, without_exec, deep, alive } = *self;
         100 * without_exec >= WITHOUT_EXEC * all && 2 * deep >= all && 4 * alive >= all

@@ -1,4 +1,4 @@
-//! Groups that may leak, noted for the next poll of `leaks`. All others cost a comparison of a number that is at hand.
+//! Groups that may leak, noted for the next poll of `leaks`. For any other group the cost is one comparison of a number that is already loaded.
 
 use crate::model::id::{GroupKey, Ktime};
 use crate::store::Store;

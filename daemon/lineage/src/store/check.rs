@@ -2,8 +2,8 @@
 
 use crate::model::task::TaskState;
 use crate::store::Store;
+use crate::store::slot::extra_ix::ExtraPlace;
 use crate::store::slot::group::{Group, fact};
-use crate::store::slot::small_extra::ExtraPlace;
 use crate::store::slot::task::{Queue, Task};
 use crate::store::tables::arena::Ix;
 

@@ -3,9 +3,10 @@
 
 use crate::model::id::Ktime;
 use crate::store::Store;
+use crate::store::slot::extra_ix::{ExtraIx, ExtraPlace};
 use crate::store::slot::group::{Extra, Group, Rare, fact};
 use crate::store::slot::pending_reparent::PendingReparent;
-use crate::store::slot::small_extra::{Base, ExtraIx, ExtraPlace, SmallExtra};
+use crate::store::slot::small_extra::{Base, SmallExtra};
 use crate::store::slot::task::Task;
 use crate::store::slot::threads::Threads;
 use crate::store::tables::arena::Ix;

@@ -1,4 +1,4 @@
-//! What an answer from the history knows: since when, with which gaps, and what could not be read.
+//! What an answer from the history covers: from which time on, with which gaps, and what could not be read.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -35,7 +35,7 @@ pub struct Damage {
     pub frames_passed: u64,
 }
 
-/// A part of the time of which not all is known.
+/// A period that the answer does not fully cover.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Gap {
     /// When it began; absent if only its end is known.

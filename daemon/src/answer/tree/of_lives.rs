@@ -1,4 +1,4 @@
-//! The tree of a time that memory does not reach back to: processes that have ended since come from the history.
+//! The tree at a time that memory does not cover: processes that have ended since then come from the history.
 
 use std::collections::{HashMap, HashSet};
 

@@ -1,4 +1,4 @@
-//! What commands share that read the history: from the daemon's answers, or from a directory without any daemon.
+//! What the commands that read the history share: they read it from the daemon's answers, or from a directory without any daemon.
 
 use std::{
     ops::ControlFlow,

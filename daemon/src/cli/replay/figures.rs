@@ -58,7 +58,9 @@ impl Refusals {
 
 impl EventSink for Refusals {
     fn take(&mut self, effects: &mut Vec<Effect>) {
-        effects.iter().for_each(|effect| self.note(effect));
+        for effect in effects.iter() {
+            self.note(effect);
+        }
     }
 
     fn lost(&mut self, _: Place, _: u64) {}

@@ -40,7 +40,7 @@ impl Times {
     }
 }
 
-/// Conditions of which one must hold, as keys of an index and as texts in a line.
+/// A condition with alternatives, of which a line must have one: as keys of an index, and as texts in a line.
 struct Condition {
     keys: Vec<u64>,
     texts: Vec<Finder<'static>>,

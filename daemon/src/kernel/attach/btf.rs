@@ -3,7 +3,7 @@
 //! A path such as `se.sum_exec_runtime` is followed through named and anonymous structures and unions. Bit fields are
 //! refused: their offset is not a byte offset.
 //!
-//! The crate `btf-rs` is what the tests compare this with. It indexes every type and name at once, which took longer than the
+//! The tests compare this with the crate `btf-rs`. It indexes every type and name at once, which took longer than the
 //! rest of the daemon's start; aya's own BTF does not give the offsets of members.
 
 mod raw;

@@ -14,7 +14,7 @@ macro_rules! message {
             fn get(
                 value: $crate::recording::wire::Value<'_>,
             ) -> Result<Self, $crate::recording::wire::Malformed> {
-                $(#[allow(unused_mut, reason = "a message of which nothing is read")] let mut $field = $crate::recording::wire::absent!($kind);)*
+                $(#[allow(unused_mut, reason = "in a message without fields")] let mut $field = $crate::recording::wire::absent!($kind);)*
                 for field in $crate::recording::wire::Fields::of(value.bytes()?) {
                     let (number, value) = field?;
                     match number {

@@ -134,7 +134,7 @@ impl Plain for Comm {
     }
 }
 
-/// A task of which it is known whether there is one: an empty message is none.
+/// A task that may be known not to exist: an empty message stands for that.
 impl Plain for Option<TaskRef> {
     fn put(&self, field: u32, out: &mut Vec<u8>) {
         match self {

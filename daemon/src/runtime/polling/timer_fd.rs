@@ -1,5 +1,5 @@
 //! Timers by `timerfd_create(2)`. The event loop's own timers have a resolution of a millisecond, round up twice, and wake up
-//! once more on the way to a time that is far.
+//! once in between if the deadline is far.
 
 use std::{io, os::fd::OwnedFd, time::Duration};
 

@@ -1,4 +1,4 @@
-//! A cgroup gets its first task. The record of that comes before the record of the task, which says who it is.
+//! A cgroup gets its first task. The cgroup's record comes before the record of that task, so the task is not known yet.
 
 use std::sync::Arc;
 

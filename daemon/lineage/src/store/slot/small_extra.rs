@@ -1,10 +1,12 @@
 //! Packs the extra facts of a zombie into 20 bytes; an [`Extra`] is four times as large. The packing loses nothing: facts that do
 //! not fit stay in an `Extra`.
 
-use crate::model::id::{GroupKey, Ktime, Tgid};
+mod bytes;
+
+use self::bytes::{Reader, Writer};
+use crate::model::id::{GroupKey, Ktime};
 use crate::model::kinds::ReparentKind;
 use crate::store::slot::group::{Extra, Group};
-use crate::store::tables::arena::Ix;
 
 /// With the task, the group, its usage and its entry in the index, a zombie takes 256 bytes.
 const BYTES: usize = 20;
@@ -36,11 +38,6 @@ const KINDS: [ReparentKind; 4] =
 
 /// A bit for each time that an [`Extra`] can have.
 const TIMES: [u16; 4] = [FIRST_PARENT_START, REPARENTED_AT, LEADER_DIED_AT, SHOWN_AT];
-/// Each time has half a byte with its length in bytes. With this bit, the time counts from `Base::parent_at`.
-const FROM_PARENT_AT: u8 = 1 << 3;
-const MOST_TIME_BYTES: usize = 7;
-const TGID_BYTES: usize = 3;
-
 /// The extra facts of a zombie, each in as few bytes as it needs.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct SmallExtra([u8; BYTES]);
@@ -57,123 +54,6 @@ pub(crate) struct Base {
 impl Base {
     pub(crate) const fn of(group: &Group) -> Self {
         Self { start: group.start, parent_at: group.parent_at }
-    }
-}
-
-/// Returns the number of bytes that a number needs.
-const fn length(number: u64) -> usize {
-    (64 - number.leading_zeros()).div_ceil(8) as usize
-}
-
-/// Returns the distance of a time from another; the lowest bit is the direction.
-const fn distance(time: Ktime, from: Ktime) -> u64 {
-    let signed = time.0.wrapping_sub(from.0).cast_signed();
-    (signed << 1 ^ signed >> 63).cast_unsigned()
-}
-
-const fn at_distance(distance: u64, from: Ktime) -> Ktime {
-    Ktime(from.0.wrapping_add(distance >> 1 ^ (distance & 1).wrapping_neg()))
-}
-
-/// Writes into the 20 bytes until they are full.
-struct Writer {
-    bytes: [u8; BYTES],
-    at: usize,
-}
-
-impl Writer {
-    /// Writes the lowest bytes of a number. Returns `None` if there is no room.
-    fn put(&mut self, number: u64, bytes: usize) -> Option<()> {
-        let room = self.bytes.get_mut(self.at..self.at + bytes)?;
-        room.copy_from_slice(number.to_le_bytes().get(..bytes)?);
-        self.at += bytes;
-        Some(())
-    }
-
-    /// Writes a number of variable length: the highest bit of each byte shows whether another byte follows.
-    fn put_count(&mut self, mut count: u32) -> Option<()> {
-        while count > 0x7f {
-            self.put(u64::from(count & 0x7f | 0x80), 1)?;
-            count >>= 7;
-        }
-        self.put(u64::from(count), 1)
-    }
-
-    fn put_tgid(&mut self, tgid: Tgid) -> Option<()> {
-        if length(u64::from(tgid.0)) > TGID_BYTES {
-            return None;
-        }
-        self.put(u64::from(tgid.0), TGID_BYTES)
-    }
-
-    fn put_times(&mut self, times: impl Iterator<Item = Ktime> + Clone, base: Base) -> Option<()> {
-        let near = |time| {
-            let (from_start, from_parent_at) = (distance(time, base.start), distance(time, base.parent_at));
-            if from_start <= from_parent_at { (from_start, 0) } else { (from_parent_at, FROM_PARENT_AT) }
-        };
-        let mut lengths = 0;
-        let mut count = 0;
-        for (distance, from) in times.clone().map(near) {
-            let bytes = length(distance);
-            if bytes > MOST_TIME_BYTES {
-                return None;
-            }
-            lengths |= (bytes as u64 | u64::from(from)) << (4 * count);
-            count += 1;
-        }
-        self.put(lengths, usize::div_ceil(count, 2))?;
-        for (distance, _) in times.map(near) {
-            self.put(distance, length(distance))?;
-        }
-        Some(())
-    }
-}
-
-/// Reads what a [`Writer`] wrote.
-struct Reader<'a> {
-    bytes: &'a [u8; BYTES],
-    at: usize,
-}
-
-impl Reader<'_> {
-    fn take(&mut self, bytes: usize) -> u64 {
-        let mut number = [0; 8];
-        for byte in number.iter_mut().take(bytes) {
-            *byte = self.bytes.get(self.at).copied().unwrap_or_default();
-            self.at += 1;
-        }
-        u64::from_le_bytes(number)
-    }
-
-    fn take_count(&mut self) -> u32 {
-        let (mut count, mut shift) = (0, 0);
-        loop {
-            // One byte.
-            let byte = self.take(1) as u32;
-            count |= (byte & 0x7f) << shift;
-            shift += 7;
-            if byte <= 0x7f || shift > 28 {
-                return count;
-            }
-        }
-    }
-
-    fn take_tgid(&mut self) -> Tgid {
-        // Three bytes.
-        Tgid(self.take(TGID_BYTES) as u32)
-    }
-
-    fn take_times<const N: usize>(&mut self, are_there: [bool; N], base: Base) -> [Option<Ktime>; N] {
-        let count = are_there.iter().filter(|&&is_there| is_there).count();
-        let mut lengths = self.take(count.div_ceil(2));
-        are_there.map(|is_there| {
-            is_there.then(|| {
-                let (bytes, from) = (lengths & 7, lengths & u64::from(FROM_PARENT_AT));
-                lengths >>= 4;
-                let distance = self.take(bytes as usize);
-                at_distance(distance, if from == 0 { base.start } else { base.parent_at })
-            })
-        })
     }
 }
 
@@ -274,50 +154,11 @@ const fn bit(bit: u16, is_set: bool) -> u16 {
     if is_set { bit } else { 0 }
 }
 
-/// The place of a group's extra facts, in one word: none, an [`Extra`], or a [`SmallExtra`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct ExtraIx(u32);
-
-/// The place of a group's extra facts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ExtraPlace {
-    Nothing,
-    Full(Ix<Extra>),
-    Small(Ix<SmallExtra>),
-}
-
-/// The bit of a place in the table of [`SmallExtra`]; there are far fewer than 2^31 slots.
-const IS_SMALL: u32 = 1 << 31;
-
-impl ExtraIx {
-    pub(crate) const fn full(ix: Ix<Extra>) -> Self {
-        Self(ix.number())
-    }
-
-    pub(crate) const fn small(ix: Ix<SmallExtra>) -> Self {
-        Self(ix.number() | IS_SMALL)
-    }
-
-    pub(crate) const fn is_nothing(self) -> bool {
-        self.0 == 0
-    }
-
-    pub(crate) const fn is_small(self) -> bool {
-        self.0 & IS_SMALL != 0
-    }
-
-    pub(crate) fn get(self) -> ExtraPlace {
-        if self.is_small() {
-            Ix::of_number(self.0 & !IS_SMALL).map_or(ExtraPlace::Nothing, ExtraPlace::Small)
-        } else {
-            Ix::of_number(self.0).map_or(ExtraPlace::Nothing, ExtraPlace::Full)
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::bytes::{at_distance, distance};
     use super::*;
+    use crate::model::id::Tgid;
     use crate::store::tables::index::TID_LIMIT;
     use proptest::prelude::*;
 

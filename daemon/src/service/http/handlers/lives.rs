@@ -8,13 +8,14 @@
 //! memory may have forgotten can be in both: they are sent once. If memory forgets more while the client reads, the history is
 //! read again from where it ended.
 
+mod query;
+
 use std::{
     collections::{HashMap, HashSet},
     io,
     ops::ControlFlow,
     pin::Pin,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use axum::{
@@ -26,14 +27,10 @@ use axum::{
 use hyper::body::{Body as HttpBody, Frame};
 use tokio::sync::mpsc;
 
-use super::{extract::check_conditions, past};
+pub(in crate::service::http) use self::query::Query;
+use super::past;
 use crate::{
-    answer::{
-        death::DeathFilter,
-        life::{LifeFilter, LifeRecord},
-        place::Place,
-        time_arg,
-    },
+    answer::{life::LifeRecord, place::Place, time_arg},
     duration,
     export::Stamp,
     history::{
@@ -53,15 +50,6 @@ use crate::{
 const PAGE: usize = 512;
 
 const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
-
-/// The query of `/v1/lives`.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(in crate::service::http) struct Query {
-    filter: LifeFilter,
-    since: Option<Duration>,
-    at: Option<String>,
-    limit: Option<u64>,
-}
 
 /// Some lives, and what is needed to make records of them.
 struct Page {
@@ -344,54 +332,6 @@ impl Progress {
     }
 }
 
-impl Query {
-    pub(in crate::service::http) fn parse(text: &str) -> Result<Self, ApiError> {
-        let mut query = Self::default();
-        for (key, value) in form_urlencoded::parse(text.as_bytes()) {
-            let value = value.into_owned();
-            match &*key {
-                "pid" => {
-                    for pid in value.split(',') {
-                        let pid = pid.parse();
-                        let pid =
-                            pid.map_err(|_| ApiError::bad_request(format!("pid={value}: not a number")))?;
-                        query.filter.pids.push(pid);
-                    }
-                }
-                "comm" => query.filter.comms.push(value),
-                "unit" => query.filter.units.push(value),
-                "container" => query.filter.containers.push(value),
-                "cause" => query.filter.causes.push(value),
-                "since" => {
-                    let age = duration::parse(&value);
-                    let age = age.map_err(|error| ApiError::bad_request(format!("since: {error}")))?;
-                    query.since = Some(age);
-                }
-                "at" => query.at = Some(value),
-                "limit" => {
-                    let limit = value.parse();
-                    let limit =
-                        limit.map_err(|_| ApiError::bad_request(format!("limit={value}: not a number")))?;
-                    query.limit = Some(limit);
-                }
-                _ => {
-                    return Err(ApiError::bad_request(format!(
-                        "{key}: no such parameter; there are: pid, comm, unit, container, cause, since, at, limit"
-                    )));
-                }
-            }
-        }
-        if query.at.is_some() && query.since.is_some() {
-            return Err(ApiError::bad_request("since: cannot be combined with at"));
-        }
-        let LifeFilter { comms, units, containers, causes, .. } = &query.filter;
-        check_conditions(&[comms.len(), units.len(), containers.len(), causes.len()])?;
-        let causes = DeathFilter { causes: query.filter.causes.clone(), ..DeathFilter::default() };
-        causes.check().map_err(|error| ApiError::bad_request(format!("cause: {error}")))?;
-        Ok(query)
-    }
-}
-
 /// A body that is sent piece by piece.
 struct Pieces(mpsc::Receiver<Piece>);
 
@@ -401,20 +341,5 @@ impl HttpBody for Pieces {
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Piece>> {
         self.0.poll_recv(context)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_query_is_read_and_what_does_not_exist_is_refused() {
-        let query = Query::parse("pid=1,2&comm=a*&cause=killed&since=5m&limit=3").unwrap();
-        assert_eq!(query.filter.pids, [1, 2]);
-        assert_eq!((query.limit, query.since), (Some(3), Some(Duration::from_secs(300))));
-        for wrong in ["pid=x", "cause=nothing", "since=soon", "limit=-1", "action=released", "limit="] {
-            assert!(Query::parse(wrong).is_err(), "{wrong}");
-        }
     }
 }

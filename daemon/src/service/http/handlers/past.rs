@@ -1,4 +1,4 @@
-//! What handlers share that read the history: a worker thread reads it piece by piece, so that no answer keeps a thread for long.
+//! What the handlers that read the history share: a worker thread reads it piece by piece, so that no answer keeps a thread for long.
 
 use std::{
     ops::ControlFlow,
