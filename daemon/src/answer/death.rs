@@ -208,6 +208,8 @@ pub struct DeathFilter {
     pub subtrees: Vec<u32>,
     /// Only ends after this time.
     pub after: Ktime,
+    /// Only ends up to this time.
+    pub until: Option<Ktime>,
     /// The most ends that are returned.
     pub limit: usize,
 }
@@ -231,6 +233,7 @@ impl DeathFilter {
     fn wants(&self, death: &GroupDeath) -> bool {
         let name = death.name.as_ref().map(Comm::bytes).unwrap_or_default();
         death.at > self.after
+            && self.until.is_none_or(|until| death.at <= until)
             && any(&self.causes, |code| code == death.cause.code())
             && any(&self.pids, |pid| *pid == death.key.tgid.0)
             && any(&self.comms, |pattern| glob(pattern.as_bytes(), name))

@@ -1,6 +1,6 @@
 //! Leaks that are no zombies: which process causes each, how fast, and what to do.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,7 @@ use crate::{
     lineage::{
         id::Ktime,
         leak::{Leak as LineageLeak, LeakKind, Leaking},
+        leaks::Thresholds,
     },
     verdict::{self, Code, Surroundings, TightestLimit},
 };
@@ -37,9 +38,42 @@ pub struct Leaks {
     pub leaks_left_off: u64,
     /// The time in which leaks are looked for, ns.
     pub window_ns: u64,
+    /// What the answer cannot show, if a command observed for less than [`SHORT`] without a daemon.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inconclusive: Vec<String>,
 }
 
+/// An observation for less time cannot tell a leak from a program that starts up.
+pub const SHORT: Duration = Duration::from_secs(30);
+
 impl MergeLocalFacts for Leaks {}
+
+impl Leaks {
+    /// Limits the answer of a short observation to what it can show: nothing is certain.
+    #[must_use]
+    pub fn observed_for(mut self, observed: Duration, thresholds: Thresholds) -> Self {
+        if observed >= SHORT {
+            return self;
+        }
+        for leak in &mut self.leaks {
+            leak.verdict.certainty = verdict::Certainty::Likely.name().into();
+        }
+        let Thresholds { threads, respawns, forks_per_second, .. } = thresholds;
+        let time = verdict::duration(crate::duration::ns(observed));
+        self.inconclusive = vec![
+            format!(
+                "observed for {time}: threads that grow by fewer than {threads}, a program that ends fewer than {respawns} \
+                 times, and fewer than {forks_per_second} forks a second in that time are not found"
+            ),
+            format!(
+                "a program that starts up looks like a leak for {time}: what is listed is likely at most; observe for {} or \
+                 more, or ask a daemon (taskscope run)",
+                verdict::duration(crate::duration::ns(SHORT))
+            ),
+        ];
+        self
+    }
+}
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 const fn is_zero(number: &u64) -> bool {
@@ -125,7 +159,13 @@ impl LeaksDraft {
         let made = Made::at(self.now, self.observed_since, host_facts.stamp);
         let now = self.now;
         let leaks = self.leaks.into_iter().map(|(leak, limits)| Leak::of(&leak, limits, now, host_facts));
-        Leaks { leaks: leaks.collect(), made, leaks_left_off: self.left_off, window_ns: self.window_ns }
+        Leaks {
+            leaks: leaks.collect(),
+            made,
+            leaks_left_off: self.left_off,
+            window_ns: self.window_ns,
+            inconclusive: Vec::new(),
+        }
     }
 }
 

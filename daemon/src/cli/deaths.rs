@@ -15,6 +15,7 @@ use super::{
 use crate::{
     answer::{
         death::{DeathFilter, Deaths, DeathsDraft},
+        life::LifeFilter,
         text,
     },
     event_loop,
@@ -32,6 +33,7 @@ Examples:
   taskscope deaths --cause oom --cause fault
   taskscope deaths --comm 'nginx*' --format json | jq '.deaths[] | [.process.pid, .cause, .summary]'
   taskscope deaths --since 2d            further back than memory: from the daemon's history (docs/lives.md)
+  taskscope deaths --at 10m              the latest ends of ten minutes ago
   taskscope deaths --from ./copy         from a copy of a history; needs no daemon and no privileges
   taskscope deaths --observe 10s         without a daemon
 
@@ -70,6 +72,12 @@ pub(super) struct Args {
     /// Only ends within this time, also those that only the history on disk has
     #[arg(long, value_name = "AGE", value_parser = crate::duration::parse, conflicts_with_all = ["follow", "subtree_selectors"])]
     since: Option<Duration>,
+    /// Only ends up to this time, also those that only the history has: 10m (ago), 14:30:05 in local time, 2026-11-20T14:30:05Z
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["follow", "since", "alone", "observe"])]
+    at: Option<String>,
+    /// `--at` in UTC, and as ms since the epoch.
+    #[arg(skip)]
+    until: Option<(String, i64)>,
     #[command(flatten)]
     directory: FromDirectory,
     /// The most ends to show; with --follow, of those before it started
@@ -102,7 +110,13 @@ fn resolved(args: &Args) -> Result<Args, Exit> {
     let pids = |selectors: &[Selector]| -> Result<Vec<u32>, Exit> {
         selectors.iter().map(|selector| selector.pid(args.source.daemon())).collect()
     };
-    Ok(Args { pid: pids(&args.pid_selectors)?, subtree: pids(&args.subtree_selectors)?, ..args.clone() })
+    let until = args.at.as_deref().map(|at| past::moment("--at", at)).transpose()?;
+    Ok(Args {
+        until,
+        pid: pids(&args.pid_selectors)?,
+        subtree: pids(&args.subtree_selectors)?,
+        ..args.clone()
+    })
 }
 
 fn run_resolved(args: &Args) -> Exit {
@@ -135,6 +149,7 @@ fn filter(args: &Args) -> DeathFilter {
         after: args
             .since
             .map_or(Ktime(0), |since| Ktime(clock::boottime().0.saturating_sub(crate::duration::ns(since)))),
+        until: None,
         limit: args.limit,
     }
 }
@@ -153,6 +168,9 @@ fn path(args: &Args, after: u64) -> String {
     if let Some(since) = args.since {
         add("since", &format!("{}ms", since.as_millis()));
     }
+    if let Some((at, _)) = &args.until {
+        add("at", at);
+    }
     args.cause.iter().for_each(|value| add("cause", value));
     args.pid.iter().for_each(|value| add("pid", &value.to_string()));
     args.subtree.iter().for_each(|value| add("subtree", &value.to_string()));
@@ -163,6 +181,15 @@ fn path(args: &Args, after: u64) -> String {
 }
 
 fn once(args: &Args, filter: DeathFilter) -> Result<(), Exit> {
+    if args.until.is_some() {
+        let Some(answer) = ask::from_daemon::<Deaths>(&args.source, &path(args, 0))? else {
+            log::error!(
+                "--at needs a daemon that was running at that time (taskscope run), or a history: --from DIR"
+            );
+            return Err(Exit::Failure);
+        };
+        return show(args, &answer);
+    }
     let answer = ask::ask(&args.source, &path(args, 0), |local: &mut LocalObserver| {
         local.answer(|lineage_at, _| ask::always(DeathsDraft::of(lineage_at, filter)), DeathsDraft::finish)
     })?;
@@ -171,10 +198,12 @@ fn once(args: &Args, filter: DeathFilter) -> Result<(), Exit> {
 
 /// Shows ends of a directory.
 fn from_directory(args: &Args, filter: &DeathFilter, directory: &Path) -> Result<(), Exit> {
-    let times = Times::since(past::since_ms(args.since));
+    let ended_by_ms = args.until.as_ref().map(|(_, ms)| *ms);
+    let since = Times::since(past::since_ms(args.since));
+    let times = ended_by_ms.map_or(since, Times::released_after_end);
+    let of_lives = LifeFilter { ended_by_ms, ..filter.of_lives() };
     let (directory, mut known) = past::open(directory, times.from_ms)?;
-    let mut search =
-        LatestSearch::new(directory, times, filter.of_lives(), args.limit).map_err(Exit::failed)?;
+    let mut search = LatestSearch::new(directory, times, of_lives, args.limit).map_err(Exit::failed)?;
     while !search.go_on(past::PIECE).map_err(Exit::failed)? {}
     let (lives, damage) = search.finish();
     known.damage.add(&damage);

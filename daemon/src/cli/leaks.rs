@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     answer::{
-        leaks::{Leaks, LeaksDraft},
+        leaks::{Leaks, LeaksDraft, SHORT},
         text,
     },
     duration,
@@ -35,14 +35,17 @@ pub(super) struct Args {
 }
 
 /// For how long to observe without a daemon, if `--observe` does not say.
-const OBSERVE: Duration = Duration::from_secs(30);
+const OBSERVE: Duration = SHORT;
 
 /// Runs `leaks`.
 pub(super) fn run(args: &Args) -> Exit {
     let answer: Result<Leaks, Exit> =
         ask::ask_or_observe(&args.source, "/v1/leaks", Some(OBSERVE), |local: &mut LocalObserver| {
             let leaks = local.pipeline.leaks.flagged();
-            local.answer(|lineage_at, _| ask::always(LeaksDraft::of(leaks, lineage_at)), LeaksDraft::finish)
+            let observed = args.source.observe.unwrap_or(OBSERVE);
+            let answer = local
+                .answer(|lineage_at, _| ask::always(LeaksDraft::of(leaks, lineage_at)), LeaksDraft::finish)?;
+            Ok(answer.observed_for(observed, thresholds(Some(observed))))
         });
     let shown = answer
         .and_then(|answer| ask::show(&answer, args.format, |answer| text::leaks(answer, terminal::style())));

@@ -98,6 +98,7 @@ fn from_directory(args: &Args, directory: &Path, at_ms: Option<i64>) -> Result<(
         causes: args.cause.clone(),
         failed: false,
         at_ms,
+        ended_by_ms: None,
     };
     let mut left = args.limit.unwrap_or(u64::MAX);
     let mut search = LifeSearch::new(directory, Times::since(from_ms), filter);

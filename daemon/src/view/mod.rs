@@ -6,6 +6,7 @@ mod budget;
 mod event;
 mod input;
 mod pane;
+mod past;
 pub mod picture;
 mod rows;
 mod tree;
@@ -15,6 +16,7 @@ pub use self::{
     event::Event,
     input::{Health, Input, TreeAnswer, TreeNode},
     pane::{Column, Mark, Pane, Row, Target},
+    past::{Past, PastAnswer},
 };
 
 use std::collections::VecDeque;
@@ -44,6 +46,8 @@ pub struct View {
     /// Events that came while the view was paused.
     held: VecDeque<Event>,
     tree: TreeRows,
+    /// The past time that is shown in place of the present.
+    past: Option<Box<Past>>,
     filter: String,
     paused: bool,
     focus: Pane,
@@ -67,6 +71,7 @@ impl View {
             events: VecDeque::new(),
             held: VecDeque::new(),
             tree: TreeRows::default(),
+            past: None,
             filter: String::new(),
             paused: false,
             focus: Pane::ZombieParents,
@@ -171,6 +176,52 @@ impl View {
         }
     }
 
+    /// Shows a past time until [`Self::leave_past`]; answers and events of the present still apply, and are not shown.
+    pub fn show_past(&mut self, answer: PastAnswer) {
+        self.past = Some(Box::new(Past::new(answer)));
+        self.rebuild_all();
+    }
+
+    /// Shows the present again.
+    pub fn leave_past(&mut self) {
+        if self.past.take().is_some() {
+            self.rebuild_all();
+        }
+    }
+
+    /// Returns the zone in which times are shown.
+    #[must_use]
+    pub const fn zone(&self) -> Zone {
+        self.zone
+    }
+
+    /// Returns the past time that is shown, if one is.
+    #[must_use]
+    pub fn past(&self) -> Option<&Past> {
+        self.past.as_deref()
+    }
+
+    /// Returns the processes that are shown.
+    fn tree(&self) -> &TreeRows {
+        self.past.as_ref().map_or(&self.tree, |past| &past.tree)
+    }
+
+    const fn tree_mut(&mut self) -> &mut TreeRows {
+        match &mut self.past {
+            Some(past) => &mut past.tree,
+            None => &mut self.tree,
+        }
+    }
+
+    fn has_zombies(&self, pid: u32) -> bool {
+        match (&self.past, &self.zombies) {
+            (Some(past), _) => past.parents.iter().any(|parent| parent.pid == pid),
+            (None, zombies) => {
+                zombies.as_ref().is_some_and(|it| it.parents.iter().any(|it| it.process.pid == pid))
+            }
+        }
+    }
+
     /// The pane that keys act on.
     #[must_use]
     pub const fn focus(&self) -> Pane {
@@ -202,6 +253,13 @@ impl View {
         self.select(self.focus, at.saturating_add_signed(rows).min(most));
     }
 
+    /// Selects a row of a pane, if it has that many.
+    pub fn select_row(&mut self, pane: Pane, at: usize) {
+        if at < self.len(pane) {
+            self.select(pane, at);
+        }
+    }
+
     fn select(&mut self, pane: Pane, at: usize) {
         let id = self.state(pane).rows.get(at).map(|&row| self.rows(pane).id(row));
         let state = self.state_mut(pane);
@@ -228,14 +286,15 @@ impl View {
         if self.focus == Pane::Tree
             && let Some(&row) = self.selected(Pane::Tree).and_then(|at| self.state(Pane::Tree).rows.get(at))
         {
-            self.tree.toggle(row);
+            self.tree_mut().toggle(row);
             self.rebuild(Pane::Tree);
         }
     }
 
     /// Shows each process by itself, or equal processes as one row.
     pub fn toggle_groups(&mut self) {
-        self.tree.groups = !self.tree.groups;
+        let tree = self.tree_mut();
+        tree.groups = !tree.groups;
         self.rebuild(Pane::Tree);
     }
 
@@ -247,18 +306,19 @@ impl View {
 
     /// Selects the parent of the selected process in the tree; returns false if the tree does not have it.
     pub fn jump_to_parent(&mut self) -> bool {
-        let parent = self.target().and_then(|target| target.parent.or_else(|| self.tree.parent(target.pid)));
+        let parent =
+            self.target().and_then(|target| target.parent.or_else(|| self.tree().parent(target.pid)));
         parent.is_some_and(|pid| self.jump_in_tree(pid))
     }
 
     fn jump_in_tree(&mut self, pid: u32) -> bool {
         self.filter.clear();
-        if !self.tree.reveal(pid) {
+        if !self.tree_mut().reveal(pid) {
             return false;
         }
         self.rebuild_all();
         let rows = &self.state(Pane::Tree).rows;
-        let Some(at) = rows.iter().position(|&row| self.tree.shows(row, pid)) else { return false };
+        let Some(at) = rows.iter().position(|&row| self.tree().shows(row, pid)) else { return false };
         self.select(Pane::Tree, at);
         self.focus = Pane::Tree;
         true
@@ -271,14 +331,9 @@ impl View {
         if self.focus == Pane::ZombieParents {
             return self.jump_in_tree(target.pid);
         }
-        let parent = target.parent.or_else(|| self.tree.parent(target.pid));
-        let owes = |pid: u32| {
-            let zombies = self.zombies.as_ref();
-            zombies.is_some_and(|zombies| zombies.parents.iter().any(|it| it.process.pid == pid))
-        };
-        let Some(pid) = [Some(target.pid), parent].into_iter().flatten().find(|pid| owes(*pid)) else {
-            return false;
-        };
+        let parent = target.parent.or_else(|| self.tree().parent(target.pid));
+        let candidates = [Some(target.pid), parent].into_iter().flatten();
+        let Some(pid) = candidates.into_iter().find(|&pid| self.has_zombies(pid)) else { return false };
         self.set_filter(String::new());
         let rows = &self.state(Pane::ZombieParents).rows;
         let at = rows.iter().position(|&row| self.rows(Pane::ZombieParents).id(row) == u64::from(pid));
@@ -318,7 +373,10 @@ impl View {
     fn rebuild(&mut self, pane: Pane) {
         let order = self.state(pane).order;
         let rows = match pane {
-            Pane::Tree => self.tree.lines(order, &self.filter),
+            Pane::Tree => {
+                let Self { past, tree, filter, .. } = self;
+                past.as_mut().map_or(tree, |past| &mut past.tree).lines(order, filter)
+            }
             _ => self.rows(pane).sorted(order, &self.filter),
         };
         let id = self.state(pane).id;

@@ -132,6 +132,18 @@ impl Pane {
         }
     }
 
+    /// Returns the text for a pane without rows while a past time is shown.
+    #[must_use]
+    pub const fn nothing_then(self) -> &'static str {
+        match self {
+            Self::ZombieParents => "no parent had zombies",
+            Self::Deaths => "no end with a signal or a code other than 0 is known until then",
+            Self::Blocked | Self::Reparented => "known for the present only",
+            Self::Tree => "no process is known of that time",
+            Self::Events => "known for the present only; taskscope events --since reads older ones",
+        }
+    }
+
     /// Its columns.
     #[must_use]
     pub const fn columns(self) -> &'static [Column] {

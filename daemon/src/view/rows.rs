@@ -1,6 +1,11 @@
 //! The rows of each pane.
 
-use super::{Event, Mark, Pane, Row, Target, View};
+use std::collections::VecDeque;
+
+use super::{
+    Event, Mark, Pane, Row, Target, View,
+    past::{Past, PastParent},
+};
 use crate::{
     answer::{
         blocked::BlockedTask,
@@ -25,7 +30,7 @@ pub(super) struct Rows<'a> {
 }
 
 /// `name (pid)`, not escaped.
-fn name_pid(name: Option<&str>, pid: u32) -> String {
+pub(super) fn name_pid(name: Option<&str>, pid: u32) -> String {
     format!("{} ({pid})", name.unwrap_or("?"))
 }
 
@@ -34,6 +39,18 @@ fn target_of(process: &ProcessRef, parent: Option<u32>) -> Target {
 }
 
 impl<'a> Rows<'a> {
+    fn past(&self) -> Option<&'a Past> {
+        self.view.past()
+    }
+
+    fn past_parents(&self) -> Option<&'a [PastParent]> {
+        self.past().map(|past| past.parents.as_slice())
+    }
+
+    fn deaths(&self) -> &'a VecDeque<Death> {
+        self.past().map_or(&self.view.deaths, |past| &past.deaths)
+    }
+
     fn zombie_parents(&self) -> &'a [ZombieParent] {
         self.view.zombies.as_ref().map_or(&[], |zombies| &zombies.parents)
     }
@@ -46,14 +63,16 @@ impl<'a> Rows<'a> {
         self.view.blocked.as_ref().map_or(&[], |blocked| &blocked.tasks)
     }
 
-    fn events(&self) -> &'a std::collections::VecDeque<Event> {
+    fn events(&self) -> &'a VecDeque<Event> {
         if self.pane == Pane::Reparented { &self.view.reparented } else { &self.view.events }
     }
 
     fn count(&self) -> usize {
         match self.pane {
-            Pane::ZombieParents => self.zombie_parents().len(),
-            Pane::Deaths => self.view.deaths.len(),
+            Pane::ZombieParents => self.past_parents().map_or(self.zombie_parents().len(), <[_]>::len),
+            Pane::Deaths => self.deaths().len(),
+            // Only the present is known.
+            Pane::Blocked | Pane::Reparented | Pane::Events if self.past().is_some() => 0,
             Pane::Blocked => self.stuck().len() + self.blocked().len(),
             Pane::Reparented | Pane::Events => self.events().len(),
             Pane::Tree => 0,
@@ -71,11 +90,15 @@ impl<'a> Rows<'a> {
         };
         let mut rows: Vec<u32> =
             (0..u32::try_from(self.count()).unwrap_or(u32::MAX)).filter(is_wanted).collect();
-        match self.pane.orders().get(order).copied().unwrap_or_default() {
+        let order = self.pane.orders().get(order).copied().unwrap_or_default();
+        if let Some(past) = self.past().filter(|_| self.pane == Pane::ZombieParents) {
+            past.sort_parents(order, &mut rows);
+            return rows;
+        }
+        match order {
             "name" => rows.sort_by_cached_key(|&row| self.name(row)),
-            "cause" => rows.sort_by_cached_key(|&row| {
-                self.view.deaths.get(row as usize).map(|death| death.cause.clone())
-            }),
+            "cause" => rows
+                .sort_by_cached_key(|&row| self.deaths().get(row as usize).map(|death| death.cause.clone())),
             // A parent whose children died just now may still be about to reap them.
             "zombies" => rows.sort_by_key(|&row| {
                 std::cmp::Reverse(self.zombie_parent(row).map(|it| (is_late(it), it.children.zombies)))
@@ -102,7 +125,7 @@ impl<'a> Rows<'a> {
         let row = row as usize;
         match self.pane {
             Pane::ZombieParents => self.zombie_parents().get(row).and_then(|it| it.process.name.clone()),
-            Pane::Deaths => self.view.deaths.get(row).and_then(|it| it.process.name.clone()),
+            Pane::Deaths => self.deaths().get(row).and_then(|it| it.process.name.clone()),
             Pane::Blocked => self
                 .stuck()
                 .get(row)
@@ -120,14 +143,17 @@ impl<'a> Rows<'a> {
     pub(super) fn id(&self, row: u32) -> u64 {
         let n = row as usize;
         let id = match self.pane {
+            Pane::ZombieParents if self.past().is_some() => {
+                self.past_parents().and_then(|all| all.get(n)).map(|it| u64::from(it.pid))
+            }
             Pane::ZombieParents => self.zombie_parents().get(n).map(|it| u64::from(it.process.pid)),
-            Pane::Deaths => self.view.deaths.get(n).map(|it| it.boottime_ns ^ u64::from(it.process.pid)),
+            Pane::Deaths => self.deaths().get(n).map(|it| it.boottime_ns ^ u64::from(it.process.pid)),
             Pane::Blocked => match self.stuck().get(n) {
                 Some(stuck) => Some(u64::from(stuck.process.pid)),
                 None => self.blocked().get(n - self.stuck().len()).map(|it| u64::from(it.task.tid)),
             },
             Pane::Reparented | Pane::Events => self.events().get(n).map(Event::sequence),
-            Pane::Tree => return self.view.tree.id(row),
+            Pane::Tree => return self.view.tree().id(row),
         };
         id.unwrap_or(u64::MAX)
     }
@@ -136,15 +162,18 @@ impl<'a> Rows<'a> {
     pub(super) fn row(&self, row: u32) -> Option<Row> {
         let n = row as usize;
         match self.pane {
-            Pane::ZombieParents => self.zombie_parents().get(n).map(zombie_parent_row),
-            Pane::Deaths => self.view.deaths.get(n).map(|death| self.death_row(death)),
+            Pane::ZombieParents => match self.past_parents() {
+                Some(parents) => parents.get(n).map(PastParent::row),
+                None => self.zombie_parents().get(n).map(zombie_parent_row),
+            },
+            Pane::Deaths => self.deaths().get(n).map(|death| self.death_row(death)),
             Pane::Blocked => match self.stuck().get(n) {
                 Some(stuck) => Some(stuck_row(stuck)),
                 None => self.blocked().get(n - self.stuck().len()).map(blocked_row),
             },
             Pane::Reparented => self.events().get(n).map(|event| self.reparented_row(event)),
             Pane::Events => self.events().get(n).map(|event| self.event_row(event)),
-            Pane::Tree => self.view.tree.row(row, self.view.unicode),
+            Pane::Tree => self.view.tree().row(row, self.view.unicode),
         }
     }
 

@@ -287,3 +287,66 @@ fn every_pane_has_an_order_and_columns() {
         assert!(!pane.orders().is_empty() && pane.columns().last().unwrap().width == 0);
     }
 }
+
+fn past() -> PastAnswer {
+    let node = |depth: u32, pid: u32, name: &str, state: &str| {
+        let mut node = node(depth, pid, name, 0);
+        node["state"] = json!(state);
+        node["kind"] = json!("process");
+        node["parent_pid"] = json!(pid / 10);
+        if state == "zombie" {
+            node["zombie_at_least_ns"] = json!(u64::from(pid) * SECOND);
+            node["zombie_at_most_ns"] = json!(u64::from(pid) * SECOND);
+        }
+        node
+    };
+    let made = |at: &str| json!({"@timestamp": at, "boottime_ns": 900 * SECOND, "observed_ns": 600 * SECOND});
+    let mut tree = made("2026-11-20T23:10:00Z");
+    tree["at"] = json!("2026-11-20T23:05:00Z");
+    tree["incomplete_before"] = json!("2026-11-20T23:06:00Z");
+    tree["processes"] = json!([
+        node(0, 1, "init", "running"),
+        node(1, 10, "old", "running"),
+        node(2, 101, "x", "zombie"),
+        node(2, 102, "x", "zombie"),
+    ]);
+    let mut deaths = made("2026-11-20T23:10:00Z");
+    deaths["deaths"] = json!([{
+        "@timestamp": "2026-11-20T23:04:59Z", "boottime_ns": 599 * SECOND, "process": {"pid": 77, "name": "then"},
+        "cause": "killed", "certainty": "certain", "summary": "killed",
+    }]);
+    PastAnswer {
+        tree: serde_json::from_value(tree).unwrap(),
+        deaths: serde_json::from_value(deaths).unwrap(),
+    }
+}
+
+#[test]
+fn a_past_time_replaces_the_present_until_it_is_left() {
+    let mut view = view();
+    view.apply(tree(1, &[node(0, 1, "init", 9), node(1, 20, "new", 3)]));
+    view.apply(zombies(&[zombie_parent(7, "lazy", 2)]));
+    view.apply(deaths(&[5]));
+    view.show_past(past());
+    let shown = view.past().unwrap();
+    assert_eq!((shown.processes, shown.zombies, shown.gaps), (4, 2, 0));
+    let minute = 60 * 1_000_000_000;
+    let at = shown.at_ns.unwrap();
+    assert_eq!(shown.known_since_ns, Some(at - 5 * minute));
+    assert_eq!(shown.incomplete_before_ns, Some(at + minute));
+    let parents = texts(&view, Pane::ZombieParents);
+    assert_eq!(parents.len(), 1, "{parents:?}");
+    assert!(parents[0].starts_with("2|1 min 42 s|-|old (10)|"), "{parents:?}");
+    assert_eq!(texts(&view, Pane::Deaths), ["23:04:59|killed|then (77)|killed"]);
+    assert!(texts(&view, Pane::Tree).iter().any(|row| row.contains("old (10)")));
+    assert_eq!(view.len(Pane::Events), 0);
+    // Answers about the present are not shown, and are not lost.
+    view.apply(zombies(&[zombie_parent(8, "worse", 5)]));
+    assert_eq!(texts(&view, Pane::ZombieParents), parents);
+    assert!(view.jump_to_responsible());
+    assert_eq!(view.target().unwrap().pid, 10);
+    view.leave_past();
+    assert!(view.past().is_none());
+    assert_eq!(texts(&view, Pane::ZombieParents), ["5|3.0 s|1.5|worse (8)|never waits"]);
+    assert!(texts(&view, Pane::Tree).iter().any(|row| row.contains("new (20)")));
+}

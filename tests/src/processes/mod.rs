@@ -9,3 +9,4 @@ pub mod scenario;
 pub mod service;
 pub mod spawner;
 pub mod tmux;
+pub mod top;

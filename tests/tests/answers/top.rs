@@ -13,40 +13,19 @@ use taskscope_tests::{
     service::{Service, directory},
     setting, spawner,
     tmux::{self, Tmux},
+    top,
 };
 
 /// Runs `top` for a daemon in a terminal of this size; `None` if there is no tmux.
 fn top(service: &Service, columns: u16, rows: u16) -> Option<Tmux> {
-    if !tmux::is_there() {
-        setting::skip("no tmux; cargo xtask test installs it");
-        return None;
-    }
-    let tmux = Tmux::start(columns, rows);
-    let program = setting::taskscope();
-    let program = program.canonicalize().unwrap_or(program);
-    tmux.types(&format!(
-        "stty -a > {0}/stty; {1} top --socket {0}/socket; echo code=$?",
-        service.directory().display(),
-        program.display()
-    ));
-    tmux.presses("Enter");
-    tmux.until("the trust line", |screen| screen.contains("  trust  ") || screen.contains("* trust  "));
+    let tmux = top::start(service, (columns, rows), "")?;
+    top::is_shown(&tmux);
     Some(tmux)
 }
 
-/// Checks that `top` has restored the terminal: main screen, cursor, echo and line mode.
 #[track_caller]
 fn assert_restored(tmux: &Tmux, service_directory: &std::path::Path) {
-    tmux.until("that it has ended", |screen| screen.lines().any(|line| line == "code=0"));
-    assert_eq!(tmux.asks("#{alternate_on} #{cursor_flag}"), "0 1", "{}", tmux.screen());
-    tmux.types(&format!(
-        "stty -a > {0}/after; cmp {0}/stty {0}/after && echo terminal=$((40+2))",
-        service_directory.display()
-    ));
-    tmux.presses("Enter");
-    tmux.until("that the terminal is the same", |screen| {
-        screen.lines().any(|line| line.ends_with("terminal=42"))
-    });
+    top::assert_restored(tmux, service_directory, 0);
 }
 
 #[track_caller]

@@ -292,3 +292,21 @@ fn what_looks_like_a_leak_and_is_none_is_not_accused() {
     assert!(accused.is_empty(), "{accused:#?}");
     assert!(flagged.iter().any(|event| pid_of(event) == left), "{flagged:#?}");
 }
+
+#[test]
+fn a_short_observation_is_as_short_as_asked_and_says_what_it_cannot_show() {
+    let began = std::time::Instant::now();
+    let mut command = std::process::Command::new(setting::taskscope());
+    command.args(["leaks", "--alone", "--observe", "1s", "--format", "json", "--attach", &setting::attach()]);
+    let output = command.output().unwrap_or_else(|error| panic!("running {command:?}: {error}"));
+    let took = began.elapsed();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}"));
+    // Without --observe it takes 30 s.
+    assert!(took < std::time::Duration::from_secs(25), "{took:?}");
+    assert_eq!(answer["window_ns"], 1_000_000_000, "{answer:#}");
+    let sentences: Vec<_> = answer["inconclusive"].as_array().into_iter().flatten().collect();
+    assert!(sentences.iter().any(|it| it.as_str().is_some_and(|it| it.contains("observe for 30 s"))), "{answer:#}");
+    let certain = answer["leaks"].as_array().into_iter().flatten().filter(|leak| leak["verdict"]["certainty"] == "certain");
+    assert_eq!(certain.count(), 0, "{answer:#}");
+}

@@ -95,6 +95,7 @@ impl DeathFilter {
             causes: self.causes.clone(),
             failed: !self.all,
             at_ms: None,
+            ended_by_ms: None,
         }
     }
 }

@@ -357,6 +357,8 @@ pub struct LifeFilter {
     pub failed: bool,
     /// A time at which the process existed, ms since the epoch.
     pub at_ms: Option<i64>,
+    /// The last time at which the process may have ended, ms since the epoch.
+    pub ended_by_ms: Option<i64>,
 }
 
 fn any<T>(wanted: &[T], is: impl Fn(&T) -> bool) -> bool {
@@ -371,6 +373,7 @@ impl LifeFilter {
         let unit = record.place.as_ref().and_then(|place| place.cgroup.unit.as_deref());
         let container = record.place.as_ref().and_then(|place| place.container.as_ref());
         self.at_ms.is_none_or(|at| record.existed_at(at))
+            && self.ended_by_ms.is_none_or(|by| record.ended_ms().is_some_and(|ended| ended <= by))
             && (!self.failed || record.has_failed())
             && any(&self.pids, |pid| *pid == record.process.pid)
             && any(&self.comms, |pattern| glob(pattern.as_bytes(), name.as_bytes()))

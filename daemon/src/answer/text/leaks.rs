@@ -24,6 +24,12 @@ pub fn leaks(answer: &Leaks, style: Style) -> String {
     if answer.leaks.is_empty() {
         out.push_str("no threads, starts of a program, forks or orphans leak\n");
     }
+    for sentence in &answer.inconclusive {
+        let _ = writeln!(out, "\n{}", style.wrap(sentence, 0));
+    }
+    if !answer.inconclusive.is_empty() && answer.leaks_left_off == 0 {
+        return out;
+    }
     let watched = answer.made.observed_ns.unwrap_or(0);
     let text = match (answer.leaks_left_off, watched < answer.window_ns) {
         (0, false) => return out,
@@ -94,7 +100,8 @@ mod tests {
             verdict,
         };
         let made = Made { timestamp: String::new(), boottime_ns: 0, observed_ns: Some(1) };
-        let answer = Leaks { made, leaks: vec![leak], leaks_left_off: 0, window_ns: 2 };
+        let answer =
+            Leaks { made, leaks: vec![leak], leaks_left_off: 0, window_ns: 2, inconclusive: Vec::new() };
         let text = leaks(&answer, Style { width: Some(50), ..Style::default() });
         assert!(text.lines().all(|line| columns(line) <= 50), "{text}");
         assert!(text.contains("thread leak: ") && !text.contains('\x1b'), "{text}");

@@ -222,17 +222,18 @@ pub(in crate::cli) fn ask<T: DeserializeOwned + MergeLocalFacts>(
     ask_or_observe(source, path, None, observe)
 }
 
-/// Does the same for a query that needs some time of observation, which a daemon has already.
+/// Does the same for a query that needs some time of observation, which a daemon has already: `observe_for`, unless `--observe` says
+/// how long.
 pub(in crate::cli) fn ask_or_observe<T: DeserializeOwned + MergeLocalFacts>(
     source: &Source,
     path: &str,
-    at_least: Option<Duration>,
+    observe_for: Option<Duration>,
     observe: impl FnOnce(&mut LocalObserver) -> Result<T, NotFound>,
 ) -> Result<T, Exit> {
     if let Some(answer) = from_daemon::<T>(source, path)? {
         return Ok(merged_with_local_facts(source, answer));
     }
-    let source = Source { observe: source.observe.max(at_least), ..source.clone() };
+    let source = Source { observe: source.observe.or(observe_for), ..source.clone() };
     let mut local = LocalObserver::start(&source)?;
     observe(&mut local).map_err(Exit::failed)
 }

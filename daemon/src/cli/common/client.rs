@@ -111,10 +111,15 @@ impl Client {
     }
 
     /// Sends a GET request; returns a successful answer whose body is still to be read.
-    pub(in crate::cli) async fn get(
+    pub(in crate::cli) async fn get(&self, path: &str, accept: &str) -> Result<Response<Incoming>, ClientError> {
+        self.send(path, accept, None).await
+    }
+
+    async fn send(
         &self,
         path: &str,
         accept: &str,
+        cache_control: Option<&'static str>,
     ) -> Result<Response<Incoming>, ClientError> {
         let stream = self.connect(ANSWER_WITHIN).await?;
         let peer = stream.peer_cred().ok().and_then(|peer| peer.pid());
@@ -122,12 +127,14 @@ impl Client {
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.broken(&error))?;
         tokio::spawn(connection);
-        let request = Request::get(path)
+        let mut request = Request::get(path)
             .header(header::HOST, "taskscope")
             .header(header::ACCEPT, accept)
-            .header(header::TE, "trailers")
-            .body(axum::body::Body::empty())
-            .map_err(|error| self.broken(&error))?;
+            .header(header::TE, "trailers");
+        if let Some(value) = cache_control {
+            request = request.header(header::CACHE_CONTROL, value);
+        }
+        let request = request.body(axum::body::Body::empty()).map_err(|error| self.broken(&error))?;
         let mut answer =
             self.within(sender.send_request(request)).await?.map_err(|error| self.broken(&error))?;
         if answer.status().is_success() {
@@ -169,7 +176,19 @@ impl Client {
 
     /// Sends a GET request; returns the answer's JSON.
     pub(in crate::cli) async fn json<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        let mut answer = self.get(path, "application/json").await?;
+        self.parsed(path, self.get(path, "application/json").await?).await
+    }
+
+    /// Does the same, and accepts an answer that another viewer got within the last second.
+    pub(in crate::cli) async fn shared_json<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.parsed(path, self.send(path, "application/json", Some("max-age=1")).await?).await
+    }
+
+    async fn parsed<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        mut answer: Response<Incoming>,
+    ) -> Result<T, ClientError> {
         let text = self.body(answer.body_mut()).await?;
         serde_json::from_slice(&text).map_err(|error| {
             self.broken(&format!("{path}: {error}; is the daemon of another version than this command?"))

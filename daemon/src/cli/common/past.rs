@@ -56,15 +56,18 @@ pub(in crate::cli) fn utc(ms: i64) -> String {
 
 /// Parses a time in local time; returns it in UTC for the API, and as ms since the epoch.
 pub(in crate::cli) fn moment(option: &str, text: &str) -> Result<(String, i64), Exit> {
+    parsed(text).map_err(|error| {
+        log::error!("{option}: {error}");
+        Exit::Usage
+    })
+}
+
+/// Does the same, and returns what is wrong as text.
+pub(in crate::cli) fn parsed(text: &str) -> Result<(String, i64), String> {
     let utc = time_arg::to_utc(text, now_ns(), Zone::Local).unwrap_or_else(|| text.to_owned());
     let (stamp, now) = wall_stamp();
-    match time_arg::past_ms(&utc, now, &stamp) {
-        Ok(ms) => Ok((utc, ms)),
-        Err(error) => {
-            log::error!("{option}: {error}");
-            Err(Exit::Usage)
-        }
-    }
+    let ms = time_arg::past_ms(&utc, now, &stamp)?;
+    Ok((utc, ms))
 }
 
 /// Opens a directory and reads what it knows from a time on.

@@ -9,7 +9,10 @@ use std::{
 
 use tokio::io::{Interest, unix::AsyncFd};
 
-use crate::fd::{wait_writable, watch, write_now};
+use crate::{
+    failpoint::{self, Point},
+    fd::{wait_writable, watch, write_now},
+};
 
 /// Standard output of this process.
 pub(in crate::cli) struct Stdout {
@@ -26,6 +29,7 @@ impl Stdout {
 
     /// Writes all of `bytes`.
     pub(in crate::cli) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        failpoint::check(Point::StdoutWrite)?;
         let mut written = 0;
         while let Some(left) = bytes.get(written..).filter(|left| !left.is_empty()) {
             match (write_now(io::stdout(), left), &self.ready) {

@@ -13,7 +13,7 @@ use tokio::{
 
 use super::{
     asker,
-    watcher::{Ends, Wants, runtime},
+    watcher::{Ends, Reply, Request, Wants, runtime},
 };
 use crate::{
     answer::{
@@ -23,7 +23,7 @@ use crate::{
         limits::LimitsDraft,
         now::AllFigures,
         text,
-        tree::{Tree, TreeOptions},
+        tree::{Tree, TreeError, TreeOptions},
         zombies::{Filter, ZombiesDraft},
     },
     cgroup::Cgroups,
@@ -35,7 +35,7 @@ use crate::{
     kernel::{clock, figures::Want},
     lineage::{effect::Effect, id::Ktime},
     runtime::{EventSink, Pipeline, Place, Question, Wall},
-    view::{Event, Health, Input},
+    view::{Event, Health, Input, PastAnswer},
 };
 
 /// The interval at which each answer is made.
@@ -109,7 +109,7 @@ pub(super) fn run(source: &Source, ends: Ends, say: &SyncSender<Result<(), Exit>
     };
     let _ = say.send(Ok(()));
     let LocalObserver { mut pipeline, mut context, observed_since } = local;
-    let Ends { inputs, wants, mut explain_requests, explained } = ends;
+    let Ends { inputs, wants, mut requests, replies } = ends;
     let mut sink = Sink { inputs: inputs.clone(), wall: Wall::of_this_boot(), sequence: 0, missed: 0 };
     let mut gone = wants.clone();
     let (ask, mut questions) = mpsc::channel::<Question<Sink>>(1);
@@ -121,7 +121,7 @@ pub(super) fn run(source: &Source, ends: Ends, say: &SyncSender<Result<(), Exit>
             select! {
                 () = ended => {}
                 _ = asker.answers(&mut context, &inputs, &wants) => {}
-                _ = asker.explain(&mut other, &mut explain_requests, &explained) => {}
+                _ = asker.reply(&mut other, &mut requests, &replies) => {}
             }
         };
         pipeline.serve(&mut sink, &mut questions, stop).await
@@ -164,13 +164,22 @@ impl Asker {
         let mut newest_death = Ktime(0);
         loop {
             let asked = Instant::now();
-            let Wants { paused, tree } = *wants.borrow();
+            let Wants { paused, tree, past } = *wants.borrow();
             if !paused {
+                self.health(inputs).await?;
+            }
+            if !paused && !past {
                 self.round(context, inputs, tree, &mut newest_death).await?;
             }
             // Use at most a tenth of a CPU, as a daemon does.
             sleep(EVERY.max(asked.elapsed().saturating_sub(BETWEEN) * asker::COST)).await;
         }
+    }
+
+    async fn health(&self, inputs: &mpsc::Sender<Input>) -> Option<()> {
+        let up = self.since.elapsed();
+        let health = self.put(move |pipeline, _| health(pipeline, up)).await?;
+        inputs.send(Input::Health(health)).await.ok()
     }
 
     async fn round(
@@ -180,9 +189,6 @@ impl Asker {
         tree: bool,
         newest_death: &mut Ktime,
     ) -> Option<()> {
-        let up = self.since.elapsed();
-        let health = self.put(move |pipeline, _| health(pipeline, up)).await?;
-        inputs.send(Input::Health(health)).await.ok()?;
         let draft = self
             .put(|pipeline, since| {
                 let (lineage_at, mut cgroups) = (lineage_at(pipeline, since), Cgroups::of_host());
@@ -230,34 +236,61 @@ impl Asker {
         Some(())
     }
 
-    /// Makes the explanations that the view requests.
-    async fn explain(
+    /// Answers the questions that the view asks once.
+    async fn reply(
         &self,
         context: &mut LocalContext,
-        explain_requests: &mut mpsc::Receiver<TaskSelector>,
-        explained: &mpsc::Sender<String>,
+        requests: &mut mpsc::Receiver<Request>,
+        replies: &mpsc::Sender<Reply>,
     ) -> Option<()> {
-        while let Some(selector) = explain_requests.recv().await {
-            let draft = self
-                .put(move |pipeline, since| {
-                    let wall = Wall::of_this_boot();
-                    let draft = ExplainDraft::asked(&selector, &lineage_at(pipeline, since), wall.stamp())?;
-                    let figures = AllFigures::new(pipeline.observer.doing(Want::Group(draft.key().tgid)));
-                    let leaks = pipeline.leaks.flagged();
-                    let draft = draft.doing(&figures).with_leaks(leaks, &lineage_at(pipeline, since));
-                    Ok::<_, crate::answer::NotFound>(draft)
-                })
-                .await?;
-            let story = match draft {
-                Ok(draft) => {
-                    let answer = context.with(|host_facts| draft.explain(host_facts));
-                    text::explanation(&answer, asker::style())
-                }
-                Err(error) => text::escape(&error.to_string()),
+        while let Some(request) = requests.recv().await {
+            let reply = match request {
+                Request::Explain(selector) => Reply::Story(self.explain(context, selector).await?),
+                Request::Past(moment) => match self.past(context, moment.ms).await? {
+                    Ok(answer) => Reply::Past(moment, Box::new(answer)),
+                    Err(error) => Reply::NoPast(error.to_string()),
+                },
             };
-            explained.send(story).await.ok()?;
+            replies.send(reply).await.ok()?;
         }
         std::future::pending().await
+    }
+
+    async fn explain(&self, context: &mut LocalContext, selector: TaskSelector) -> Option<String> {
+        let draft = self
+            .put(move |pipeline, since| {
+                let wall = Wall::of_this_boot();
+                let draft = ExplainDraft::asked(&selector, &lineage_at(pipeline, since), wall.stamp())?;
+                let figures = AllFigures::new(pipeline.observer.doing(Want::Group(draft.key().tgid)));
+                let leaks = pipeline.leaks.flagged();
+                let draft = draft.doing(&figures).with_leaks(leaks, &lineage_at(pipeline, since));
+                Ok::<_, crate::answer::NotFound>(draft)
+            })
+            .await?;
+        Some(match draft {
+            Ok(draft) => {
+                let answer = context.with(|host_facts| draft.explain(host_facts));
+                text::explanation(&answer, asker::style())
+            }
+            Err(error) => text::escape(&error.to_string()),
+        })
+    }
+
+    /// Makes the tree and the deaths of a past time, ms since the epoch.
+    async fn past(&self, context: &mut LocalContext, at_ms: i64) -> Option<Result<PastAnswer, TreeError>> {
+        let (tree, draft) = self
+            .put(move |pipeline, since| {
+                let wall = Wall::of_this_boot();
+                let at = wall.stamp().at_wall(i128::from(at_ms) * 1_000_000).unwrap_or(Ktime(0));
+                let lineage_at = lineage_at(pipeline, since);
+                let options = TreeOptions { at: Some(at), ..TreeOptions::default() };
+                let tree = Tree::of(options, &lineage_at, wall.stamp(), &mut |_| None, None);
+                let filter = DeathFilter { until: Some(at), limit: DEATHS, ..DeathFilter::default() };
+                (tree, DeathsDraft::of(&lineage_at, filter))
+            })
+            .await?;
+        let deaths = context.with(|host_facts| draft.finish(host_facts));
+        Some(tree.map(|tree| PastAnswer { tree, deaths }))
     }
 }
 

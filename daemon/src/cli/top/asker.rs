@@ -9,15 +9,15 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-use super::watcher::{Ends, Wants, runtime};
+use super::watcher::{Ends, Moment, Reply, Request, Wants, runtime};
 use crate::{
-    answer::{TaskSelector, death::Deaths, explain::Explanation, text},
+    answer::{death::Deaths, explain::Explanation, text},
     cli::{
-        client::{Client, ClientError},
+        client::{Client, ClientError, encoded},
         terminal,
     },
     service::{INSTANCE, Status},
-    view::{Event, Health, Input},
+    view::{Event, Health, Input, PastAnswer},
 };
 
 /// A query is sent again after this many times the duration of its answer, so that a viewer uses at most a tenth of a CPU of the
@@ -58,7 +58,7 @@ enum Question {
 
 /// Asks until the view ends.
 pub(super) fn run(socket: &Path, ends: Ends) {
-    let Ends { inputs, wants, mut explain_requests, explained } = ends;
+    let Ends { inputs, wants, mut requests, replies } = ends;
     let Ok(runtime) = runtime() else { return };
     let mut gone = wants.clone();
     runtime.block_on(async {
@@ -67,7 +67,7 @@ pub(super) fn run(socket: &Path, ends: Ends) {
             () = ended => {}
             () = ask(socket, &inputs, &wants) => {}
             () = follow(socket, &inputs) => {}
-            () = explain(socket, &mut explain_requests, &explained) => {}
+            () = reply(socket, &mut requests, &replies) => {}
         }
     });
 }
@@ -80,9 +80,10 @@ async fn ask(socket: &Path, inputs: &mpsc::Sender<Input>, wants: &tokio::sync::w
     let mut is_away = false;
     loop {
         let now = Instant::now();
-        let Wants { paused, tree } = *wants.borrow();
+        let Wants { paused, tree, past } = *wants.borrow();
         for ((question, every), (due, took)) in QUESTIONS.into_iter().zip(&mut due) {
-            let is_wanted = !paused && (tree || question != Question::Tree);
+            let is_wanted =
+                !paused && (tree || question != Question::Tree) && (!past || question == Question::Status);
             // While no daemon answers, only the first query is sent.
             if *due > now || !is_wanted || (is_away && question != Question::Status) {
                 continue;
@@ -123,18 +124,23 @@ async fn ask(socket: &Path, inputs: &mpsc::Sender<Input>, wants: &tokio::sync::w
 
 async fn answer(client: &Client, question: Question, newest_death: &mut u64) -> Result<Input, ClientError> {
     Ok(match question {
-        Question::Status => Input::Health(health(get::<Status>(client, "/v1/status").await?)),
-        Question::Zombies => Input::Zombies(get(client, "/v1/zombies").await?),
+        Question::Status => Input::Health(health(shared::<Status>(client, "/v1/status").await?)),
+        Question::Zombies => Input::Zombies(shared(client, "/v1/zombies").await?),
         Question::Deaths => {
             let path = format!("/v1/deaths?limit={DEATHS}&after={newest_death}");
-            let deaths: Deaths = get(client, &path).await?;
+            let deaths: Deaths = shared(client, &path).await?;
             *newest_death = deaths.deaths.first().map_or(*newest_death, |death| death.boottime_ns);
             Input::Deaths(deaths)
         }
-        Question::Tree => Input::Tree(get(client, "/v1/tree?usage=true").await?),
-        Question::Limits => Input::Limits(get(client, "/v1/limits").await?),
-        Question::Blocked => Input::Blocked(get(client, "/v1/blocked").await?),
+        Question::Tree => Input::Tree(shared(client, "/v1/tree?usage=true").await?),
+        Question::Limits => Input::Limits(shared(client, "/v1/limits").await?),
+        Question::Blocked => Input::Blocked(shared(client, "/v1/blocked").await?),
     })
+}
+
+/// Gets an answer that viewers share.
+async fn shared<T: DeserializeOwned>(client: &Client, path: &str) -> Result<T, ClientError> {
+    client.shared_json(path).await
 }
 
 async fn get<T: DeserializeOwned>(client: &Client, path: &str) -> Result<T, ClientError> {
@@ -213,24 +219,37 @@ fn number(line: &str, key: &str) -> Option<u64> {
     rest.get(..digits)?.parse().ok()
 }
 
-/// Gets the explanations that the view requests.
-async fn explain(
-    socket: &Path,
-    explain_requests: &mut mpsc::Receiver<TaskSelector>,
-    explained: &mpsc::Sender<String>,
-) {
+/// Answers the questions that the view asks once.
+async fn reply(socket: &Path, requests: &mut mpsc::Receiver<Request>, replies: &mpsc::Sender<Reply>) {
     let client = Client::at(socket);
-    while let Some(selector) = explain_requests.recv().await {
-        let answer: Result<Explanation, ClientError> = get(&client, &format!("/v1/explain/{selector}")).await;
-        let story = match answer {
-            Ok(answer) => text::explanation(&answer, style()),
-            Err(error) => text::escape(&error.to_string()),
+    while let Some(request) = requests.recv().await {
+        let reply = match request {
+            Request::Explain(selector) => {
+                let answer: Result<Explanation, ClientError> =
+                    get(&client, &format!("/v1/explain/{selector}")).await;
+                Reply::Story(match answer {
+                    Ok(answer) => text::explanation(&answer, style()),
+                    Err(error) => text::escape(&error.to_string()),
+                })
+            }
+            Request::Past(moment) => match past(&client, &moment).await {
+                Ok(answer) => Reply::Past(moment, Box::new(answer)),
+                Err(error) => Reply::NoPast(text::escape(&error.to_string())),
+            },
         };
-        if explained.send(story).await.is_err() {
+        if replies.send(reply).await.is_err() {
             return;
         }
     }
     std::future::pending::<()>().await;
+}
+
+/// Gets the tree and the deaths of a past time.
+async fn past(client: &Client, moment: &Moment) -> Result<PastAnswer, ClientError> {
+    let at = encoded(&moment.utc);
+    let tree = get(client, &format!("/v1/tree?at={at}")).await?;
+    let deaths = get(client, &format!("/v1/deaths?limit={DEATHS}&at={at}")).await?;
+    Ok(PastAnswer { tree, deaths })
 }
 
 /// Returns the style of explanations. If the terminal becomes narrower, the text is wrapped again.

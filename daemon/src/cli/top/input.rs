@@ -22,9 +22,30 @@ pub(super) enum Key {
     Escape,
     Backspace,
     Help,
+    Mouse(Mouse),
     /// Any other key.
     Other,
 }
+
+/// What a mouse did at a cell of the terminal; the first has the number 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mouse {
+    pub(super) what: MouseAction,
+    pub(super) x: u16,
+    pub(super) y: u16,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum MouseAction {
+    /// The left button went down.
+    Click,
+    WheelUp,
+    WheelDown,
+}
+
+/// Switches reports of buttons and of the wheel on, in SGR coordinates (xterm's control sequences, "Mouse Tracking").
+pub(super) const MOUSE_ON: &[u8] = b"\x1b[?1000h\x1b[?1006h";
+pub(super) const MOUSE_OFF: &[u8] = b"\x1b[?1006l\x1b[?1000l";
 
 const ESCAPE: u8 = 0x1b;
 
@@ -79,6 +100,9 @@ fn sequence(bytes: &[u8], is_to_come: bool) -> Option<(Key, usize)> {
         return (!is_to_come).then_some((Key::Other, bytes.len()));
     };
     let parameters = rest.get(..end).unwrap_or_default();
+    if let (Some(b'M' | b'm'), Some((b'<', report))) = (rest.get(end), parameters.split_first()) {
+        return Some((mouse(report, rest.get(end) == Some(&b'M')), end + 2));
+    }
     let number = parameters.split(|&byte| byte == b';').next().unwrap_or_default();
     let key = match (rest.get(end), number) {
         (Some(b'A'), _) => Key::Up,
@@ -94,6 +118,21 @@ fn sequence(bytes: &[u8], is_to_come: bool) -> Option<(Key, usize)> {
         _ => Key::Other,
     };
     Some((key, end + 2))
+}
+
+/// Parses a report `button;column;row`.
+fn mouse(report: &[u8], is_press: bool) -> Key {
+    let numbers = std::str::from_utf8(report).unwrap_or_default().split(';');
+    let numbers: Vec<u16> = numbers.map_while(|number| number.parse().ok()).collect();
+    let &[button, x, y] = numbers.as_slice() else { return Key::Other };
+    // Shift, Alt and Control add 4, 8 and 16.
+    let what = match (button & !0b1_1100, is_press) {
+        (0, true) => MouseAction::Click,
+        (64, true) => MouseAction::WheelUp,
+        (65, true) => MouseAction::WheelDown,
+        _ => return Key::Other,
+    };
+    Key::Mouse(Mouse { what, x: x.saturating_sub(1), y: y.saturating_sub(1) })
 }
 
 #[cfg(test)]
@@ -124,6 +163,14 @@ mod tests {
             (b"\x1b[Z", Key::BackTab),
             (b"\x1bOP", Key::Help),
             (b"\x1b[200~", Key::Other),
+            (b"\x1b[<0;5;3M", Key::Mouse(Mouse { what: MouseAction::Click, x: 4, y: 2 })),
+            (b"\x1b[<20;1;1M", Key::Mouse(Mouse { what: MouseAction::Click, x: 0, y: 0 })),
+            (b"\x1b[<64;200;50M", Key::Mouse(Mouse { what: MouseAction::WheelUp, x: 199, y: 49 })),
+            (b"\x1b[<65;0;0M", Key::Mouse(Mouse { what: MouseAction::WheelDown, x: 0, y: 0 })),
+            (b"\x1b[<0;5;3m", Key::Other),
+            (b"\x1b[<2;5;3M", Key::Other),
+            (b"\x1b[<0;99999;3M", Key::Other),
+            (b"\x1b[<;M", Key::Other),
         ] {
             assert_eq!(all(bytes, true), (vec![key], 0), "{bytes:?}");
         }
@@ -131,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_key_that_comes_in_pieces_waits_for_its_end() {
-        for bytes in [&b"\x1b"[..], b"\x1b[", b"\x1b[1;", b"\xc3"] {
+        for bytes in [&b"\x1b"[..], b"\x1b[", b"\x1b[1;", b"\xc3", b"\x1b[<0;5;3"] {
             assert_eq!(all(bytes, true), (vec![], bytes.len()), "{bytes:?}");
         }
         assert_eq!(all(b"\x1b", false), (vec![Key::Escape], 0));

@@ -1,5 +1,11 @@
 //! What the keys do.
 
+mod mouse;
+
+use std::borrow::Cow;
+
+use ratatui::layout::Rect;
+
 use super::input::Key;
 use crate::{
     answer::TaskSelector,
@@ -25,7 +31,10 @@ What is shown
   f                        in the tree: fold a subtree, or unfold a row `x 500`
   x                        in the tree: processes of one name as one row, or each on its own row
   Space                    pause or continue; events in the meantime are added then
+  t                        a past time, such as 10m (ago), 14:30 or 2026-11-20 14:30; no time, or Esc: the present
 
+m                          mouse on or off: a click chooses a row or a pane, the wheel moves the selection; while it is
+                           on, most terminals select text with Shift
 q, Ctrl-C                  quit
 ?                          show these keys
 
@@ -41,6 +50,15 @@ pub(super) enum Over {
     Text(&'static str, String, u16),
     /// A filter is being typed.
     Typing,
+    /// A time is being typed.
+    Time(String),
+}
+
+/// A pane where it was drawn last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct DrawnPane {
+    pub(super) pane: Pane,
+    pub(super) place: Rect,
 }
 
 /// The user's choices that are not part of the view.
@@ -50,9 +68,15 @@ pub(super) struct Choice {
     /// Whether one pane is shown alone.
     pub(super) alone: bool,
     /// A message about a key that could not be handled, until the next key.
-    pub(super) note: Option<&'static str>,
+    pub(super) note: Option<Cow<'static, str>>,
     /// Rows of the focused pane, as last drawn.
     pub(super) page: usize,
+    /// Whether the terminal reports the mouse.
+    pub(super) mouse: bool,
+    /// The panes, as last drawn.
+    pub(super) drawn: Vec<DrawnPane>,
+    /// For each pane, the first row that is visible.
+    pub(super) first_rows: [usize; Pane::ALL.len()],
 }
 
 /// What the caller must do.
@@ -61,6 +85,10 @@ pub(super) enum Then {
     Go,
     Quit,
     Explain(TaskSelector),
+    /// Show the time that this text says.
+    Past(String),
+    /// Show the present again.
+    Present,
 }
 
 /// Handles a key.
@@ -69,7 +97,26 @@ pub(super) fn press(key: Key, view: &mut View, choice: &mut Choice) -> Then {
     if matches!(key, Key::Control('c' | 'd')) {
         return Then::Quit;
     }
+    if let Key::Mouse(mouse) = key {
+        mouse::point(mouse, view, choice);
+        return Then::Go;
+    }
     match &mut choice.over {
+        Over::Time(text) => {
+            match key {
+                Key::Char(c) => text.push(c),
+                Key::Backspace => {
+                    text.pop();
+                }
+                Key::Enter | Key::Escape => {
+                    let text = if key == Key::Enter { std::mem::take(text) } else { String::new() };
+                    choice.over = Over::Nothing;
+                    return if text.trim().is_empty() { Then::Present } else { Then::Past(text) };
+                }
+                _ => {}
+            }
+            Then::Go
+        }
         Over::Typing => typed(key, view, choice),
         Over::Text(_, text, at) => {
             let most = u16::try_from(text.lines().count()).unwrap_or(u16::MAX).saturating_sub(1);
@@ -111,6 +158,7 @@ fn chosen(key: Key, view: &mut View, choice: &mut Choice) -> Then {
     let nth = |n: usize| Pane::ALL.get(n % Pane::ALL.len()).copied().unwrap_or(Pane::ZombieParents);
     match key {
         Key::Char('q') => return Then::Quit,
+        Key::Escape if view.past().is_some() => return Then::Present,
         Key::Escape => {
             view.set_filter(String::new());
             choice.alone = false;
@@ -127,17 +175,25 @@ fn chosen(key: Key, view: &mut View, choice: &mut Choice) -> Then {
         Key::Home | Key::Char('g') => view.move_by(isize::MIN),
         Key::End | Key::Char('G') => view.move_by(isize::MAX),
         Key::Char('/') => choice.over = Over::Typing,
+        Key::Char('t') => choice.over = Over::Time(String::new()),
+        Key::Char('m') => {
+            choice.mouse = !choice.mouse;
+            let on = "mouse on: a click chooses, the wheel moves; m switches it off, Shift selects text";
+            choice.note = Some(if choice.mouse { on } else { "mouse off" }.into());
+        }
         Key::Char('s') => view.next_order(),
         Key::Char('f') => view.toggle_fold(),
         Key::Char('x') => view.toggle_groups(),
         Key::Char(' ') => view.toggle_pause(),
-        Key::Char('p') if !view.jump_to_parent() => choice.note = Some("its parent is not in the tree"),
+        Key::Char('p') if !view.jump_to_parent() => {
+            choice.note = Some("its parent is not in the tree".into())
+        }
         Key::Char('c') => {
             let missing = match view.focus() {
                 Pane::ZombieParents => "it is not in the tree yet",
                 _ => "no parent has to wait for it",
             };
-            choice.note = (!view.jump_to_responsible()).then_some(missing);
+            choice.note = (!view.jump_to_responsible()).then(|| missing.into());
         }
         Key::Enter => {
             let Some(target) = view.target() else { return Then::Go };

@@ -19,6 +19,7 @@ use crate::view::View;
 #[command(after_help = "\
 Examples:
   taskscope top                          a live view: q ends it, ? lists the keys
+  taskscope top --mouse                  a click chooses a row, the wheel scrolls
   taskscope top --once                   one frame, for scripts and bug reports
   COLUMNS=200 LINES=60 taskscope top --once
   taskscope top --alone                  observe the kernel directly, even if a daemon is running
@@ -28,6 +29,10 @@ pub(super) struct Args {
     /// Print one frame of COLUMNS x LINES characters (else the terminal's size, else 80x24), and end
     #[arg(long)]
     once: bool,
+    /// Start with the mouse on: a click chooses a row or a pane, the wheel moves the selection. The key m does the same later.
+    /// While it is on, most terminals select text only with Shift
+    #[arg(long, conflicts_with = "once")]
+    mouse: bool,
     #[command(flatten)]
     source: Source,
 }
@@ -40,7 +45,7 @@ pub(super) fn run(args: &Args) -> Exit {
         return Exit::Usage;
     }
     let outcome = watcher::Watcher::start(&args.source)
-        .and_then(|watcher| if args.once { once::print(watcher) } else { screen::run(watcher) });
+        .and_then(|watcher| if args.once { once::print(watcher) } else { screen::run(watcher, args.mouse) });
     outcome.map_or_else(|exit| exit, |()| Exit::Success)
 }
 

@@ -30,12 +30,13 @@ use super::{
     input,
     keys::{self, Choice, Over, Then},
     view,
-    watcher::{Wants, Watcher},
+    watcher::{Moment, Reply, Request, Wants, Watcher},
 };
 use crate::{
-    cli::{exit::Exit, signals, stdout::Stdout, terminal},
+    answer::text::escape,
+    cli::{exit::Exit, past, signals, stdout::Stdout, terminal},
     fd::{watch, write_now},
-    view::View,
+    view::{Input, View},
 };
 
 /// The interval of frames without a key.
@@ -44,8 +45,14 @@ const REFRESH: Duration = Duration::from_millis(200);
 /// A key is complete if no more bytes arrive within this time, because the Escape key is the beginning of other keys.
 const KEY: Duration = Duration::from_millis(50);
 
+/// Events after which a frame is due: the view keeps no more.
+const EVENTS: usize = 1000;
+
 /// Whether the terminal is in raw mode and must be restored.
 static IS_OURS: AtomicBool = AtomicBool::new(false);
+
+/// Whether the terminal reports the mouse, which must be switched off at the end.
+static HAS_MOUSE: AtomicBool = AtomicBool::new(false);
 
 /// Output that is drawn and not written yet.
 #[derive(Clone, Default)]
@@ -101,6 +108,9 @@ fn give_back() -> bool {
         return false;
     }
     let mut end = Vec::new();
+    if HAS_MOUSE.swap(false, Ordering::SeqCst) {
+        end.extend_from_slice(input::MOUSE_OFF);
+    }
     // Writing to a Vec does not fail; whether the terminal is still there does not matter now.
     let _ = execute!(end, LeaveAlternateScreen, Show);
     let _ = write_now(io::stdout(), &end);
@@ -114,17 +124,18 @@ fn failed(what: &str, error: &dyn std::fmt::Display) -> Exit {
 }
 
 /// Shows the view until a key or a signal ends it.
-pub(super) fn run(mut watcher: Watcher) -> Result<(), Exit> {
+pub(super) fn run(mut watcher: Watcher, mouse: bool) -> Result<(), Exit> {
     let taken = Taken::take().map_err(|error| failed("preparing the terminal", &error))?;
     let style = terminal::style();
     let screen = Screen {
         view: view(),
-        choice: Choice::default(),
+        choice: Choice { mouse, ..Choice::default() },
+        moment: None,
         caps: TerminalCaps { colour: style.colour, unicode: style.unicode },
     };
     let outcome = {
-        let Watcher { inputs, wants, explain_requests, explained, runtime, .. } = &mut watcher;
-        let mut channels = Channels { inputs, wants, explain_requests, explained };
+        let Watcher { inputs, wants, requests, replies, runtime, .. } = &mut watcher;
+        let mut channels = Channels { inputs, wants, requests, replies };
         runtime.block_on(screen.show(&mut channels))
     };
     drop(taken);
@@ -134,15 +145,17 @@ pub(super) fn run(mut watcher: Watcher) -> Result<(), Exit> {
 
 /// The channels of the watcher.
 struct Channels<'a> {
-    inputs: &'a mut tokio::sync::mpsc::Receiver<crate::view::Input>,
+    inputs: &'a mut tokio::sync::mpsc::Receiver<Input>,
     wants: &'a tokio::sync::watch::Sender<Wants>,
-    explain_requests: &'a tokio::sync::mpsc::Sender<crate::answer::TaskSelector>,
-    explained: &'a mut tokio::sync::mpsc::Receiver<String>,
+    requests: &'a tokio::sync::mpsc::Sender<Request>,
+    replies: &'a mut tokio::sync::mpsc::Receiver<Reply>,
 }
 
 struct Screen {
     view: View,
     choice: Choice,
+    /// The past time that is shown or asked for.
+    moment: Option<Moment>,
     caps: TerminalCaps,
 }
 
@@ -161,7 +174,14 @@ impl Screen {
             if due.is_some_and(|due| due <= Instant::now()) {
                 due = None;
                 self.draw(&mut terminal, channels)?;
-                let bytes = std::mem::take(&mut *drawn.0.borrow_mut());
+                let mut bytes = std::mem::take(&mut *drawn.0.borrow_mut());
+                if HAS_MOUSE.swap(self.choice.mouse, Ordering::SeqCst) != self.choice.mouse {
+                    bytes.extend_from_slice(if self.choice.mouse {
+                        input::MOUSE_ON
+                    } else {
+                        input::MOUSE_OFF
+                    });
+                }
                 select! {
                     () = &mut stop => return Ok(()),
                     written = stdout.write(&bytes) => written?,
@@ -193,17 +213,18 @@ impl Screen {
                     terminal.autoresize()?;
                     due = Some(Instant::now());
                 }
+                // Before the inputs, of which there may be another one at any time.
+                Some(reply) = channels.replies.recv() => {
+                    self.choice.note = None;
+                    self.take(reply);
+                    due = Some(Instant::now());
+                }
                 input = channels.inputs.recv() => {
                     let Some(input) = input else {
                         return Err(io::Error::other("the thread that asks for answers has ended"));
                     };
-                    self.view.apply(input);
+                    self.apply(input, channels);
                     due = due.or_else(|| Some(Instant::now() + REFRESH));
-                }
-                Some(story) = channels.explained.recv() => {
-                    self.choice.note = None;
-                    self.choice.over = Over::Text("Story", story, 0);
-                    due = Some(Instant::now());
                 }
                 () = sleep_until(next) => {}
             }
@@ -213,20 +234,69 @@ impl Screen {
         }
     }
 
+    /// Applies an input and those that wait behind it. Events that come in many pieces are applied at once, because each time the
+    /// rows are filtered and sorted again.
+    fn apply(&mut self, input: Input, channels: &mut Channels<'_>) {
+        let mut events = Vec::new();
+        let mut next = Some(input);
+        while let Some(input) = next {
+            match input {
+                Input::Events(more) => events.extend(more),
+                other => self.view.apply(other),
+            }
+            next = if events.len() < EVENTS { channels.inputs.try_recv().ok() } else { None };
+        }
+        if !events.is_empty() {
+            self.view.apply(Input::Events(events));
+        }
+    }
+
     /// Handles the complete keys; returns true if one ends the view.
     fn press(&mut self, typed: &mut Vec<u8>, is_to_come: bool, channels: &Channels<'_>) -> bool {
         for key in input::keys(typed, is_to_come) {
             match keys::press(key, &mut self.view, &mut self.choice) {
                 Then::Go => {}
                 Then::Quit => return true,
-                Then::Explain(selector) => {
-                    // Only one explanation is requested at a time; further requests are ignored.
-                    let _ = channels.explain_requests.try_send(selector);
-                    self.choice.note = Some("asking the daemon");
+                Then::Explain(selector) => self.ask(Request::Explain(selector), channels),
+                Then::Past(text) => match past::parsed(text.trim()) {
+                    Ok((_, ms)) => {
+                        // A duration ago is meant from now.
+                        let moment = Moment { utc: past::utc(ms), ms };
+                        self.moment = Some(moment.clone());
+                        self.ask(Request::Past(moment), channels);
+                    }
+                    Err(error) => {
+                        self.choice.note = Some(escape(&error).into());
+                        self.choice.over = Over::Time(text);
+                    }
+                },
+                Then::Present => {
+                    self.moment = None;
+                    self.view.leave_past();
                 }
             }
         }
         false
+    }
+
+    /// Asks a question. Only one is asked at a time; further ones are ignored.
+    fn ask(&mut self, request: Request, channels: &Channels<'_>) {
+        self.choice.note = Some(match channels.requests.try_send(request) {
+            Ok(()) => "asking".into(),
+            Err(_) => "the last question is not answered yet".into(),
+        });
+    }
+
+    fn take(&mut self, reply: Reply) {
+        match reply {
+            Reply::Story(story) => self.choice.over = Over::Text("Story", story, 0),
+            Reply::Past(moment, answer) if self.moment.as_ref() == Some(&moment) => {
+                self.view.show_past(*answer);
+            }
+            // The user has returned to the present meanwhile.
+            Reply::Past(..) => {}
+            Reply::NoPast(why) => self.choice.note = Some(why.into()),
+        }
     }
 
     fn draw(
@@ -234,12 +304,12 @@ impl Screen {
         terminal: &mut Terminal<CrosstermBackend<Drawn>>,
         channels: &Channels<'_>,
     ) -> io::Result<()> {
-        let Self { view, choice, caps } = self;
+        let Self { view, choice, caps, .. } = self;
         let mut is_tree_seen = false;
         terminal.draw(|frame| {
             is_tree_seen = draw::draw(view, choice, *caps, frame.area(), frame.buffer_mut());
         })?;
-        let wants = Wants { paused: view.is_paused(), tree: is_tree_seen };
+        let wants = Wants { paused: view.is_paused(), tree: is_tree_seen, past: view.past().is_some() };
         channels.wants.send_if_modified(|before| std::mem::replace(before, wants) != wants);
         Ok(())
     }

@@ -15,7 +15,7 @@ use crate::{
         client::{Client, ClientError},
         exit::Exit,
     },
-    view::Input,
+    view::{Input, PastAnswer},
 };
 
 /// The most inputs that wait for the view.
@@ -31,23 +31,49 @@ pub(super) struct Wants {
     pub(super) paused: bool,
     /// Whether the tree is visible, which is the only expensive query.
     pub(super) tree: bool,
+    /// Whether it shows a past time and needs only the health and events.
+    pub(super) past: bool,
+}
+
+/// A question that the view asks once.
+#[derive(Debug)]
+pub(super) enum Request {
+    /// The story of a process.
+    Explain(TaskSelector),
+    /// A past time.
+    Past(Moment),
+}
+
+/// A past time: in UTC as text, and as ms since the epoch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Moment {
+    pub(super) utc: String,
+    pub(super) ms: i64,
+}
+
+/// The answer to a [`Request`].
+pub(super) enum Reply {
+    Story(String),
+    Past(Moment, Box<PastAnswer>),
+    /// Why the past time cannot be shown.
+    NoPast(String),
 }
 
 /// The thread's ends of the channels.
 pub(super) struct Ends {
     pub(super) inputs: mpsc::Sender<Input>,
     pub(super) wants: watch::Receiver<Wants>,
-    pub(super) explain_requests: mpsc::Receiver<TaskSelector>,
-    pub(super) explained: mpsc::Sender<String>,
+    pub(super) requests: mpsc::Receiver<Request>,
+    pub(super) replies: mpsc::Sender<Reply>,
 }
 
 /// The thread, and the channels to it.
 pub(super) struct Watcher {
     pub(super) inputs: mpsc::Receiver<Input>,
     pub(super) wants: watch::Sender<Wants>,
-    /// Processes whose explanation is requested, and the explanations.
-    pub(super) explain_requests: mpsc::Sender<TaskSelector>,
-    pub(super) explained: mpsc::Receiver<String>,
+    /// Questions that are asked once, and their answers.
+    pub(super) requests: mpsc::Sender<Request>,
+    pub(super) replies: mpsc::Receiver<Reply>,
     /// The event loop of the thread that draws.
     pub(super) runtime: Runtime,
     ended: mpsc::Receiver<()>,
@@ -65,11 +91,11 @@ impl Watcher {
     pub(super) fn start(source: &Source) -> Result<Self, Exit> {
         let runtime = runtime()?;
         let (to_view, inputs) = mpsc::channel(INPUTS);
-        let (wants, wanted) = watch::channel(Wants { paused: false, tree: true });
-        let (explain_requests, asked) = mpsc::channel(1);
-        let (explain, explained) = mpsc::channel(1);
+        let (wants, wanted) = watch::channel(Wants { paused: false, tree: true, past: false });
+        let (requests, asked) = mpsc::channel(1);
+        let (reply, replies) = mpsc::channel(1);
         let (running, ended) = mpsc::channel(1);
-        let ends = Ends { inputs: to_view, wants: wanted, explain_requests: asked, explained: explain };
+        let ends = Ends { inputs: to_view, wants: wanted, requests: asked, replies: reply };
         let is_there = match source.daemon() {
             None => false,
             Some(socket) => match runtime.block_on(Client::at(socket).get("/healthz", "*/*")) {
@@ -94,13 +120,13 @@ impl Watcher {
             Exit::Failure
         })?;
         started.recv().unwrap_or(Err(Exit::Failure))?;
-        Ok(Self { inputs, wants, explain_requests, explained, runtime, ended })
+        Ok(Self { inputs, wants, requests, replies, runtime, ended })
     }
 
     /// Ends the thread, and waits until its programs are detached.
     pub(super) fn stop(self) {
-        let Self { inputs, wants, explain_requests, explained, runtime, mut ended } = self;
-        drop((inputs, wants, explain_requests, explained));
+        let Self { inputs, wants, requests, replies, runtime, mut ended } = self;
+        drop((inputs, wants, requests, replies));
         let waited = runtime.block_on(async { tokio::time::timeout(END, ended.recv()).await });
         if waited.is_err() {
             log::debug!("the watcher is left to the kernel");

@@ -33,6 +33,13 @@ impl Times {
     /// All times.
     pub const ALL: Self = Self { from_ms: i64::MIN, to_ms: i64::MAX };
 
+    /// The times of release of processes that ended up to a time. The kernel releases a task after an RCU grace period; one that
+    /// stayed a zombie for more than a minute is left out.
+    #[must_use]
+    pub const fn released_after_end(ended_by_ms: i64) -> Self {
+        Self { from_ms: i64::MIN, to_ms: ended_by_ms.saturating_add(60_000) }
+    }
+
     /// Everything from a time on.
     #[must_use]
     pub const fn since(from_ms: i64) -> Self {

@@ -1,5 +1,6 @@
 //! Answers that viewers share. A request with `Cache-Control: max-age=N` accepts an answer that is up to N seconds old: so the daemon
-//! makes an answer once a second, however many viewers ask for it.
+//! makes an answer once a second, however many viewers ask for it. An answer that takes long is given for ten times as long as it took,
+//! so that all viewers together use at most a tenth of a CPU for one kind of answer, on a host of any size.
 
 use std::{
     collections::HashMap,
@@ -20,21 +21,48 @@ use super::error::ApiError;
 /// Paths whose answers are shared: those that take a walk over the tasks or a turn of the owner.
 const PATHS: [&str; 6] = ["/v1/status", "/v1/zombies", "/v1/limits", "/v1/blocked", "/v1/tree", "/v1/deaths"];
 
-/// The oldest answer that is given, whatever a request accepts.
+/// The oldest answer that a request can accept.
 const OLDEST: Duration = Duration::from_secs(5);
 
-/// The most answers that are kept, and their bytes. Larger ones are given to those who ask at the same time only.
+/// An answer is given for this many times as long as making it took, also if a request accepts only a younger one.
+const COST: u32 = 10;
+
+/// The oldest answer that is given because making it took long.
+const OLDEST_COSTLY: Duration = Duration::from_secs(60);
+
+/// The most answers that are kept, and their bytes.
 const MOST: usize = 16;
 const MOST_BYTES: usize = 8 << 20;
+
+/// The bytes of a larger answer, such as the tree of 100,000 processes. One is kept, and dropped as soon as it is too old: to make it
+/// again for each viewer would take more memory.
+const LARGE_BYTES: usize = 128 << 20;
 
 /// A longer query is not shared.
 const KEY_BYTES: usize = 256;
 
-/// An answer with the time at which it was made.
+/// An answer, with the time at which making it began, and how long that took.
 struct Kept {
     made: Instant,
+    took: Duration,
     head: HeaderMap,
     body: Bytes,
+}
+
+impl Kept {
+    /// Returns for how long it is given to requests that accept one of this age.
+    fn lasts(&self, age: Duration) -> Duration {
+        age.max((self.took * COST).min(OLDEST_COSTLY))
+    }
+
+    /// Whether a request that arrived at this time gets it. Whoever waited while it was made does.
+    fn is_for(&self, arrived: Instant, age: Duration) -> bool {
+        arrived.saturating_duration_since(self.made) <= self.lasts(age)
+    }
+
+    const fn is_large(&self) -> bool {
+        self.body.len() > MOST_BYTES
+    }
 }
 
 /// The place of an answer. Whoever holds the lock makes it, and others wait.
@@ -45,18 +73,33 @@ type Slot = Arc<tokio::sync::Mutex<Option<Kept>>>;
 pub(super) struct SharedAnswers(Arc<Mutex<HashMap<String, Slot>>>);
 
 impl SharedAnswers {
-    /// Drops answers that are too old; returns the others, and their bytes.
+    /// Drops answers that are too old; returns the others, and the bytes of those that are not large.
     fn young(&self) -> (MutexGuard<'_, HashMap<String, Slot>>, usize) {
         let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut bytes = 0;
         slots.retain(|_, slot| {
             // A locked one is being made.
             let Ok(kept) = slot.try_lock() else { return true };
-            let young = kept.as_ref().filter(|kept| kept.made.elapsed() <= OLDEST);
-            bytes += young.map_or(0, |kept| kept.body.len());
+            let young = kept.as_ref().filter(|kept| kept.made.elapsed() <= kept.lasts(OLDEST));
+            bytes += young.filter(|kept| !kept.is_large()).map_or(0, |kept| kept.body.len());
             young.is_some()
         });
         (slots, bytes)
+    }
+
+    /// Whether a large answer is kept, or being made, besides one that is locked by the caller.
+    fn has_large(&self) -> bool {
+        let slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.values().any(|slot| slot.try_lock().is_ok_and(|kept| kept.as_ref().is_some_and(Kept::is_large)))
+    }
+
+    /// Drops a large answer once it is too old, if no request does so before.
+    fn drop_after(&self, lasts: Duration) {
+        let shared = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(lasts).await;
+            drop(shared.young());
+        });
     }
 
     /// Returns the place of an answer, or `None` if there is no room.
@@ -85,6 +128,7 @@ fn accepts(request: &Request) -> Option<Duration> {
 
 /// Gives a kept answer to a request that accepts it, or makes one.
 pub(super) async fn share(State(shared): State<SharedAnswers>, request: Request, next: Next) -> Response {
+    let arrived = Instant::now();
     let Some(age) = accepts(&request) else {
         // The last viewer's answers are dropped by the next request of anybody.
         drop(shared.young());
@@ -95,7 +139,7 @@ pub(super) async fn share(State(shared): State<SharedAnswers>, request: Request,
         return next.run(request).await;
     };
     let mut kept = slot.lock().await;
-    if let Some(kept) = kept.as_ref().filter(|kept| kept.made.elapsed() <= age) {
+    if let Some(kept) = kept.as_ref().filter(|kept| kept.is_for(arrived, age)) {
         let mut answer = Response::new(Body::from(kept.body.clone()));
         answer.headers_mut().extend(kept.head.clone());
         answer.headers_mut().insert(header::AGE, HeaderValue::from(kept.made.elapsed().as_secs()));
@@ -104,15 +148,102 @@ pub(super) async fn share(State(shared): State<SharedAnswers>, request: Request,
     let made = Instant::now();
     let answer = next.run(request).await;
     let size = answer.body().size_hint().exact().and_then(|size| usize::try_from(size).ok());
-    if answer.status() != StatusCode::OK || size.is_none_or(|size| size > MOST_BYTES) {
+    let has_room = |size| size <= MOST_BYTES || (size <= LARGE_BYTES && !shared.has_large());
+    if answer.status() != StatusCode::OK || !size.is_some_and(has_room) {
         return answer;
     }
     let (parts, body) = answer.into_parts();
-    match body::to_bytes(body, MOST_BYTES).await {
+    match body::to_bytes(body, LARGE_BYTES).await {
         Ok(body) => {
-            *kept = Some(Kept { made, head: parts.headers.clone(), body: body.clone() });
+            let new = Kept { made, took: made.elapsed(), head: parts.headers.clone(), body: body.clone() };
+            if new.is_large() {
+                shared.drop_after(new.lasts(OLDEST));
+            }
+            *kept = Some(new);
             Response::from_parts(parts, Body::from(body))
         }
         Err(error) => ApiError::internal(format!("keeping an answer: {error}")).into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use axum::{Router, middleware::from_fn_with_state, routing::get};
+    use tokio::time::sleep;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn kept(took: Duration) -> Kept {
+        Kept { made: Instant::now(), took, head: HeaderMap::new(), body: Bytes::new() }
+    }
+
+    #[test]
+    fn an_answer_is_given_for_as_long_as_is_accepted_or_for_ten_times_its_cost() {
+        let (quick, slow) = (kept(Duration::from_millis(5)), kept(Duration::from_millis(700)));
+        let after = |kept: &Kept, seconds: f64| kept.made + Duration::from_secs_f64(seconds);
+        assert!(quick.is_for(after(&quick, 0.9), SECOND) && !quick.is_for(after(&quick, 1.1), SECOND));
+        assert!(slow.is_for(after(&slow, 6.9), SECOND) && !slow.is_for(after(&slow, 7.1), SECOND));
+        let for_ever = kept(Duration::from_secs(100));
+        assert!(!for_ever.is_for(after(&for_ever, 61.0), SECOND));
+        // Who asked before it was begun waited for it.
+        assert!(slow.is_for(slow.made.checked_sub(SECOND).unwrap(), SECOND));
+    }
+
+    /// Ten viewers ask for two seconds, each again 50 ms after its answer; returns how many answers were made and given.
+    async fn ten_viewers(bytes: usize, takes: Duration) -> (usize, usize) {
+        let (made, given) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let count = Arc::clone(&made);
+        let make = move || {
+            count.fetch_add(1, Ordering::SeqCst);
+            async move {
+                sleep(takes).await;
+                vec![b'x'; bytes]
+            }
+        };
+        let shared = SharedAnswers::default();
+        let router: Router = Router::new().route("/v1/tree", get(make));
+        let router = router.layer(from_fn_with_state(shared.clone(), share));
+        let viewer = |n: u64| {
+            let (router, given) = (router.clone(), Arc::clone(&given));
+            tokio::spawn(async move {
+                sleep(Duration::from_millis(37 * n)).await;
+                let end = Instant::now() + 2 * SECOND;
+                while Instant::now() < end {
+                    let request = Request::get("/v1/tree").header(header::CACHE_CONTROL, "max-age=1");
+                    let request = request.body(Body::empty()).unwrap();
+                    let answer = hyper_util::service::TowerToHyperService::new(router.clone());
+                    let answer = hyper::service::Service::call(&answer, request).await.unwrap();
+                    let body = body::to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+                    assert_eq!(body.len(), bytes);
+                    given.fetch_add(1, Ordering::SeqCst);
+                    sleep(Duration::from_millis(50)).await;
+                }
+            })
+        };
+        for viewer in (0..10).map(viewer).collect::<Vec<_>>() {
+            viewer.await.unwrap();
+        }
+        // Nothing large stays once the last viewer is gone.
+        if bytes > MOST_BYTES {
+            sleep(OLDEST + SECOND).await;
+            assert!(shared.0.lock().unwrap().is_empty());
+        }
+        (made.load(Ordering::SeqCst), given.load(Ordering::SeqCst))
+    }
+
+    #[tokio::test]
+    async fn ten_viewers_cost_as_much_as_one() {
+        let (made, given) = ten_viewers(1000, Duration::from_millis(1)).await;
+        assert!(made <= 3 && given > 100, "{made} made, {given} given");
+    }
+
+    #[tokio::test]
+    async fn ten_viewers_of_a_large_and_slow_answer_share_it_too() {
+        let (made, given) = ten_viewers(MOST_BYTES + 1, Duration::from_millis(300)).await;
+        assert!(made <= 1 && given >= 20, "{made} made, {given} given");
     }
 }

@@ -60,6 +60,13 @@ impl std::ops::Not for Groups {
 }
 
 impl TreeRows {
+    /// Returns the rows of one answer.
+    pub(super) fn of(answer: TreeAnswer) -> Self {
+        let mut rows = Self::default();
+        rows.replace(answer);
+        rows
+    }
+
     /// Applies a new answer. The CPU usage of a subtree is known if the last answer had it too.
     #[expect(clippy::cast_precision_loss, reason = "a quotient of lengths of time")]
     pub(super) fn replace(&mut self, answer: TreeAnswer) {

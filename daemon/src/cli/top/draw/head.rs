@@ -10,17 +10,19 @@ use ratatui::{
 use super::{Choice, Over, Pen, TerminalCaps, columns};
 use crate::{
     answer::text::escape,
+    export::{Zone, local},
     verdict::duration,
-    view::{Mark, View},
+    view::{Mark, Past, View},
 };
 
-const KEYS: [(&str, &str); 9] = [
+const KEYS: [(&str, &str); 10] = [
     ("q", "quit"),
     ("?", "keys"),
     ("Tab", "pane"),
     ("Enter", "explain"),
     ("/", "filter"),
     ("s", "sort"),
+    ("t", "time"),
     ("f", "fold"),
     ("p", "parent"),
     ("c", "zombie parent"),
@@ -31,8 +33,12 @@ pub(super) fn head(view: &View, pen: &mut Pen<'_>) -> u16 {
     let Rect { x, y, width, height, .. } = pen.area;
     let (caps, mut next) = (pen.caps, y);
     if let Some(health) = view.health() {
-        let counts =
-            format!("{} tasks  {} processes  {} zombies", health.tasks, health.processes, health.zombies);
+        let counts = match view.past() {
+            Some(past) => format!("then {} processes  {} zombies", past.processes, past.zombies),
+            None => {
+                format!("{} tasks  {} processes  {} zombies", health.tasks, health.processes, health.zombies)
+            }
+        };
         let observer = format!("{}, up {}", escape(&health.observer), duration(health.uptime_ns));
         pen.text(x, next, &observer, TerminalCaps::strong(), width);
         let at = usize::from(width).saturating_sub(columns(&counts));
@@ -47,6 +53,14 @@ pub(super) fn head(view: &View, pen: &mut Pen<'_>) -> u16 {
         let why = view.disconnected().unwrap_or("waiting for the first answer");
         pen.text(x, next, &escape(why), TerminalCaps::strong(), width);
         next += 1;
+    }
+    if let Some(past) = view.past() {
+        let style = caps.of(Mark::Odd).add_modifier(Modifier::BOLD);
+        for line in past_lines(past, view.zone()) {
+            pen.text(x, next, &line, style, width);
+            next += 1;
+        }
+        return next - y;
     }
     let budget = view.budget();
     let most = if height >= 40 { 4 } else { 2 };
@@ -64,6 +78,28 @@ pub(super) fn head(view: &View, pen: &mut Pen<'_>) -> u16 {
         next += 1;
     }
     next - y
+}
+
+/// Returns the lines that say which past time is shown, and how far back all is known.
+fn past_lines(past: &Past, zone: Zone) -> [String; 2] {
+    let time = |at: Option<i128>| at.map_or_else(|| "?".into(), |at| seconds(at, zone));
+    let mut known = match past.known_since_ns {
+        Some(since) => format!("* known  since {}", seconds(since, zone)),
+        None => "* known  since the first process in the history".into(),
+    };
+    // Writing to a String does not fail.
+    if past.incomplete_before_ns.is_some() {
+        let _ = write!(known, "; some that ended before {} are forgotten", time(past.incomplete_before_ns));
+    }
+    if past.gaps > 0 {
+        let _ = write!(known, "; gaps since then: {}", past.gaps);
+    }
+    [format!("* PAST   {}; t or Esc shows the present", time(past.at_ns)), known]
+}
+
+/// Returns a time with its date, to the second.
+fn seconds(at_ns: i128, zone: Zone) -> String {
+    local(at_ns, zone).chars().take("2026-11-20 14:30:05".len()).collect()
 }
 
 fn bar(used: f64, unicode: bool) -> String {
@@ -117,8 +153,14 @@ fn trust(view: &View) -> (Mark, String) {
 pub(super) fn foot(view: &View, choice: &Choice, pen: &mut Pen<'_>) {
     let Rect { x, width, .. } = pen.area;
     let y = pen.area.bottom() - 1;
-    if let Some(note) = choice.note {
+    if let Some(note) = &choice.note {
         pen.text(x, y, note, TerminalCaps::strong(), width);
+        return;
+    }
+    if let Over::Time(text) = &choice.over {
+        let text =
+            format!("time: {}_   10m (ago), 14:30 or 2026-11-20 14:30; Esc: the present", escape(text));
+        pen.text(x, y, &text, TerminalCaps::strong(), width);
         return;
     }
     if choice.over == Over::Typing {
@@ -131,7 +173,9 @@ pub(super) fn foot(view: &View, choice: &Choice, pen: &mut Pen<'_>) {
         let text = format!("filter: {} (Esc)", escape(view.filter()));
         at = pen.text(at, y, &text, TerminalCaps::strong(), width) + 2;
     }
-    for (key, what) in KEYS.into_iter().chain([("z", "zoom"), ("x", "groups"), ("Space", "pause")]) {
+    for (key, what) in
+        KEYS.into_iter().chain([("z", "zoom"), ("x", "groups"), ("Space", "pause"), ("m", "mouse")])
+    {
         let room = pen.area.right().saturating_sub(at);
         if usize::from(room) < key.len() + what.len() + 1 {
             break;

@@ -9,7 +9,7 @@ use ratatui::{
     style::{Color, Modifier, Style},
 };
 
-use super::keys::{Choice, Over};
+use super::keys::{Choice, DrawnPane, Over};
 use crate::view::{Mark, Pane, View};
 
 /// What the terminal supports.
@@ -47,6 +47,7 @@ pub(super) fn draw(
     out: &mut Buffer,
 ) -> bool {
     let mut pen = Pen { out, caps, area };
+    choice.drawn.clear();
     if area.height < 5 || area.width < 40 {
         pen.text(
             area.x,
@@ -69,7 +70,10 @@ pub(super) fn draw(
         if pane == view.focus() {
             choice.page = usize::from(place.height.saturating_sub(2));
         }
-        panes::pane_at(view, pane, place, &mut pen);
+        let mut first = 0;
+        let kept = choice.first_rows.get_mut(pane as usize).unwrap_or(&mut first);
+        panes::pane_at(view, pane, place, kept, &mut pen);
+        choice.drawn.push(DrawnPane { pane, place });
     }
     if !hidden.is_empty() {
         let names: Vec<String> = hidden

@@ -78,7 +78,8 @@ fn stack(view: &View, panes: &[Pane], area: Rect) -> Vec<(Pane, Rect)> {
     places
 }
 
-pub(super) fn pane_at(view: &View, pane: Pane, place: Rect, pen: &mut Pen<'_>) {
+/// Draws a pane. `first` is the first visible row, which changes only as far as needed for the selected row to be visible.
+pub(super) fn pane_at(view: &View, pane: Pane, place: Rect, first: &mut usize, pen: &mut Pen<'_>) {
     if place.height == 0 {
         return;
     }
@@ -86,15 +87,19 @@ pub(super) fn pane_at(view: &View, pane: Pane, place: Rect, pen: &mut Pen<'_>) {
     let count = view.len(pane);
     let rows = usize::from(place.height.saturating_sub(2));
     if count == 0 {
-        let nothing = if view.filter().is_empty() { pane.nothing() } else { "no row contains the filter" };
+        let nothing = match view.past() {
+            _ if !view.filter().is_empty() => "no row contains the filter",
+            Some(_) => pane.nothing_then(),
+            None => pane.nothing(),
+        };
         if place.height > 1 {
             pen.text(place.x + 2, place.y + 1, nothing, pen.caps.of(Mark::Faint), place.width - 2);
         }
         return;
     }
     let selected = view.selected(pane).unwrap_or(0);
-    let from = selected.saturating_sub(rows.saturating_sub(1)).min(count.saturating_sub(rows));
-    // Scroll only as far as needed for the selected row to be visible.
+    let from = (*first).clamp((selected + 1).saturating_sub(rows), selected).min(count.saturating_sub(rows));
+    *first = from;
     let columns = widths(pane, place.width);
     let heads = pane.columns().iter().map(|column| column.title.to_owned()).collect();
     let heads = Row { mark: Mark::None, cells: heads, target: None };

@@ -11,7 +11,10 @@ use super::{
     tasks::{AnswerContext, complete},
 };
 use crate::{
-    answer::death::{DeathFilter, Deaths, DeathsDraft},
+    answer::{
+        death::{DeathFilter, Deaths, DeathsDraft},
+        time_arg,
+    },
     duration,
     history::{
         Reading,
@@ -31,27 +34,42 @@ pub(in crate::service::http) async fn deaths(
     State(api): State<Api>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Deaths>, ApiError> {
-    let Query { mut filter, since } = parse(query.as_deref().unwrap_or_default())?;
-    let of_lives = filter.of_lives();
-    let limit = filter.limit;
-    let (draft, context, reading): (DeathsDraft, AnswerContext, Option<Reading>) = api
+    let Query { mut filter, since, at } = parse(query.as_deref().unwrap_or_default())?;
+    let mut of_lives = filter.of_lives();
+    let (limit, is_past) = (filter.limit, at.is_some());
+    let asked = api
         .ask(move |pipeline, service| {
-            let mut reading = None;
+            let stamp = service.wall.stamp().clone();
+            let now = clock::boottime();
+            let mut times = None;
             if let Some(since) = since {
-                filter.after = Ktime(clock::boottime().0.saturating_sub(duration::ns(since)));
-                let stamp = service.wall.stamp().clone();
-                reading = service.history.as_mut().and_then(|history| history.read(&stamp));
+                filter.after = Ktime(now.0.saturating_sub(duration::ns(since)));
+                let since_ms = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+                times = Some(Times::since(past::now_ms(&stamp).saturating_sub(since_ms)));
             }
+            if let Some(at) = at {
+                let wrong = |error| ApiError::bad_request(format!("at: {error}"));
+                let to_ms = time_arg::past_ms(&at, now, &stamp).map_err(wrong)?;
+                // Before the boot, none of the ends in memory had happened.
+                filter.until = Some(stamp.at_wall(i128::from(to_ms) * 1_000_000).unwrap_or(Ktime(0)));
+                times = Some(Times::released_after_end(to_ms));
+                of_lives.ended_by_ms = Some(to_ms);
+            }
+            let history = service.history.as_mut().filter(|_| times.is_some());
+            let reading = history.and_then(|history| history.read(&stamp));
             let draft = DeathsDraft::of(&service.lineage_at(pipeline), filter);
             let context = service.answer_context(draft.cgroups());
-            (draft, context, reading)
+            Ok::<_, ApiError>((draft, context, reading.zip(times), of_lives))
         })
         .await?;
+    let (draft, context, past, of_lives): (DeathsDraft, AnswerContext, Option<(Reading, Times)>, _) = asked?;
     let stamp = context.stamp.clone();
     let Json(mut answer) = complete(&api, context, |host| draft.finish(host)).await?;
-    if let (Some(reading), Some(since)) = (reading, since) {
-        let since_ms = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
-        let times = Times::since(past::now_ms(&stamp).saturating_sub(since_ms));
+    if is_past {
+        // These are loops of the present.
+        answer.crash_loops.clear();
+    }
+    if let Some((reading, times)) = past {
         let (directory, mut known) = past::ready(&api, &reading, times.from_ms, &stamp).await?;
         let mut search = LatestSearch::new(directory, times, of_lives, limit)?;
         loop {
@@ -73,12 +91,13 @@ pub(in crate::service::http) async fn deaths(
 pub(in crate::service::http) struct Query {
     filter: DeathFilter,
     since: Option<Duration>,
+    at: Option<String>,
 }
 
 /// Parses a query. A parameter that occurs several times is a list.
 pub(in crate::service::http) fn parse(query: &str) -> Result<Query, ApiError> {
     let mut filter = DeathFilter { limit: LIMIT, ..DeathFilter::default() };
-    let mut since = None;
+    let (mut since, mut at) = (None, None);
     for (key, value) in form_urlencoded::parse(query.as_bytes()) {
         let value = value.into_owned();
         // The bounds are those of openapi.json.
@@ -105,6 +124,7 @@ pub(in crate::service::http) fn parse(query: &str) -> Result<Query, ApiError> {
                 let age = duration::parse(&value);
                 since = Some(age.map_err(|error| ApiError::bad_request(format!("since: {error}")))?);
             }
+            "at" => at = Some(value),
             "after" => filter.after = Ktime(number()?),
             "limit" => filter.limit = usize::try_from(number()?).unwrap_or(LIMIT_MOST).min(LIMIT_MOST),
             "all" => {
@@ -119,7 +139,10 @@ pub(in crate::service::http) fn parse(query: &str) -> Result<Query, ApiError> {
     if since.is_some() && (filter.after > Ktime(0) || !filter.subtrees.is_empty()) {
         return Err(ApiError::bad_request("since: cannot be combined with after or subtree"));
     }
-    Ok(Query { filter, since })
+    if at.is_some() && (since.is_some() || filter.after > Ktime(0)) {
+        return Err(ApiError::bad_request("at: cannot be combined with since or after"));
+    }
+    Ok(Query { filter, since, at })
 }
 
 #[cfg(test)]
@@ -128,17 +151,26 @@ mod tests {
 
     #[test]
     fn what_comes_twice_is_a_list_and_what_does_not_exist_is_refused() {
-        let Query { filter, since } =
+        let Query { filter, since, at } =
             parse("cause=oom&cause=killed&pid=7&comm=a*&all=true&after=5&limit=3").unwrap();
         assert_eq!(filter.causes, ["oom", "killed"]);
         assert_eq!(
             (filter.pids.as_slice(), filter.limit, filter.after, filter.all),
             (&[7][..], 3, Ktime(5), true)
         );
-        assert_eq!(since, None);
+        assert_eq!((since, at), (None, None));
+        assert_eq!(parse("at=10m").unwrap().at.as_deref(), Some("10m"));
         assert_eq!(parse("since=2d").unwrap().since, Some(Duration::from_secs(172_800)));
-        for wrong in ["cause=nothing", "pid=x", "limit=-1", "all=1", "what=1", "since=5m&after=5", "since=x"]
-        {
+        for wrong in [
+            "cause=nothing",
+            "pid=x",
+            "limit=-1",
+            "all=1",
+            "what=1",
+            "since=5m&after=5",
+            "since=x",
+            "at=5m&since=5m",
+        ] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
     }
