@@ -67,7 +67,7 @@ use crate::{
         sched::Sched,
     },
     lineage::{
-        Brief, Config, Lineage, Share, Wanted,
+        Brief, Config, Lineage, Share, Wanted, WantedActions,
         blocked::Blocked,
         death::Stop,
         effect::Effect,
@@ -129,6 +129,10 @@ pub trait EventSink {
     /// Whether effects are built from now on. If not, only those of the pipeline's own processes are, and briefs stand in for all others.
     fn wants_effects(&self) -> bool {
         true
+    }
+    /// Returns the actions whose effects are built in any case.
+    fn wanted_actions(&self) -> WantedActions {
+        WantedActions::default()
     }
     /// Whether the effects are only kept for the first real sink.
     fn is_kept(&self) -> bool {
@@ -401,11 +405,9 @@ impl Pipeline {
 
     /// Has the lineage build the effects that the sink wants, and those that the canary must see.
     fn follow_wants(&mut self, sink: &impl EventSink) {
-        self.lineage.set_wanted(if sink.wants_effects() {
-            Wanted::All
-        } else {
-            Wanted::Of([Some(Tgid(std::process::id())), self.canary.process()])
-        });
+        let own = [Some(Tgid(std::process::id())), self.canary.process()];
+        let some = Wanted::Of(own, sink.wanted_actions());
+        self.lineage.set_wanted(if sink.wants_effects() { Wanted::All } else { some });
     }
 
     /// Runs a question, after accounting for losses, orphans, reaped zombies, and what ended tasks used.
