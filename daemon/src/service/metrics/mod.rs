@@ -13,6 +13,7 @@ mod http;
 mod leaks;
 mod memory;
 mod names;
+mod outputs;
 mod own_process;
 mod pids;
 mod replayed;
@@ -34,8 +35,8 @@ pub use self::replayed::EventMetrics;
 use self::{
     crash_loops::CrashLoopMetrics, effects::EffectCounters, ended::EndedMetrics, families::Families,
     history::HistoryMetrics, hooks::HookMetrics, http::HttpMetrics, leaks::LeakMetrics,
-    memory::MemoryMetrics, own_process::OwnProcess, pids::PidMetrics, sched::SchedMetrics,
-    stops::StopMetrics, tasks::TaskMetrics, trust::TrustMetrics, units::Units,
+    memory::MemoryMetrics, outputs::OutputMetrics, own_process::OwnProcess, pids::PidMetrics,
+    sched::SchedMetrics, stops::StopMetrics, tasks::TaskMetrics, trust::TrustMetrics, units::Units,
 };
 pub(super) use self::{series_limiter::SeriesLimiter, sources::Sources, unit_labels::UnitLabels};
 use crate::{
@@ -61,6 +62,7 @@ pub(super) struct Metrics {
     http: HttpMetrics,
     memory: MemoryMetrics,
     history: HistoryMetrics,
+    outputs: OutputMetrics,
     /// Only with `--sched`.
     sched: Option<SchedMetrics>,
 }
@@ -77,6 +79,7 @@ impl Metrics {
         let (http, stops) = (HttpMetrics::register(&of)?, StopMetrics::register(&of)?);
         let (memory, crash_loops) = (MemoryMetrics::register(&of)?, CrashLoopMetrics::register(&of)?);
         let (history, leaks) = (HistoryMetrics::register(&of)?, LeakMetrics::register(&of)?);
+        let outputs = OutputMetrics::register(&of)?;
         let sched = if has_sched { Some(SchedMetrics::register(&of)?) } else { None };
         of.int_gauges("taskscope_build_info", "Version of this taskscope; always 1.", &["version"])?
             .with_label_values(&[env!("CARGO_PKG_VERSION")])
@@ -97,6 +100,7 @@ impl Metrics {
             http,
             memory,
             history,
+            outputs,
             sched,
         })
     }
@@ -144,6 +148,7 @@ impl Metrics {
         self.http.read(&sources);
         self.memory.read(pipeline, &sources);
         self.history.read(sources.history);
+        self.outputs.read(sources.outputs);
         if let (Some(metrics), Some((reading, shown))) = (&self.sched, &sources.sched) {
             metrics.show(reading, shown);
         }
