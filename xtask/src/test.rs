@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
@@ -14,6 +15,9 @@ const SCHEMATHESIS: &str = "4.32.5";
 
 /// The version of `DuckDB` that reads the history.
 const DUCKDB: &str = "2.0.1";
+
+/// The version of rotel, the collector that the output is tested with.
+const ROTEL: &str = "0.0.1a15";
 
 /// What drives the browser that shows the web page, and what looks for faults of accessibility in it.
 const NODE_PACKAGES: [(&str, &str); 2] = [("playwright-core", "1.65.1"), ("axe-core", "4.14.1")];
@@ -85,6 +89,20 @@ fn failpoints(shipped: &Path) -> Result<PathBuf> {
     Ok(kept)
 }
 
+/// Returns the collector's program, which its Python package has beside its modules.
+fn rotel() -> Result<PathBuf> {
+    let python = vm::python_environment("rotel", ROTEL)?;
+    let script =
+        "import os, sysconfig; print(os.path.join(sysconfig.get_path('purelib'), 'rotel', 'rotel-agent'))";
+    let found =
+        Command::new(&python).args(["-c", script]).output().context("asking Python for rotel-agent")?;
+    let path = PathBuf::from(String::from_utf8_lossy(&found.stdout).trim());
+    if !path.is_file() {
+        bail!("rotel {ROTEL} has no {}", path.display());
+    }
+    Ok(path)
+}
+
 /// Runs the tests of the package `taskscope-tests`: builds them as this user, runs them as root.
 fn native(binary: &Path, failing: &Path, args: &[OsString]) -> Result<()> {
     // A test scrapes the service with a real Prometheus.
@@ -100,6 +118,9 @@ fn native(binary: &Path, failing: &Path, args: &[OsString]) -> Result<()> {
     }
     // A test reads the history with DuckDB.
     let duckdb = vm::python_environment("duckdb", DUCKDB)?;
+    // Outputs send to a real collector and to a real Alertmanager.
+    let rotel = rotel()?;
+    let alertmanager = vm::program("prometheus-alertmanager", "prometheus-alertmanager")?;
     // The web page is looked at in a real browser.
     if ["chromium", "node", "npm"].into_iter().any(|program| shell::which(program).is_none()) {
         setup::install(
@@ -112,7 +133,7 @@ fn native(binary: &Path, failing: &Path, args: &[OsString]) -> Result<()> {
     // Each test that cannot run here adds a line.
     let skipped = shell::target_dir().join("skipped-tests");
     fs::write(&skipped, []).with_context(|| format!("emptying {}", skipped.display()))?;
-    let env: [(&str, &OsStr); 11] = [
+    let env: [(&str, &OsStr); 13] = [
         ("TASKSCOPE_SKIPPED", skipped.as_os_str()),
         ("TASKSCOPE_BIN", binary.as_os_str()),
         ("TASKSCOPE_FAILPOINTS_BIN", failing.as_os_str()),
@@ -121,6 +142,8 @@ fn native(binary: &Path, failing: &Path, args: &[OsString]) -> Result<()> {
         ("TASKSCOPE_RUNQLAT", runqlat.as_os_str()),
         ("TASKSCOPE_SCHEMATHESIS", schemathesis.as_os_str()),
         ("TASKSCOPE_DUCKDB", duckdb.as_os_str()),
+        ("TASKSCOPE_ROTEL", rotel.as_os_str()),
+        ("TASKSCOPE_ALERTMANAGER", alertmanager.as_os_str()),
         ("TASKSCOPE_CHROMIUM", chromium.as_os_str()),
         ("TASKSCOPE_NODE_MODULES", modules.as_os_str()),
         ("RUST_BACKTRACE", "1".as_ref()),
