@@ -120,7 +120,12 @@ fn native(binary: &Path, failing: &Path, args: &[OsString]) -> Result<()> {
     let duckdb = vm::python_environment("duckdb", DUCKDB)?;
     // Outputs send to a real collector and to a real Alertmanager.
     let rotel = rotel()?;
-    let alertmanager = vm::program("prometheus-alertmanager", "prometheus-alertmanager")?;
+    // Debian's Alertmanager looks for its templates at a fixed path, so it cannot be unpacked elsewhere.
+    if !Path::new("/usr/share/prometheus/alertmanager/default.tmpl").is_file() {
+        setup::install("a test sends alerts to a real Alertmanager", &["prometheus-alertmanager"])?;
+    }
+    let alertmanager =
+        shell::which("prometheus-alertmanager").context("no prometheus-alertmanager after its installation")?;
     // The web page is looked at in a real browser.
     if ["chromium", "node", "npm"].into_iter().any(|program| shell::which(program).is_none()) {
         setup::install(

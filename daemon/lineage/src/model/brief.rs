@@ -46,7 +46,7 @@ impl WantedActions {
     /// Returns whether an action is among them.
     #[must_use]
     pub fn has(&self, action: &Action) -> bool {
-        if self.kinds & action.kind().bit() == 0 {
+        if !self.may_have(action.kind()) {
             return false;
         }
         match action {
@@ -59,17 +59,20 @@ impl WantedActions {
     /// Returns actions that have those of both.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
-        if self.kinds == 0 {
-            return other;
-        }
-        if other.kinds == 0 {
-            return self;
-        }
+        // A condition counts only where its action is wanted.
+        let deaths =
+            |of: Self| if of.may_have(ActionKind::GroupExited) { of.deaths } else { WantedDeaths::Foreign };
+        let zombie_ns = |of: Self| if of.may_have(ActionKind::Reaped) { of.zombie_ns } else { u64::MAX };
         Self {
             kinds: self.kinds | other.kinds,
-            deaths: self.deaths.max(other.deaths),
-            zombie_ns: self.zombie_ns.min(other.zombie_ns),
+            deaths: deaths(self).max(deaths(other)),
+            zombie_ns: zombie_ns(self).min(zombie_ns(other)),
         }
+    }
+
+    /// Returns whether some actions of this kind are wanted.
+    const fn may_have(self, kind: ActionKind) -> bool {
+        self.kinds & kind.bit() != 0
     }
 }
 
@@ -116,7 +119,7 @@ impl Wanted {
     pub(crate) const fn may_have(&self, kind: ActionKind) -> bool {
         match self {
             Self::All => true,
-            Self::Of(_, actions) => actions.kinds & kind.bit() != 0,
+            Self::Of(_, actions) => actions.may_have(kind),
         }
     }
 }
@@ -274,5 +277,23 @@ impl Brief {
             | Action::ZombieBegan { .. } => Change::Uncounted,
         };
         Self { at, kind, cgroup_id, change }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_condition_counts_where_its_action_is_wanted() {
+        let old = WantedActions { kinds: ActionKind::Reaped.bit(), deaths: WantedDeaths::All, zombie_ns: 7 };
+        let foreign = WantedActions {
+            kinds: ActionKind::GroupExited.bit(),
+            deaths: WantedDeaths::Foreign,
+            zombie_ns: 0,
+        };
+        let both = WantedActions::default().and(old).and(foreign);
+        assert_eq!((both.deaths, both.zombie_ns), (WantedDeaths::Foreign, 7));
+        assert_eq!(both.kinds, old.kinds | foreign.kinds);
     }
 }
