@@ -65,7 +65,7 @@ fn a_flagged_zombie_and_a_foreign_kill_come_to_the_journal_also_after_it_was_awa
     let service = start(directory, &lines, &["--zombie-after", "200ms"]);
     let mut zombie = scenario("zombie", &[]);
     zombie.pause("zombie");
-    let entry_of = |socket| entry(socket, "TASKSCOPE_EVENT_ACTION=zombie_flagged");
+    let entry_of = |socket: &UnixDatagram| entry(socket, "TASKSCOPE_EVENT_ACTION=zombie_flagged");
     let found = entry_of(&socket);
     for line in ["PRIORITY=4", "SYSLOG_IDENTIFIER=taskscope", "TASKSCOPE_TASK_PARENT_NAME=scenario"] {
         assert!(has(&found, line), "{line}:\n{found}");
