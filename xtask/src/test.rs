@@ -124,8 +124,8 @@ fn native(binary: &Path, failing: &Path, args: &[OsString]) -> Result<()> {
     if !Path::new("/usr/share/prometheus/alertmanager/default.tmpl").is_file() {
         setup::install("a test sends alerts to a real Alertmanager", &["prometheus-alertmanager"])?;
     }
-    let alertmanager =
-        shell::which("prometheus-alertmanager").context("no prometheus-alertmanager after its installation")?;
+    let alertmanager = shell::which("prometheus-alertmanager")
+        .context("no prometheus-alertmanager after its installation")?;
     // The web page is looked at in a real browser.
     if ["chromium", "node", "npm"].into_iter().any(|program| shell::which(program).is_none()) {
         setup::install(
