@@ -93,35 +93,33 @@ fn a_collector_that_is_restarted_gets_all_that_it_acknowledged_and_every_gap() {
     );
     let mut collector = Some(rotel(&grpc, &http, &log));
     let service = start(directory, &lines, &["--zombie-after", "200ms"]);
+    let get = |name: &str| {
+        let value = service.metrics()[&format!("taskscope_output_{name}{{output=\"otlp\"}}")];
+        value.to_string().parse::<u64>().unwrap_or_else(|error| panic!("{name}: {error}"))
+    };
     let mut wanted = 0;
+    let mut burst = |count: u64| {
+        scenario("burst", &[&count.to_string()]).finish();
+        wanted += count;
+        wanted
+    };
     for round in 0..10 {
-        scenario("burst", &["40"]).finish();
-        wanted += 40;
+        burst(40);
         if let Some(running) = collector.take() {
             running.stop();
         }
-        scenario("burst", &["40"]).finish();
-        wanted += 40;
         // While it is away for longer, more happens than the queue holds.
-        if round % 4 == 3 {
-            scenario("burst", &["300"]).finish();
-            wanted += 300;
-        }
+        let wanted = burst(if round % 4 == 3 { 300 } else { 40 });
         collector = Some(rotel(&grpc, &http, &log));
+        until("the end of what was queued", || {
+            get("queue_records") == 0 && get("events_total") + get("dropped_events_total") >= wanted
+        });
     }
-    let now = service.until("all sent or given up", |now| {
-        let get = |name: &str| now[&format!("taskscope_output_{name}{{output=\"otlp\"}}")];
-        get("queue_records") < 1.0 && get("events_total") + get("dropped_events_total") >= f64::from(wanted)
-    });
-    let get = |name: &str| {
-        let value = now[&format!("taskscope_output_{name}{{output=\"otlp\"}}")];
-        value.to_string().parse::<u64>().unwrap_or_else(|error| panic!("{name}: {error}"))
-    };
     let text = || fs::read_to_string(&log).expect("the collector's log");
     until("the last record", || {
         let lost: u64 = values(&text(), "taskscope.gap.lost").into_iter().sum();
         let events: BTreeSet<_> = values(&text(), "taskscope.event.sequence").into_iter().collect();
-        events.len() as u64 >= get("events_total") && lost >= get("dropped_events_total")
+        events.len() as u64 == get("events_total") && lost == get("dropped_events_total")
     });
     let text = text();
     let events: BTreeSet<_> = values(&text, "taskscope.event.sequence").into_iter().collect();
