@@ -1,5 +1,9 @@
 //! Files of the host that are no process's: its limits, mounts and cgroups.
 
+mod identity;
+
+pub(crate) use self::identity::Identity;
+
 use std::{fs, io, path::Path};
 
 use crate::{

@@ -29,6 +29,7 @@ pub mod fd;
 pub mod history;
 mod host;
 pub mod kernel;
+pub mod outputs;
 pub mod panics;
 pub mod perfetto;
 pub mod pidns;

@@ -26,7 +26,7 @@ const LEVELS: &[&[&str]] = &[
     &["cgroup", "kernel", "procfs"],
     &["export", "recording"],
     &["answer", "runtime"],
-    &["history", "perfetto", "view"],
+    &["history", "outputs", "perfetto", "view"],
     &["service"],
     &["cli"],
 ];

@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
@@ -18,6 +19,8 @@ const DUCKDB: &str = "2.0.1";
 
 /// The version of Perfetto's bindings that decode traces.
 const PERFETTO: &str = "0.59.1";
+/// The version of rotel, the collector that the output is tested with.
+const ROTEL: &str = "0.0.1a15";
 
 /// What drives the browser that shows the web page, and what looks for faults of accessibility in it.
 const NODE_PACKAGES: [(&str, &str); 2] = [("playwright-core", "1.65.1"), ("axe-core", "4.14.1")];
@@ -89,6 +92,20 @@ fn failpoints(shipped: &Path) -> Result<PathBuf> {
     Ok(kept)
 }
 
+/// Returns the collector's program, which its Python package has beside its modules.
+fn rotel() -> Result<PathBuf> {
+    let python = vm::python_environment("rotel", ROTEL)?;
+    let script =
+        "import os, sysconfig; print(os.path.join(sysconfig.get_path('purelib'), 'rotel', 'rotel-agent'))";
+    let found =
+        Command::new(&python).args(["-c", script]).output().context("asking Python for rotel-agent")?;
+    let path = PathBuf::from(String::from_utf8_lossy(&found.stdout).trim());
+    if !path.is_file() {
+        bail!("rotel {ROTEL} has no {}", path.display());
+    }
+    Ok(path)
+}
+
 /// Runs the tests of the package `taskscope-tests`: builds them as this user, runs them as root.
 fn native(binary: &Path, failing: &Path, args: &[OsString]) -> Result<()> {
     // A test scrapes the service with a real Prometheus.
@@ -104,6 +121,14 @@ fn native(binary: &Path, failing: &Path, args: &[OsString]) -> Result<()> {
     let duckdb = vm::python_environment("duckdb", DUCKDB)?;
     // A test decodes traces with Perfetto's bindings.
     let perfetto = vm::python_environment("perfetto", PERFETTO)?;
+    // Outputs send to a real collector and to a real Alertmanager.
+    let rotel = rotel()?;
+    // Debian's Alertmanager looks for its templates at a fixed path, so it cannot be unpacked elsewhere.
+    if !Path::new("/usr/share/prometheus/alertmanager/default.tmpl").is_file() {
+        setup::install("a test sends alerts to a real Alertmanager", &["prometheus-alertmanager"])?;
+    }
+    let alertmanager = shell::which("prometheus-alertmanager")
+        .context("no prometheus-alertmanager after its installation")?;
     // The web page is looked at in a real browser.
     install_missing(
         "the tests of the web page need a browser, and node to drive it",
@@ -114,7 +139,7 @@ fn native(binary: &Path, failing: &Path, args: &[OsString]) -> Result<()> {
     // Each test that cannot run here adds a line.
     let skipped = shell::target_dir().join("skipped-tests");
     fs::write(&skipped, []).with_context(|| format!("emptying {}", skipped.display()))?;
-    let env: [(&str, &OsStr); 12] = [
+    let env: [(&str, &OsStr); 14] = [
         ("TASKSCOPE_SKIPPED", skipped.as_os_str()),
         ("TASKSCOPE_BIN", binary.as_os_str()),
         ("TASKSCOPE_FAILPOINTS_BIN", failing.as_os_str()),
@@ -124,6 +149,8 @@ fn native(binary: &Path, failing: &Path, args: &[OsString]) -> Result<()> {
         ("TASKSCOPE_SCHEMATHESIS", schemathesis.as_os_str()),
         ("TASKSCOPE_DUCKDB", duckdb.as_os_str()),
         ("TASKSCOPE_PERFETTO", perfetto.as_os_str()),
+        ("TASKSCOPE_ROTEL", rotel.as_os_str()),
+        ("TASKSCOPE_ALERTMANAGER", alertmanager.as_os_str()),
         ("TASKSCOPE_CHROMIUM", chromium.as_os_str()),
         ("TASKSCOPE_NODE_MODULES", modules.as_os_str()),
         ("RUST_BACKTRACE", "1".as_ref()),

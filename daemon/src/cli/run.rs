@@ -117,6 +117,9 @@ pub(super) struct Args {
     /// (if the kernel has them) as soon as its programs are attached
     #[arg(long)]
     no_sandbox: bool,
+    /// Do not write flagged zombies, kills and losses to the journal. An [[output]] of the configuration says what goes where
+    #[arg(long)]
+    no_journald: bool,
     /// Keep all capabilities, for work on taskscope itself
     #[arg(long, hide_short_help = true)]
     keep_capabilities: bool,
@@ -158,6 +161,8 @@ impl Args {
             args: self.argument_vectors.then_some(true),
             sched: self.sched.then_some(true),
             sandbox: self.no_sandbox.then_some(false),
+            journald: self.no_journald.then_some(false),
+            outputs: None,
         }
     }
 

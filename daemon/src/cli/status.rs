@@ -11,7 +11,7 @@ use super::{
 use crate::{
     answer::text::folded,
     event_loop,
-    service::{HistoryStatus, Holding, Status},
+    service::{HistoryStatus, Holding, OutputStatus, Status},
     verdict::duration,
 };
 
@@ -136,6 +136,9 @@ fn text(status: &Status) -> String {
     for value in given_up(status) {
         line("", value);
     }
+    for output in &status.outputs {
+        line("output", sent_by(output));
+    }
     for (name, value) in status.history.iter().flat_map(kept_on_disk) {
         line(name, value);
     }
@@ -163,6 +166,21 @@ fn given_up(status: &Status) -> Vec<String> {
         shown.push(format!("dropped so far: {backlog} events, {lives} lives; {readers} readers refused"));
     }
     shown
+}
+
+/// Returns what an output has sent, and what it could not send.
+fn sent_by(output: &OutputStatus) -> String {
+    let OutputStatus { name, target, events, dropped, retries, queued, .. } = output;
+    let kind = if name == target { String::new() } else { format!(" ({target})") };
+    let error = output.error.as_ref().map_or_else(String::new, |error| format!("; FAILS: {error}"));
+    let spilled = if output.spill_bytes > 0 {
+        format!(", {} of them in the spill file", mebibytes(output.spill_bytes))
+    } else {
+        String::new()
+    };
+    format!(
+        "{name}{kind}: {events} events sent, {dropped} dropped, {retries} retries; {queued} wait{spilled}{error}"
+    )
 }
 
 /// Returns lines about the history on disk, and what could not be written.

@@ -52,7 +52,7 @@ impl EventSelection {
         let mut actions = 0;
         for name in &self.actions {
             let kind = ActionKind::from_name(name).ok_or_else(|| UnknownAction(name.clone()))?;
-            actions |= bit(kind);
+            actions |= kind.bit();
         }
         let members = self.subtree.map(|root| descendants(lineage, root));
         Ok(Filter { selection: self, actions, members, has_missed: false })
@@ -110,7 +110,7 @@ impl Filter {
             .is_none_or(|members| follow(members, selection.subtree, has_missed, effect));
         is_member
             && (!selection.lives || matches!(effect.action, Action::Released { life: Some(_), .. }))
-            && (self.actions == 0 || self.actions & bit(effect.action.kind()) != 0)
+            && (self.actions == 0 || self.actions & effect.action.kind().bit() != 0)
             && any(&selection.pids, |pid| *pid == effect.process.key.tgid.0)
             && any(&selection.comms, |glob| is_called(effect, glob))
             && any(&selection.units, |glob| {
@@ -122,12 +122,6 @@ impl Filter {
                 container.is_some_and(|container| container.id.starts_with(id.as_str()))
             })
     }
-}
-
-const _: () = assert!(ActionKind::COUNT <= u32::BITS as usize, "each action has a bit");
-
-const fn bit(kind: ActionKind) -> u32 {
-    1 << kind as u32
 }
 
 fn any<T>(conditions: &[T], holds: impl FnMut(&T) -> bool) -> bool {

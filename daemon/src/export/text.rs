@@ -99,7 +99,7 @@ fn column(out: &mut Vec<u8>, width: usize, write: impl FnOnce(&mut Vec<u8>)) {
 
 /// Appends bytes so that no terminal acts on them: control characters, also those above ASCII, and bytes that are not UTF-8
 /// become `\xNN`.
-pub(super) fn escaped(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(crate) fn escaped(out: &mut Vec<u8>, bytes: &[u8]) {
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
             let mut utf8 = [0; 4];

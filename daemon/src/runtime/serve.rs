@@ -204,11 +204,9 @@ impl Pipeline {
 
     /// Has the lineage build the effects that the sink wants, and those that the canary must see.
     pub(super) fn follow_wants(&mut self, sink: &impl EventSink) {
-        self.lineage.set_wanted(if sink.wants_effects() {
-            Wanted::All
-        } else {
-            Wanted::Of([Some(Tgid(std::process::id())), self.canary.process()])
-        });
+        let own = [Some(Tgid(std::process::id())), self.canary.process()];
+        let some = Wanted::Of(own, sink.wanted_actions());
+        self.lineage.set_wanted(if sink.wants_effects() { Wanted::All } else { some });
     }
 
     /// Runs a question, after accounting for losses, orphans, reaped zombies, and what ended tasks used.

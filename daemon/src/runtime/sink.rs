@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::Place;
-use crate::lineage::{Brief, Share, death::Stop, effect::Effect, scope::CgroupName};
+use crate::lineage::{Brief, Share, WantedActions, death::Stop, effect::Effect, scope::CgroupName};
 
 /// The default of [`EventSink::max_batch_delay`]: an event reaches its reader within two milliseconds.
 pub const MAX_BATCH_DELAY: Duration = Duration::from_millis(1);
@@ -15,6 +15,10 @@ pub trait EventSink {
     /// Whether effects are built from now on. If not, only those of the pipeline's own processes are, and briefs stand in for all others.
     fn wants_effects(&self) -> bool {
         true
+    }
+    /// Returns the actions whose effects are built in any case.
+    fn wanted_actions(&self) -> WantedActions {
+        WantedActions::default()
     }
     /// Whether the effects are only kept for the first real sink.
     fn is_kept(&self) -> bool {

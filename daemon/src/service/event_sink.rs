@@ -16,12 +16,16 @@ use super::{
 };
 use crate::{
     cgroup::Cgroups,
+    duration,
     history::{History, Limits},
     kernel::{
         clock, memory,
         sched::{CGROUPS, Reading},
     },
-    lineage::{Brief, Share, death::Stop, effect::Effect, id::Ktime, scope::CgroupName},
+    lineage::{
+        Brief, Lineage, Share, WantedActions, death::Stop, effect::Effect, id::Ktime, scope::CgroupName,
+    },
+    outputs::Outputs,
     runtime::{EventSink, MAX_BATCH_DELAY, Pipeline, Place, RecordedLineage, Wall},
 };
 
@@ -51,10 +55,12 @@ pub struct Service {
     pub(super) sandbox: Sandbox,
     /// The history, if it is enabled.
     pub(super) history: Option<History>,
+    /// Where events are sent.
+    pub(super) outputs: Outputs,
 }
 
 impl Service {
-    pub(super) fn new(settings: Settings) -> prometheus::Result<Self> {
+    pub(super) fn new(settings: Settings, lineage: &Lineage) -> prometheus::Result<Self> {
         let started = clock::boottime();
         let instance = format!("{:x}", started.0);
         let (wall, cgroups) = (Wall::of_this_boot(), Cgroups::of_host());
@@ -64,6 +70,12 @@ impl Service {
             unread: Unread::new(settings.backlog),
             connections: Arc::default(),
             memory: MemoryGuard::new(settings.memory_max, cgroups.root()),
+            outputs: Outputs::open(
+                &settings.all_outputs(),
+                lineage,
+                &instance,
+                duration::ns(settings.zombie_after),
+            ),
             cgroups,
             last_cgroup: None,
             budget: Budget::default(),
@@ -96,6 +108,7 @@ impl Service {
             connections: &self.connections,
             memory: &self.memory,
             history: self.history.as_ref(),
+            outputs: &self.outputs,
             top: self.settings.top,
             sched,
         };
@@ -259,6 +272,7 @@ impl EventSink for Service {
         for effect in &*effects {
             self.count(&Brief::of(effect));
         }
+        self.outputs.take(effects, self.readers.sequence() + 1, self.wall.stamp(), &self.cgroups);
         if !self.wants_effects() {
             return self.leave_unread(effects.len(), effects.last().map(|effect| effect.at));
         }
@@ -272,7 +286,14 @@ impl EventSink for Service {
     }
 
     fn wants_effects(&self) -> bool {
-        self.unread.is_kept() || self.history.as_ref().is_some_and(History::is_on) || self.readers.count() > 0
+        self.unread.is_kept()
+            || self.history.as_ref().is_some_and(History::is_on)
+            || self.readers.count() > 0
+            || self.outputs.needs_all()
+    }
+
+    fn wanted_actions(&self) -> WantedActions {
+        self.outputs.wanted()
     }
 
     fn take_briefs(&mut self, briefs: &[Brief]) {
@@ -306,6 +327,7 @@ impl EventSink for Service {
     fn lost(&mut self, place: Place, count: u64) {
         log::warn!("{count} records lost: {}; the tree is compared with the kernel's tasks", place.reason());
         self.readers.publish_gap(place.name(), Some(count));
+        self.outputs.lost(place.name(), count, self.wall.stamp());
         if let Some(history) = &mut self.history {
             history.lost(place.name(), count, self.wall.stamp());
         }

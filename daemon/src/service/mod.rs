@@ -32,7 +32,7 @@ pub use self::{
     memory::{Holding, Holdings},
     metrics::EventMetrics,
     start::{ServiceError, Start, serve},
-    status::{HistoryStatus, Status},
+    status::{HistoryStatus, OutputStatus, Status},
 };
 
 /// The header of an answer that identifies this run of the daemon, because each run counts sequence numbers from the start.

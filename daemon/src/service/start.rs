@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     cgroup_mounts::CgroupMounts,
-    event_loop,
+    duration, event_loop,
     fd::spare,
     history::History,
     kernel::{
@@ -146,7 +146,7 @@ pub async fn serve(start: Start) -> Result<(), ServiceError> {
         log::info!("capabilities: had {}; keeps {}", list(&dropped.before), list(&dropped.after));
     }
     spare::hold().map_err(ServiceError::Descriptors)?;
-    let mut service = Service::new(settings.clone())?;
+    let mut service = Service::new(settings.clone(), &pipeline.lineage)?;
     service.follow_hooks(&pipeline)?;
     // Landlock applies to a thread and those that it makes, as capabilities do. So restrict before there is a second thread.
     let cgroups = service.cgroups.root().map(Path::to_owned);
@@ -159,11 +159,13 @@ pub async fn serve(start: Start) -> Result<(), ServiceError> {
             .as_ref()
             .filter(|history| history.directory().is_some())
             .map(|it| it.path().to_owned()),
+        outputs: service.outputs.reach().clone(),
     });
     // Start it with the remaining privileges, and before the threads are listed for the filter.
     if let Some(history) = &mut service.history {
         history.start();
     }
+    service.outputs.start();
     service.poll_life_readers(&mut pipeline);
     let (sender, mut questions) = mpsc::channel(QUESTIONS);
     let (ended, mut has_ended) = mpsc::channel(1);
@@ -194,7 +196,8 @@ pub async fn serve(start: Start) -> Result<(), ServiceError> {
     drop(sender);
     // Install the filter last, so that it covers every thread.
     let history = service.history.as_ref().and_then(History::directory);
-    service.sandbox.restrict_system_calls(history);
+    let reach = service.outputs.reach().clone();
+    service.sandbox.restrict_system_calls(history, &reach);
     match service.sandbox.missing() {
         missing if missing.is_empty() => log::info!("sandbox: {}", service.sandbox),
         missing => {
@@ -353,6 +356,7 @@ async fn reload_on(
             pipeline.lineage.set_zombie_after(settings.zombie_after);
             pipeline.lineage.set_blocked_after(settings.blocked_after);
             pipeline.lineage.set_leaks(settings.leaks());
+            service.outputs.set_zombie_ns(duration::ns(settings.zombie_after));
             service.settings = settings;
         });
         if questions.send(question).await.is_err() {

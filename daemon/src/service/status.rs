@@ -10,6 +10,7 @@ use crate::{
     history::History,
     host,
     kernel::clock,
+    outputs::OutputStats,
     panics,
     procfs::{OwnUsage, Procfs},
     runtime::{Pipeline, Repairs},
@@ -92,6 +93,9 @@ pub struct Status {
     /// The history on disk; absent if `history` is off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history: Option<HistoryStatus>,
+    /// Where events are sent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<OutputStatus>,
     /// Features of the kernel side that are not available.
     pub degraded: Vec<String>,
 }
@@ -111,6 +115,40 @@ pub struct HistoryStatus {
     pub cut_bytes: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+}
+
+/// One of `outputs` of the status.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names say it; docs/api.md describes them")]
+pub struct OutputStatus {
+    pub name: String,
+    #[serde(rename = "type")]
+    pub target: String,
+    pub events: u64,
+    pub errors: u64,
+    pub dropped: u64,
+    pub retries: u64,
+    pub queued: u64,
+    pub spill_bytes: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+impl OutputStatus {
+    fn of(output: &OutputStats) -> Self {
+        let figures = output.figures();
+        Self {
+            name: output.name.clone(),
+            target: output.target.to_owned(),
+            events: figures.sent,
+            errors: figures.errors,
+            dropped: figures.dropped,
+            retries: figures.retries,
+            queued: figures.queued,
+            spill_bytes: figures.spilled,
+            error: figures.error,
+        }
+    }
 }
 
 impl HistoryStatus {
@@ -213,6 +251,7 @@ impl Status {
                 .map(|(what, count)| (what.to_owned(), count))
                 .into(),
             history: service.history.as_ref().map(HistoryStatus::of),
+            outputs: service.outputs.stats().map(OutputStatus::of).collect(),
             degraded: lacking
                 .chain(unattached)
                 .chain(no_iterator)

@@ -2,7 +2,14 @@
 
 use taskscope::lineage::id::{Ktime, Tgid};
 use taskscope::lineage::record::Record;
-use taskscope::lineage::{Brief, Config, Effect, Lineage, Wanted};
+use taskscope::lineage::{ActionKind, Brief, Config, Effect, Lineage, Wanted, WantedActions, WantedDeaths};
+
+/// Actions whose effects are wanted of all processes.
+const ACTIONS: WantedActions = WantedActions {
+    kinds: ActionKind::GroupExited.bit() | ActionKind::Reaped.bit() | ActionKind::ZombieFlagged.bit(),
+    deaths: WantedDeaths::Signals,
+    zombie_ns: 1000,
+};
 
 /// Both, and what they have said so far.
 pub(crate) struct Pair {
@@ -11,7 +18,7 @@ pub(crate) struct Pair {
     effects: Vec<Effect>,
     short_effects: Vec<Effect>,
     briefs: Vec<Brief>,
-    /// The one process whose effects are wanted.
+    /// The one process whose effects are all wanted.
     wanted: Tgid,
     /// Effects before all were wanted.
     before: Option<usize>,
@@ -20,7 +27,7 @@ pub(crate) struct Pair {
 impl Pair {
     pub(crate) fn new(wanted: Tgid) -> Self {
         let mut short = Lineage::new(Config::default());
-        short.set_wanted(Wanted::Of([None, Some(wanted)]));
+        short.set_wanted(Wanted::Of([None, Some(wanted)], ACTIONS));
         Self {
             built: Lineage::new(Config::default()),
             short,
@@ -56,7 +63,8 @@ impl Pair {
     /// says what differs.
     pub(crate) fn compare(&self, now: Ktime) -> Result<(usize, usize), String> {
         let (before, after) = self.effects.split_at(self.before.unwrap_or(self.effects.len()));
-        let is_wanted = |effect: &&Effect| effect.process.key.tgid == self.wanted;
+        let is_wanted =
+            |effect: &&Effect| effect.process.key.tgid == self.wanted || ACTIONS.has(&effect.action);
         let briefs: Vec<_> = before.iter().filter(|effect| !is_wanted(effect)).map(Brief::of).collect();
         same("briefs", &briefs, &self.briefs)?;
         let wanted: Vec<_> = before.iter().filter(is_wanted).cloned().map(punctual).collect();

@@ -8,7 +8,7 @@ use std::{
     path::PathBuf,
 };
 
-use taskscope_tests::service::Service;
+use taskscope_tests::service::{self, Service};
 
 const DOC: &str = include_str!("../../../docs/metrics.md");
 const BEGIN: &str = "| metric | type | labels | meaning |\n|---|---|---|---|\n";
@@ -56,7 +56,12 @@ fn table(families: &BTreeMap<String, Family>) -> String {
 
 #[test]
 fn every_metric_is_documented_correctly() {
-    let service = Service::start(&["--sched"]);
+    let directory = service::directory();
+    let file = directory.join("taskscope.toml");
+    // Metrics of outputs exist if there is one.
+    let lines = "[[output]]\ntype = \"journald\"\nsocket = \"/nonexistent\"\n";
+    fs::write(&file, lines).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    let service = Service::start_in(directory, &["--sched", "--config", &file.to_string_lossy()]);
     let scrape = service.get("/metrics").body;
     service.stop_clean();
     let real = table(&families(&scrape));

@@ -17,7 +17,7 @@ impl Lineage {
     /// Adds an effect: what happened to a task, with the task and its group as they are now. Returns whether it was built.
     pub(crate) fn emit(&mut self, t: &mut Transition<'_>, ix: Ix<Task>, action: Action) -> bool {
         let Some(group) = self.store[ix].group() else { return false };
-        if !self.wanted.has(self.store[group].key().tgid) {
+        if !self.wanted.has_action(self.store[group].key().tgid, &action) {
             self.note_brief(t.ctx.at, group, ix, &action);
             return false;
         }

@@ -2,6 +2,7 @@
 
 use crate::Lineage;
 use crate::apply::transition::Transition;
+use crate::model::action_kind::ActionKind;
 use crate::model::effect::{Action, Provenance};
 use crate::model::status::GroupStatus;
 use crate::model::task::TaskState;
@@ -44,7 +45,8 @@ impl Lineage {
         if members.is_dead() && !members.has(fact::EXIT_EMITTED) {
             self.store[group].set(fact::EXIT_EMITTED, true);
             self.store.set_group_exit(group, t.ctx.at);
-            let usage = if self.builds_effects_of(group) { self.store.group_usage(group) } else { None };
+            let may_be_built = self.builds_effects_of(group) || self.wanted.may_have(ActionKind::GroupExited);
+            let usage = if may_be_built { self.store.group_usage(group) } else { None };
             let death = self.group_death(group, t.ctx.at);
             let died = death.clone();
             let members = &self.store[group];

@@ -186,7 +186,7 @@ fn chosen(key: Key, view: &mut View, choice: &mut Choice) -> Then {
         Key::Char('x') => view.toggle_groups(),
         Key::Char(' ') => view.toggle_pause(),
         Key::Char('p') if !view.jump_to_parent() => {
-            choice.note = Some("its parent is not in the tree".into())
+            choice.note = Some("its parent is not in the tree".into());
         }
         Key::Char('c') => {
             let missing = match view.focus() {

@@ -9,7 +9,10 @@ use std::{io, path::Path, time::Duration};
 use thiserror::Error;
 use toml::de::{DeTable, DeValue};
 
-use super::{KEYS, Partial};
+use super::{
+    KEYS, Partial,
+    output::{OUTPUT_KEYS, outputs},
+};
 use crate::bounded;
 
 /// The longest configuration that is read, bytes. The shipped one, which explains every key, has 3 KB.
@@ -37,7 +40,7 @@ pub enum ConfigError {
         what: String,
     },
     /// The file has an unknown key.
-    #[error("{file}: line {line}: unknown key `{key}`{}", hint(key))]
+    #[error("{file}: line {line}: unknown key `{key}`{}", hint(key, &KEYS))]
     UnknownKey {
         /// The file.
         file: String,
@@ -45,6 +48,26 @@ pub enum ConfigError {
         line: usize,
         /// The key.
         key: String,
+    },
+    /// An output has an unknown key.
+    #[error("{file}: line {line}: unknown key `{key}` in [[output]]{}", hint(key, &OUTPUT_KEYS))]
+    UnknownOutputKey {
+        /// The file.
+        file: String,
+        /// Line, from 1.
+        line: usize,
+        /// The key.
+        key: String,
+    },
+    /// An output is wrong.
+    #[error("{place}: [[output]]: {key}: {what}")]
+    Output {
+        /// `FILE: line N`.
+        place: String,
+        /// The key.
+        key: &'static str,
+        /// What it should be.
+        what: String,
     },
     /// A value has the wrong type or is out of range.
     #[error("{file}: line {line}: {key}: {what}")]
@@ -69,15 +92,15 @@ pub enum ConfigError {
 }
 
 /// Returns a hint: the most similar key, or all keys.
-fn hint(key: &str) -> String {
-    let near = KEYS
+fn hint(key: &str, keys: &[&str]) -> String {
+    let near = keys
         .iter()
         .map(|known| (strsim::damerau_levenshtein(key, known), known))
         .min()
         .filter(|(distance, known)| *distance <= known.len().max(key.len()) / 3);
     match near {
         Some((_, known)) => format!("; did you mean `{known}`?"),
-        None => format!("; there are: {}", KEYS.join(", ")),
+        None => format!("; there are: {}", keys.join(", ")),
     }
 }
 
@@ -102,6 +125,18 @@ impl Partial {
         let mut partial = Self::default();
         for (key, value) in table.get_ref() {
             let name: &str = key.get_ref();
+            if name == "output" {
+                let place = |at| format!("{file}: line {}", line_of(at));
+                let found = outputs(value.get_ref(), value.span().start, place);
+                partial.outputs = Some(found.map_err(|wrong| {
+                    let (file, line, key) = (file.to_owned(), line_of(wrong.at), wrong.key);
+                    match wrong.wrong {
+                        Wrong::Key => ConfigError::UnknownOutputKey { file, line, key },
+                        Wrong::Value(what) => ConfigError::Value { file, line, key, what },
+                    }
+                })?);
+                continue;
+            }
             partial.set(name, value.get_ref()).map_err(|wrong| match wrong {
                 Wrong::Key => ConfigError::UnknownKey {
                     file: file.to_owned(),
@@ -148,6 +183,7 @@ impl Partial {
             "args" => self.args = Some(yes_or_no(value)?),
             "sched" => self.sched = Some(yes_or_no(value)?),
             "sandbox" => self.sandbox = Some(yes_or_no(value)?),
+            "journald" => self.journald = Some(yes_or_no(value)?),
             _ => return Err(Wrong::Key),
         }
         Ok(())
@@ -155,16 +191,16 @@ impl Partial {
 }
 
 /// An error in a key of the file.
-enum Wrong {
+pub(super) enum Wrong {
     Key,
     Value(String),
 }
 
-fn text(value: &DeValue<'_>) -> Result<String, Wrong> {
+pub(super) fn text(value: &DeValue<'_>) -> Result<String, Wrong> {
     value.as_str().map(str::to_owned).ok_or_else(|| Wrong::Value("should be a string".into()))
 }
 
-fn texts(value: &DeValue<'_>) -> Result<Vec<String>, Wrong> {
+pub(super) fn texts(value: &DeValue<'_>) -> Result<Vec<String>, Wrong> {
     let wrong = || Wrong::Value("should be a list of strings".into());
     let list = value.as_array().ok_or_else(wrong)?;
     list.iter().map(|item| text(item.get_ref()).map_err(|_| wrong())).collect()
@@ -174,7 +210,7 @@ fn yes_or_no(value: &DeValue<'_>) -> Result<bool, Wrong> {
     value.as_bool().ok_or_else(|| Wrong::Value("should be true or false".into()))
 }
 
-fn number<T: TryFrom<i64>>(value: &DeValue<'_>) -> Result<T, Wrong> {
+pub(super) fn number<T: TryFrom<i64>>(value: &DeValue<'_>) -> Result<T, Wrong> {
     value
         .as_integer()
         .and_then(|integer| i64::from_str_radix(integer.as_str(), integer.radix()).ok())
@@ -224,6 +260,10 @@ mod tests {
             args = true
             sched = true
             sandbox = false
+            journald = false
+            [[output]]
+            type = "otlp"
+            url = "http://127.0.0.1:4318"
         "#;
         let settings = Partial::parse("t.toml", text).unwrap().settle().unwrap();
         let defaults = Partial::default().settle().unwrap();
@@ -237,6 +277,29 @@ mod tests {
             "t.toml: line 2: unknown key `zombie_atfer`; did you mean `zombie_after`?"
         );
         assert!(error("completely = 1").contains("there are: listen, socket,"));
+    }
+
+    #[test]
+    fn an_error_in_an_output_has_its_line_and_key() {
+        assert_eq!(
+            error("[[output]]\ntype = \"otlp\"\nqeue = 7\n"),
+            "t.toml: line 3: unknown key `qeue` in [[output]]; did you mean `queue`?"
+        );
+        assert_eq!(
+            error("output = 1"),
+            "t.toml: line 1: output: should be tables, each after a line `[[output]]`"
+        );
+        assert_eq!(
+            error("[[output]]\npids = [\"a\"]\n"),
+            "t.toml: line 2: pids: should be a list of whole numbers"
+        );
+        let settle = |text: &str| Partial::parse("t.toml", text).unwrap().settle().unwrap_err().to_string();
+        assert_eq!(
+            settle("top = 1\n[[output]]\ntype = \"kafka\"\n"),
+            "t.toml: line 2: [[output]]: type: `kafka` is not one of journald, otlp, alertmanager"
+        );
+        let two = "[[output]]\ntype = \"journald\"\n".repeat(2);
+        assert!(settle(&two).contains("name: `journald` is the name of another output"), "{}", settle(&two));
     }
 
     #[test]

@@ -3,12 +3,24 @@
 //! One table of keys feeds the file's reader, the hints for unknown keys, and the manual.
 
 mod file;
+mod output;
 mod show;
 
-use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{
+    net::SocketAddr,
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-pub use self::file::ConfigError;
-use crate::{duration, kernel::object::default_ring_kib, lineage::leaks::Thresholds, size};
+pub use self::{file::ConfigError, output::OutputTable};
+use crate::{
+    duration,
+    kernel::object::default_ring_kib,
+    lineage::leaks::Thresholds,
+    outputs::{self, DEFAULT_JOURNAL_SOCKET, MOST_OUTPUTS, OutputSettings, TargetSettings},
+    size,
+};
 
 /// The configuration file that is read if no flag names one. The file need not exist.
 pub const DEFAULT_FILE: &str = "/etc/taskscope/taskscope.toml";
@@ -73,6 +85,10 @@ pub struct Partial {
     pub sched: Option<bool>,
     /// Whether the daemon restricts its own system calls and files.
     pub sandbox: Option<bool>,
+    /// Whether flagged zombies and kills go to the journal if no output says what goes there.
+    pub journald: Option<bool>,
+    /// Where events are sent.
+    pub outputs: Option<Vec<OutputTable>>,
 }
 
 /// Settings in force.
@@ -106,6 +122,8 @@ pub struct Settings {
     pub args: bool,
     pub sched: bool,
     pub sandbox: bool,
+    pub journald: bool,
+    pub outputs: Vec<OutputSettings>,
 }
 
 /// The most ended processes that can be kept: they take 3 GB of memory.
@@ -120,7 +138,7 @@ const LEAST_HISTORY: u64 = 1 << 20;
 const LEAK_WINDOWS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(7 * 86_400);
 
 /// The keys of the file.
-pub const KEYS: [&str; 27] = [
+pub const KEYS: [&str; 29] = [
     "listen",
     "socket",
     "socket_group",
@@ -148,6 +166,8 @@ pub const KEYS: [&str; 27] = [
     "args",
     "sched",
     "sandbox",
+    "journald",
+    "output",
 ];
 
 /// The keys that SIGHUP can change; the others need a restart.
@@ -194,6 +214,8 @@ impl Partial {
             args: self.args.or(other.args),
             sched: self.sched.or(other.sched),
             sandbox: self.sandbox.or(other.sandbox),
+            journald: self.journald.or(other.journald),
+            outputs: self.outputs.or(other.outputs),
         }
     }
 
@@ -243,6 +265,8 @@ impl Partial {
             args: self.args.unwrap_or(false),
             sched: self.sched.unwrap_or(false),
             sandbox: self.sandbox.unwrap_or(true),
+            journald: self.journald.unwrap_or(true),
+            outputs: settle_outputs(self.outputs.unwrap_or_default())?,
         };
         if !["auto", "kprobe", "fentry", "tracepoint"].contains(&settings.attach.as_str()) {
             let what = format!("`{}` is not one of auto, kprobe, fentry, tracepoint", settings.attach);
@@ -292,6 +316,28 @@ impl Partial {
     }
 }
 
+/// Adds the defaults of outputs and checks them.
+fn settle_outputs(tables: Vec<OutputTable>) -> Result<Vec<OutputSettings>, ConfigError> {
+    if tables.len() > MOST_OUTPUTS {
+        let what = format!("{} are more than {MOST_OUTPUTS}", tables.len());
+        return Err(ConfigError::Setting { key: "output", what });
+    }
+    let mut settled: Vec<OutputSettings> = Vec::new();
+    for OutputTable { draft, place } in tables {
+        let wrong = |key, what| ConfigError::Output { place: place.clone(), key, what };
+        let output = draft.settle().map_err(|(key, what)| wrong(key, what))?;
+        if settled.iter().any(|other| other.name == output.name) {
+            let what = format!("`{}` is the name of another output; give each a `name`", output.name);
+            return Err(wrong("name", what));
+        }
+        if output.spill.is_some() && settled.iter().any(|other| other.spill == output.spill) {
+            return Err(wrong("spill", "another output has the same file".into()));
+        }
+        settled.push(output);
+    }
+    Ok(settled)
+}
+
 /// Whether a text is a host name: letters, digits and separators. A full stop at the end is removed before.
 fn is_host_name(name: &str) -> bool {
     let is_part = |part: &str| {
@@ -311,6 +357,22 @@ impl Settings {
             forks_per_second: self.fork_storm,
             orphans: self.living_orphans,
         }
+    }
+
+    /// Returns the outputs in force: those of the configuration and, if none of them is the journal, the default one where journald is
+    /// there.
+    #[must_use]
+    pub fn all_outputs(&self) -> Vec<OutputSettings> {
+        let is_journal = |output: &OutputSettings| matches!(output.target, TargetSettings::Journald { .. });
+        let mut all = self.outputs.clone();
+        if self.journald && !all.iter().any(is_journal) && Path::new(DEFAULT_JOURNAL_SOCKET).exists() {
+            let mut journal = outputs::journal();
+            if all.iter().any(|output| output.name == journal.name) {
+                journal.name = "default-journald".into();
+            }
+            all.push(journal);
+        }
+        all
     }
 
     /// The keys whose values differ.
@@ -344,6 +406,8 @@ impl Settings {
             self.args != other.args,
             self.sched != other.sched,
             self.sandbox != other.sandbox,
+            self.journald != other.journald,
+            self.outputs != other.outputs,
         ];
         KEYS.into_iter().zip(differs).filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
     }

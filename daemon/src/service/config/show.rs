@@ -3,7 +3,11 @@
 use std::fmt;
 
 use super::Settings;
-use crate::{duration::text, size};
+use crate::{
+    duration::text,
+    outputs::{OutputSettings, TargetSettings},
+    size,
+};
 
 impl fmt::Display for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -40,8 +44,51 @@ impl fmt::Display for Settings {
         writeln!(f, "history_age = {}", age(self.history_age))?;
         writeln!(f, "args = {}", self.args)?;
         writeln!(f, "sched = {}", self.sched)?;
-        writeln!(f, "sandbox = {}", self.sandbox)
+        writeln!(f, "sandbox = {}", self.sandbox)?;
+        writeln!(f, "journald = {}", self.journald)?;
+        if self.outputs.is_empty() {
+            writeln!(f, "output = []")?;
+        }
+        self.outputs.iter().try_for_each(|output| show_output(f, output))
     }
+}
+
+/// Writes an output, with all that is in force.
+fn show_output(f: &mut fmt::Formatter<'_>, output: &OutputSettings) -> fmt::Result {
+    let quoted = |value: &str| toml::Value::from(value).to_string();
+    let list = |texts: &[String]| {
+        let texts: Vec<_> = texts.iter().map(|text| quoted(text)).collect();
+        format!("[{}]", texts.join(", "))
+    };
+    writeln!(f, "\n[[output]]")?;
+    writeln!(f, "type = {}", quoted(output.target.name()))?;
+    writeln!(f, "name = {}", quoted(&output.name))?;
+    if let TargetSettings::Journald { socket } = &output.target {
+        writeln!(f, "socket = {}", quoted(&socket.to_string_lossy()))?;
+    }
+    if let Some(url) = output.target.url() {
+        writeln!(f, "url = {}", quoted(&url.text))?;
+        // A value can be a secret, but this is a configuration that says the same.
+        let headers = output.target.headers().iter();
+        let headers: Vec<_> = headers
+            .map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())))
+            .collect();
+        writeln!(f, "headers = {}", list(&headers))?;
+    }
+    let selection = &output.selection;
+    writeln!(f, "actions = {}", list(&selection.actions))?;
+    writeln!(f, "deaths = {}", quoted(output.deaths.name()))?;
+    writeln!(f, "pids = {:?}", selection.pids)?;
+    if let Some(root) = selection.subtree {
+        writeln!(f, "subtree = {root}")?;
+    }
+    writeln!(f, "comms = {}", list(&selection.comms))?;
+    writeln!(f, "units = {}", list(&selection.units))?;
+    writeln!(f, "containers = {}", list(&selection.containers))?;
+    writeln!(f, "queue = {}", output.queue)?;
+    let spill = output.spill.as_deref().map(|path| path.to_string_lossy()).unwrap_or_default();
+    writeln!(f, "spill = {}", quoted(&spill))?;
+    writeln!(f, "spill_size = {}", quoted(&size::text(output.spill_size)))
 }
 
 #[cfg(test)]
@@ -60,6 +107,23 @@ mod tests {
             memory_max = "96M"
             top = 7
         "#;
+        let with_outputs = r#"
+            [[output]]
+            type = "otlp"
+            url = "http://[::1]/"
+            headers = ["X-Scope-OrgID: 7"]
+            actions = []
+            subtree = 1
+            spill = "/var/lib/taskscope/otlp"
+            [[output]]
+            type = "journald"
+            deaths = "all"
+            comms = ["a*"]
+        "#;
+        let shown = Partial::parse("t.toml", with_outputs).unwrap().settle().unwrap().to_string();
+        let again = Partial::parse("shown", &shown).unwrap().settle().unwrap();
+        assert_eq!(again.to_string(), shown);
+        assert_eq!((again.outputs.len(), again.outputs[0].selection.subtree), (2, Some(1)));
         for text in ["", text] {
             let settings = Partial::parse("t.toml", text).unwrap().settle().unwrap();
             let shown = settings.to_string();

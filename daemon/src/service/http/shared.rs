@@ -204,9 +204,9 @@ mod tests {
                 vec![b'x'; bytes]
             }
         };
-        let shared = SharedAnswers::default();
+        let answers = SharedAnswers::default();
         let router: Router = Router::new().route("/v1/tree", get(make));
-        let router = router.layer(from_fn_with_state(shared.clone(), share));
+        let router = router.layer(from_fn_with_state(answers.clone(), share));
         let viewer = |n: u64| {
             let (router, given) = (router.clone(), Arc::clone(&given));
             tokio::spawn(async move {
@@ -230,7 +230,7 @@ mod tests {
         // Nothing large stays once the last viewer is gone.
         if bytes > MOST_BYTES {
             sleep(OLDEST + SECOND).await;
-            assert!(shared.0.lock().unwrap().is_empty());
+            assert!(answers.0.lock().unwrap().is_empty());
         }
         (made.load(Ordering::SeqCst), given.load(Ordering::SeqCst))
     }

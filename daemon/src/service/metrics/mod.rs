@@ -15,6 +15,7 @@ mod families;
 mod health;
 mod labels;
 mod leaks;
+mod outputs;
 mod pids;
 mod replayed;
 mod sched;
@@ -39,6 +40,7 @@ use self::{
     },
     labels::{names, series_limiter, top, unit_labels},
     leaks::LeakMetrics,
+    outputs::OutputMetrics,
     pids::PidMetrics,
     sched::SchedMetrics,
     stops::StopMetrics,
@@ -69,6 +71,7 @@ pub(super) struct Metrics {
     http: HttpMetrics,
     memory: MemoryMetrics,
     history: HistoryMetrics,
+    outputs: OutputMetrics,
     /// Only with `--sched`.
     sched: Option<SchedMetrics>,
 }
@@ -85,6 +88,7 @@ impl Metrics {
         let (http, stops) = (HttpMetrics::register(&of)?, StopMetrics::register(&of)?);
         let (memory, crash_loops) = (MemoryMetrics::register(&of)?, CrashLoopMetrics::register(&of)?);
         let (history, leaks) = (HistoryMetrics::register(&of)?, LeakMetrics::register(&of)?);
+        let outputs = OutputMetrics::register(&of)?;
         let sched = if has_sched { Some(SchedMetrics::register(&of)?) } else { None };
         of.int_gauges("taskscope_build_info", "Version of this taskscope; always 1.", &["version"])?
             .with_label_values(&[env!("CARGO_PKG_VERSION")])
@@ -105,6 +109,7 @@ impl Metrics {
             http,
             memory,
             history,
+            outputs,
             sched,
         })
     }
@@ -152,6 +157,7 @@ impl Metrics {
         self.http.read(&sources);
         self.memory.read(pipeline, &sources);
         self.history.read(sources.history);
+        self.outputs.read(sources.outputs);
         if let (Some(metrics), Some((reading, shown))) = (&self.sched, &sources.sched) {
             metrics.show(reading, shown);
         }

@@ -5,6 +5,7 @@ use crate::{
     history::History,
     kernel::sched::Reading,
     lineage::id::Ktime,
+    outputs::Outputs,
     service::{budget::Budget, http::ConnectionCounts, memory::MemoryGuard, readers::Readers, sched::Shown},
 };
 
@@ -24,6 +25,8 @@ pub(in crate::service) struct Sources<'a> {
     pub(in crate::service) memory: &'a MemoryGuard,
     /// The history on disk.
     pub(in crate::service) history: Option<&'a History>,
+    /// Where events are sent.
+    pub(in crate::service) outputs: &'a Outputs,
     /// Number of parents that are named.
     pub(in crate::service) top: usize,
     /// What `--sched` counted.

@@ -11,7 +11,10 @@
 //! | the history's directory, with `history` | read, write, make, cut and remove files | its segments |
 //! | the socket of `NOTIFY_SOCKET` | send (ABI 9) | notifications to systemd |
 //!
-//! No TCP (ABI 4) and no UDP (ABI 10) socket can be bound or connected; existing listeners keep working. Signals (ABI 6) and
+//! With outputs also: TCP connections to the ports of their servers; where these have names, TCP and UDP to port 53 and reading the
+//! files of the resolver; sending to journald's socket (ABI 9), through its directory, since systemd can make the socket again.
+//!
+//! No other TCP (ABI 4) and no UDP (ABI 10) socket can be bound or connected; existing listeners keep working. Signals (ABI 6) and
 //! abstract Unix sockets of others (ABI 6) are out of reach.
 //!
 //! A process below Landlock cannot trace others either, and the kernel counts reading /proc/PID/{exe,fd,syscall,wchan} as that.
@@ -26,7 +29,7 @@ use std::{
 
 use caps::{CapSet, Capability};
 use landlock::{
-    ABI, Access as _, AccessFs, AccessNet, BitFlags, LandlockStatus, PathBeneath, PathFd,
+    ABI, Access as _, AccessFs, AccessNet, BitFlags, LandlockStatus, NetPort, PathBeneath, PathFd,
     RestrictSelfAttr as _, Ruleset, RulesetAttr as _, RulesetCreated, RulesetCreatedAttr as _, RulesetError,
     RulesetStatus, Scope,
 };
@@ -36,6 +39,22 @@ use super::Paths;
 
 /// The newest ABI that is tested.
 const NEWEST: ABI = ABI::V10;
+
+/// The files of the C library's resolver; /etc/resolv.conf is often a link to one of the directories.
+const RESOLVER: [&str; 9] = [
+    "/etc/resolv.conf",
+    "/etc/hosts",
+    "/etc/host.conf",
+    "/etc/nsswitch.conf",
+    "/etc/gai.conf",
+    "/etc/services",
+    "/run/systemd/resolve",
+    "/run/resolvconf",
+    "/run/NetworkManager",
+];
+
+/// The port of name servers.
+const DNS: u16 = 53;
 
 /// Why Landlock is not in force.
 #[derive(Debug, Error)]
@@ -89,7 +108,25 @@ pub fn restrict(paths: &Paths) -> Result<Abi, LandlockError> {
     if let Some(socket) = notify.filter(|_| !has_abstract_notify) {
         rules.push((socket.into(), AccessFs::ResolveUnix.into()));
     }
+    let outputs = &paths.outputs;
+    let sockets = outputs.sockets.iter().filter(|socket| socket.exists());
+    rules.extend(sockets.map(|socket| (directory_of(socket), AccessFs::ResolveUnix.into())));
+    if outputs.names {
+        let there = RESOLVER.iter().map(PathBuf::from).filter(|path| path.exists());
+        rules.extend(there.map(|path| {
+            let access = if path.is_dir() { read } else { AccessFs::ReadFile.into() };
+            (path, access)
+        }));
+    }
     let mut ruleset = ruleset.create()?;
+    for &port in &outputs.ports {
+        ruleset = ruleset.add_rule(NetPort::new(port, AccessNet::ConnectTcp))?;
+    }
+    if outputs.names {
+        ruleset = ruleset.add_rule(NetPort::new(DNS, AccessNet::ConnectTcp | AccessNet::ConnectSendUdp))?;
+        // The kernel binds such a socket by itself.
+        ruleset = ruleset.add_rule(NetPort::new(0, AccessNet::BindUdp))?;
+    }
     for (path, access) in rules {
         ruleset = allow(ruleset, &path, access)?;
     }

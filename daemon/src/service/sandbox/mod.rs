@@ -5,7 +5,7 @@
 //! | feature | since | denies |
 //! |---|---|---|
 //! | seccomp ([`seccomp`]) | 3.17 | every system call that observing and answering do not need, on all threads |
-//! | Landlock ([`landlock`]) | 5.13 | every file but /proc, /sys, the configuration's directory, removing the socket, and the history's directory where there is one |
+//! | Landlock ([`landlock`]) | 5.13 | every file but /proc, /sys, the configuration's directory, removing the socket, the history's directory where there is one, and what outputs reach |
 //!
 //! A kernel that lacks one is no reason not to run: `status` says what is in force.
 
@@ -14,6 +14,8 @@ pub mod seccomp;
 mod syscalls;
 
 use std::{fmt, fs, os::fd::RawFd, path::PathBuf};
+
+use crate::outputs::Reach;
 
 pub use self::{
     landlock::{Abi, LandlockError},
@@ -31,6 +33,8 @@ pub struct Paths {
     pub cgroups: Option<PathBuf>,
     /// The directory of the history, where there is one.
     pub history: Option<PathBuf>,
+    /// What outputs reach.
+    pub outputs: Reach,
 }
 
 /// What is in force.
@@ -58,9 +62,10 @@ impl Sandbox {
     }
 
     /// Restricts system calls, of all threads. `history` is the descriptor of its directory: files relative to it can be made.
-    pub fn restrict_system_calls(&mut self, history: Option<RawFd>) {
+    /// `outputs` says what outputs need.
+    pub fn restrict_system_calls(&mut self, history: Option<RawFd>, outputs: &Reach) {
         if self.is_wanted {
-            self.seccomp = Some(seccomp::install(history));
+            self.seccomp = Some(seccomp::install(history, outputs));
         }
     }
 
@@ -112,7 +117,7 @@ mod tests {
     fn what_is_in_force_is_told_apart_from_what_is_wanted() {
         let mut sandbox = Sandbox::new(false);
         sandbox.restrict_files(&Paths::default());
-        sandbox.restrict_system_calls(None);
+        sandbox.restrict_system_calls(None, &Reach::default());
         assert_eq!((sandbox.to_string(), sandbox.missing()), ("off".into(), vec![]));
 
         let mut sandbox = Sandbox::new(true);

@@ -19,7 +19,10 @@ use seccompiler::{
 };
 use thiserror::Error;
 
-use super::syscalls::{ALLOWED, ALLOWED_OLD, BPF_COMMANDS, DEADLY, DEADLY_OLD, HISTORY, IOCTLS};
+use super::syscalls::{
+    ALLOWED, ALLOWED_OLD, BPF_COMMANDS, CONNECT, DEADLY, DEADLY_OLD, FAMILIES, HISTORY, IOCTLS, NAMES, SPILL,
+};
+use crate::outputs::Reach;
 
 /// Why system calls are not restricted.
 #[derive(Debug, Error)]
@@ -53,13 +56,13 @@ const WRITING: u64 = (libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC) as u64;
 ///
 /// `history` is the descriptor of the history's directory: files can be opened relative to it for writing as well. Landlock
 /// says that a path cannot lead elsewhere.
-pub fn install(history: Option<RawFd>) -> Result<(), SeccompError> {
+pub fn install(history: Option<RawFd>, outputs: &Reach) -> Result<(), SeccompError> {
     // All are compiled before the first is installed: half a sandbox would be misleading.
     let filters = [
         compile(deadly(), SeccompAction::KillProcess, SeccompAction::Allow)?,
         compile(absent(), errno(libc::ENOSYS), SeccompAction::Allow)?,
         // Install this one last, because it denies installing further filters.
-        compile(allowed(history)?, SeccompAction::Allow, errno(libc::EPERM))?,
+        compile(allowed(history, outputs)?, SeccompAction::Allow, errno(libc::EPERM))?,
     ];
     rustix::thread::set_no_new_privs(true).map_err(|error| SeccompError::Install(error.into()))?;
     filters.into_iter().try_for_each(|filter| load(&filter))
@@ -104,7 +107,7 @@ fn absent() -> Rules {
     Rules::from([(libc::SYS_clone3, vec![])])
 }
 
-fn allowed(history: Option<RawFd>) -> Result<Rules, BackendError> {
+fn allowed(history: Option<RawFd>, outputs: &Reach) -> Result<Rules, BackendError> {
     let mut rules: Rules = ALLOWED.iter().chain(ALLOWED_OLD).map(|&number| (number, vec![])).collect();
     // The filter `absent` handles this call.
     rules.insert(libc::SYS_clone3, vec![]);
@@ -140,6 +143,17 @@ fn allowed(history: Option<RawFd>) -> Result<Rules, BackendError> {
     rules.insert(libc::SYS_tgkill, one_of(0, &[std::process::id()])?);
     rules.insert(libc::SYS_bpf, one_of(0, BPF_COMMANDS)?);
     rules.insert(libc::SYS_ioctl, one_of(1, IOCTLS)?);
+    // Outputs connect to servers: Landlock says to which ports.
+    if !outputs.ports.is_empty() {
+        rules.extend(CONNECT.iter().map(|&number| (number, vec![])));
+        rules.insert(libc::SYS_socket, one_of(0, FAMILIES)?);
+    }
+    if outputs.names {
+        rules.extend(NAMES.iter().map(|&number| (number, vec![])));
+    }
+    if outputs.spills {
+        rules.extend(SPILL.iter().map(|&number| (number, vec![])));
+    }
     Ok(rules)
 }
 
@@ -162,9 +176,22 @@ fn one_of(argument: u8, values: &[u32]) -> Result<Vec<SeccompRule>, BackendError
 mod tests {
     use super::*;
 
+    fn everything() -> Reach {
+        Reach { ports: [4318].into(), names: true, sockets: vec![], spills: true }
+    }
+
+    #[test]
+    fn outputs_open_what_they_need_and_nothing_deadly() {
+        let (without, with) =
+            (allowed(None, &Reach::default()).unwrap(), allowed(None, &everything()).unwrap());
+        let more: Vec<_> = with.keys().filter(|number| !without.contains_key(number)).copied().collect();
+        assert_eq!(more.len(), CONNECT.len() + NAMES.len() + SPILL.len() + 1);
+        assert!(deadly().keys().all(|number| !with.contains_key(number)));
+    }
+
     #[test]
     fn no_call_is_both_allowed_and_deadly() {
-        let allowed = allowed(None).unwrap();
+        let allowed = allowed(None, &Reach::default()).unwrap();
         for number in deadly().keys() {
             assert!(!allowed.contains_key(number), "{number}");
         }
@@ -175,8 +202,12 @@ mod tests {
     fn the_filters_fit_the_kernel_on_both_architectures() {
         // BPF_MAXINSNS of linux/bpf_common.h.
         for arch in [TargetArch::x86_64, TargetArch::aarch64] {
-            let filter =
-                SeccompFilter::new(allowed(Some(9)).unwrap(), errno(libc::EPERM), SeccompAction::Allow, arch);
+            let filter = SeccompFilter::new(
+                allowed(Some(9), &everything()).unwrap(),
+                errno(libc::EPERM),
+                SeccompAction::Allow,
+                arch,
+            );
             let program: BpfProgram = filter.unwrap().try_into().unwrap();
             assert!((100..4096).contains(&program.len()), "{} instructions", program.len());
         }

@@ -131,6 +131,18 @@ pub(super) const ALLOWED_OLD: &[c_long] = &[];
 /// Allowed with any arguments if there is history: a segment is truncated after a failure, synced at its end, and renamed.
 pub(super) const HISTORY: &[c_long] = &[libc::SYS_ftruncate, libc::SYS_fdatasync, libc::SYS_renameat2];
 
+/// Allowed with any arguments if outputs connect to servers; `socket` has a rule.
+pub(super) const CONNECT: &[c_long] = &[libc::SYS_connect];
+
+/// Families of sockets that outputs make.
+pub(super) const FAMILIES: &[u32] = &[libc::AF_INET as u32, libc::AF_INET6 as u32];
+
+/// Allowed with any arguments if names of hosts are looked up: both questions in one call.
+pub(super) const NAMES: &[c_long] = &[libc::SYS_sendmmsg, libc::SYS_recvmmsg];
+
+/// Allowed with any arguments if outputs write files, which are open.
+pub(super) const SPILL: &[c_long] = &[libc::SYS_pwrite64];
+
 /// Calls that end the daemon. No C library and no crate makes them, so code that does has taken the daemon over.
 pub(super) const DEADLY: &[c_long] = &[
     // Other programs.

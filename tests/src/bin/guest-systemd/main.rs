@@ -23,11 +23,12 @@ use crate::power::Verdict;
 use crate::run::{Run, Step};
 
 /// The steps in order: each begins with the state that the one before it left.
-const STEPS: [Step; 17] = [
+const STEPS: [Step; 18] = [
     ("installs", package::installs),
     ("is_live_as_soon_as_it_is_started", service::starts),
     ("runs_with_few_privileges", privileges::are_few),
     ("observes_and_answers_without_them", service::observes),
+    ("writes_flagged_zombies_to_the_journal", service::writes_to_the_journal),
     ("compares_with_the_kernel_without_them", service::resyncs),
     ("reloads", service::reloads),
     ("survives_a_broken_configuration", service::refuses_a_broken_configuration),

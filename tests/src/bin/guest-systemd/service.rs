@@ -10,7 +10,7 @@ use crate::daemon::{get, get_local, metric, metrics};
 use crate::package::CONFIGURATION;
 use crate::programs;
 use crate::run::{Run, until};
-use crate::systemctl::{journal, main_pid, property, unit};
+use crate::systemctl::{journal, main_pid, own_entries, property, unit};
 
 /// Limit from `systemctl start` to a live /metrics. The documented limit is two seconds on a real machine, measured by hand; an
 /// emulated CPU is about ten times slower, and shares the host.
@@ -76,6 +76,38 @@ pub(crate) fn observes(run: &mut Run) -> anyhow::Result<()> {
         .map(|(_, n)| n)
         .sum();
     run.report("observe.lost", lost)
+}
+
+/// Checks that journald has an entry with fields for a flagged zombie, without any configuration.
+pub(crate) fn writes_to_the_journal(run: &mut Run) -> anyhow::Result<()> {
+    let mut child = zombie()?;
+    let pid = child.id().to_string();
+    let entry = until("the journal has the flagged zombie", || {
+        let entries = own_entries()?;
+        let parsed = entries.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        let mut ours = parsed.filter(|entry| entry["TASKSCOPE_PROCESS_PID"] == pid.as_str());
+        ours.next().with_context(|| format!("no entry of pid {pid} in:\n{entries}"))
+    })?;
+    child.wait().context("reaping a zombie")?;
+    for (field, value) in [
+        ("PRIORITY", "4"),
+        ("SYSLOG_IDENTIFIER", "taskscope"),
+        ("_SYSTEMD_UNIT", "taskscope.service"),
+        ("_TRANSPORT", "journal"),
+    ] {
+        ensure!(entry[field] == value, "{field} is not {value}: {entry}");
+    }
+    let id = entry["MESSAGE_ID"].as_str().unwrap_or_default();
+    ensure!(id.len() == 32, "MESSAGE_ID: {entry}");
+    let message = entry["MESSAGE"].as_str().unwrap_or_default();
+    ensure!(message.contains("has been a zombie for"), "MESSAGE: {entry}");
+    ensure!(
+        main_pid()?.to_string() == entry["_PID"].as_str().unwrap_or_default(),
+        "another process: {entry}"
+    );
+    let sent = metric("taskscope_output_events_total{output=\"journald\"}")?;
+    ensure!(sent >= 1.0, "{sent} events sent");
+    run.report("journald.message_id", id)
 }
 
 /// Checks that the service still reads all tasks: at audits, and after a loss.

@@ -64,6 +64,11 @@ pub(crate) fn drop_in(text: &str) -> anyhow::Result<()> {
     sh("systemctl", &["daemon-reload"]).map(drop)
 }
 
+/// Returns the entries that taskscope has written to the journal by its native protocol, as journalctl shows them in JSON, one a line.
+pub(crate) fn own_entries() -> anyhow::Result<String> {
+    sh("journalctl", &["--no-pager", "--output=json", "TASKSCOPE_EVENT_ACTION=zombie_flagged"])
+}
+
 /// Returns the journal of the unit.
 pub(crate) fn journal() -> anyhow::Result<String> {
     sh("journalctl", &["--no-pager", "--output=cat", "--unit", UNIT])

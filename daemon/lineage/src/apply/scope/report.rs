@@ -83,7 +83,7 @@ impl Lineage {
             },
             action,
         };
-        if self.wanted.has(effect.process.key.tgid) {
+        if self.wanted.has_action(effect.process.key.tgid, &effect.action) {
             t.out.push(effect);
         } else {
             self.add_brief(Brief::of(&effect));

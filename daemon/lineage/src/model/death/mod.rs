@@ -12,7 +12,7 @@ pub use self::stop::{Stop, StopMember, StopOutcome, StopRequest};
 
 use std::sync::Arc;
 
-use crate::model::id::{GroupKey, Ktime};
+use crate::model::id::{GroupKey, Ktime, Tgid};
 use crate::model::path_name::PathName;
 use crate::model::record::Comm;
 use crate::model::status::WaitStatus;
@@ -85,6 +85,22 @@ impl GroupDeath {
             | Cause::FileSizeLimit
             | Cause::KilledByItself => true,
             Cause::Exited => self.status.is_some_and(|status| status.code() != Some(0)),
+            _ => false,
+        }
+    }
+
+    /// Returns whether the out-of-memory killer ended it, or a signal from a process in another cgroup, such as that of another unit.
+    /// Signals from init are not counted: systemd stops units by them.
+    #[must_use]
+    pub fn is_foreign(&self) -> bool {
+        match self.cause {
+            Cause::Oom => true,
+            Cause::Killed | Cause::Escalation => {
+                let from = self.by.as_ref().and_then(|by| by.sender.cgroup_id);
+                let is_init =
+                    self.by.as_ref().and_then(|by| by.sender.task).is_some_and(|task| task.tgid == Tgid(1));
+                !is_init && from.is_some() && self.cgroup_id.is_some() && from != self.cgroup_id
+            }
             _ => false,
         }
     }

@@ -1,5 +1,7 @@
 //! The kinds of actions and their stable names.
 
+const _: () = assert!(ActionKind::COUNT <= u32::BITS as usize, "each action has a bit");
+
 /// Which [`Action`](crate::Action) an effect has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ActionKind {
@@ -78,6 +80,12 @@ impl ActionKind {
         Self::ScopeBegan,
         Self::ScopeEnded,
     ];
+
+    /// Returns the bit that stands for this kind in a set of kinds.
+    #[must_use]
+    pub const fn bit(self) -> u32 {
+        1 << self as u32
+    }
 
     /// Returns the stable name: the value of `event.action` in JSON and of filters.
     #[must_use]

@@ -1,6 +1,7 @@
 //! What happened, as counters need it: without names, ids and accounting.
 
-use crate::model::death::Cause;
+use crate::model::action_kind::ActionKind;
+use crate::model::death::{Cause, GroupDeath};
 use crate::model::effect::{Action, Effect};
 use crate::model::id::{Ktime, Tgid};
 use crate::model::kinds::{ReaperKind, ReparentKind};
@@ -14,15 +15,111 @@ pub enum Wanted {
     /// Those of all processes.
     #[default]
     All,
-    /// Those of these processes.
-    Of([Option<Tgid>; 2]),
+    /// Those of these processes, and some of all others.
+    Of([Option<Tgid>; 2], WantedActions),
+}
+
+/// The actions whose effects are built whatever process they are about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WantedActions {
+    /// A bit for each [`ActionKind`].
+    pub kinds: u32,
+    /// Of `group_exited`, only these.
+    pub deaths: WantedDeaths,
+    /// Of `reaped`, only zombies that were at least so old, ns.
+    pub zombie_ns: u64,
+}
+
+/// Which deaths are wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum WantedDeaths {
+    /// By the out-of-memory killer, or by a signal from a process in another cgroup.
+    #[default]
+    Foreign,
+    /// All but those of processes that exited by themselves, with whatever code.
+    Signals,
+    /// All.
+    All,
+}
+
+impl WantedActions {
+    /// Returns whether an action is among them.
+    #[must_use]
+    pub fn has(&self, action: &Action) -> bool {
+        if !self.may_have(action.kind()) {
+            return false;
+        }
+        match action {
+            Action::GroupExited { death, .. } => self.deaths.has(death.as_deref()),
+            Action::Reaped { zombie, .. } => zombie.is_some_and(|zombie| zombie.ns >= self.zombie_ns),
+            _ => true,
+        }
+    }
+
+    /// Returns actions that have those of both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        // A condition counts only where its action is wanted.
+        let deaths =
+            |of: Self| if of.may_have(ActionKind::GroupExited) { of.deaths } else { WantedDeaths::Foreign };
+        let zombie_ns = |of: Self| if of.may_have(ActionKind::Reaped) { of.zombie_ns } else { u64::MAX };
+        Self {
+            kinds: self.kinds | other.kinds,
+            deaths: deaths(self).max(deaths(other)),
+            zombie_ns: zombie_ns(self).min(zombie_ns(other)),
+        }
+    }
+
+    /// Returns whether some actions of this kind are wanted.
+    const fn may_have(self, kind: ActionKind) -> bool {
+        self.kinds & kind.bit() != 0
+    }
+}
+
+impl WantedDeaths {
+    /// Returns the stable name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Foreign => "foreign",
+            Self::Signals => "signals",
+            Self::All => "all",
+        }
+    }
+
+    /// Returns whether a death is among them; `None` is the one of a process that exited with code 0.
+    #[must_use]
+    pub fn has(self, death: Option<&GroupDeath>) -> bool {
+        match self {
+            Self::All => true,
+            Self::Signals => death.is_some_and(|death| death.cause != Cause::Exited),
+            Self::Foreign => death.is_some_and(GroupDeath::is_foreign),
+        }
+    }
 }
 
 impl Wanted {
+    /// Returns whether all effects of a process are built.
     pub(crate) fn has(&self, tgid: Tgid) -> bool {
         match self {
             Self::All => true,
-            Self::Of(processes) => processes.contains(&Some(tgid)),
+            Self::Of(processes, _) => processes.contains(&Some(tgid)),
+        }
+    }
+
+    /// Returns whether the effect of this action is built.
+    pub(crate) fn has_action(&self, tgid: Tgid, action: &Action) -> bool {
+        match self {
+            Self::All => true,
+            Self::Of(processes, actions) => processes.contains(&Some(tgid)) || actions.has(action),
+        }
+    }
+
+    /// Returns whether effects of this kind may be built.
+    pub(crate) const fn may_have(&self, kind: ActionKind) -> bool {
+        match self {
+            Self::All => true,
+            Self::Of(_, actions) => actions.may_have(kind),
         }
     }
 }
@@ -180,5 +277,23 @@ impl Brief {
             | Action::ZombieBegan { .. } => Change::Uncounted,
         };
         Self { at, kind, cgroup_id, change }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_condition_counts_where_its_action_is_wanted() {
+        let old = WantedActions { kinds: ActionKind::Reaped.bit(), deaths: WantedDeaths::All, zombie_ns: 7 };
+        let foreign = WantedActions {
+            kinds: ActionKind::GroupExited.bit(),
+            deaths: WantedDeaths::Foreign,
+            zombie_ns: 0,
+        };
+        let both = WantedActions::default().and(old).and(foreign);
+        assert_eq!((both.deaths, both.zombie_ns), (WantedDeaths::Foreign, 7));
+        assert_eq!(both.kinds, old.kinds | foreign.kinds);
     }
 }

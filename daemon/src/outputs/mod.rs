@@ -1,0 +1,36 @@
+//! SHELL: sends chosen events to where people keep them: the journal, an OpenTelemetry collector, an Alertmanager.
+//!
+//! The owner of the lineage hands the events that an output may want to one bounded queue ([`Outputs`]) and never waits. One thread,
+//! made at the start, does the rest:
+//!
+//! - `dispatch`: applies each output's filter, encodes, and appends to the output's `buffer`, which continues in a `spill` file
+//! - `deliver`: sends what is in a buffer, with `backoff`; one task for each output
+//! - `target`: what an output sends to: `journald`, `otlp`, `alertmanager`; the latter two over `client`
+//! - `stats`: what was sent, dropped and tried again
+//!
+//! What is dropped is counted, and told in the output itself by a gap record before the next event.
+
+mod alertmanager;
+mod backoff;
+mod buffer;
+mod client;
+mod deliver;
+mod dispatch;
+mod journald;
+mod message;
+mod otlp;
+mod queue;
+mod settings;
+mod spill;
+mod stats;
+mod target;
+mod url;
+
+pub use self::{
+    queue::{Outputs, Reach},
+    settings::{
+        DEFAULT_JOURNAL_SOCKET, MOST_OUTPUTS, OutputDraft, OutputSettings, SettingError, TARGETS,
+        TargetSettings, journal,
+    },
+    stats::{OutputFigures, OutputStats},
+};
