@@ -131,6 +131,51 @@ fn every_alert_is_seen_to_fire_and_to_keep_silent() {
     }
 }
 
+/// The text of a file in docs/.
+fn document(file: &str) -> String {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs").join(file);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("reading {}: {error}", path.display()))
+}
+
+#[test]
+fn every_alert_points_to_its_section_of_the_runbook() {
+    let (rules, runbook) = (packaging("prometheus/taskscope.rules.yml"), document("runbook.md"));
+    let mut alerts = BTreeSet::new();
+    for alert in rules.split("- alert: ").skip(1) {
+        let name = alert.lines().next().unwrap();
+        let url = format!("runbook_url: docs/runbook.md#{}", name.to_lowercase());
+        assert!(alert.lines().any(|line| line.trim() == url), "{name} has no `{url}`");
+        alerts.insert(name);
+    }
+    let sections: Vec<(&str, &str)> =
+        runbook.split("\n## ").skip(1).map(|it| it.split_once('\n').unwrap()).collect();
+    let names: BTreeSet<&str> = sections.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, alerts, "docs/runbook.md has one section for each alert");
+    for (name, text) in sections {
+        for part in ["**Means.** ", "**Run.** ", "**Do.** "] {
+            assert!(text.contains(part), "{name} has no {part}");
+        }
+    }
+}
+
+#[test]
+fn every_panel_says_what_it_shows_and_follows_the_variables() {
+    let dashboard: serde_json::Value = serde_json::from_str(&packaging("grafana/taskscope.json")).unwrap();
+    let variables = dashboard["templating"]["list"].as_array().unwrap();
+    let names: Vec<&str> = variables.iter().map(|variable| variable["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["datasource", "job", "instance"]);
+    for panel in dashboard["panels"].as_array().unwrap().iter().filter(|panel| panel["type"] != "row") {
+        let description = panel["description"].as_str().unwrap_or_default();
+        assert!(description.len() > 10 && description.ends_with('.'), "{}: {description:?}", panel["title"]);
+        for target in panel["targets"].as_array().unwrap() {
+            let expr = target["expr"].as_str().unwrap();
+            let chosen = expr.matches(r#"{job=~"$job",instance=~"$instance""#).count();
+            // Each selector begins with these two.
+            assert!(chosen > 0 && chosen == expr.matches('{').count(), "{}: {expr}", panel["title"]);
+        }
+    }
+}
+
 #[test]
 fn the_dashboard_is_json_and_its_panels_do_not_overlap() {
     let dashboard: serde_json::Value = serde_json::from_str(&packaging("grafana/taskscope.json")).unwrap();

@@ -8,7 +8,7 @@ use super::{
     http::ConnectionCounts,
     losses::Losses,
     memory::{Holding, MemoryGuard, Shedding},
-    metrics::{Metrics, Sources, UnitLabels},
+    metrics::{Metrics, ScrapeFormat, Sources, UnitLabels},
     readers::{Reader, Readers, Wanted},
     sandbox::Sandbox,
     sched::{SchedSums, Shown},
@@ -86,7 +86,11 @@ impl Service {
     }
 
     /// Returns the text of a scrape.
-    pub(super) fn scrape(&mut self, pipeline: &mut Pipeline) -> prometheus::Result<String> {
+    pub(super) fn scrape(
+        &mut self,
+        pipeline: &mut Pipeline,
+        format: ScrapeFormat,
+    ) -> prometheus::Result<String> {
         let sched = self.poll_sched(pipeline);
         let sources = Sources {
             now: clock::boottime(),
@@ -98,8 +102,9 @@ impl Service {
             history: self.history.as_ref(),
             top: self.settings.top,
             sched,
+            stamp: self.wall.stamp(),
         };
-        self.metrics.scrape(pipeline, sources)
+        self.metrics.scrape(pipeline, sources, format)
     }
 
     /// Reads the histograms of `--sched`, and frees those of cgroups that are gone before none is left.

@@ -41,6 +41,7 @@ use crate::{
     service::http::{
         access::Access,
         error::{ApiError, HEADERS, JSON},
+        web::Web,
     },
 };
 
@@ -64,6 +65,8 @@ const PLACE_TIME: Duration = Duration::from_secs(1);
 pub(in crate::service::http) struct Answers {
     pub(in crate::service::http) router: Router,
     pub(in crate::service::http) access: Arc<Access>,
+    /// TLS and authentication, if there is a web configuration.
+    pub(in crate::service::http) web: Option<Arc<Web>>,
     /// Returns whether a path may be answered on a reserved place.
     pub(in crate::service::http) is_short: fn(&str) -> bool,
 }
@@ -94,7 +97,7 @@ pub(in crate::service::http) async fn serve(listener: impl Listener, answers: An
             }
         };
         match timeout(PLACE_TIME, admitted(&places, peer)).await {
-            Ok(place) => drop(tokio::spawn(connection(stream, place, answers.clone()))),
+            Ok(place) => drop(tokio::spawn(arrived(stream, place, answers.clone()))),
             Err(_) => places.refused(),
         }
         // The connection is read from before the next one can take its place.
@@ -110,6 +113,41 @@ async fn admitted(places: &Arc<Places>, peer: Peer) -> Place {
         }
         sleep(PAUSE).await;
     }
+}
+
+/// Serves a connection, after its handshake if it uses TLS.
+async fn arrived(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    place: Place,
+    answers: Answers,
+) {
+    let secure =
+        answers.web.as_ref().and_then(|web| web.acceptor().map(|acceptor| (acceptor, Arc::clone(web))));
+    let Some((acceptor, web)) = secure else { return connection(stream, place, answers).await };
+    let state = Arc::clone(&place.connection);
+    let shaking_hands = timeout(HEADER_TIME, acceptor.accept(stream).into_fallible());
+    let outcome = select! {
+        outcome = shaking_hands => outcome,
+        () = state.closing() => return web.shook_hands(false),
+    };
+    web.shook_hands(matches!(outcome, Ok(Ok(_))));
+    match outcome {
+        Ok(Ok(stream)) => connection(stream, place, answers).await,
+        Ok(Err((error, mut stream))) => {
+            log::debug!("a TLS handshake: {error}");
+            if is_plain(&error) {
+                // A peer that does not read it is gone.
+                let _ = timeout(PAUSE, stream.write_all(&ApiError::not_tls().into_bytes())).await;
+            }
+        }
+        Err(_) => place.counts().closed(Closed::HeaderTimeout),
+    }
+}
+
+/// Whether a handshake failed because the client sent a request without TLS.
+fn is_plain(error: &std::io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    matches!(inner, Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)))
 }
 
 async fn connection(
@@ -144,7 +182,11 @@ async fn connection(
             let mut stream = http.into_parts().io.into_inner().into_inner();
             let answer = ApiError::not_understood(StatusCode::REQUEST_TIMEOUT).into_bytes();
             // A peer that does not read it is gone.
-            let _ = timeout(PAUSE, stream.write_all(&answer)).await;
+            let _ = timeout(PAUSE, async {
+                stream.write_all(&answer).await?;
+                stream.flush().await
+            })
+            .await;
         }
     }
 }
@@ -166,11 +208,16 @@ impl Service<Request<Incoming>> for Answering {
         let connection = Arc::clone(&self.connection);
         let refused = self.refusal(&request);
         request.extensions_mut().insert(Arc::clone(&connection));
-        let answer = refused.is_none().then(|| self.router.call(request));
+        let (router, web) = (self.router.clone(), self.answers.web.clone());
         Box::pin(async move {
-            let mut response = match (refused, answer) {
-                (None, Some(answer)) => answer.await?,
-                (refused, _) => refused.unwrap_or_else(ApiError::busy).into_response(),
+            let refused = match (refused, &web) {
+                (Some(error), _) => Some(error.into_response()),
+                (None, Some(web)) => web.refusal(request.headers(), connection.peer).await,
+                (None, None) => None,
+            };
+            let mut response = match refused {
+                Some(response) => response,
+                None => router.call(request).await?,
             };
             let status = response.status();
             if (status.is_client_error() || status.is_server_error())
@@ -183,6 +230,9 @@ impl Service<Request<Incoming>> for Answering {
                 }
             }
             response.headers_mut().extend(HEADERS.map(|(name, value)| (Some(name), value)));
+            if let Some(web) = web {
+                web.decorate(response.headers_mut());
+            }
             Ok(response.map(|body| Answer { body, connection }))
         })
     }
