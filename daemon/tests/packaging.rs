@@ -66,6 +66,40 @@ fn the_unit_names_the_places_that_the_daemon_takes() {
 }
 
 #[test]
+fn the_chart_and_the_manifest_configure_the_same_daemon() {
+    let (values, chart) = (packaging("helm/taskscope/values.yaml"), packaging("helm/taskscope/Chart.yaml"));
+    let (_, text) = values.split_once("config: |\n").unwrap();
+    let text: Vec<&str> = text.lines().take_while(|line| line.starts_with("  ")).collect();
+    let settings = Partial::parse("values", &text.join("\n")).unwrap().settle().unwrap();
+    let manifest = packaging("kubernetes/daemonset.yaml");
+    let (_, text) = manifest.split_once("taskscope.toml: |\n").unwrap();
+    let text: Vec<&str> = text.lines().take_while(|line| line.starts_with("    ")).collect();
+    assert_eq!(Partial::parse("manifest", &text.join("\n")).unwrap().settle().unwrap(), settings);
+    let version = env!("CARGO_PKG_VERSION");
+    for (text, line) in [
+        (&values, format!("port: {}", settings.listen.unwrap().port())),
+        (&chart, format!("version: {version}")),
+        (&chart, format!("appVersion: \"{version}\"")),
+    ] {
+        assert!(text.lines().any(|other| other == line), "no `{line}` in\n{text}");
+    }
+    let kustomization = packaging("kubernetes/kustomization.yaml");
+    assert!(kustomization.contains(&format!("newTag: {version}\n")), "{kustomization}");
+}
+
+#[test]
+fn no_label_is_one_that_a_pod_monitor_gives() {
+    let metrics = document("metrics.md");
+    let rows = metrics.lines().filter(|line| line.starts_with("| `taskscope_"));
+    for row in rows {
+        let labels = row.split('|').nth(3).unwrap();
+        for taken in ["`pod`", "`container`", "`namespace`", "`node`", "`endpoint`", "`job`", "`instance`"] {
+            assert!(!labels.contains(taken), "{row}");
+        }
+    }
+}
+
+#[test]
 fn the_manifest_for_kubernetes_configures_this_daemon() {
     let manifest = packaging("kubernetes/daemonset.yaml");
     let (_, text) = manifest.split_once("taskscope.toml: |\n").unwrap();
