@@ -4,7 +4,7 @@
 //! `axum::serve` has no bound on connections and no time limit for reading an answer, so this file drives hyper's connections
 //! itself.
 
-use std::{convert::Infallible, future::poll_fn, pin::Pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::poll_fn, io, pin::Pin, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -23,7 +23,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     select,
     task::yield_now,
     time::{sleep, timeout},
@@ -33,7 +33,7 @@ use super::{
     connection::Connection,
     counts::Closed,
     guarded::Guarded,
-    listener::Listener,
+    listener::{FirstByte, Listener},
     places::{Peer, Place, Places},
 };
 use crate::{
@@ -117,7 +117,7 @@ async fn admitted(places: &Arc<Places>, peer: Peer) -> Place {
 
 /// Serves a connection, after its handshake if it uses TLS.
 async fn arrived(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    mut stream: impl AsyncRead + AsyncWrite + FirstByte + Unpin + Send + 'static,
     place: Place,
     answers: Answers,
 ) {
@@ -125,7 +125,14 @@ async fn arrived(
         answers.web.as_ref().and_then(|web| web.acceptor().map(|acceptor| (acceptor, Arc::clone(web))));
     let Some((acceptor, web)) = secure else { return connection(stream, place, answers).await };
     let state = Arc::clone(&place.connection);
-    let shaking_hands = timeout(HEADER_TIME, acceptor.accept(stream).into_fallible());
+    let shaking_hands = timeout(HEADER_TIME, async {
+        let first = stream.first_byte().await?;
+        if first.is_some_and(|byte| byte.is_ascii_alphabetic()) {
+            refuse_plain(&mut stream).await;
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a request without TLS"));
+        }
+        acceptor.accept(stream).await
+    });
     let outcome = select! {
         outcome = shaking_hands => outcome,
         () = state.closing() => return web.shook_hands(false),
@@ -133,21 +140,21 @@ async fn arrived(
     web.shook_hands(matches!(outcome, Ok(Ok(_))));
     match outcome {
         Ok(Ok(stream)) => connection(stream, place, answers).await,
-        Ok(Err((error, mut stream))) => {
-            log::debug!("a TLS handshake: {error}");
-            if is_plain(&error) {
-                // A peer that does not read it is gone.
-                let _ = timeout(PAUSE, stream.write_all(&ApiError::not_tls().into_bytes())).await;
-            }
-        }
+        Ok(Err(error)) => log::debug!("a TLS handshake: {error}"),
         Err(_) => place.counts().closed(Closed::HeaderTimeout),
     }
 }
 
-/// Whether a handshake failed because the client sent a request without TLS.
-fn is_plain(error: &std::io::Error) -> bool {
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    matches!(inner, Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)))
+/// Answers a request without TLS.
+async fn refuse_plain(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
+    // A peer that does not read it is gone.
+    let _ = timeout(PAUSE, async {
+        // The kernel would reset the connection, and discard the answer, if the request were not read.
+        let _ = stream.read(&mut [0; 4096]).await?;
+        stream.write_all(&ApiError::not_tls().into_bytes()).await?;
+        stream.shutdown().await
+    })
+    .await;
 }
 
 async fn connection(
