@@ -30,6 +30,7 @@ pub mod history;
 mod host;
 pub mod kernel;
 pub mod panics;
+pub mod perfetto;
 pub mod pidns;
 pub mod procfs;
 pub mod recording;

@@ -26,7 +26,7 @@ const LEVELS: &[&[&str]] = &[
     &["cgroup", "kernel", "procfs"],
     &["export", "recording"],
     &["answer", "runtime"],
-    &["history", "view"],
+    &["history", "perfetto", "view"],
     &["service"],
     &["cli"],
 ];

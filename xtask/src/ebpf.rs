@@ -8,11 +8,13 @@ use std::fs::{self, File};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 
 use anyhow::{Context as _, Result, bail};
 use object::build::elf::{Builder, SectionData};
 use object::{Object as _, ObjectSection as _};
 
+use crate::arch::Arch;
 use crate::setup::{self, Record};
 use crate::shell;
 
@@ -30,9 +32,6 @@ use compile::OBJECT;
 /// The directory in which the sources are compiled.
 const PLACE: &str = "/tmp/taskscope-ebpf-build";
 
-/// The architecture of the kernels that the committed object is for.
-const ARCH: &str = "x86_64";
-
 /// What `cargo xtask ebpf` takes.
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -46,35 +45,60 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     if args.check { check() } else { write() }
 }
 
-/// Makes the eBPF toolchain if the daemon cannot be built with the committed object.
-pub(crate) fn ensure() -> Result<()> {
+/// Makes the eBPF toolchain if the daemon for `arch` cannot be built with the committed object.
+pub(crate) fn ensure(arch: Arch) -> Result<()> {
     let sources = committed::hash_sources(shell::workspace())?;
-    if committed::load(&dir()).is_none_or(|committed| committed.sources != sources) {
+    if committed::load(&dir(arch)).is_none_or(|committed| committed.sources != sources) {
         setup::ensure()?;
     }
     Ok(())
 }
 
-fn dir() -> PathBuf {
-    committed::dir(&shell::workspace().join("daemon"), ARCH)
+fn dir(arch: Arch) -> PathBuf {
+    committed::dir(&shell::workspace().join("daemon"), arch.name())
 }
 
 fn write() -> Result<()> {
-    let (object, built_from) = build()?;
-    let dir = dir();
-    fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
-    for (name, bytes) in [(OBJECT, object.as_slice()), ("built-from", built_from.to_text().as_bytes())] {
-        let file = dir.join(name);
-        fs::write(&file, bytes).with_context(|| format!("writing {}", file.display()))?;
+    for (arch, object, built_from) in build(&Arch::ALL)? {
+        let dir = dir(arch);
+        fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
+        for (name, bytes) in [(OBJECT, object.as_slice()), ("built-from", built_from.to_text().as_bytes())] {
+            let file = dir.join(name);
+            fs::write(&file, bytes).with_context(|| format!("writing {}", file.display()))?;
+        }
+        eprintln!("wrote {}, {} bytes", dir.join(OBJECT).display(), object.len());
     }
-    eprintln!("wrote {}, {} bytes", dir.join(OBJECT).display(), object.len());
     Ok(())
 }
 
-/// Compares the committed object with its sources.
+const REMEDY: &str = "run `cargo xtask ebpf` and commit daemon/ebpf";
+
+/// Compares the committed objects of all architectures with their sources.
 pub(crate) fn check() -> Result<()> {
-    const REMEDY: &str = "run `cargo xtask ebpf` and commit daemon/ebpf";
-    let dir = dir();
+    let all = Arch::ALL.map(|arch| committed_object(arch).map(|committed| (arch, committed)));
+    let all = all.into_iter().collect::<Result<Vec<_>>>()?;
+    let record = setup::ensure()?;
+    let (compiler, linker) = (record.fingerprint.clone(), linker_version(&record)?);
+    let mut comparable = Vec::new();
+    for (arch, committed) in all {
+        if (&compiler, &linker) == (&committed.compiler, &committed.linker) {
+            comparable.push(arch);
+        } else {
+            eprintln!(
+                "not compared: the committed object for {arch} was built by {}, {}; this machine has {compiler}, {linker}",
+                committed.compiler, committed.linker
+            );
+        }
+    }
+    if comparable.is_empty() {
+        return Ok(());
+    }
+    build(&comparable)?.into_iter().try_for_each(|(arch, rebuilt, _)| compare(arch, &rebuilt))
+}
+
+/// Returns the record of a committed object, after checking that both belong to these sources.
+fn committed_object(arch: Arch) -> Result<BuiltFrom> {
+    let dir = dir(arch);
     let Some(committed) = committed::load(&dir) else {
         bail!("there is no {}: {REMEDY}", dir.join("built-from").display());
     };
@@ -86,19 +110,15 @@ pub(crate) fn check() -> Result<()> {
     if committed::hash_sources(shell::workspace())? != committed.sources {
         bail!("{} was built from other sources: {REMEDY}", object.display());
     }
-    let record = setup::ensure()?;
-    let (compiler, linker) = (record.fingerprint.clone(), linker_version(&record)?);
-    if (&compiler, &linker) != (&committed.compiler, &committed.linker) {
-        eprintln!(
-            "not compared: the committed object was built by {}, {}; this machine has {compiler}, {linker}",
-            committed.compiler, committed.linker
-        );
-        return Ok(());
-    }
-    let (rebuilt, _) = build()?;
-    if sections(&rebuilt)? != sections(&bytes)? {
-        let kept = shell::target_dir().join(OBJECT);
-        fs::write(&kept, &rebuilt).with_context(|| format!("writing {}", kept.display()))?;
+    Ok(committed)
+}
+
+fn compare(arch: Arch, rebuilt: &[u8]) -> Result<()> {
+    let object = dir(arch).join(OBJECT);
+    let bytes = fs::read(&object).with_context(|| format!("reading {}", object.display()))?;
+    if sections(rebuilt)? != sections(&bytes)? {
+        let kept = shell::target_dir().join(format!("{OBJECT}-{arch}"));
+        fs::write(&kept, rebuilt).with_context(|| format!("writing {}", kept.display()))?;
         bail!(
             "{} differs from the object that its sources give, which is in {}: {REMEDY}",
             object.display(),
@@ -120,24 +140,36 @@ fn sections(object: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
     Ok(all)
 }
 
-/// Compiles the programs; returns the object, and the record of its sources and tools.
-fn build() -> Result<(Vec<u8>, BuiltFrom)> {
+/// Compiles the programs for kernels of each architecture, all at once; returns the objects, with the record of their sources and
+/// tools.
+fn build(archs: &[Arch]) -> Result<Vec<(Arch, Vec<u8>, BuiltFrom)>> {
     let record = setup::ensure()?;
     let workspace = shell::workspace();
     let (place, _lock) = own_place()?;
     let _removed = Removed(&place);
     copy_sources(workspace, &place)?;
     let remapped = remapped(&record, &place)?;
-    let object = compile::compile(&record, &place, ARCH, &place.join("target"), &remapped)?;
-    let object = fs::read(&object).with_context(|| format!("reading {}", object.display()))?;
-    let object = without_debug_information(&object)?;
-    let built_from = BuiltFrom {
-        sources: committed::hash_sources(workspace)?,
-        object: committed::hash(&object),
-        compiler: record.fingerprint.clone(),
-        linker: linker_version(&record)?,
+    let (sources, linker) = (committed::hash_sources(workspace)?, linker_version(&record)?);
+    let one = &|arch: Arch| -> Result<(Arch, Vec<u8>, BuiltFrom)> {
+        let target = place.join("target").join(arch.name());
+        let object = compile::compile(&record, &place, arch.name(), &target, &remapped)?;
+        let object = fs::read(&object).with_context(|| format!("reading {}", object.display()))?;
+        let object = without_debug_information(&object)?;
+        let built_from = BuiltFrom {
+            sources: sources.clone(),
+            object: committed::hash(&object),
+            compiler: record.fingerprint.clone(),
+            linker: linker.clone(),
+        };
+        Ok((arch, object, built_from))
     };
-    Ok((object, built_from))
+    thread::scope(|scope| {
+        let builds: Vec<_> = archs.iter().map(|&arch| (arch, scope.spawn(move || one(arch)))).collect();
+        let joined = builds.into_iter().map(|(arch, build)| {
+            build.join().unwrap_or_else(|_| bail!("the thread that compiles for {arch} panicked"))
+        });
+        joined.collect()
+    })
 }
 
 /// Makes an empty directory at the fixed path, locked for this process.

@@ -5,9 +5,11 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+mod arch;
 mod bench;
 mod build;
 mod ci;
+mod cross;
 mod dist;
 mod ebpf;
 mod fuzz;
@@ -48,11 +50,12 @@ enum Command {
     /// ~/.cache/taskscope. Reports what it does and why; does nothing if nothing is missing.
     Setup,
     /// Build target/release/taskscope with the eBPF programs inside
-    Build,
-    /// Compile the eBPF object in daemon/ebpf, to commit after a change of its programs
+    Build(build::Args),
+    /// Compile the eBPF objects in daemon/ebpf, to commit after a change of their programs
     Ebpf(ebpf::Args),
     /// Build, then run `taskscope events` as root: NDJSON on stdout, all other output on stderr
     ///
+    /// The binary is built quickly, without optimization, into target/quick; `build` and `run --release` optimize.
     /// taskscope replaces this process, so exit code and reaction to signals are taskscope's.
     Run(run::Args),
     /// Run the unit tests, then the integration tests on this kernel as root and on others in QEMU
@@ -86,7 +89,7 @@ fn main() -> ExitCode {
 fn dispatch(command: Command) -> Result<()> {
     match command {
         Command::Setup => setup::main(),
-        Command::Build => build::release().map(|binary| eprintln!("built {}", binary.display())),
+        Command::Build(args) => build::main(&args),
         Command::Ebpf(args) => ebpf::main(&args),
         Command::Run(args) => run::main(&args),
         Command::Test(args) => test::main(&args),

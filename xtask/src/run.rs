@@ -11,6 +11,9 @@ use crate::{build, shell};
 /// What `cargo xtask run` takes.
 #[derive(clap::Args)]
 pub(crate) struct Args {
+    /// Build with optimization, as for a daemon that is to run long: this takes three times as long.
+    #[arg(long)]
+    release: bool,
     /// Arguments for `taskscope events`; if the first is a word, such as `doctor`, arguments for `taskscope`.
     #[arg(last = true, value_name = "ARGS")]
     args: Vec<OsString>,
@@ -21,7 +24,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     let why = "observing the kernel";
     // This check comes before the build, so that a user without the privileges gets the error at once.
     shell::root_prefix(why, &[])?;
-    let binary = build::release()?;
+    let binary = if args.release { build::release() } else { build::quick() }?;
     let mut cmd = shell::as_root(why, &[], binary.as_os_str())?;
     cmd.args(words(&args.args));
     eprintln!("+ {}", shell::line(&cmd));

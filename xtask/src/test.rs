@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::arch::Arch;
 use crate::steps::Steps;
 use crate::{build, dist, ebpf, setup, shell, vm};
 
@@ -14,6 +15,9 @@ const SCHEMATHESIS: &str = "4.32.5";
 
 /// The version of `DuckDB` that reads the history.
 const DUCKDB: &str = "2.0.1";
+
+/// The version of Perfetto's bindings that decode traces.
+const PERFETTO: &str = "0.59.1";
 
 /// What drives the browser that shows the web page, and what looks for faults of accessibility in it.
 const NODE_PACKAGES: [(&str, &str); 2] = [("playwright-core", "1.65.1"), ("axe-core", "4.14.1")];
@@ -45,7 +49,7 @@ pub(crate) fn all(steps: &mut Steps, args: &Args) -> Result<()> {
     if !args.unit_only {
         shell::root_prefix("testing on the running kernel", &[])?;
     }
-    steps.step("setup", ebpf::ensure)?;
+    steps.step("setup", || ebpf::ensure(Arch::native()?))?;
     steps.step("unit tests", unit)?;
     if args.unit_only {
         return Ok(());
@@ -98,6 +102,8 @@ fn native(binary: &Path, failing: &Path, args: &[OsString]) -> Result<()> {
     install_missing("the tests of `taskscope top` need a terminal", &[("tmux", "tmux")])?;
     // A test reads the history with DuckDB.
     let duckdb = vm::python_environment("duckdb", DUCKDB)?;
+    // A test decodes traces with Perfetto's bindings.
+    let perfetto = vm::python_environment("perfetto", PERFETTO)?;
     // The web page is looked at in a real browser.
     install_missing(
         "the tests of the web page need a browser, and node to drive it",
@@ -108,7 +114,7 @@ fn native(binary: &Path, failing: &Path, args: &[OsString]) -> Result<()> {
     // Each test that cannot run here adds a line.
     let skipped = shell::target_dir().join("skipped-tests");
     fs::write(&skipped, []).with_context(|| format!("emptying {}", skipped.display()))?;
-    let env: [(&str, &OsStr); 11] = [
+    let env: [(&str, &OsStr); 12] = [
         ("TASKSCOPE_SKIPPED", skipped.as_os_str()),
         ("TASKSCOPE_BIN", binary.as_os_str()),
         ("TASKSCOPE_FAILPOINTS_BIN", failing.as_os_str()),
@@ -117,6 +123,7 @@ fn native(binary: &Path, failing: &Path, args: &[OsString]) -> Result<()> {
         ("TASKSCOPE_RUNQLAT", runqlat.as_os_str()),
         ("TASKSCOPE_SCHEMATHESIS", schemathesis.as_os_str()),
         ("TASKSCOPE_DUCKDB", duckdb.as_os_str()),
+        ("TASKSCOPE_PERFETTO", perfetto.as_os_str()),
         ("TASKSCOPE_CHROMIUM", chromium.as_os_str()),
         ("TASKSCOPE_NODE_MODULES", modules.as_os_str()),
         ("RUST_BACKTRACE", "1".as_ref()),

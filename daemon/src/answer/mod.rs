@@ -3,34 +3,36 @@
 //! An answer is made in two steps. The owner of the lineage makes a draft between two batches of records. Then the thread that
 //! asked completes it from /proc, which may take longer. A client parses the JSON into the same structs, so that the text of an
 //! answer is made in one place.
+//!
+//! - one file for each answer: `tree`, `task` (one task), `zombies`, `blocked`, `death`, `explain`, `limits`, `leaks`, `scope` and `stop`
+//! - `now`, `spent`: what tasks are doing now, and what they and dead ones used
+//! - `past/`: answers from the history; `parts/`: what several answers contain
+//! - `text/`: each answer as text
 
 pub mod blocked;
 pub mod death;
-pub mod difference;
 pub mod explain;
-pub mod known;
 pub mod leaks;
-pub mod life;
 pub mod limits;
 pub mod now;
-pub mod past_life;
-pub mod place;
-pub mod process;
+pub mod parts;
+pub mod past;
 pub mod scope;
 pub mod spent;
 pub mod stop;
 pub mod task;
 pub mod text;
-pub mod time_arg;
 pub mod tree;
-pub mod usage;
-pub mod verdict;
 pub mod zombies;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-pub use self::explain::{draft::ExplainDraft, recall::Related};
+pub use self::{
+    explain::{draft::ExplainDraft, recall::Related},
+    parts::{place, process, usage, verdict},
+    past::{difference, known, life, past_life, time_arg},
+};
 use crate::{
     export::Stamp,
     lineage::{

@@ -2,10 +2,14 @@
 
 mod not_zombies;
 mod parents;
+mod past;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::parents::ZombiesDraft;
+pub use self::{
+    parents::ZombiesDraft,
+    past::{PastParent, PastZombies},
+};
 use super::{
     HostFacts, LineageAt, Made, MergeLocalFacts, Related, TaskSelector,
     explain::recall::judge_again,

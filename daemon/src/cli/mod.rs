@@ -1,30 +1,22 @@
-//! The command line: one file for each subcommand.
+//! The command line: one file for each subcommand. `common/` has what they share; `manual` makes man pages and completions.
 
-mod ask;
 mod blocked;
-mod client;
+mod common;
 mod deaths;
 mod diff;
 mod doctor;
 mod events;
-pub mod exit;
 mod explain;
+mod export;
 mod leaks;
 mod limits;
 mod lives;
-mod logging;
 mod manual;
-mod output;
-mod past;
 mod record;
 mod replay;
 mod run;
 mod schema;
-mod selector;
-mod signals;
 mod status;
-mod stdout;
-mod terminal;
 mod timeline;
 mod top;
 mod tree;
@@ -34,6 +26,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+pub use self::common::exit;
+use self::common::{ask, client, logging, output, past, selector, signals, stdout, terminal};
 use crate::{
     kernel::{hooks::Family, ladder::Choice},
     panics,
@@ -73,8 +67,10 @@ enum Command {
     Timeline(timeline::Args),
     /// Record what all tasks do in a file, until Ctrl-C or while a command runs
     Record(record::Args),
-    /// Show the events of a recording, or the tree, a process, zombies or deaths as of a time in it
+    /// Show the events of a recording, or the tree, a process, zombies, deaths and more as of a time in it
     Replay(replay::Args),
+    /// Write a trace for Perfetto: lives, zombies, signals; from a recording, the history or the daemon
+    Export(export::Args),
     /// Show the history of one process, what is wrong with it, and what to do
     Explain(explain::Args),
     /// Show leaks other than zombies: growing threads, programs that are restarted in a loop, fork storms, orphans
@@ -148,6 +144,7 @@ fn run(command: Command) -> ExitCode {
     let exit = match command {
         Command::Record(args) => return record::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Events(args) => events::run(&args),
         Command::Tree(args) => tree::run(&args),

@@ -1,13 +1,19 @@
 //! `taskscope replay`: the events and the answers of a recording.
 
+mod figures;
+mod frame;
 mod views;
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
-use self::views::{Silent, View};
+use self::{
+    figures::Refusals,
+    frame::FrameSink,
+    views::{LimitsView, Silent, View},
+};
 use super::{
     events::{
         Format,
@@ -44,6 +50,7 @@ Examples:
   taskscope replay web.rec events --action exited       only some of them
   taskscope replay web.rec --at +10s tree               the tree ten seconds after the recording began
   taskscope replay web.rec explain 4711                 the history of a process, as of the end of the recording
+  taskscope replay web.rec --at 10s top                 a frame of the live view, ten seconds before the end
   taskscope replay web.rec --speed 1 events --format text   as fast as it happened
 
 It needs no privileges and no daemon, and reads nothing of this host. docs/recordings.md says what a replay cannot know.")]
@@ -67,9 +74,22 @@ pub(super) struct Args {
 
 /// `--speed`.
 #[derive(Clone, Copy, Debug)]
-enum Speed {
+pub(super) enum Speed {
     Max,
     Times(f64),
+}
+
+/// What is replayed, up to when, and how fast.
+pub(super) struct Source<'a> {
+    pub(super) file: &'a Path,
+    pub(super) at: Option<&'a str>,
+    pub(super) speed: Speed,
+}
+
+impl Args {
+    fn source(&self) -> Source<'_> {
+        Source { file: &self.file, at: self.at.as_deref(), speed: self.speed }
+    }
 }
 
 fn speed(text: &str) -> Result<Speed, String> {
@@ -100,17 +120,21 @@ pub(super) fn run(args: &Args) -> Exit {
         None => events(args, LineOptions::default()),
         Some(View::Events(of)) => events(args, of.options()),
         Some(View::Lives(of)) => events(args, of.options()),
-        Some(view) => replay(args, false, &mut |_, _| Ok(Silent), &mut |_| true).and_then(|(replayed, _)| {
-            let exit = view.answer(&replayed.replay)?;
-            Ok(replayed.exit(exit))
-        }),
+        Some(View::Limits(of)) => limits(args, of),
+        Some(View::Top) => frame(args),
+        Some(view) => {
+            replay(&args.source(), false, &mut |_, _| Ok(Silent), &mut |_| true).and_then(|(replayed, _)| {
+                let exit = view.answer(&replayed.replay)?;
+                Ok(replayed.exit(exit))
+            })
+        }
     };
     outcome.unwrap_or_else(|exit| exit)
 }
 
 impl Replayed {
     /// A damaged recording is a failure, whatever could be replayed.
-    const fn exit(&self, exit: Exit) -> Exit {
+    pub(super) const fn exit(&self, exit: Exit) -> Exit {
         if self.damaged { Exit::Failure } else { exit }
     }
 }
@@ -141,7 +165,7 @@ fn events(args: &Args, options: LineOptions) -> Result<Exit, Exit> {
         }
         !lines.is_full() && !lines.output.is_closed()
     };
-    let (replayed, mut printed) = replay(args, lives, &mut start, &mut goes_on)?;
+    let (replayed, mut printed) = replay(&args.source(), lives, &mut start, &mut goes_on)?;
     let written = runtime.block_on(finish(&mut printed.output));
     log::info!("replayed {} events; {}", printed.written, summary(&replayed));
     // A write to a reader that reads nothing would delay the end.
@@ -150,15 +174,29 @@ fn events(args: &Args, options: LineOptions) -> Result<Exit, Exit> {
     Ok(replayed.exit(Exit::Success))
 }
 
+fn limits(args: &Args, view: &LimitsView) -> Result<Exit, Exit> {
+    let mut start = |_: &Replay, _| Ok(Refusals::default());
+    let (replayed, refusals) = replay(&args.source(), false, &mut start, &mut |_| true)?;
+    view.answer(&replayed.replay, &refusals)?;
+    Ok(replayed.exit(Exit::Success))
+}
+
+fn frame(args: &Args) -> Result<Exit, Exit> {
+    let mut start = |_: &Replay, wall| Ok(FrameSink::new(wall));
+    let (replayed, sink) = replay(&args.source(), false, &mut start, &mut |_| true)?;
+    sink.print(&replayed.replay)?;
+    Ok(replayed.exit(Exit::Success))
+}
+
 fn metrics(args: &Args) -> Result<Exit, Exit> {
     let mut start = |_: &Replay, _| EventMetrics::new().map(views::Counting).map_err(Exit::failed);
-    let (replayed, counting) = replay(args, false, &mut start, &mut |_| true)?;
+    let (replayed, counting) = replay(&args.source(), false, &mut start, &mut |_| true)?;
     let text = counting.0.text(&replayed.replay.lineage).map_err(Exit::failed)?;
     super::output::answer(&text)?;
     Ok(replayed.exit(Exit::Success))
 }
 
-fn summary(replayed: &Replayed) -> String {
+pub(super) fn summary(replayed: &Replayed) -> String {
     let replay = &replayed.replay;
     let counts = replay.counts;
     let end = if replayed.is_whole && counts.end.is_none() {
@@ -178,19 +216,19 @@ fn summary(replayed: &Replayed) -> String {
 }
 
 /// Replays the file up to `--at` into a sink that `start` makes, as long as `goes_on`.
-fn replay<S: ReplaySink>(
-    args: &Args,
+pub(super) fn replay<S: ReplaySink>(
+    source: &Source<'_>,
     lives: bool,
     start: &mut dyn FnMut(&Replay, Wall) -> Result<S, Exit>,
     goes_on: &mut dyn FnMut(&mut S) -> bool,
 ) -> Result<(Replayed, S), Exit> {
-    let mut reader = Reader::open(&args.file).map_err(Exit::failed)?;
+    let mut reader = Reader::open(source.file).map_err(Exit::failed)?;
     let header = reader.header.clone();
-    let until = args.at.as_deref().map(|at| moment(args, at, &header)).transpose()?;
+    let until = source.at.map(|at| moment(source.file, at, &header)).transpose()?;
     let mut replay = Replay::new(&header, lives);
     let wall = Wall::recorded(&header.boot_id, i128::from(header.wall_offset_ns));
     let mut sink = start(&replay, wall)?;
-    let pace = Pace::new(args.speed, header.begun);
+    let pace = Pace::new(source.speed, header.begun);
     let (mut damaged, mut is_whole) = (false, false);
     'frames: loop {
         let frame = match reader.next_frame() {
@@ -267,7 +305,7 @@ impl Pace {
 }
 
 /// Finds the time that `--at` means.
-fn moment(args: &Args, text: &str, header: &crate::recording::Header) -> Result<Ktime, Exit> {
+fn moment(file: &Path, text: &str, header: &crate::recording::Header) -> Result<Ktime, Exit> {
     let wrong = |error| {
         log::error!("--at: {error}");
         Exit::Usage
@@ -276,7 +314,7 @@ fn moment(args: &Args, text: &str, header: &crate::recording::Header) -> Result<
         let since = duration::parse(since).map_err(wrong)?;
         return Ok(Ktime(header.begun.0.saturating_add(duration::ns(since))));
     }
-    let (end, wall_offset_ns) = end_of(args, header)?;
+    let (end, wall_offset_ns) = end_of(file, header)?;
     let wall = Wall::recorded(&header.boot_id, wall_offset_ns);
     let utc = time_arg::to_utc(text, wall.stamp().wall_ns(end), Zone::Local).unwrap_or_else(|| text.into());
     let at = time_arg::parse(&utc, end, wall.stamp()).map_err(|error| {
@@ -295,8 +333,8 @@ fn moment(args: &Args, text: &str, header: &crate::recording::Header) -> Result<
 }
 
 /// Reads the file once for the time of its last entry, and the offset of the wall clock then.
-fn end_of(args: &Args, header: &crate::recording::Header) -> Result<(Ktime, i128), Exit> {
-    let mut reader = Reader::open(&args.file).map_err(Exit::failed)?;
+fn end_of(file: &Path, header: &crate::recording::Header) -> Result<(Ktime, i128), Exit> {
+    let mut reader = Reader::open(file).map_err(Exit::failed)?;
     let (mut end, mut wall) = (header.begun, header.wall_offset_ns);
     loop {
         let frame: Frame = match reader.next_frame() {

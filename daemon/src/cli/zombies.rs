@@ -11,6 +11,7 @@ use super::{
     ask::{self, Format, LocalObserver, Nobody, Source},
     client::{Client, encoded},
     exit::Exit,
+    past::{self, FromDirectory},
     signals, terminal,
 };
 use crate::{
@@ -18,7 +19,7 @@ use crate::{
         LineageAt,
         place::Place,
         text,
-        zombies::{Filter, Zombies, ZombiesDraft},
+        zombies::{Filter, PastZombies, Zombies, ZombiesDraft},
     },
     cgroup::Cgroups,
     duration, event_loop,
@@ -34,6 +35,8 @@ Examples:
   taskscope zombies --watch 2s           repeat this every 2 s, with ages and rates
   taskscope zombies --unit 'nginx*'       only parents in these systemd units
   taskscope zombies --observe 1s --min-age 500ms   only zombies that are at least 500 ms old
+  taskscope zombies --at 2h              who was a zombie two hours ago, from a daemon that was running then, or from its history
+  taskscope zombies --at '2026-11-20 14:30' --from ./copy   from a copy of a history (docs/lives.md)
   taskscope zombies --format json | jq '.parents[] | [.process.pid, .verdict.code]'
 
 Exit codes: 0 no zombies, 9 a parent has not waited for its zombies; others as in `taskscope --help`.")]
@@ -50,6 +53,12 @@ pub(super) struct Args {
     /// Only zombies of parents in this systemd unit; * and ? as in a shell
     #[arg(long, value_name = "GLOB")]
     unit: Option<String>,
+    /// Show who was a zombie at this time, and which parent had not waited: 10m (ago), 14:30:05 or 2026-11-20T14:30:05 in local
+    /// time, 2026-11-20T14:30:05Z in UTC
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["watch", "observe", "alone"])]
+    at: Option<String>,
+    #[command(flatten)]
+    directory: FromDirectory,
     #[command(flatten)]
     source: Source,
 }
@@ -59,9 +68,14 @@ const WATCH_AT_LEAST: Duration = Duration::from_millis(100);
 
 /// Runs `zombies`.
 pub(super) fn run(args: &Args) -> Exit {
-    let outcome = match args.watch {
-        None => once(args),
-        Some(every) => watch(args, every.max(WATCH_AT_LEAST)),
+    let outcome = match (&args.at, args.watch) {
+        (Some(at), _) => at_time(args, at),
+        (None, _) if args.directory.from.is_some() => {
+            log::error!("--from needs --at: the history has processes that have ended");
+            Err(Exit::Usage)
+        }
+        (None, None) => once(args),
+        (None, Some(every)) => watch(args, every.max(WATCH_AT_LEAST)),
     };
     match outcome {
         Ok(0) => Exit::Success,
@@ -88,6 +102,31 @@ fn once(args: &Args) -> Result<u64, Exit> {
     let at_least = (!args.min_age.is_zero()).then(|| args.min_age + WATCH_AT_LEAST);
     let answer = ask::ask_or_observe(&args.source, &path(args), at_least, |local| now(local, &filter(args)))?;
     show(args, &answer)?;
+    Ok(answer.overdue())
+}
+
+/// Shows the zombies of an earlier time. Returns how many a parent should have reaped by then.
+fn at_time(args: &Args, at: &str) -> Result<u64, Exit> {
+    let (utc, at_ms) = past::moment("--at", at)?;
+    let answer = match &args.directory.from {
+        Some(directory) => PastZombies::of(past::tree_of(directory, at_ms, None)?, &filter(args)),
+        None => {
+            let path = format!("{}&at={}", path(args), encoded(&utc));
+            ask::from_daemon::<PastZombies>(&args.source, &path)?.ok_or_else(|| {
+                log::error!(
+                    "--at needs a daemon that was running at that time: start one (taskscope run) and ask again later"
+                );
+                Exit::Failure
+            })?
+        }
+    };
+    if let Some(known) = &answer.history {
+        past::report(known);
+        log::info!(
+            "processes that lived then and have not ended yet are known only to a daemon that runs since then"
+        );
+    }
+    ask::show(&answer, args.format, |answer| text::past_zombies(answer, terminal::style()))?;
     Ok(answer.overdue())
 }
 

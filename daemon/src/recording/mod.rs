@@ -13,7 +13,7 @@ mod frames;
 pub mod header;
 mod reader;
 mod redact;
-mod wire;
+pub(crate) mod wire;
 mod writer;
 
 #[cfg(test)]

@@ -1,4 +1,11 @@
 //! Passes records to the lineage and counts them by kind.
+//!
+//! - `local_facts`: adds what only /proc and cgroups have, as soon as the record arrives
+//! - `sums`, `place`: whether each record is either applied or counted as lost, and where it was lost
+
+pub(super) mod local_facts;
+pub(super) mod place;
+pub(super) mod sums;
 
 use probe_common::Kind;
 

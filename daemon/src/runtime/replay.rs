@@ -1,13 +1,16 @@
 //! Replays a recording: makes the calls again that changed the lineage, so that the tree and the effects are the same as when it was
 //! recorded. It reads no clock, no file of this host, and no kernel.
 
+use std::collections::HashMap;
+
 use crate::{
     cgroup::{Cgroups, Place as CgroupPlace},
     lineage::{
         Lineage, Outcome,
         blocked::{Blocked, Overdue},
         effect::Effect,
-        id::Ktime,
+        figures::Figures,
+        id::{Ktime, TaskKey},
         leaks::Leaks,
     },
     recording::{Counters, End, Entry, Header},
@@ -42,10 +45,33 @@ pub struct Replay {
     pub now: Ktime,
     /// Counts.
     pub counts: ReplayCounts,
+    /// The last polls of tasks in uninterruptible sleep.
+    pub polls: Polls,
+    /// What the recorder's hooks could not report: hook and fact.
+    pub lacks: Vec<String>,
     overdue: Vec<Overdue>,
     effects: Vec<Effect>,
     /// Whether the effects are to be passed on before the next change of the lineage.
     is_delivered: bool,
+}
+
+/// Polls of tasks in uninterruptible sleep.
+#[derive(Clone, Debug, Default)]
+pub struct Polls {
+    /// What the last one found, and when.
+    pub last: Option<(Ktime, Vec<Figures>)>,
+    /// What the one before found.
+    pub before: Vec<Figures>,
+    /// Kernel stacks of tasks in the last one that slept for long.
+    pub stacks: HashMap<TaskKey, Vec<String>>,
+}
+
+impl Polls {
+    fn add(&mut self, at: Ktime, figures: &[Figures]) {
+        self.before = self.last.take().map(|(_, figures)| figures).unwrap_or_default();
+        self.stacks.retain(|task, _| figures.iter().any(|figures| figures.task.key == *task));
+        self.last = Some((at, figures.to_vec()));
+    }
 }
 
 /// What was replayed.
@@ -85,6 +111,12 @@ impl Replay {
             begun: header.begun,
             now: header.begun,
             counts: ReplayCounts::default(),
+            polls: Polls::default(),
+            lacks: header
+                .hooks
+                .iter()
+                .filter_map(|hook| Some(format!("{}: {}", hook.name, hook.lacks.as_ref()?)))
+                .collect(),
             overdue: Vec::new(),
             effects: Vec::new(),
             is_delivered: false,
@@ -184,7 +216,7 @@ impl Replay {
 
     /// Makes the call again that the entry is about.
     fn change(&mut self, entry: &Entry) {
-        let Self { lineage, effects, blocked, leaks, overdue, .. } = self;
+        let Self { lineage, effects, blocked, leaks, overdue, polls, .. } = self;
         match entry {
             Entry::Record { record, now } => match lineage.apply(record, *now, effects) {
                 Outcome::Applied => self.counts.applied += 1,
@@ -209,8 +241,12 @@ impl Replay {
             Entry::Executable(key, path) => lineage.learn_executable(*key, path),
             Entry::Arguments(key, arguments) => lineage.learn_arguments(*key, arguments.clone()),
             Entry::Hidden(groups) => lineage.set_hidden(groups.iter().copied()),
-            Entry::Asleep(at, figures) => *overdue = blocked.poll(lineage, *at, figures, effects),
+            Entry::Asleep(at, figures) => {
+                *overdue = blocked.poll(lineage, *at, figures, effects);
+                polls.add(*at, figures);
+            }
             Entry::Overdue(at, key, stack) => {
+                polls.stacks.insert(*key, stack.clone());
                 if let Some(of) = overdue.iter().find(|of| of.task == *key) {
                     blocked.flag(lineage, *at, *of, stack.clone(), effects);
                 }

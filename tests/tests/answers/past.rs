@@ -419,3 +419,81 @@ fn a_difference_has_what_began_ended_and_moved_between_two_times() {
     assert!(pids_of(&alone, "gone").contains(&ended), "{alone:#}");
     assert!(alone["came_and_went"].as_u64() >= Some(301), "{alone:#}");
 }
+
+/// The zombies that /proc shows of a parent.
+fn zombies_of(parent: i64) -> BTreeSet<i64> {
+    let pids = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<i64>().ok());
+    let is_zombie = |pid: &i64| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let mut fields = stat.rsplit(") ").next().unwrap_or_default().split(' ');
+        fields.next() == Some("Z") && fields.next().and_then(|field| field.parse().ok()) == Some(parent)
+    };
+    pids.filter(is_zombie).collect()
+}
+
+/// The zombies of a parent in an answer of `zombies --at`.
+fn named_zombies(answer: &Value, parent: i64) -> BTreeSet<i64> {
+    let parents = answer["parents"].as_array().into_iter().flatten();
+    let own = parents.filter(|it| it["pid"] == parent);
+    let zombies = own.flat_map(|it| it["zombies"].as_array().into_iter().flatten());
+    zombies.filter_map(|zombie| zombie["pid"].as_i64()).collect()
+}
+
+#[test]
+fn zombies_of_a_past_time_are_those_that_proc_showed_then() {
+    if in_vm() {
+        return;
+    }
+    let directory = History::new();
+    let service = directory.start(&FORGETFUL);
+    let mut held = scenario("never-waits", &[]);
+    held.pause("owed");
+    let parent = held.facts().role("parent").pid;
+    let seen = zombies_of(parent);
+    assert!(!seen.is_empty(), "{parent} owes no wait");
+    // The daemon has the last of their ends.
+    let end = Instant::now() + deadline();
+    while named_zombies(&service.json("/v1/zombies?at=0ms"), parent) != seen {
+        assert!(Instant::now() < end, "{}", service.json("/v1/zombies?at=0ms"));
+    }
+    let then = now();
+    // A millisecond of its own.
+    std::thread::sleep(std::time::Duration::from_millis(5));
+    held.go();
+    held.finish();
+    let end = Instant::now() + deadline();
+    while seen.iter().any(|pid| service.get_local(&format!("/v1/lives?pid={pid}")).body.is_empty()) {
+        assert!(Instant::now() < end, "the ends of {seen:?} are not reported");
+    }
+    let ask = |args: &[&str]| -> Value {
+        let output = Command::new(setting::taskscope()).args(args).output();
+        let output = output.unwrap_or_else(|error| panic!("starting taskscope: {error}"));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        // 9 if a zombie was older than a second.
+        assert!(matches!(output.status.code(), Some(0 | 9)), "{args:?}: {said}");
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {said}"))
+    };
+    let question = ["zombies", "--at", &then, "--format", "json"];
+    let daemon = |service: &Service| {
+        ask(&[&question[..], &["--socket", service.socket().to_str().unwrap_or_default()]].concat())
+    };
+    let memory = daemon(&service);
+    assert_eq!(named_zombies(&memory, parent), seen, "{memory:#}");
+    service.stop_clean();
+    // The next daemon was not running then.
+    let service = directory.start(&FORGETFUL);
+    let past = daemon(&service);
+    assert_eq!(named_zombies(&past, parent), seen, "{past:#}");
+    assert!(past["history"]["known_since"].is_string(), "{past:#}");
+    service.stop_clean();
+    let path = directory.path();
+    let path = path.to_str().unwrap_or_default();
+    let alone = ask(&[&question[..], &["--from", path]].concat());
+    assert_eq!(named_zombies(&alone, parent), seen, "{alone:#}");
+    let text = Command::new(setting::taskscope()).args(["zombies", "--at", &then, "--from", path]).output();
+    let text = text.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    assert!(text.contains(&format!("(pid {parent}) owed a wait(2) for")), "{text}");
+    let refused = Command::new(setting::taskscope()).args(["zombies", "--from", path]).output();
+    assert_eq!(refused.ok().and_then(|output| output.status.code()), Some(2));
+}

@@ -4,12 +4,16 @@
 mod common;
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
 use common::scenario;
-use taskscope_tests::{scenario::Scenario, service::Service, setting};
+use taskscope_tests::{
+    scenario::Scenario,
+    service::{self, Service},
+    setting,
+};
 
 const README: &str = include_str!("../../../README.md");
 
@@ -176,6 +180,15 @@ fn readme_shows_the_usage_of_a_tree_as_printed() {
     service.stop_clean();
 }
 
+/// A directory that is removed with all that is in it.
+struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
 #[test]
 fn the_examples_of_help_run() {
     if setting::in_vm() {
@@ -186,6 +199,8 @@ fn the_examples_of_help_run() {
     let directory = setting::taskscope().parent().map(Path::to_owned).unwrap_or_default();
     let path = format!("{}:{}", directory.display(), std::env::var("PATH").unwrap_or_default());
     let me = std::process::id().to_string();
+    // An example may write a file.
+    let scratch = Scratch(service::directory());
     for subcommand in ["tree", "zombies", "explain"] {
         let help = run_in(200, &[subcommand, "--help"]);
         let (_, examples) = help.split_once("Examples:\n").unwrap_or_else(|| panic!("no examples: {help}"));
@@ -206,6 +221,7 @@ fn the_examples_of_help_run() {
             let output = Command::new("timeout")
                 .args(["--preserve-status", "--signal=TERM", seconds, "sh", "-c", &format!("exec {command}")])
                 .env("PATH", &path)
+                .current_dir(&scratch.0)
                 .output()
                 .unwrap_or_else(|error| panic!("{command}: {error}"));
             let stderr = String::from_utf8_lossy(&output.stderr).into_owned();

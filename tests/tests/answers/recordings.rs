@@ -292,7 +292,8 @@ fn damage_is_named_with_its_offset_and_costs_only_itself() {
         (0..bytes.len() - 4).filter(|&at| bytes[at..].starts_with(&[0x28, 0xb5, 0x2f, 0xfd])).collect();
     assert!(frames.len() >= 4, "{frames:?}");
     let mut wrong = bytes.clone();
-    wrong[frames[2] + 20] ^= 1;
+    // The last bytes are the checksum. In the data, a wrong bit may be one that the decoder does not use.
+    wrong[frames[3] - 1] ^= 1;
     fs::write(&file, &wrong).unwrap();
     let output = replay(&file, &[]);
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -333,4 +334,91 @@ fn a_recording_that_exists_is_not_overwritten_and_its_size_is_bounded() {
     assert_eq!(again.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&again.stderr).contains("exists and is not empty"));
     assert_eq!(fs::metadata(&file).unwrap().len(), size);
+}
+
+/// Returns the scenario program, which guests have too.
+fn scenario() -> String {
+    setting::scenario(env!("CARGO_BIN_EXE_scenario")).to_str().unwrap().to_owned()
+}
+
+/// On each kernel: what is printed while it is recorded is what a replay prints, and two answers about the same time are the same.
+#[test]
+fn a_recording_of_this_kernel_replays_to_the_same_bytes() {
+    let directory = Directory::new("kernel");
+    let file = directory.file("a.rec");
+    let program = scenario();
+    let options = ["--print", "--zombie-after", "200ms", "--audit-every", "1s", "--canary-every", "500ms"];
+    let live = record(&file, &options, &[&program, "burst", "50"]);
+    assert!(live.status.success(), "{}", String::from_utf8_lossy(&live.stderr));
+    let replayed = replay(&file, &[]);
+    let (live_text, replayed_text) = (String::from_utf8_lossy(&live.stdout), text(&replayed));
+    for (number, (live, replayed)) in live_text.lines().zip(replayed_text.lines()).enumerate() {
+        assert_eq!(live, replayed, "line {number}");
+    }
+    assert!(live.stdout == replayed.stdout, "the replay has more or fewer lines");
+    let ended = events(&replayed_text)
+        .iter()
+        .filter(|event| event["event"]["action"] == "group_exited" && event["process"]["name"] == "scenario")
+        .count();
+    assert!(ended >= 50, "{ended} of 50 processes ended");
+    for view in
+        [&["tree", "--kernel", "--format", "json"][..], &["lives"], &["deaths", "--all", "--format", "json"]]
+    {
+        assert!(replay(&file, view).stdout == replay(&file, view).stdout, "{view:?} differs");
+    }
+    setting::report("recording_bytes", fs::metadata(&file).unwrap().len());
+}
+
+#[test]
+fn limits_of_a_replay_are_those_that_refused_a_fork() {
+    let name = format!("taskscope-recorded-{}", std::process::id());
+    let Some(cgroup) = taskscope_tests::cgroup::Cgroup::with_pids_limit(&name, 20) else { return };
+    let directory = Directory::new("limits");
+    let file = directory.file("a.rec");
+    let mut recorder = taskscope();
+    recorder.args(["record", "--attach", &setting::attach()]).arg(&file).arg("--");
+    recorder.args([&scenario(), "zombies-to-the-limit", cgroup.path().to_str().unwrap()]);
+    // It waits for a line before it ends.
+    let mut recorder = spawner::spawn({
+        recorder.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        recorder
+    })
+    .unwrap();
+    std::io::Write::write_all(&mut recorder.stdin.take().unwrap(), b"go\ngo\ngo\n").unwrap();
+    let output = recorder.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let facts = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(facts.contains("\"refused\""), "{facts}");
+    let answer: Value = serde_json::from_str(&text(&replay(&file, &["limits", "--format", "json"]))).unwrap();
+    let limits = answer["limits"].as_array().unwrap();
+    let own = limits.iter().find(|limit| limit["name"].as_str().is_some_and(|path| path.ends_with(&name)));
+    let own = own.unwrap_or_else(|| panic!("{name} is not in {answer:#}"));
+    assert_eq!((&own["kind"], &own["limit"]), (&"cgroup".into(), &20.into()), "{own:#}");
+    assert!(own["refused"].as_u64().is_some_and(|times| times >= 1), "{own:#}");
+    assert!(answer["missing"][0]["fact"].is_string(), "{answer:#}");
+    // Before that, no fork was refused.
+    let before = text(&replay(&file, &["--at", "+0s", "limits"]));
+    assert!(before.contains("no fork was refused up to this time"), "{before}");
+}
+
+#[test]
+fn a_frame_and_the_blocked_tasks_of_a_replay_are_shown() {
+    let directory = Directory::new("frame");
+    let file = directory.file("a.rec");
+    // A vfork parent waits for its child in uninterruptible sleep.
+    let live = record(&file, &[], &[&scenario(), "burst", "20"]);
+    assert!(live.status.success(), "{}", String::from_utf8_lossy(&live.stderr));
+    let blocked: Value =
+        serde_json::from_str(&text(&replay(&file, &["blocked", "--format", "json"]))).unwrap();
+    assert!(blocked["blocked"].is_u64(), "{blocked}");
+    let frame = |arguments: &[&str]| {
+        let mut command = taskscope();
+        command.env("COLUMNS", "100").env("LINES", "40").arg("replay").arg(&file).args(arguments);
+        text(&command.output().unwrap())
+    };
+    let (first, second) = (frame(&["top"]), frame(&["top"]));
+    assert_eq!(first, second, "a frame of a recording is the same each time");
+    assert!(first.contains("a recording"), "{first}");
+    assert_eq!(first.lines().count(), 40, "{first}");
+    assert_ne!(frame(&["--at", "+0s", "top"]), first, "the beginning has no events");
 }

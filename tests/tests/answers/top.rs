@@ -75,7 +75,8 @@ fn a_zombie_is_shown_by_its_parent_and_is_gone_after_the_wait() {
     tmux.types(&parent.to_string());
     tmux.presses("Enter");
     tmux.until("that the tree has the parent, too", |screen| {
-        screen.contains("5 Tree (") && !screen.contains("5 Tree (0)")
+        let is_filtered = screen.contains(&format!("filter: {parent} (Esc)"));
+        is_filtered && screen.contains("5 Tree (") && !screen.contains("5 Tree (0)")
     });
     // Opens the details of the parent, and closes them.
     tmux.presses("Enter");

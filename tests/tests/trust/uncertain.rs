@@ -49,6 +49,13 @@ fn charged(answer: &Value, parent: i64) -> u64 {
     ours.filter_map(|found| found["children"]["zombies"].as_u64()).sum()
 }
 
+/// Returns the number of zombies of all parents but one in an answer of `/v1/zombies`.
+fn charged_to_others(answer: &Value, parent: i64) -> u64 {
+    let parents = answer["parents"].as_array().into_iter().flatten();
+    let all: u64 = parents.filter_map(|found| found["children"]["zombies"].as_u64()).sum();
+    all - charged(answer, parent)
+}
+
 /// Returns the number of zombies of this test's parents in /metrics.
 fn scraped(service: &Service) -> f64 {
     let is_ours = |name: &str| {
@@ -187,13 +194,14 @@ fn zombies_that_are_all_reaped_at_once_are_not_reported_three_seconds_later() {
     let deadline = Instant::now() + GONE_AFTER;
     loop {
         let reported = reported_of(&service, parent, &gone);
-        if reported.is_empty() {
+        let others = charged_to_others(&service.json("/v1/zombies"), parent);
+        let old = service.metrics()["taskscope_zombies_old"];
+        // Other processes of this machine may have old zombies too.
+        if reported.is_empty() && old <= others as f64 {
             break;
         }
-        assert!(Instant::now() < deadline, "{reported}");
+        assert!(Instant::now() < deadline, "{reported}, {old} old zombies");
     }
-    let samples = service.metrics();
-    assert!(samples["taskscope_zombies_old"] < 1.0, "{samples:#?}");
     // Processes whose release is still to come are counted separately, for a limited time.
     until("processes stay in the state releasing", || {
         service.metrics()["taskscope_processes_releasing"] < 100.0

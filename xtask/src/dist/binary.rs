@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::arch::Arch;
 use crate::{ebpf, shell};
 
 const TARGET: &str = concat!("x86_64", "-unknown-linux-gnu");
@@ -21,7 +22,7 @@ pub(super) fn fixed() -> Result<PathBuf> {
 }
 
 fn build(flags: Option<&str>, place: &str) -> Result<PathBuf> {
-    ebpf::ensure()?;
+    ebpf::ensure(Arch::native()?)?;
     let mut cargo = shell::cargo();
     cargo.args(["build", "--profile", "dist", "--package", "taskscope"]);
     // With this variable, the binary would contain no eBPF programs.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use super::llvm_package;
+use super::{DebianCompiler, llvm_package};
 use crate::shell::{answer, which};
 
 /// The names of Debian's packages of one Rust compiler.
@@ -15,6 +15,8 @@ pub(crate) struct Family {
     pub(crate) cargo: &'static str,
     /// Its source, with `core`.
     pub(crate) source: &'static str,
+    /// Its standard library, for each architecture.
+    pub(crate) library: &'static str,
 }
 
 impl Family {
@@ -26,12 +28,33 @@ impl Family {
 
 /// The compiler that stable releases have for browsers, which is newer, and the ordinary one.
 pub(crate) const FAMILIES: [Family; 2] = [
-    Family { compiler: "rustc-web", cargo: "cargo-web", source: "rust-web-src" },
-    Family { compiler: "rustc", cargo: "cargo", source: "rust-src" },
+    Family {
+        compiler: "rustc-web",
+        cargo: "cargo-web",
+        source: "rust-web-src",
+        library: "libstd-rust-web-dev",
+    },
+    Family { compiler: "rustc", cargo: "cargo", source: "rust-src", library: "libstd-rust-dev" },
 ];
 
 /// The distribution's rustup, which conflicts with the compilers' packages.
 pub(crate) const RUSTUP: &str = "rustup";
+
+/// Returns the compiler of the first family whose compiler and cargo are installed in one version.
+pub(super) fn installed_compiler() -> Option<DebianCompiler> {
+    FAMILIES.iter().find_map(|family| {
+        let version = |package: &str| {
+            let text = answer(Command::new("dpkg-query").args([
+                "--show",
+                "--showformat=${db:Status-Status} ${Version}",
+                package,
+            ]))?;
+            text.strip_prefix("installed ").map(str::to_owned)
+        };
+        version(family.cargo)?;
+        Some(DebianCompiler { library: family.library.to_owned(), version: version(family.compiler)? })
+    })
+}
 
 /// Facts from the package manager.
 #[derive(Clone, Debug, Default)]

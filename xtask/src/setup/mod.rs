@@ -6,7 +6,7 @@
 use std::ops::RangeInclusive;
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 mod apply;
 mod choose;
@@ -73,6 +73,25 @@ pub(crate) fn main() -> Result<()> {
     apply::say(&format!("eBPF compiler: {}{bootstrap} ({})", record.compiler, record.fingerprint));
     apply::say(&format!("eBPF linker: {}", record.linker.display()));
     Ok(())
+}
+
+/// A compiler of Debian, for which its archive has standard libraries of other architectures.
+pub(crate) struct DebianCompiler {
+    /// The package with the standard library, without an architecture.
+    pub(crate) library: String,
+    /// Its version, which is that of the compiler.
+    pub(crate) version: String,
+}
+
+/// Returns the Debian compiler in /usr/bin, and installs it if needed.
+pub(crate) fn debian_compiler() -> Result<DebianCompiler> {
+    if let Some(found) = debian::installed_compiler() {
+        return Ok(found);
+    }
+    let family = &debian::FAMILIES[0];
+    install("a compiler with standard libraries for other architectures", &[family.compiler, family.cargo])?;
+    debian::installed_compiler()
+        .with_context(|| format!("{} has no version after its installation", family.compiler))
 }
 
 /// Installs packages of the distribution that a check needs.

@@ -13,6 +13,7 @@ use super::CPUS;
 use super::fetch::qemu::Qemu;
 use super::monitor::Monitor;
 use super::results::{self, Line};
+use crate::arch::Arch;
 
 /// Limit from QEMU's start to init's first line; a normal boot takes 2 to 4 s.
 const BOOT_LIMIT: Duration = Duration::from_secs(90);
@@ -29,9 +30,18 @@ const COMMAND_LINE_OF_MANY: &str = "watchdog_thresh=60 rcupdate.rcu_cpu_stall_ti
 /// A kernel that hangs detects that in most cases, and panics with the stacks of all tasks (`panic_print`): if a CPU does not
 /// schedule or passes no quiescent state, or if a task waits uninterruptibly for a minute. `unknown_nmi_panic` is for hangs that
 /// the kernel does not detect (see [`Monitor`]).
-const COMMAND_LINE: &str = "console=ttyS0 loglevel=5 printk.time=1 panic=-1 oops=panic random.trust_cpu=on \
+const COMMAND_LINE: &str = "loglevel=5 printk.time=1 panic=-1 oops=panic random.trust_cpu=on \
     softlockup_panic=1 hung_task_panic=1 sysrq_always_enabled unknown_nmi_panic panic_print=0x41 \
     sysctl.kernel.panic_on_rcu_stall=1 sysctl.kernel.hung_task_timeout_secs=60";
+
+/// Returns the console of a guest, which is its first serial port, and the file of its second serial port, for results.
+pub(super) const fn serial_ports(arch: Arch) -> (&'static str, &'static str) {
+    match arch {
+        Arch::X86_64 => ("ttyS0", "/dev/ttyS1"),
+        Arch::Aarch64 => ("ttyAMA0", "/dev/ttyAMA1"),
+    }
+}
+
 /// Limits for the output of an interrupted guest, in all and between two lines.
 const LAST_WORDS: Duration = Duration::from_secs(60);
 
@@ -234,16 +244,23 @@ impl<'a> Guest<'a> {
         let mut command = Command::new("timeout");
         command.args(["--foreground", "--kill-after=5"]).arg((self.limit.as_secs() + 30).to_string());
         self.qemu.prepare(&mut command);
-        command.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-machine", "q35"]);
+        command.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
+        // `max` of arm64 has pointer authentication, which takes most of the time of a guest in TCG.
+        let (machine, cpu) = match self.qemu.arch {
+            Arch::X86_64 => ("q35", "max"),
+            Arch::Aarch64 => ("virt", "cortex-a72"),
+        };
+        command.args(["-machine", machine]);
         command.args(match self.accel {
             Accel::Kvm => ["-accel", "kvm", "-cpu", "host"],
-            Accel::Tcg => ["-accel", "tcg,thread=multi", "-cpu", "max"],
+            Accel::Tcg => ["-accel", "tcg,thread=multi", "-cpu", cpu],
         });
         let (memory, line) = if self.has_many_cpus() {
             (MEMORY_OF_MANY, format!("{COMMAND_LINE} {COMMAND_LINE_OF_MANY}"))
         } else {
             (MEMORY, COMMAND_LINE.to_owned())
         };
+        let line = format!("console={} {line}", serial_ports(self.qemu.arch).0);
         command.args(["-smp", &self.cpus.to_string(), "-m", memory]).arg("-kernel").arg(self.image);
         match self.root {
             Root::Initramfs(path) => {
@@ -259,7 +276,10 @@ impl<'a> Guest<'a> {
             }
         }
         command.args(monitor.options(&self.console)).args(["-serial", "stdio"]);
-        command.args(["-device", "isa-debug-exit,iobase=0x501,iosize=1"]);
+        // On arm64, guest-init powers the machine off, and its verdict comes from the results.
+        if self.qemu.arch == Arch::X86_64 {
+            command.args(["-device", "isa-debug-exit,iobase=0x501,iosize=1"]);
+        }
         command
     }
 }

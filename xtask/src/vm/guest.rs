@@ -8,21 +8,21 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 
+use super::boot::serial_ports;
 use super::cpio::Archive;
 use super::results::Id;
-use crate::{ebpf, shell};
+use crate::arch::Arch;
+use crate::{cross, ebpf, shell};
 
-const TARGET: &str = "x86_64-unknown-linux-gnu";
 const INIT: &str = "guest-init";
-/// The serial port of the guest that `boot` uses for results.
-const RESULTS: &str = "/dev/ttyS1";
 
 /// Stands for every test binary that is not one of [`SCENARIOS`].
 pub(super) const DAEMON: &str = "daemon";
 /// The test binaries whose outcome depends on the kernel and on how its functions are hooked.
-const SCENARIOS: [&str; 17] = [
+const SCENARIOS: [&str; 18] = [
     "arguments",
     "clones",
+    "deaths",
     "doctor",
     "exits",
     "first_light",
@@ -66,8 +66,9 @@ const INTERFACE_TESTS: [&str; 18] = [
 ];
 
 /// Static executables, with the names of their targets.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Binaries {
+    pub(super) arch: Arch,
     /// `taskscope` and the programs of the tests package.
     pub(super) programs: Vec<(String, PathBuf)>,
     /// Integration test binaries.
@@ -81,6 +82,8 @@ pub(super) struct Plan {
     pub(super) filter: Option<String>,
     pub(super) exec: Vec<String>,
     pub(super) together: bool,
+    /// Whether the cgroup controllers are mounted as hierarchies of v1.
+    pub(super) cgroup_v1: bool,
     pub(super) jobs: usize,
     pub(super) test_timeout_s: u64,
     /// Test binaries, and tests, that run under the first family only.
@@ -94,37 +97,36 @@ pub(super) struct Plan {
 impl Binaries {
     /// Builds the binaries once for all kernels, and static, so that a guest needs no libraries.
     ///
-    /// Without tests, commands can run in a guest even if a test does not compile.
-    pub(super) fn build(with_tests: bool) -> anyhow::Result<Self> {
-        ebpf::ensure()?;
-        let mut binaries = Self::default();
+    /// `tests` are patterns of the names of test binaries; without one, commands can run in a guest even if a test does not compile.
+    pub(super) fn build(arch: Arch, tests: &[&str]) -> anyhow::Result<Self> {
+        ebpf::ensure(arch)?;
+        let mut binaries = Self::new(arch);
         // This is a build of its own, because `--test *` would include the daemon's own tests, which need no kernel.
         binaries.add(&["--package", "taskscope", "--bins"])?;
-        let tests: &[&str] = if with_tests { &["--test", "*"] } else { &[] };
-        binaries.add(&[&["--package", "taskscope-tests", "--bins"], tests].concat())?;
+        let tests = tests.iter().flat_map(|name| ["--test", name]);
+        binaries
+            .add(&["--package", "taskscope-tests", "--bins"].into_iter().chain(tests).collect::<Vec<_>>())?;
         binaries.program(INIT)?;
         // Cargo reports them in the order in which they are finished; a fixed order makes runs easier to compare.
         binaries.tests.sort();
         Ok(binaries)
     }
 
+    fn new(arch: Arch) -> Self {
+        Self { arch, programs: Vec::new(), tests: Vec::new() }
+    }
+
     /// Builds what `selection` selects.
     fn add(&mut self, selection: &[&str]) -> anyhow::Result<()> {
-        let mut cargo = shell::cargo();
+        let mut cargo = cross::cargo(self.arch, "-C strip=symbols")?;
+        // Programs for another architecture share nothing with other builds here, so what counts is how long they take to compile.
+        let profile = if self.arch.is_host() { "release" } else { "quick" };
         cargo
-            .args(["build", "--release", "--target", TARGET, "--message-format=json-render-diagnostics"])
+            .args(["build", "--profile", profile, "--target", self.arch.triple()])
+            .arg("--message-format=json-render-diagnostics")
             .args(selection)
             // Tests need neither link-time optimization nor line tables, which cost minutes and megabytes.
             .args(["--config", "profile.release.lto=\"off\"", "--config", "profile.release.debug=false"])
-            // These flags are for this target only; build scripts and the eBPF object are built without them.
-            .env(
-                "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS",
-                "-C target-feature=+crt-static -C strip=symbols",
-            )
-            .env_remove("RUSTFLAGS")
-            .env_remove("CARGO_ENCODED_RUSTFLAGS")
-            // With this variable, the binary would contain no eBPF programs.
-            .env_remove("AYA_BUILD_SKIP")
             .stdout(Stdio::piped());
         eprintln!("+ {}", shell::line(&cargo));
         let mut child = cargo.spawn().context("running cargo build")?;
@@ -157,7 +159,8 @@ impl Binaries {
         let mut unknown: Vec<&String> =
             names.iter().filter(|name| !self.tests.iter().any(|(binary, _)| binary == *name)).collect();
         for (name, path) in &self.tests {
-            if unknown.is_empty() {
+            // Programs of another architecture do not run here.
+            if unknown.is_empty() || !self.arch.is_host() {
                 return Ok(());
             }
             let listed = Command::new(path).args(["--list", "--format", "terse"]).output();
@@ -175,7 +178,7 @@ impl Binaries {
     /// Returns init only, for a guest without tests.
     pub(super) fn only_init(&self) -> Self {
         let programs = self.programs.iter().filter(|(name, _)| name == INIT).cloned().collect();
-        Self { programs, tests: Vec::new() }
+        Self { arch: self.arch, programs, tests: Vec::new() }
     }
 
     /// Adds the executable of a `compiler-artifact` message of cargo.
@@ -232,7 +235,7 @@ impl Binaries {
         let exec: Vec<Vec<&str>> =
             plan.exec.iter().map(|command| command.split_whitespace().collect()).collect();
         json!({
-            "results": RESULTS,
+            "results": serial_ports(self.arch).1,
             "attach": plan.attach,
             "env": {
                 "HOME": "/",
@@ -249,6 +252,7 @@ impl Binaries {
             "skip": plan.skip,
             "done": plan.done.iter().map(|id| json!([id.attach, id.program, id.test])).collect::<Value>(),
             "together": plan.together,
+            "cgroup_v1": plan.cgroup_v1,
             "jobs": plan.jobs,
             "test_timeout_s": plan.test_timeout_s,
         })
@@ -269,6 +273,7 @@ mod tests {
             filter: None,
             exec: vec!["taskscope doctor --format json".into()],
             together: true,
+            cgroup_v1: false,
             jobs: 2,
             test_timeout_s: 60,
             once: vec!["cli".into()],
@@ -279,7 +284,7 @@ mod tests {
 
     #[test]
     fn executables_are_distinguished_by_their_kind() {
-        let mut binaries = Binaries::default();
+        let mut binaries = Binaries::new(Arch::X86_64);
         for (kind, name, executable) in
             [("bin", "taskscope", "\"/t/a\""), ("test", "forks", "\"/t/b\""), ("lib", "x", "null")]
         {
@@ -295,7 +300,7 @@ mod tests {
     #[test]
     fn daemon_stands_for_all_test_binaries_without_scenarios() {
         let tests = ["cli", "exits", "trust"].map(|name| (name.to_owned(), PathBuf::new())).to_vec();
-        let binaries = Binaries { tests, ..Binaries::default() };
+        let binaries = Binaries { tests, ..Binaries::new(Arch::X86_64) };
         assert_eq!(binaries.expand(&["x".to_owned(), DAEMON.to_owned()]), ["x", "cli", "trust"]);
         let targets = named_targets();
         for name in SCENARIOS {
@@ -346,7 +351,8 @@ mod tests {
 
     #[test]
     fn the_manifest_has_every_field_that_guest_init_asks_for() {
-        let binaries = Binaries { tests: vec![("forks".into(), "/t/b".into())], ..Binaries::default() };
+        let tests = vec![("forks".into(), "/t/b".into())];
+        let binaries = Binaries { tests, ..Binaries::new(Arch::X86_64) };
         let manifest = binaries.manifest(&plan());
         assert_eq!(manifest["programs"][0]["path"], "/tests/forks");
         assert_eq!(manifest["exec"][0][1], "doctor");

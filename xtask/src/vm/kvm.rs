@@ -28,7 +28,7 @@ pub(super) fn choose(
     binaries: &Binaries,
     logs: &Path,
 ) -> anyhow::Result<Accel> {
-    if OpenOptions::new().read(true).write(true).open(DEVICE).is_err() {
+    if !kernel.arch.is_host() || OpenOptions::new().read(true).write(true).open(DEVICE).is_err() {
         return Ok(Accel::Tcg);
     }
     let host =

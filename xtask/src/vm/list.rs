@@ -3,21 +3,32 @@
 use super::fetch::cache::Cache;
 use super::fetch::{kernels, noinline};
 use super::report::aligned;
-use super::table::{Line, NEWEST, NOINLINE, SHORT};
+use super::table::{Line, NEWEST, NOINLINE, SHORT, SHORT_ARM};
+use crate::arch::Arch;
 
 /// Returns every line with its cached kernel and its source. Reads only the cache.
 pub(super) fn text(cache: &Cache, lines: &[Line]) -> String {
-    let mut table = vec![["line", "cached", "set", "flavour", "suites", "note"].map(str::to_owned).to_vec()];
-    let newest = lines.last().map(|line| line.name.as_str());
+    let mut table =
+        vec![["line", "arch", "cached", "set", "flavour", "suites", "note"].map(str::to_owned).to_vec()];
+    let newest = lines.iter().rfind(|line| line.arch == Arch::X86_64).map(|line| line.name.as_str());
     for line in lines {
-        let cached = kernels::cached(cache, &line.name).map(|kernel| kernel.version);
+        let cached = kernels::cached(cache, &line.name, line.arch).map(|kernel| kernel.version);
         let name = if newest == Some(line.name.as_str()) { NEWEST } else { line.name.as_str() };
-        let short = SHORT.contains(&name) || SHORT.contains(&line.name.as_str());
-        table.push(row(&line.name, cached, short, &line.flavour, &line.suites.join(","), &line.note));
+        let short = SHORT.contains(&name) || SHORT.contains(&line.name.as_str()) || line.name == SHORT_ARM;
+        table.push(row(
+            &line.name,
+            line.arch,
+            cached,
+            short,
+            &line.flavour,
+            &line.suites.join(","),
+            &line.note,
+        ));
     }
     let own = noinline::current(cache).map(|kernel| kernel.version);
     table.push(row(
         NOINLINE,
+        Arch::X86_64,
         own,
         false,
         "own",
@@ -29,6 +40,7 @@ pub(super) fn text(cache: &Cache, lines: &[Line]) -> String {
 
 fn row(
     name: &str,
+    arch: Arch,
     cached: Option<String>,
     short: bool,
     flavour: &str,
@@ -37,7 +49,7 @@ fn row(
 ) -> Vec<String> {
     let cached = cached.unwrap_or_else(|| "no".to_owned());
     let set = if short { "short" } else { "all" };
-    [name, &cached, set, flavour, suites, note].map(str::to_owned).to_vec()
+    [name, arch.debian(), &cached, set, flavour, suites, note].map(str::to_owned).to_vec()
 }
 
 #[cfg(test)]

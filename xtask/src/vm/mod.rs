@@ -20,6 +20,7 @@ pub(crate) mod systemd;
 mod table;
 mod tail;
 
+pub(crate) use self::fetch::cross::root as cross_root;
 pub(crate) use self::fetch::npm::modules as node_modules;
 pub(crate) use self::fetch::python::environment as python_environment;
 pub(crate) use self::fetch::tools::program;
@@ -31,6 +32,7 @@ use clap::{Args as _, FromArgMatches as _, ValueEnum};
 
 use self::fetch::cache::Cache;
 use self::session::Session;
+use crate::arch::Arch;
 
 /// Seconds that each fault of `--faults` lasts.
 pub(crate) const FAULT_SECONDS: &str = "20";
@@ -53,6 +55,7 @@ Examples:
   cargo xtask vm --list                   which lines there are, and what is cached
   cargo xtask vm 5.10 --attach kprobe --test zombie --verbose
   cargo xtask vm 5.10 --exec 'taskscope doctor'
+  cargo xtask vm arm64/6.12 --attach kprobe   on an emulated arm64 machine
   cargo xtask vm --kernel arch/x86/boot/bzImage
   cargo xtask vm --systemd                the Debian package on a Debian with systemd, on the oldest kernel and the newest";
 
@@ -68,10 +71,13 @@ pub(crate) struct Args {
     /// Kernel lines of xtask/vm/kernels.table, `newest` or `noinline` [default: the short set]
     #[arg(value_name = "KERNEL")]
     kernels: Vec<String>,
+    /// Architecture of names without one, and of `--kernel`; `--arch arm64 6.12` is `arm64/6.12`
+    #[arg(long, value_name = "ARCH", default_value = "x86_64")]
+    arch: Arch,
     /// Every line of the table, and `noinline`
     #[arg(long, conflicts_with = "kernels")]
     all: bool,
-    /// Boot this bzImage; can be given several times
+    /// Boot this bzImage, or Image of arm64; can be given several times
     #[arg(long = "kernel", value_name = "PATH")]
     images: Vec<PathBuf>,
     /// Show the lines with their cached kernels, and do nothing else
@@ -90,6 +96,12 @@ pub(crate) struct Args {
     /// Only tests whose name, or whose binary's name, contains this
     #[arg(long, value_name = "FILTER")]
     test: Option<String>,
+    /// Print the rows of the table in docs/kernels.md too
+    #[arg(long, conflicts_with = "exec")]
+    markdown: bool,
+    /// Build and run only these test binaries
+    #[arg(long, value_delimiter = ',', value_name = "LIST", conflicts_with = "exec")]
+    only: Vec<String>,
     /// Test binaries, and tests, that run under the first attach family only; `daemon` stands for all binaries whose outcome does
     /// not depend on the hooks
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
@@ -120,6 +132,10 @@ pub(crate) struct Args {
     /// each other
     #[arg(long, default_value_t = JOBS, value_name = "N", value_parser = clap::value_parser!(u8).range(1..))]
     jobs: u8,
+    /// Kernels on which the cgroup controllers are mounted as hierarchies of v1, with v2 beside them (systemd calls this hybrid),
+    /// instead of all as v2
+    #[arg(long, value_delimiter = ',', value_name = "KERNELS")]
+    cgroup_v1: Vec<String>,
     /// Seconds that a test may take
     #[arg(long, default_value_t = TEST_TIMEOUT_S, value_name = "SECONDS")]
     test_timeout: u64,
@@ -157,9 +173,9 @@ pub(crate) fn main(args: Args) -> anyhow::Result<()> {
         names.push(table::NOINLINE.to_owned());
         names
     } else if args.kernels.is_empty() && args.images.is_empty() {
-        table::SHORT.map(str::to_owned).to_vec()
+        table::short(args.arch)
     } else {
-        args.kernels.clone()
+        args.kernels.iter().map(|name| table::qualified(name, args.arch)).collect()
     };
     let rows = Session::prepare(cache, &lines, &names, args)?.run()?;
     let failed = rows.iter().filter(|row| !row.succeeded()).count();
@@ -173,20 +189,37 @@ pub(crate) fn main(args: Args) -> anyhow::Result<()> {
 /// system calls.
 const SLOW: [&str; 2] = ["an_exit_that_hangs_is_reported_as_stuck_with_its_time", "verifier"];
 
+/// The tests that CI runs on arm64: every hook, what records carry, and the daemon's answers about zombies. The rest of the tests
+/// depends on the architecture as little as they do, and its programs take minutes to compile.
+const ARM: [&str; 5] = ["arguments", "doctor", "exits", "first_light", "zombies"];
+
+/// Test binary that needs every kernel, but not every attach family: its records come from tracepoints.
+const DEATHS: &str = "deaths";
+
 /// Runs the short set, for CI: every scenario test under all three families on the oldest line, 6.1, 6.12 and the newest. `cargo
 /// xtask vm` leaves nothing out.
 ///
+/// 6.1 has the cgroup controllers of v1, the others have v2 only.
+///
 /// The tests of the daemon's own command line, service and trust, which take longer than all scenarios together under
-/// emulation, run under kprobe on the oldest line and the newest; those about what clients get, on one of the two each.
+/// emulation, run under kprobe on the oldest line and the newest; those about what clients get, on one of the two each. On arm64,
+/// the tests of [`ARM`] run under kprobe.
 pub(crate) fn run_short() -> anyhow::Result<()> {
     let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     let args = |kernels: [&str; 2]| -> anyhow::Result<Args> {
         Ok(Args { kernels: owned(&kernels), ..Args::standard()? })
     };
-    let once = [SLOW[0], SLOW[1], guest::DAEMON];
+    let once = [SLOW[0], SLOW[1], DEATHS, guest::DAEMON];
     let spread = owned(&[guest::INTERFACE]);
     main(Args { once: owned(&once), spread, ..args(["5.10", table::NEWEST])? })?;
-    main(Args { once: owned(&SLOW), skip: owned(&[guest::DAEMON]), ..args(["6.1", "6.12"])? })
+    let (once, skip) = (owned(&[SLOW[0], SLOW[1], DEATHS]), owned(&[guest::DAEMON]));
+    main(Args { once, skip, cgroup_v1: owned(&["6.1"]), ..args(["6.1", "6.12"])? })?;
+    main(Args {
+        kernels: owned(&[table::SHORT_ARM]),
+        attach: owned(&["kprobe"]),
+        only: owned(&ARM),
+        ..Args::standard()?
+    })
 }
 
 /// Runs the storm of `cargo xtask soak` on one kernel.
@@ -239,6 +272,15 @@ impl Args {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_tests_for_arm64_exist() {
+        let manifest = crate::shell::workspace().join("tests/Cargo.toml");
+        let manifest = std::fs::read_to_string(manifest).unwrap();
+        for name in ARM {
+            assert!(manifest.contains(&format!("name = \"{name}\"")), "{name}");
+        }
+    }
 
     #[test]
     fn the_slow_test_has_the_name_of_an_existing_test() {

@@ -12,6 +12,8 @@ pub(super) struct Row {
     /// The requested name, such as `newest`.
     pub(super) asked: String,
     pub(super) name: String,
+    /// Debian's name of the architecture.
+    pub(super) arch: &'static str,
     pub(super) outcome: Result<Run, String>,
 }
 
@@ -23,12 +25,12 @@ impl Row {
 
 /// Returns the table of passed and failed tests by kernel and family, with the times.
 pub(super) fn verdicts(rows: &[Row], families: &[String]) -> String {
-    let mut head = vec!["kernel".to_owned(), "release".to_owned(), "boot".to_owned()];
+    let mut head = ["kernel", "arch", "release", "boot"].map(str::to_owned).to_vec();
     head.extend(families.iter().cloned());
     head.extend(["total".to_owned(), "verdict".to_owned()]);
     let mut table = vec![head];
     for row in rows {
-        let mut cells = vec![row.name.clone()];
+        let mut cells = vec![row.name.clone(), row.arch.to_owned()];
         match &row.outcome {
             Ok(run) => {
                 cells.push(run.release.clone());
@@ -46,6 +48,31 @@ pub(super) fn verdicts(rows: &[Row], families: &[String]) -> String {
         table.push(cells);
     }
     aligned(&table)
+}
+
+/// Returns rows of the table in docs/kernels.md: a kernel, its architecture, the tests by attach family, and the program that the
+/// verifier read most instructions of.
+pub(super) fn markdown(rows: &[Row], families: &[String]) -> String {
+    let mut text = String::new();
+    for row in rows {
+        let Ok(run) = &row.outcome else { continue };
+        let mut cells = vec![run.release.clone(), row.arch.to_owned()];
+        cells.extend(families.iter().map(|attach| family_cell(run, attach)));
+        cells.push(most_verified(run).unwrap_or_else(|| "-".to_owned()));
+        text += "| ";
+        text += &cells.join(" | ");
+        text += " |\n";
+    }
+    text
+}
+
+/// Returns the highest count among the reports `verified_PROGRAM` of a test.
+fn most_verified(run: &Run) -> Option<String> {
+    let counts = run.reports.iter().filter_map(|(_, key, value)| {
+        let program = key.strip_prefix("verified_")?;
+        Some((value.parse::<u64>().ok()?, program))
+    });
+    counts.max().map(|(count, program)| format!("{count} (`{program}`)"))
 }
 
 /// Returns the table of what tests reported: a row for each family and key, a column for each kernel.
@@ -160,8 +187,13 @@ mod tests {
             ..Run::default()
         };
         vec![
-            Row { asked: "5.10".into(), name: "5.10".into(), outcome: Ok(run) },
-            Row { asked: "newest".into(), name: "7.3".into(), outcome: Err("no package".into()) },
+            Row { asked: "5.10".into(), name: "5.10".into(), arch: "amd64", outcome: Ok(run) },
+            Row {
+                asked: "newest".into(),
+                name: "7.3".into(),
+                arch: "arm64",
+                outcome: Err("no package".into()),
+            },
         ]
     }
 
@@ -169,9 +201,27 @@ mod tests {
     fn each_kernel_has_a_row_even_without_a_run() {
         let text = verdicts(&rows(), &["kprobe".to_owned(), "fentry".to_owned()]);
         let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[2].starts_with("7.3     arm64 "), "{text}");
         assert!(lines[1].contains("3 passed, 1 FAILED, 2 skipped in 4.2 s"), "{text}");
         assert!(lines[1].ends_with("FAILED: kernel: WARNING; REBOOTED: the kernel hung"), "{text}");
         assert!(lines[2].ends_with("NOT RUN: no package"), "{text}");
+    }
+
+    #[test]
+    fn a_row_of_the_document_has_the_program_that_the_verifier_read_longest() {
+        let mut rows = rows();
+        if let Ok(run) = &mut rows[0].outcome {
+            for (program, count) in
+                [("verified_do_exit", "900"), ("verified_release", "1200"), ("other", "5000")]
+            {
+                run.reports.push(("kprobe".into(), program.into(), count.into()));
+            }
+        }
+        assert_eq!(
+            markdown(&rows, &["kprobe".to_owned()]),
+            "| 5.10.0-46 | amd64 | 3 passed, 1 FAILED, 2 skipped in 4.2 s | 1200 (`release`) |\n",
+            "a kernel that did not run has no row"
+        );
     }
 
     #[test]

@@ -21,6 +21,7 @@ use super::run::Run;
 use super::table::{self, NOINLINE};
 use super::tail::Tail;
 use super::{Args, console, disk, fetch::noinline, kvm};
+use crate::arch::Arch;
 use crate::shell;
 
 const FAMILIES: [&str; 3] = ["kprobe", "fentry", "tracepoint"];
@@ -36,12 +37,19 @@ pub(super) fn logs_dir() -> PathBuf {
     shell::target_dir().join("vm/logs")
 }
 
+/// What guests of one architecture need.
+struct Target {
+    qemu: Qemu,
+    binaries: Binaries,
+    accel: Accel,
+}
+
 pub(super) struct Session {
     cache: Cache,
     args: Args,
-    qemu: Qemu,
+    /// The emulator and the programs of each architecture of the kernels.
+    targets: Vec<Target>,
     kernels: Vec<Found>,
-    binaries: Binaries,
     plan: Plan,
     /// Test binaries, and tests, that run on one of the kernels each.
     spread: Vec<String>,
@@ -57,9 +65,23 @@ impl Session {
         names: &[String],
         args: Args,
     ) -> anyhow::Result<Self> {
-        let qemu = Qemu::obtain(&cache)?;
         let kernels = collect(&cache, lines, names, &args)?;
-        let binaries = Binaries::build(args.exec.is_empty())?;
+        let wanted: Vec<&str> = match (args.exec.is_empty(), args.only.is_empty()) {
+            (false, _) => Vec::new(),
+            (true, true) => vec!["*"],
+            (true, false) => args.only.iter().map(String::as_str).collect(),
+        };
+        let mut targets = Vec::new();
+        for arch in Arch::ALL {
+            if kernels.iter().any(|(_, kernel)| kernel.as_ref().is_ok_and(|kernel| kernel.arch == arch)) {
+                let qemu = Qemu::obtain(&cache, arch)?;
+                let binaries = Binaries::build(arch, &wanted)?;
+                targets.push(Target { qemu, binaries, accel: Accel::Tcg });
+            }
+        }
+        // Programs of all architectures have the same tests; those of this machine can be asked for their names.
+        let listed = targets.iter().find(|target| target.binaries.arch.is_host()).or(targets.first());
+        let expand = |names: &[String]| listed.map_or_else(Vec::new, |target| target.binaries.expand(names));
         let attach = match (args.attach.is_empty(), args.exec.is_empty()) {
             (false, _) => args.attach.clone(),
             (true, true) => FAMILIES.map(str::to_owned).to_vec(),
@@ -70,17 +92,21 @@ impl Session {
             filter: args.test.clone(),
             exec: args.exec.clone(),
             together: !args.alone && args.jobs == 1,
+            cgroup_v1: false,
             jobs: usize::from(args.jobs),
             test_timeout_s: args.test_timeout,
-            once: binaries.expand(&args.once),
-            skip: binaries.expand(&args.skip),
+            once: expand(&args.once),
+            skip: expand(&args.skip),
             done: Vec::new(),
         };
-        let spread = binaries.expand(&args.spread);
-        if args.exec.is_empty() {
-            binaries.demand(&[plan.once.as_slice(), &plan.skip, &spread].concat())?;
+        let spread = expand(&args.spread);
+        for name in &args.cgroup_v1 {
+            table::find(lines, name)?;
         }
-        Ok(Self { cache, args, qemu, kernels, binaries, plan, spread, disk: None })
+        if let Some(target) = listed.filter(|_| args.exec.is_empty() && args.only.is_empty()) {
+            target.binaries.demand(&[plan.once.as_slice(), &plan.skip, &spread].concat())?;
+        }
+        Ok(Self { cache, args, targets, kernels, plan, spread, disk: None })
     }
 
     /// What the kernel at this place is asked to do: all but those tests of `spread` that another kernel runs.
@@ -89,6 +115,7 @@ impl Session {
         let kernels = self.kernels.len().max(1);
         let others = self.spread.iter().enumerate().filter(|(dealt, _)| dealt % kernels != place);
         plan.skip.extend(others.map(|(_, name)| name.clone()));
+        plan.cgroup_v1 = self.kernels.get(place).is_some_and(|(name, _)| self.args.cgroup_v1.contains(name));
         plan
     }
 
@@ -97,19 +124,23 @@ impl Session {
         let logs = logs_dir();
         fs::create_dir_all(&logs).with_context(|| format!("making {}", logs.display()))?;
         self.disk = disk::make(&logs.with_file_name("scratch.ext4"))?;
-        let mut accel = Accel::Tcg;
-        if let Some(kernel) = self.kernels.iter().find_map(|(_, kernel)| kernel.as_ref().ok()) {
-            accel = kvm::choose(&self.cache, &self.qemu, kernel, &self.binaries, &logs)?;
-        }
         let workers = self.workers();
-        eprintln!("vm: {} with {}, {workers} at once", self.qemu.version, kvm::word(accel));
+        for target in &mut self.targets {
+            let arch = target.qemu.arch;
+            let kernels = self.kernels.iter().filter_map(|(_, kernel)| kernel.as_ref().ok());
+            if let Some(kernel) = kernels.into_iter().find(|kernel| kernel.arch == arch) {
+                target.accel = kvm::choose(&self.cache, &target.qemu, kernel, &target.binaries, &logs)?;
+            }
+            let (version, accel) = (&target.qemu.version, kvm::word(target.accel));
+            eprintln!("vm: {version} for {arch} with {accel}, {workers} guests at once");
+        }
         let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
         thread::scope(|scope| {
             let work = || {
                 loop {
                     let place = next.fetch_add(1, Ordering::Relaxed);
                     let Some((name, kernel)) = self.kernels.get(place) else { break };
-                    let row = self.row(name, kernel, accel, &self.plan(place), &logs);
+                    let row = self.row(name, kernel, &self.plan(place), &logs);
                     done.lock().unwrap_or_else(PoisonError::into_inner).push(row);
                 }
             };
@@ -124,6 +155,9 @@ impl Session {
             println!("\n{reports}");
         }
         println!("\n{}", report::verdicts(&rows, &self.plan.attach));
+        if self.args.markdown {
+            println!("\n{}", report::markdown(&rows, &self.plan.attach));
+        }
         Ok(rows)
     }
 
@@ -136,45 +170,43 @@ impl Session {
         }
     }
 
-    fn row(
-        &self,
-        asked: &str,
-        kernel: &anyhow::Result<Kernel>,
-        accel: Accel,
-        plan: &Plan,
-        logs: &Path,
-    ) -> Row {
+    fn row(&self, asked: &str, kernel: &anyhow::Result<Kernel>, plan: &Plan, logs: &Path) -> Row {
         let name = kernel.as_ref().map_or(asked, |kernel| kernel.name.as_str()).to_owned();
         let outcome = match kernel {
-            Ok(kernel) => self.boot(kernel, accel, plan, logs).map_err(|error| format!("{error:#}")),
+            Ok(kernel) => self.boot(kernel, plan, logs).map_err(|error| format!("{error:#}")),
             Err(error) => Err(format!("{error:#}")),
         };
         if let Err(reason) = &outcome {
             eprintln!("vm: {name}: {reason}");
         }
-        Row { asked: asked.to_owned(), name, outcome }
+        let arch = kernel.as_ref().map_or("-", |kernel| kernel.arch.debian());
+        Row { asked: asked.to_owned(), name, arch, outcome }
     }
 
     /// Boots; if the kernel or QEMU hangs, boots once more for the remaining tests.
-    fn boot(&self, kernel: &Kernel, accel: Accel, plan: &Plan, logs: &Path) -> anyhow::Result<Run> {
+    fn boot(&self, kernel: &Kernel, plan: &Plan, logs: &Path) -> anyhow::Result<Run> {
         let name = &kernel.name;
-        let mut run = self.boot_once(kernel, accel, plan, &logs.join(format!("{name}.console")))?;
+        let file = name.replace('/', "-");
+        let mut run = self.boot_once(kernel, plan, &logs.join(format!("{file}.console")))?;
         if run.hung && plan.exec.is_empty() {
             eprintln!(
                 "vm: {name}: booting again for the remaining tests; the first console is beside the second"
             );
             let plan = Plan { done: run.done.clone(), ..plan.clone() };
-            let console = logs.join(format!("{name}.again.console"));
-            run = run.and_then(self.boot_once(kernel, accel, &plan, &console)?);
+            let console = logs.join(format!("{file}.again.console"));
+            run = run.and_then(self.boot_once(kernel, &plan, &console)?);
         }
         run.demand(&self.plan.attach);
         Ok(run)
     }
 
-    fn boot_once(&self, kernel: &Kernel, accel: Accel, plan: &Plan, console: &Path) -> anyhow::Result<Run> {
-        let Kernel { name, version, image } = kernel;
+    fn boot_once(&self, kernel: &Kernel, plan: &Plan, console: &Path) -> anyhow::Result<Run> {
+        let Kernel { name, arch, version, image } = kernel;
+        let target = self.targets.iter().find(|target| target.qemu.arch == *arch);
+        let Target { qemu, binaries, accel } =
+            target.with_context(|| format!("nothing was built for {arch}"))?;
         let initramfs = console.with_extension("cpio");
-        self.binaries.initramfs(plan, &initramfs)?;
+        binaries.initramfs(plan, &initramfs)?;
         eprintln!("vm: booting {name} ({version})");
         match fs::remove_file(console) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -182,7 +214,7 @@ impl Session {
             }
             _ => {}
         }
-        let mut guest = Guest::new(&self.qemu, accel, image, &initramfs, console.to_owned());
+        let mut guest = Guest::new(qemu, *accel, image, &initramfs, console.to_owned());
         guest.disk.clone_from(&self.disk);
         guest.set_cpus(self.args.cpus);
         guest.limit = Duration::from_secs(self.args.timeout * 60);
@@ -211,7 +243,7 @@ fn collect(
     if let Some(place) = names.iter().position(|name| name == NOINLINE) {
         found.insert(place.min(found.len()), (NOINLINE.to_owned(), noinline::obtain(cache, false)));
     }
-    found.extend(args.images.iter().map(|image| given(image, args.images.len() > 1)));
+    found.extend(args.images.iter().map(|image| given(image, args.arch, args.images.len() > 1)));
     // `newest` and its line's own name are the same kernel, with one log.
     let mut seen = Vec::new();
     found.retain(|(name, kernel)| {
@@ -224,7 +256,7 @@ fn collect(
 }
 
 /// Returns the given images. Kernel trees use the same file name, so several images are distinguished by their whole paths.
-fn given(image: &Path, several: bool) -> Found {
+fn given(image: &Path, arch: Arch, several: bool) -> Found {
     let name = if several {
         image.display().to_string().trim_start_matches('/').replace('/', "-")
     } else {
@@ -233,7 +265,7 @@ fn given(image: &Path, several: bool) -> Found {
     let kernel = image
         .canonicalize()
         .with_context(|| format!("no kernel image {}", image.display()))
-        .map(|image| Kernel { name: name.clone(), version: "given by path".to_owned(), image });
+        .map(|image| Kernel { name: name.clone(), arch, version: "given by path".to_owned(), image });
     (name, kernel)
 }
 

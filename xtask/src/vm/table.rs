@@ -1,6 +1,9 @@
 //! The kernel lines, from `xtask/vm/kernels.table`.
 
 use anyhow::{Context as _, bail};
+use clap::ValueEnum as _;
+
+use crate::arch::Arch;
 
 const TABLE: &str = include_str!("../../vm/kernels.table");
 
@@ -11,10 +14,51 @@ pub(super) const NEWEST: &str = "newest";
 /// The kernels that CI runs.
 pub(super) const SHORT: [&str; 4] = ["5.10", "6.1", "6.12", NEWEST];
 
+/// Returns the name of a line for `arch`: names without an architecture are of amd64.
+pub(super) fn qualified(name: &str, arch: Arch) -> String {
+    match arch {
+        _ if name.contains('/') || name == NOINLINE => name.to_owned(),
+        Arch::X86_64 => name.to_owned(),
+        Arch::Aarch64 => format!("{}/{name}", arch.debian()),
+    }
+}
+
+/// Returns the names of the kernels that stand for all of an architecture.
+pub(super) fn short(arch: Arch) -> Vec<String> {
+    match arch {
+        Arch::X86_64 => SHORT.map(str::to_owned).to_vec(),
+        Arch::Aarch64 => ["6.1", "6.12", NEWEST].map(|name| qualified(name, arch)).to_vec(),
+    }
+}
+
+/// Splits the name of a line into its architecture and the rest.
+fn split(name: &str) -> anyhow::Result<(Arch, &str)> {
+    let Some((arch, rest)) = name.split_once('/') else { return Ok((Arch::X86_64, name)) };
+    let arch = Arch::from_str(arch, false)
+        .map_err(anyhow::Error::msg)
+        .with_context(|| format!("no kernels for the architecture `{arch}` of `{name}`"))?;
+    Ok((arch, rest))
+}
+
+/// Returns the lines for a name, best first: for [`NEWEST`] the last lines of its architecture, at most `back` of them.
+pub(super) fn candidates<'a>(lines: &'a [Line], name: &str, back: usize) -> anyhow::Result<Vec<&'a Line>> {
+    let (arch, rest) = split(name)?;
+    match rest {
+        NEWEST => Ok(lines.iter().rev().filter(|line| line.arch == arch).take(back).collect()),
+        NOINLINE => bail!("`{NOINLINE}` is built, not fetched"),
+        _ => Ok(vec![find(lines, &qualified(rest, arch))?]),
+    }
+}
+
+/// The kernel of another architecture that CI runs.
+pub(super) const SHORT_ARM: &str = "arm64/6.12";
+
 /// One kernel line of Debian.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Line {
+    /// For another architecture than amd64 with its name before it, as in `arm64/6.12`.
     pub(super) name: String,
+    pub(super) arch: Arch,
     pub(super) suites: Vec<String>,
     pub(super) patterns: Vec<String>,
     pub(super) flavour: String,
@@ -49,7 +93,8 @@ fn row_of(row: &str) -> anyhow::Result<Line> {
         bail!("no note; write - for none");
     }
     let list = |text: String| text.split(',').map(str::to_owned).collect();
-    Ok(Line { name, suites: list(suites), patterns: list(patterns), flavour, note })
+    let arch = split(&name)?.0;
+    Ok(Line { name, arch, suites: list(suites), patterns: list(patterns), flavour, note })
 }
 
 #[cfg(test)]
@@ -72,6 +117,18 @@ mod tests {
     fn an_unknown_line_is_answered_with_the_known_ones() {
         let error = find(&lines().unwrap(), "4.19").unwrap_err().to_string();
         assert!(error.contains("`4.19`") && error.contains("5.10") && error.contains("noinline"), "{error}");
+    }
+
+    #[test]
+    fn the_newest_line_is_that_of_the_architecture() {
+        let lines = lines().unwrap();
+        assert_eq!(candidates(&lines, NEWEST, 1).unwrap()[0].arch, Arch::X86_64);
+        assert_eq!(candidates(&lines, "arm64/newest", 1).unwrap()[0].arch, Arch::Aarch64);
+        assert_eq!(candidates(&lines, "aarch64/6.12", 3).unwrap()[0].name, "arm64/6.12");
+        assert_eq!(qualified("6.12", Arch::Aarch64), "arm64/6.12");
+        assert_eq!(qualified("arm64/6.12", Arch::X86_64), "arm64/6.12");
+        let error = format!("{:#}", candidates(&lines, "sparc/6.12", 1).unwrap_err());
+        assert!(error.contains("sparc"), "{error}");
     }
 
     #[test]

@@ -1,5 +1,10 @@
 //! What a record changed. An effect has everything that a sink needs to show, count or send it without a query.
 
+pub(crate) mod action_kind;
+pub(crate) mod brief;
+pub(crate) mod event_context;
+pub(crate) mod kinds;
+
 use std::sync::Arc;
 
 use crate::model::action_kind::ActionKind;

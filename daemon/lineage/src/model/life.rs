@@ -1,5 +1,9 @@
 //! Everything known about one thread group, live or dead.
 
+pub(crate) mod before_exec;
+pub(crate) mod debt;
+pub(crate) mod relation;
+
 use std::sync::Arc;
 
 use crate::model::before_exec::BeforeExec;

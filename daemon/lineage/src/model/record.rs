@@ -8,7 +8,10 @@ use std::sync::Arc;
 use crate::model::id::{Ktime, TaskRef};
 use crate::model::scope::CgroupChanged;
 
+pub(crate) mod arguments;
+pub(crate) mod comm;
 mod fork_limit;
+pub(crate) mod path_name;
 mod signal;
 
 pub use self::{

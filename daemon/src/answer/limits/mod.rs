@@ -5,6 +5,7 @@ mod draft;
 mod evidence;
 mod failures;
 mod read;
+mod recorded;
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +13,7 @@ pub(super) use self::evidence::add_evidence;
 pub use self::{
     draft::{Forecast, LimitsDraft},
     failures::FailedForks,
+    recorded::Refusal,
 };
 use super::{HostFacts, LineageAt, Made, MergeLocalFacts, TaskSelector, process::ProcessRef};
 

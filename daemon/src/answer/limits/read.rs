@@ -36,7 +36,7 @@ const MOST_LIMITS: usize = 20;
 const PROCESSES_OF_A_USER: usize = 64;
 
 /// A draft with the tables that counting needs.
-struct Counting<'a> {
+pub(super) struct Counting<'a> {
     draft: &'a LimitsDraft,
     stamp: &'a Stamp,
     /// Paths in the hierarchy that limits pids, by cgroup id.
@@ -57,9 +57,10 @@ pub(super) fn read(draft: &LimitsDraft, host_facts: &mut HostFacts<'_>) -> Limit
     }
     let hierarchy = PidsHierarchy::of(&host::cgroup_mounts());
     let version = hierarchy.as_ref().map(PidsHierarchy::version);
-    let ids = draft.cgroups().into_iter();
-    let paths = ids.filter_map(|id| Some((id, path_of(&(host_facts.places)(id)?, version?)))).collect();
-    let counting = Counting { draft, stamp: host_facts.stamp, paths };
+    let counting = match version {
+        Some(version) => Counting::new(draft, host_facts.stamp, host_facts.places, version),
+        None => Counting { draft, stamp: host_facts.stamp, paths: HashMap::new() },
+    };
     let mut limits: Vec<Limit> = counting.of_cgroups(hierarchy.as_ref());
     limits.extend(counting.of_users(host_facts.procfs));
     limits.extend(counting.of_kernel(host_facts.procfs));
@@ -103,7 +104,7 @@ pub(super) fn read(draft: &LimitsDraft, host_facts: &mut HostFacts<'_>) -> Limit
 /// The most leaks that are named.
 const MOST_LEAKS: usize = 5;
 
-fn leaks(draft: &LimitsDraft, stamp: &Stamp) -> Vec<LimitLeak> {
+pub(super) fn leaks(draft: &LimitsDraft, stamp: &Stamp) -> Vec<LimitLeak> {
     let one = |leak: &Arc<Leak>| LimitLeak {
         kind: leak.kind().name().into(),
         process: ProcessRef::by(leak.culprit, leak.name, stamp),
@@ -124,7 +125,24 @@ fn is_below(path: &str, above: &str) -> bool {
     path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-impl Counting<'_> {
+impl<'a> Counting<'a> {
+    /// Reads the paths in a hierarchy of that version.
+    pub(super) fn new(
+        draft: &'a LimitsDraft,
+        stamp: &'a Stamp,
+        places: &mut dyn FnMut(u64) -> Option<Place>,
+        version: Version,
+    ) -> Self {
+        let ids = draft.cgroups().into_iter();
+        let paths = ids.filter_map(|id| Some((id, path_of(&places(id)?, version)))).collect();
+        Self { draft, stamp, paths }
+    }
+
+    /// Whether processes are in this cgroup or below it.
+    pub(super) fn is_in(&self, crowd: &Crowd, cgroup: &str) -> bool {
+        self.path(crowd.cgroup_id).is_some_and(|path| is_below(path, cgroup))
+    }
+
     fn path(&self, id: Option<u64>) -> Option<&str> {
         self.paths.get(&id?).map(String::as_str)
     }
@@ -209,7 +227,7 @@ impl Counting<'_> {
         Ok(is_dead.then(limit))
     }
 
-    fn limit(
+    pub(super) fn limit(
         &self,
         kind: &str,
         name: String,

@@ -10,6 +10,7 @@ mod explain;
 mod leaks;
 mod limits;
 mod past_life;
+mod past_zombies;
 mod scopes;
 mod stops;
 mod tree;
@@ -23,6 +24,7 @@ pub use self::{
     leaks::leaks,
     limits::limits,
     past_life::past_lives,
+    past_zombies::past_zombies,
     scopes::scope,
     stops::{stop, stops},
     tree::tree,

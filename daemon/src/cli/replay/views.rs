@@ -2,9 +2,11 @@
 
 use clap::Subcommand;
 
+use super::figures::{self, Refusals};
 use crate::{
     answer::{
         ExplainDraft, HostFacts, LineageAt, TaskSelector,
+        blocked::BlockedTasks,
         death::{DeathFilter, DeathsDraft},
         now::AllFigures,
         place::Place as AnswerPlace,
@@ -46,6 +48,12 @@ pub(super) enum View {
     Zombies(ZombiesView),
     /// Processes that ended, and why
     Deaths(DeathsView),
+    /// Tasks in uninterruptible sleep (state D)
+    Blocked(BlockedView),
+    /// Limits on pids that refused a fork
+    Limits(LimitsView),
+    /// One frame of the live view, as `taskscope top --once` prints it
+    Top,
 }
 
 /// Which events, and how.
@@ -159,6 +167,44 @@ pub(super) struct DeathsView {
     format: Format,
 }
 
+/// Which sleeps.
+#[derive(Debug, clap::Args)]
+pub(super) struct BlockedView {
+    /// Only sleeps that are known to be at least this long
+    #[arg(long, value_name = "AGE", default_value = "0s", value_parser = duration::parse)]
+    min_age: std::time::Duration,
+    /// Output format
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// How limits are shown.
+#[derive(Debug, clap::Args)]
+pub(super) struct LimitsView {
+    /// Output format
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+impl LimitsView {
+    /// Shows the limits that refused a fork up to this time of the replay.
+    pub(super) fn answer(&self, replay: &Replay, refusals: &Refusals) -> Result<(), Exit> {
+        let lineage_at =
+            LineageAt { lineage: &replay.lineage, now: replay.now, observed_since: Some(replay.begun) };
+        let mut places = |id| replay.cgroups.known(id).map(|place| AnswerPlace::from(&**place));
+        let procfs = Procfs::absent();
+        let mut host_facts = HostFacts { stamp: replay.wall.stamp(), procfs: &procfs, places: &mut places };
+        let answer = refusals.limits(&lineage_at, replay, &mut host_facts);
+        ask::show(&answer, self.format, |answer| {
+            if answer.limits.is_empty() {
+                "no fork was refused up to this time; a recording does not have other limits on pids\n".into()
+            } else {
+                text::limits(answer, terminal::style())
+            }
+        })
+    }
+}
+
 impl Processes {
     fn selection(&self) -> EventSelection {
         EventSelection {
@@ -247,8 +293,23 @@ impl View {
                 let answer = draft.finish(&mut HostFacts { stamp, procfs: &procfs, places: &mut places });
                 ask::show(&answer, of.format, |answer| text::deaths(answer, style))?;
             }
-            // Shown while they are replayed.
-            Self::Events(_) | Self::Lives(_) => {}
+            Self::Blocked(of) => {
+                let min_age_ns = duration::ns(of.min_age);
+                let answer = figures::blocked(replay, min_age_ns, &lineage_at, stamp, &mut places);
+                if let Some((at, _)) = &replay.polls.last {
+                    log::info!(
+                        "as of the last poll, at {}; a recording has kernel stacks of flagged sleeps only",
+                        stamp.timestamp_ms(*at)
+                    );
+                }
+                let words = |answer: &BlockedTasks| match &answer.unknown_because {
+                    Some(why) => format!("not known: {why}\n"),
+                    None => text::blocked(answer, style),
+                };
+                ask::show(&answer, of.format, words)?;
+            }
+            // These need what a sink gathers while they are replayed.
+            Self::Events(_) | Self::Lives(_) | Self::Limits(_) | Self::Top => {}
         }
         Ok(Exit::Success)
     }

@@ -44,8 +44,10 @@ pub(super) fn run(args: &Args) -> Exit {
     outcome.map_or_else(|exit| exit, |()| Exit::Success)
 }
 
+pub(super) use self::once::print_frame;
+
 /// Returns an empty view for this terminal.
-fn view() -> View {
+pub(super) fn view() -> View {
     let style = terminal::style();
     View::new(style.zone, style.unicode)
 }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     cli::{exit::Exit, output, terminal},
-    view::Input,
+    view::{Input, View},
 };
 
 /// The longest wait. CPU rates need two answers about the tree; if a busy host takes longer, the frame has no rates.
@@ -45,12 +45,17 @@ pub(super) fn print(mut watcher: Watcher) -> Result<(), Exit> {
         log::error!("{why}");
         return Err(Exit::Failure);
     }
+    print_frame(&view)
+}
+
+/// Draws a view and prints it.
+pub(in crate::cli) fn print_frame(view: &View) -> Result<(), Exit> {
     let style = terminal::style();
     let width = style.width.and_then(|width| u16::try_from(width).ok()).unwrap_or(80).min(MOST);
     let area = Rect { x: 0, y: 0, width, height: height() };
     let mut buffer = Buffer::empty(area);
     let caps = TerminalCaps { colour: false, unicode: style.unicode };
-    draw::draw(&view, &mut Choice::default(), caps, area, &mut buffer);
+    draw::draw(view, &mut Choice::default(), caps, area, &mut buffer);
     output::print(&text(&buffer)).map_err(|error| {
         log::error!("writing to standard output: {error}");
         Exit::Failure

@@ -10,7 +10,7 @@ use crate::{
         record::{Comm, ExitParts, Fact, Place, Record, Snapshot, SnapshotSource},
     },
     procfs::{ProcfsError, Stat},
-    runtime::{EventSink, Pipeline, apply_record},
+    runtime::{EventSink, Pipeline, records::apply_record},
 };
 
 /// The only group that kernels are known to hide from their own iterators.

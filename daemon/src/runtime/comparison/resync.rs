@@ -12,7 +12,11 @@ use crate::{
         record::{Fact, Record, Snapshot},
     },
     procfs::Sight,
-    runtime::{BATCH, EventSink, Pipeline, Place, Why, apply_record, records::count_many},
+    runtime::{
+        EventSink, Pipeline, Place, Why,
+        records::{apply_record, count_many},
+        serve::BATCH,
+    },
 };
 
 /// After a comparison the next one waits for this many times the comparison's own duration, so that under lasting loss

@@ -9,7 +9,7 @@ use std::{
 use tokio::{select, task::yield_now, time::sleep};
 
 use super::{oneshot_epoll::OneshotEpoll, timer_fd::TimerFd};
-use crate::{kernel::wake_ups::WakeUps, runtime::BATCH};
+use crate::{kernel::wake_ups::WakeUps, runtime::serve::BATCH};
 
 /// The interval of polls if neither the kernel's notification nor a timer works.
 const FALL_BACK: Duration = Duration::from_millis(20);

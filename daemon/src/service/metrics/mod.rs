@@ -1,5 +1,10 @@
 //! /metrics, one file for each subject. Every label has a bounded set of values, and no label is a pid.
 //!
+//! - counters of events: `effects` and `durations`, `stops`; `replayed`: the same of a recording
+//! - gauges: `tasks`, `units` (by unit and container), `ended`, `crash_loops`, `leaks`, `pids`, `sched`
+//! - `health/`: about the daemon itself; `labels/`: values of labels, and which of them get a series of their own
+//! - `families`: registers metrics; `sources`: where a scrape reads them
+//!
 //! Counters of events are raised with each effect; gauges are read from the owner of the lineage at the scrape.
 
 mod crash_loops;
@@ -7,24 +12,16 @@ mod durations;
 mod effects;
 mod ended;
 mod families;
-mod history;
-mod hooks;
-mod http;
+mod health;
+mod labels;
 mod leaks;
-mod memory;
-mod names;
 mod open_metrics;
-mod own_process;
 mod pids;
 mod replayed;
 mod sched;
-mod series_limiter;
 mod sources;
 mod stops;
 mod tasks;
-mod top;
-mod trust;
-mod unit_labels;
 mod units;
 
 use std::sync::Arc;
@@ -33,10 +30,22 @@ use prometheus::{Encoder as _, Registry, TextEncoder};
 
 pub use self::replayed::EventMetrics;
 use self::{
-    crash_loops::CrashLoopMetrics, effects::EffectCounters, ended::EndedMetrics, families::Families,
-    history::HistoryMetrics, hooks::HookMetrics, http::HttpMetrics, leaks::LeakMetrics,
-    memory::MemoryMetrics, open_metrics::Exemplar, own_process::OwnProcess, pids::PidMetrics,
-    sched::SchedMetrics, stops::StopMetrics, tasks::TaskMetrics, trust::TrustMetrics, units::Units,
+    crash_loops::CrashLoopMetrics,
+    effects::EffectCounters,
+    ended::EndedMetrics,
+    families::Families,
+    health::{
+        history::HistoryMetrics, hooks::HookMetrics, http::HttpMetrics, memory::MemoryMetrics,
+        own_process::OwnProcess, trust::TrustMetrics,
+    },
+    labels::{names, series_limiter, top, unit_labels},
+    leaks::LeakMetrics,
+    open_metrics::Exemplar,
+    pids::PidMetrics,
+    sched::SchedMetrics,
+    stops::StopMetrics,
+    tasks::TaskMetrics,
+    units::Units,
 };
 pub(super) use self::{series_limiter::SeriesLimiter, sources::Sources, unit_labels::UnitLabels};
 use crate::{

@@ -8,17 +8,12 @@ mod bpf;
 mod budgets;
 mod figure;
 mod floor;
-mod growth;
 mod http;
-mod idle;
-mod latency;
 mod limits;
+mod measure;
 mod observers;
 mod plot;
 mod process;
-mod programs;
-mod replay;
-mod storms;
 mod table;
 mod workload;
 
@@ -26,6 +21,8 @@ use std::{env, fs, path::PathBuf};
 
 use anyhow::{Context as _, bail};
 use serde::Serialize;
+
+use self::measure::{growth, idle, latency, programs, replay, storms};
 
 /// The settings of a run.
 pub(crate) struct Setup {

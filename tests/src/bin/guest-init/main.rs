@@ -36,8 +36,9 @@ fn main() {
 }
 
 fn run() -> anyhow::Result<Verdict> {
-    let complaints = mounts::prepare()?;
+    let mut complaints = mounts::prepare()?;
     let manifest = Manifest::read("/manifest.json")?;
+    complaints.extend(mounts::cgroups(manifest.cgroup_v1));
     let mut results = Results::open(&manifest.results)?;
     results.line(&["BOOT", &mounts::kernel_release()?])?;
     for complaint in complaints {

@@ -28,6 +28,8 @@ pub(crate) struct Manifest {
     pub(crate) done: Vec<Vec<String>>,
     /// Whether the tests of a binary run in one process, one after the other, and failed ones once more alone.
     pub(crate) together: bool,
+    /// Whether the cgroup controllers are mounted as hierarchies of v1, with v2 beside them, or all as v2.
+    pub(crate) cgroup_v1: bool,
     /// How many tests of one binary run at once, if they do not run in one process.
     pub(crate) jobs: usize,
     /// A test that runs longer is killed and has failed.
@@ -86,6 +88,7 @@ impl Manifest {
             skip: strings(&root["skip"], "skip")?,
             done: done.iter().map(|test| strings(test, "done[]")).collect::<anyhow::Result<_>>()?,
             together: root["together"].as_bool().context("`together` is neither true nor false")?,
+            cgroup_v1: root["cgroup_v1"].as_bool().context("`cgroup_v1` is neither true nor false")?,
             jobs: usize::try_from(root["jobs"].as_u64().unwrap_or(0))
                 .ok()
                 .filter(|jobs| *jobs > 0)
@@ -113,7 +116,7 @@ mod tests {
     const SAMPLE: &str = r#"{"results": "/dev/ttyS1", "attach": ["kprobe", "fentry"],
         "env": {"TASKSCOPE_VM": "1"}, "programs": [{"name": "a", "path": "/tests/a"}],
         "exec": [["taskscope", "doctor"]], "filter": "fork", "once": ["cli", "a_slow_one"], "skip": ["soak"], "done": [["fentry", "a", "one"]],
-        "together": true, "jobs": 2, "test_timeout_s": 90}"#;
+        "together": true, "cgroup_v1": true, "jobs": 2, "test_timeout_s": 90}"#;
 
     #[test]
     fn a_manifest_names_families_programs_and_limits() {
@@ -123,7 +126,7 @@ mod tests {
         assert_eq!(manifest.programs, [Program { name: "a".into(), path: "/tests/a".into() }]);
         assert_eq!(manifest.exec, [["taskscope", "doctor"]]);
         assert_eq!(manifest.filter.as_deref(), Some("fork"));
-        assert!(manifest.together);
+        assert!(manifest.together && manifest.cgroup_v1);
         assert_eq!((manifest.once.len(), manifest.skip.len()), (2, 1));
         assert_eq!(manifest.done, [["fentry", "a", "one"]]);
         assert_eq!(manifest.jobs, 2);

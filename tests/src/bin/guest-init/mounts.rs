@@ -9,23 +9,36 @@ use anyhow::Context as _;
 struct Mount {
     kind: &'static str,
     target: &'static str,
+    /// Options of the file system.
+    data: &'static str,
     /// Whether no test can run without it.
     needed: bool,
 }
 
-const MOUNTS: [Mount; 12] = [
-    Mount { kind: "proc", target: "/proc", needed: true },
-    Mount { kind: "sysfs", target: "/sys", needed: true },
-    Mount { kind: "devtmpfs", target: "/dev", needed: true },
-    Mount { kind: "devpts", target: "/dev/pts", needed: false },
-    Mount { kind: "tmpfs", target: "/dev/shm", needed: false },
-    Mount { kind: "tmpfs", target: "/tmp", needed: true },
-    Mount { kind: "tmpfs", target: "/run", needed: true },
-    Mount { kind: "cgroup2", target: "/sys/fs/cgroup", needed: false },
-    Mount { kind: "bpf", target: "/sys/fs/bpf", needed: false },
-    Mount { kind: "debugfs", target: "/sys/kernel/debug", needed: false },
-    Mount { kind: "tracefs", target: "/sys/kernel/tracing", needed: false },
-    Mount { kind: "securityfs", target: "/sys/kernel/security", needed: false },
+const MOUNTS: [Mount; 11] = [
+    Mount { kind: "proc", target: "/proc", data: "", needed: true },
+    Mount { kind: "sysfs", target: "/sys", data: "", needed: true },
+    Mount { kind: "devtmpfs", target: "/dev", data: "", needed: true },
+    Mount { kind: "devpts", target: "/dev/pts", data: "", needed: false },
+    Mount { kind: "tmpfs", target: "/dev/shm", data: "", needed: false },
+    Mount { kind: "tmpfs", target: "/tmp", data: "", needed: true },
+    Mount { kind: "tmpfs", target: "/run", data: "", needed: true },
+    Mount { kind: "bpf", target: "/sys/fs/bpf", data: "", needed: false },
+    Mount { kind: "debugfs", target: "/sys/kernel/debug", data: "", needed: false },
+    Mount { kind: "tracefs", target: "/sys/kernel/tracing", data: "", needed: false },
+    Mount { kind: "securityfs", target: "/sys/kernel/security", data: "", needed: false },
+];
+
+const CGROUP_V2: [Mount; 1] = [Mount { kind: "cgroup2", target: "/sys/fs/cgroup", data: "", needed: false }];
+/// The layout that systemd calls hybrid.
+const CGROUP_V1: [Mount; 7] = [
+    Mount { kind: "tmpfs", target: "/sys/fs/cgroup", data: "mode=755", needed: false },
+    Mount { kind: "cgroup", target: "/sys/fs/cgroup/memory", data: "memory", needed: false },
+    Mount { kind: "cgroup", target: "/sys/fs/cgroup/pids", data: "pids", needed: false },
+    Mount { kind: "cgroup", target: "/sys/fs/cgroup/cpu,cpuacct", data: "cpu,cpuacct", needed: false },
+    Mount { kind: "cgroup", target: "/sys/fs/cgroup/freezer", data: "freezer", needed: false },
+    Mount { kind: "cgroup", target: "/sys/fs/cgroup/systemd", data: "none,name=systemd", needed: false },
+    Mount { kind: "cgroup2", target: "/sys/fs/cgroup/unified", data: "", needed: false },
 ];
 
 /// Prepares the guest. Returns text for the log about what the kernel does not support.
@@ -53,6 +66,13 @@ pub(crate) fn prepare() -> anyhow::Result<Vec<String>> {
     Ok(complaints)
 }
 
+/// Mounts the cgroup hierarchies. Returns text for the log about what the kernel does not support.
+pub(crate) fn cgroups(v1: bool) -> Vec<String> {
+    let mounts: &[Mount] = if v1 { &CGROUP_V1 } else { &CGROUP_V2 };
+    let failed = mounts.iter().filter_map(|entry| Some((entry, mount(entry).err()?)));
+    failed.map(|(entry, error)| format!("mounting {} on {}: {error}", entry.kind, entry.target)).collect()
+}
+
 /// Returns the release of the running kernel, as `uname -r` prints it.
 pub(crate) fn kernel_release() -> anyhow::Result<String> {
     const PATH: &str = "/proc/sys/kernel/osrelease";
@@ -61,13 +81,14 @@ pub(crate) fn kernel_release() -> anyhow::Result<String> {
 
 fn mount(entry: &Mount) -> io::Result<()> {
     // sysfs has its own mount points; if one is missing, the error of mount(2) is clearer than that of mkdir(2).
-    if !entry.target.starts_with("/sys/") {
+    if !entry.target.starts_with("/sys/") || entry.target.starts_with("/sys/fs/cgroup/") {
         fs::create_dir_all(entry.target)?;
     }
     let kind = CString::new(entry.kind)?;
     let target = CString::new(entry.target)?;
-    // SAFETY: all three strings end with NUL and outlive the call; the data pointer may be null.
-    check(unsafe { libc::mount(kind.as_ptr(), target.as_ptr(), kind.as_ptr(), 0, std::ptr::null()) })
+    let data = CString::new(entry.data)?;
+    // SAFETY: all strings end with NUL and outlive the call.
+    check(unsafe { libc::mount(kind.as_ptr(), target.as_ptr(), kind.as_ptr(), 0, data.as_ptr().cast()) })
 }
 
 fn unlimited_memlock() -> io::Result<()> {
@@ -82,7 +103,7 @@ fn loopback_up() -> io::Result<()> {
     // SAFETY: ifreq is plain data for which zeroes are valid.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
-        *to = from.cast_signed();
+        *to = (*from).try_into().unwrap_or_default();
     }
     request.ifr_ifru.ifru_flags = libc::IFF_UP as libc::c_short;
     // SAFETY: the descriptor is an open socket and `request` a complete ifreq.

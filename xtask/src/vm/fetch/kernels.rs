@@ -9,7 +9,8 @@ use anyhow::{Context as _, bail};
 use super::apt::index::Package;
 use super::apt::{Apt, version};
 use super::cache::Cache;
-use crate::vm::table::{Line, NEWEST, NOINLINE, find};
+use crate::arch::Arch;
+use crate::vm::table::{Line, candidates};
 
 const SUFFIX: &str = "vmlinuz";
 /// How many packages of a line are tried, because a package may have been removed since the index was made.
@@ -22,6 +23,7 @@ const NEWEST_TRIES: usize = 3;
 pub(in crate::vm) struct Kernel {
     /// The line's name, or the file's for `--kernel`.
     pub(in crate::vm) name: String,
+    pub(in crate::vm) arch: Arch,
     /// Debian's version of the package.
     pub(in crate::vm) version: String,
     pub(in crate::vm) image: PathBuf,
@@ -31,10 +33,10 @@ pub(in crate::vm) struct Kernel {
 pub(in crate::vm) type Found = (String, anyhow::Result<Kernel>);
 
 /// Returns the newest cached kernel of a line.
-pub(in crate::vm) fn cached(cache: &Cache, name: &str) -> Option<Kernel> {
+pub(in crate::vm) fn cached(cache: &Cache, name: &str, arch: Arch) -> Option<Kernel> {
     let entries = fs::read_dir(cache.path(&directory(name))).ok()?;
     entries
-        .filter_map(|entry| kernel_of(name, &entry.ok()?.path()))
+        .filter_map(|entry| kernel_of(name, arch, &entry.ok()?.path()))
         .max_by(|left, right| version::compare(&left.version, &right.version))
 }
 
@@ -47,32 +49,35 @@ pub(in crate::vm) fn obtain(
 ) -> anyhow::Result<Vec<Found>> {
     let mut wanted = Vec::new();
     for name in names {
-        wanted.push((name, candidates(lines, name)?));
+        wanted.push((name, candidates(lines, name, NEWEST_TRIES)?));
     }
     let missing =
-        |candidates: &[&Line]| refresh || candidates.iter().all(|l| cached(cache, &l.name).is_none());
-    let mut suites: Vec<&str> = wanted
-        .iter()
-        .filter(|(_, candidates)| missing(&candidates[..1]))
-        .flat_map(|(_, candidates)| candidates.iter())
-        .flat_map(|line| line.suites.iter().map(String::as_str))
-        .collect();
-    suites.sort_unstable();
-    suites.dedup();
-    let apt = if suites.is_empty() { None } else { Some(Apt::open(cache, &suites)) };
+        |candidates: &[&Line]| refresh || candidates.iter().all(|l| cached(cache, &l.name, l.arch).is_none());
+    let mut apts = Vec::new();
+    for arch in Arch::ALL {
+        let mut suites: Vec<&str> = wanted
+            .iter()
+            .filter(|(_, candidates)| missing(&candidates[..1]))
+            .flat_map(|(_, candidates)| candidates.iter())
+            .filter(|line| line.arch == arch)
+            .flat_map(|line| line.suites.iter().map(String::as_str))
+            .collect();
+        suites.sort_unstable();
+        suites.dedup();
+        if !suites.is_empty() {
+            apts.push((arch, Apt::open(cache, &suites, arch)));
+        }
+    }
+    let apt_of = |candidates: &[&Line]| {
+        let arch = candidates.first()?.arch;
+        apts.iter().find_map(|(other, apt)| (*other == arch).then_some(apt))
+    };
     Ok(wanted
         .into_iter()
-        .map(|(name, candidates)| (name.clone(), first(cache, apt.as_ref(), name, &candidates, refresh)))
+        .map(|(name, candidates)| {
+            (name.clone(), first(cache, apt_of(&candidates), name, &candidates, refresh))
+        })
         .collect())
-}
-
-/// Returns the lines for a name, best first.
-fn candidates<'a>(lines: &'a [Line], name: &str) -> anyhow::Result<Vec<&'a Line>> {
-    match name {
-        NEWEST => Ok(lines.iter().rev().take(NEWEST_TRIES).collect()),
-        NOINLINE => bail!("`{NOINLINE}` is built, not fetched"),
-        _ => Ok(vec![find(lines, name)?]),
-    }
 }
 
 fn first(
@@ -103,7 +108,7 @@ fn one(
     line: &Line,
     refresh: bool,
 ) -> anyhow::Result<Kernel> {
-    let old = cached(cache, &line.name);
+    let old = cached(cache, &line.name, line.arch);
     match (old, apt) {
         (Some(old), None) => Ok(old),
         (Some(old), _) if !refresh => Ok(old),
@@ -133,12 +138,16 @@ fn fetch(cache: &Cache, apt: &Apt, line: &Line) -> anyhow::Result<Kernel> {
     let mut reasons = Vec::new();
     for package in packages.iter().take(TRIES) {
         let place = format!("{}/{}_{}.{SUFFIX}", directory(&line.name), package.name, package.version);
-        if let Some(kernel) = kernel_of(&line.name, &cache.path(&place)).filter(|k| k.image.exists()) {
+        if let Some(kernel) =
+            kernel_of(&line.name, line.arch, &cache.path(&place)).filter(|k| k.image.exists())
+        {
             return Ok(kernel);
         }
         eprintln!("vm: fetching {} {}", package.name, package.version);
         match fetch_package(cache, apt, package, &place) {
-            Ok(image) => return kernel_of(&line.name, &image).context("the cached name cannot be parsed"),
+            Ok(image) => {
+                return kernel_of(&line.name, line.arch, &image).context("the cached name cannot be parsed");
+            }
             Err(error) => {
                 eprintln!("vm: {error:#}");
                 reasons.push(format!("{error:#}"));
@@ -212,18 +221,18 @@ fn directory(name: &str) -> String {
 }
 
 /// Parses the name `PACKAGE_VERSION.vmlinuz`; neither part can contain an underscore.
-fn kernel_of(name: &str, image: &Path) -> Option<Kernel> {
+fn kernel_of(name: &str, arch: Arch, image: &Path) -> Option<Kernel> {
     if image.extension()? != SUFFIX {
         return None;
     }
     let (_, version) = image.file_stem()?.to_str()?.rsplit_once('_')?;
-    Some(Kernel { name: name.to_owned(), version: version.to_owned(), image: image.to_owned() })
+    Some(Kernel { name: name.to_owned(), arch, version: version.to_owned(), image: image.to_owned() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vm::table;
+    use crate::vm::table::{self, NEWEST};
 
     fn cache(purpose: &str) -> Cache {
         let path = std::env::temp_dir().join(format!("taskscope-kernels-{purpose}-{}", std::process::id()));
@@ -250,8 +259,8 @@ mod tests {
     #[test]
     fn newest_is_the_last_available_row() {
         let lines = table::lines().unwrap();
-        let candidates = candidates(&lines, NEWEST).unwrap();
-        assert_eq!(candidates[0], lines.last().unwrap());
+        let candidates = candidates(&lines, NEWEST, NEWEST_TRIES).unwrap();
+        assert_eq!(candidates[0], lines.iter().rfind(|line| line.arch == Arch::X86_64).unwrap());
         assert_eq!(candidates.len(), NEWEST_TRIES);
 
         let cache = cache("newest");
@@ -268,7 +277,7 @@ mod tests {
         let lines = table::lines().unwrap();
         let apt = Err(anyhow::anyhow!("no mirror"));
         let error =
-            first(&cache, Some(&apt), "5.10", &candidates(&lines, "5.10").unwrap(), false).unwrap_err();
+            first(&cache, Some(&apt), "5.10", &candidates(&lines, "5.10", 1).unwrap(), false).unwrap_err();
         assert!(error.to_string().contains("no mirror"), "{error}");
         fs::remove_dir_all(cache.path("")).unwrap();
     }

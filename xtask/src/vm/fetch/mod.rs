@@ -4,10 +4,12 @@
 //! - `apt`: packages of Debian and Ubuntu
 //! - `kernels`, `noinline`: kernel images, and the kernel that is built here
 //! - `qemu`: the emulator
+//! - `cross`: what builds for another architecture
 //! - `tools`, `python`, `npm`: programs of other projects for tests
 
 pub(super) mod apt;
 pub(super) mod cache;
+pub(super) mod cross;
 pub(super) mod kernels;
 pub(super) mod noinline;
 pub(super) mod npm;

@@ -12,6 +12,7 @@ use super::apt::Apt;
 use super::apt::index::Package;
 use super::cache::Cache;
 use super::kernels::{Kernel, cached, unpack};
+use crate::arch::Arch;
 use crate::{shell, vm::table::NOINLINE};
 
 /// Merged over tinyconfig.
@@ -32,7 +33,7 @@ pub(in crate::vm) fn obtain(cache: &Cache, rebuild: bool) -> anyhow::Result<Kern
 
 /// Returns the cached kernel, if the fragment has not changed since.
 pub(in crate::vm) fn current(cache: &Cache) -> Option<Kernel> {
-    cached(cache, NOINLINE).filter(|kernel| kernel.version.ends_with(&mark()))
+    cached(cache, NOINLINE, Arch::X86_64).filter(|kernel| kernel.version.ends_with(&mark()))
 }
 
 /// Returns a hash that distinguishes kernels of different fragments.
@@ -47,7 +48,7 @@ fn mark() -> String {
 fn build(cache: &Cache) -> anyhow::Result<Kernel> {
     let started = Instant::now();
     install_tools()?;
-    let apt = Apt::open(cache, &SUITES)?;
+    let apt = Apt::open(cache, &SUITES, Arch::native()?)?;
     let packages = apt.find(&[SOURCE.to_owned()])?;
     let package =
         packages.first().with_context(|| format!("no package {SOURCE} in {}", SUITES.join(", ")))?;
@@ -67,7 +68,7 @@ fn build(cache: &Cache) -> anyhow::Result<Kernel> {
     }
     let image = cache.settle(&tree.join("arch/x86/boot/bzImage"), &place)?;
     eprintln!("vm: {} built in {:.0} s", image.display(), started.elapsed().as_secs_f64());
-    Ok(Kernel { name: NOINLINE.to_owned(), version, image })
+    Ok(Kernel { name: NOINLINE.to_owned(), arch: Arch::X86_64, version, image })
 }
 
 /// Installs the compiler and headers, which do not work unpacked into the cache.

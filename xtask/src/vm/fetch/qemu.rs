@@ -12,17 +12,26 @@ use anyhow::{Context as _, bail};
 use super::apt::{Apt, version};
 use super::cache::Cache;
 use super::kernels::unpack;
+use crate::arch::Arch;
 
-const PROGRAM: &str = "qemu-system-x86_64";
-const PACKAGE: &str = "qemu-system-x86";
 const OLDEST: u32 = 10;
 /// Directories of firmware and libraries, below the root of the unpacked packages and below the system's.
 const FIRMWARE: [&str; 2] = ["usr/share/qemu", "usr/share/seabios"];
-const LIBRARIES: [&str; 2] = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"];
+const LIBRARIES: [&str; 2] = ["usr/lib", "lib"];
+
+/// Returns the program that emulates an architecture, and its package.
+const fn program(arch: Arch) -> (&'static str, &'static str) {
+    match arch {
+        Arch::X86_64 => ("qemu-system-x86_64", "qemu-system-x86"),
+        Arch::Aarch64 => ("qemu-system-aarch64", "qemu-system-arm"),
+    }
+}
 
 /// A QEMU that starts.
 #[derive(Debug, Clone)]
 pub(in crate::vm) struct Qemu {
+    /// The architecture that it emulates.
+    pub(in crate::vm) arch: Arch,
     program: PathBuf,
     firmware: Vec<PathBuf>,
     libraries: Option<OsString>,
@@ -32,12 +41,13 @@ pub(in crate::vm) struct Qemu {
 
 impl Qemu {
     /// Returns the machine's QEMU if it is new enough, else one unpacked into the cache. Installs nothing.
-    pub(in crate::vm) fn obtain(cache: &Cache) -> anyhow::Result<Self> {
-        if let Some(own) = Self::installed().or_else(|| Self::cached(cache)) {
+    pub(in crate::vm) fn obtain(cache: &Cache, arch: Arch) -> anyhow::Result<Self> {
+        if let Some(own) = Self::installed(arch).or_else(|| Self::cached(cache, arch)) {
             return Ok(own);
         }
-        Self::fetch(cache).with_context(|| {
-            format!("no {PROGRAM} of version {OLDEST} or newer: install one, the tests need it for `-smp 2`")
+        Self::fetch(cache, arch).with_context(|| {
+            let (program, _) = program(arch);
+            format!("no {program} of version {OLDEST} or newer: install one, the tests need it for `-smp 2`")
         })
     }
 
@@ -52,31 +62,38 @@ impl Qemu {
         }
     }
 
-    fn installed() -> Option<Self> {
+    fn installed(arch: Arch) -> Option<Self> {
         let paths = env::var_os("PATH")?;
-        let program = env::split_paths(&paths).map(|dir| dir.join(PROGRAM)).find(|path| path.is_file())?;
-        Self::try_out(program, Vec::new(), None)
+        let program =
+            env::split_paths(&paths).map(|dir| dir.join(program(arch).0)).find(|path| path.is_file())?;
+        Self::try_out(arch, program, Vec::new(), None)
     }
 
-    fn cached(cache: &Cache) -> Option<Self> {
+    fn cached(cache: &Cache, arch: Arch) -> Option<Self> {
         let mut entries = fs::read_dir(cache.path("qemu")).ok()?;
-        entries.find_map(|entry| Self::below(&entry.ok()?.path()))
+        entries.find_map(|entry| Self::below(arch, &entry.ok()?.path()))
     }
 
     /// Returns the QEMU whose packages were unpacked into `root`.
-    fn below(root: &Path) -> Option<Self> {
+    fn below(arch: Arch, root: &Path) -> Option<Self> {
         // Packages that the system has were not fetched, so their files are below `/`.
         let firmware = [root, Path::new("/")]
             .iter()
             .flat_map(|base| FIRMWARE.map(|dir| base.join(dir)))
             .filter(|dir| dir.is_dir())
             .collect();
-        let libraries = env::join_paths(LIBRARIES.map(|dir| root.join(dir))).ok()?;
-        Self::try_out(root.join("usr/bin").join(PROGRAM), firmware, Some(libraries))
+        let libraries = LIBRARIES.map(|dir| root.join(dir).join(Arch::HOST.map_or("", Arch::gnu)));
+        let libraries = env::join_paths(libraries).ok()?;
+        Self::try_out(arch, root.join("usr/bin").join(program(arch).0), firmware, Some(libraries))
     }
 
-    fn try_out(program: PathBuf, firmware: Vec<PathBuf>, libraries: Option<OsString>) -> Option<Self> {
-        let mut qemu = Self { program, firmware, libraries, version: String::new() };
+    fn try_out(
+        arch: Arch,
+        program: PathBuf,
+        firmware: Vec<PathBuf>,
+        libraries: Option<OsString>,
+    ) -> Option<Self> {
+        let mut qemu = Self { arch, program, firmware, libraries, version: String::new() };
         let mut command = Command::new("env");
         qemu.prepare(&mut command);
         let output = command.arg("--version").output().ok().filter(|output| output.status.success())?;
@@ -84,20 +101,22 @@ impl Qemu {
         (major(&qemu.version)? >= OLDEST).then_some(qemu)
     }
 
-    fn fetch(cache: &Cache) -> anyhow::Result<Self> {
+    fn fetch(cache: &Cache, arch: Arch) -> anyhow::Result<Self> {
+        let (program, package_name) = program(arch);
         let codename = codename(&fs::read_to_string("/etc/os-release").context("reading /etc/os-release")?)
             .context("/etc/os-release names no VERSION_CODENAME, so this is no Debian release")?;
         let backports = format!("{codename}-backports");
         let security = format!("{codename}-security");
-        let apt = Apt::open(cache, &[codename.as_str(), security.as_str(), backports.as_str()])?;
-        let packages = apt.find(&[PACKAGE.to_owned()])?;
+        let apt =
+            Apt::open(cache, &[codename.as_str(), security.as_str(), backports.as_str()], Arch::native()?)?;
+        let packages = apt.find(&[package_name.to_owned()])?;
         let Some(package) = packages.iter().find(|package| recent(&package.version)) else {
             let there: Vec<&str> = packages.iter().map(|package| package.version.as_str()).collect();
-            bail!("{codename} and {backports} have {PACKAGE} {}", there.join(", "));
+            bail!("{codename} and {backports} have {package_name} {}", there.join(", "));
         };
-        eprintln!("vm: fetching {PACKAGE} {} with the libraries that are missing here", package.version);
+        eprintln!("vm: fetching {package_name} {} with the libraries that are missing here", package.version);
         let suite = if package.version.contains("~bpo") { &backports } else { &codename };
-        let debs = apt.download_with_dependencies(package, suite)?;
+        let debs = apt.download_with_dependencies(package, &[], suite)?;
         let scratch = cache.scratch("qemu")?;
         for deb in &debs {
             // A C library other than the loader's would break every program, so it is removed; the system's is new enough.
@@ -105,18 +124,22 @@ impl Qemu {
                 unpack(deb, scratch.path(), None)?;
             }
         }
-        trim(scratch.path())?;
-        let root = cache.settle(scratch.path(), &format!("qemu/{}", package.version.replace(':', "%3a")))?;
+        trim(scratch.path(), program)?;
+        let root =
+            cache.settle(scratch.path(), &format!("qemu/{arch}-{}", package.version.replace(':', "%3a")))?;
         // The scratch directory was moved, so an empty one is made that can be removed.
         fs::create_dir_all(scratch.path()).context("closing the scratch directory")?;
-        Self::below(&root).with_context(|| {
-            format!("{} unpacked below {} does not start: apt-get install {PACKAGE}", PACKAGE, root.display())
+        Self::below(arch, &root).with_context(|| {
+            format!(
+                "{package_name} unpacked below {} does not start: apt-get install {package_name}",
+                root.display()
+            )
         })
     }
 }
 
 /// Removes other programs, manuals and network boot images, which are most of the size and are not needed.
-fn trim(root: &Path) -> anyhow::Result<()> {
+fn trim(root: &Path, program: &str) -> anyhow::Result<()> {
     for dir in ["usr/share/doc", "usr/share/man", "usr/lib/ipxe/qemu", "usr/share/qemu/keymaps"] {
         let path = root.join(dir);
         if path.is_dir() {
@@ -125,7 +148,7 @@ fn trim(root: &Path) -> anyhow::Result<()> {
     }
     for entry in fs::read_dir(root.join("usr/bin")).context("reading usr/bin of QEMU")? {
         let path = entry?.path();
-        if path.file_name().is_some_and(|name| name != PROGRAM) {
+        if path.file_name().is_some_and(|name| name != program) {
             fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
         }
     }

@@ -10,6 +10,7 @@ use super::apt::Apt;
 use super::cache::Cache;
 use super::kernels::unpack;
 use super::qemu::codename;
+use crate::arch::Arch;
 
 /// Returns the path of a program: the one on PATH, or the one of the unpacked package, which is fetched if needed.
 pub(crate) fn program(package: &str, program: &str) -> anyhow::Result<PathBuf> {
@@ -35,7 +36,7 @@ fn fetch(cache: &Cache, package: &str) -> anyhow::Result<()> {
     let release = fs::read_to_string("/etc/os-release").context("reading /etc/os-release")?;
     let codename = codename(&release).context("/etc/os-release names no VERSION_CODENAME")?;
     let security = format!("{codename}-security");
-    let apt = Apt::open(cache, &[codename.as_str(), security.as_str()])?;
+    let apt = Apt::open(cache, &[codename.as_str(), security.as_str()], Arch::native()?)?;
     let found = apt.find(&[package.to_owned()])?;
     let newest = found.first().with_context(|| format!("{codename} has no package {package}"))?;
     eprintln!("vm: fetching {package} {}", newest.version);

@@ -21,6 +21,7 @@ use super::run::Run;
 use super::table;
 use super::tail::Tail;
 use super::{kvm, session};
+use crate::arch::Arch;
 use crate::{build, dist, shell};
 
 /// Takes the place of the attach family in results.
@@ -46,10 +47,10 @@ pub(super) fn run(cache: &Cache, names: &[String], verbose: bool) -> anyhow::Res
     let names: Vec<String> =
         if names.is_empty() { KERNELS.map(str::to_owned).to_vec() } else { names.to_vec() };
     let lines = table::lines()?;
-    let qemu = Qemu::obtain(cache)?;
+    let qemu = Qemu::obtain(cache, Arch::X86_64)?;
     let kernels = kernels::obtain(cache, &lines, &names, false)?;
     let root = rootfs::obtain(cache)?;
-    let binaries = Binaries::build(false)?;
+    let binaries = Binaries::build(Arch::X86_64, &[])?;
     let logs = session::logs_dir();
     fs::create_dir_all(&logs).with_context(|| format!("making {}", logs.display()))?;
     let disk = disk(&root, &binaries, &logs)?;
@@ -65,7 +66,12 @@ pub(super) fn run(cache: &Cache, names: &[String], verbose: bool) -> anyhow::Res
             guest.silence_limit = SILENCE;
             boot(&kernel, &guest, verbose)
         });
-        rows.push(Row { asked, name, outcome: outcome.map_err(|error| format!("{error:#}")) });
+        rows.push(Row {
+            asked,
+            name,
+            arch: Arch::X86_64.debian(),
+            outcome: outcome.map_err(|error| format!("{error:#}")),
+        });
     }
     if let Some(reports) = report::reports(&rows) {
         println!("\n{reports}");

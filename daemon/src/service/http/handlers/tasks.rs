@@ -2,7 +2,10 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use axum::extract::State;
+use axum::{
+    extract::State,
+    response::{IntoResponse as _, Response},
+};
 use serde::Deserialize;
 
 use super::{
@@ -22,7 +25,7 @@ use crate::{
         task::TaskAnswer,
         time_arg,
         tree::{Tree, TreeError, TreeOptions},
-        zombies::{Filter, Zombies, ZombiesDraft},
+        zombies::{Filter, PastZombies, ZombiesDraft},
     },
     duration,
     export::Stamp,
@@ -75,18 +78,26 @@ pub(super) async fn complete<T: Send + 'static>(
 pub(in crate::service::http) struct ZombiesQuery {
     min_age: Option<String>,
     unit: Option<String>,
+    at: Option<String>,
 }
 
 pub(in crate::service::http) async fn zombies(
     State(api): State<Api>,
     Query(query): Query<ZombiesQuery>,
-) -> Result<Json<Zombies>, ApiError> {
+) -> Result<Response, ApiError> {
     let min_age = match query.min_age.as_deref().map(duration::parse) {
         None => Duration::ZERO,
         Some(Ok(age)) => age,
         Some(Err(error)) => return Err(ApiError::bad_request(format!("min_age: {error}"))),
     };
     let filter = Filter { min_age_ns: duration::ns(min_age), unit: query.unit };
+    if let Some(at) = query.at {
+        // Kernel threads are parents too.
+        let query = TreeQuery { at: Some(at), kernel: true, ..TreeQuery::default() };
+        let tree = tree_of(&api, query).await?;
+        let answer = api.workers.run(move || PastZombies::of(tree, &filter)).await?;
+        return Ok(Json(answer).into_response());
+    }
     let (draft, context) = api
         .ask(move |pipeline, service| {
             let view = service.lineage_at(pipeline);
@@ -96,7 +107,8 @@ pub(in crate::service::http) async fn zombies(
             (draft, context)
         })
         .await?;
-    complete(&api, context, |host| draft.finish(host)).await
+    let answer = complete(&api, context, |host| draft.finish(host)).await?;
+    Ok(answer.into_response())
 }
 
 #[derive(Deserialize)]
@@ -226,7 +238,7 @@ pub(in crate::service::http) async fn task(
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a parameter of the path")]
 pub(in crate::service::http) struct TreeQuery {
@@ -246,6 +258,11 @@ pub(in crate::service::http) async fn tree(
     State(api): State<Api>,
     Query(query): Query<TreeQuery>,
 ) -> Result<Json<Tree>, ApiError> {
+    tree_of(&api, query).await.map(Json)
+}
+
+/// Makes a tree, from the history too if memory does not reach back to its time.
+async fn tree_of(api: &Api, query: TreeQuery) -> Result<Tree, ApiError> {
     let (root, has_at) = (query.pid, query.at.is_some());
     let answer = api
         .ask(move |pipeline, service| {
@@ -296,13 +313,13 @@ pub(in crate::service::http) async fn tree(
     let (mut tree, past) = answer?;
     debug_assert!(has_at || past.is_none(), "only the past is in the history");
     if let Some((reading, at_ms, stamp)) = past {
-        let (directory, mut known) = past::ready(&api, &reading, at_ms, &stamp).await?;
+        let (directory, mut known) = past::ready(api, &reading, at_ms, &stamp).await?;
         let filter = LifeFilter { at_ms: Some(at_ms), ..LifeFilter::default() };
-        let lives = past::lives(&api, LifeSearch::new(directory, Times::since(at_ms), filter)).await?;
+        let lives = past::lives(api, LifeSearch::new(directory, Times::since(at_ms), filter)).await?;
         known.damage.add(&lives.1);
         tree.add_history(&lives.0, at_ms, root, known).map_err(|error| not_found(&error))?;
     }
-    Ok(Json(tree))
+    Ok(tree)
 }
 
 fn not_found(error: &TreeError) -> ApiError {

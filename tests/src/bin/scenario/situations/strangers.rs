@@ -172,6 +172,12 @@ fn poll_for_ever() {
     }
 }
 
+/// The system call that poll(3) makes.
+#[cfg(target_arch = "x86_64")]
+const POLL: libc::c_long = libc::SYS_poll;
+#[cfg(not(target_arch = "x86_64"))]
+const POLL: libc::c_long = libc::SYS_ppoll;
+
 fn flag_handler() {
     let made = Channel::new();
     let before = || {
@@ -191,7 +197,7 @@ fn flag_handler() {
     let child = made.receive();
     let is_polling = || {
         let call = fs::read_to_string(format!("/proc/{parent}/syscall")).unwrap_or_default();
-        call.starts_with(&format!("{} ", libc::SYS_poll)) && proc::has_left_its_cpu(parent, parent)
+        call.starts_with(&format!("{POLL} ")) && proc::has_left_its_cpu(parent, parent)
     };
     proc::until("waiting for the parent to poll", is_polling);
     shown(parent, child, || sys::kill(parent, libc::SIGCHLD));

@@ -15,6 +15,7 @@ use anyhow::{Context as _, bail};
 use self::index::Package;
 use self::sources::Mirror;
 use super::cache::{Cache, Scratch};
+use crate::arch::Arch;
 
 const KEYRINGS: [&str; 2] =
     ["/usr/share/keyrings/debian-archive-keyring.gpg", "/usr/share/keyrings/debian-archive-keyring.pgp"];
@@ -29,13 +30,14 @@ pub(in crate::vm) fn keyring() -> anyhow::Result<&'static str> {
 /// A private apt state, removed when this is dropped, because indexes of the archive are large and stale within hours.
 pub(super) struct Apt {
     scratch: Scratch,
+    arch: Arch,
 }
 
 impl Apt {
     /// Fetches and verifies the indexes of `suites`. A suite that the mirror does not have is reported and left out, so its
     /// packages are not found.
-    pub(in crate::vm) fn open(cache: &Cache, suites: &[&str]) -> anyhow::Result<Self> {
-        let apt = Self { scratch: cache.scratch("apt")? };
+    pub(in crate::vm) fn open(cache: &Cache, suites: &[&str], arch: Arch) -> anyhow::Result<Self> {
+        let apt = Self { scratch: cache.scratch("apt")?, arch };
         apt.write_configuration(suites)?;
         eprintln!("vm: fetching package indexes of {}", suites.join(", "));
         let output = apt.get().arg("update").output().context("running apt-get update")?;
@@ -71,7 +73,7 @@ impl Apt {
         fs::create_dir(&dir).with_context(|| format!("making {}", dir.display()))?;
         let Package { name, version } = package;
         let mut command = self.get();
-        command.current_dir(&dir).arg("download").arg(format!("{name}={version}"));
+        command.current_dir(&dir).arg("download").arg(format!("{name}:{}={version}", self.arch.debian()));
         let output = command.output().context("running apt-get download")?;
         let deb = files(&dir)?.pop();
         match deb {
@@ -80,17 +82,19 @@ impl Apt {
         }
     }
 
-    /// Downloads a package, with its dependencies that are not installed on this machine. Installs nothing.
+    /// Downloads a package and `more` packages, with their dependencies that are not installed on this machine. Installs nothing.
     pub(super) fn download_with_dependencies(
         &self,
         package: &Package,
+        more: &[&str],
         suite: &str,
     ) -> anyhow::Result<Vec<PathBuf>> {
         let Package { name, version } = package;
         let mut command = self.get();
         command
             .args(["install", "--download-only", "--yes", "--no-install-recommends", "-t", suite])
-            .arg(format!("{name}={version}"));
+            .arg(format!("{name}={version}"))
+            .args(more);
         let output = command.output().context("running apt-get install --download-only")?;
         if !output.status.success() {
             bail!("apt-get install --download-only {name}={version}: {}", complaints(&output));
@@ -117,7 +121,11 @@ impl Apt {
         let mut list = String::new();
         for suite in suites {
             match mirror.uri(suite) {
-                Some(uri) => writeln!(list, "deb [signed-by={keyring} arch=amd64] {uri} {suite} main")?,
+                Some(uri) => writeln!(
+                    list,
+                    "deb [signed-by={keyring} arch={}] {uri} {suite} main",
+                    self.arch.debian()
+                )?,
                 None => eprintln!("vm: no security source on this machine, going on without {suite}"),
             }
         }
@@ -129,7 +137,7 @@ impl Apt {
         let status = Path::new("/var/lib/dpkg/status");
         fs::copy(status, self.path("state/status"))
             .with_context(|| format!("reading {}", status.display()))?;
-        fs::write(self.path("apt.conf"), configuration(self.scratch.path(), &inherited()?))
+        fs::write(self.path("apt.conf"), configuration(self.scratch.path(), &inherited()?, self.arch))
             .context("writing the private apt.conf")
     }
 }
@@ -146,8 +154,8 @@ fn inherited() -> anyhow::Result<String> {
     Ok(settings)
 }
 
-fn configuration(root: &Path, inherited: &str) -> String {
-    let root = root.display();
+fn configuration(root: &Path, inherited: &str, arch: Arch) -> String {
+    let (root, arch) = (root.display(), arch.debian());
     // The sandbox user of apt cannot enter a cache below a home directory.
     format!(
         r#"{inherited}Acquire::GzipIndexes "false";
@@ -165,6 +173,7 @@ Dir::State::status "{root}/state/status";
 Dir::Cache "{root}/cache";
 Dir::Log "{root}";
 APT::Sandbox::User "root";
+APT::Architectures {{ "{arch}"; }};
 "#
     )
 }
@@ -193,9 +202,17 @@ mod tests {
 
     #[test]
     fn the_private_apt_reads_nothing_of_the_systems_state() {
-        let text = configuration(Path::new("/c"), "Acquire::http::Proxy \"http://p.example:3128\";\n");
-        for line in ["Dir::State \"/c/state\";", "Dir::Etc::parts \"/dev/null\";", "Dir::Cache \"/c/cache\";"]
-        {
+        let text = configuration(
+            Path::new("/c"),
+            "Acquire::http::Proxy \"http://p.example:3128\";\n",
+            Arch::Aarch64,
+        );
+        for line in [
+            "APT::Architectures { \"arm64\"; };",
+            "Dir::State \"/c/state\";",
+            "Dir::Etc::parts \"/dev/null\";",
+            "Dir::Cache \"/c/cache\";",
+        ] {
             assert!(text.contains(line), "{line} not in\n{text}");
         }
         assert!(text.starts_with("Acquire::http::Proxy"), "the proxy is not that of the system");

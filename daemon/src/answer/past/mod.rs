@@ -1,0 +1,11 @@
+//! Answers from the history.
+//!
+//! - `life`: the record of a life; `past_life`: a life that memory does not have any more
+//! - `known`: since when an answer from the history knows everything, and its gaps
+//! - `difference`: what changed between two times; `time_arg`: a time as people write it
+
+pub mod difference;
+pub mod known;
+pub mod life;
+pub mod past_life;
+pub mod time_arg;

@@ -1,0 +1,17 @@
+//! What subcommands share.
+//!
+//! - `ask`: gets an answer, from the daemon or from a snapshot; `client`: requests to the daemon; `past`: questions about a past time
+//! - `selector`: the process that an argument names
+//! - `output`, `stdout`: writes lines and answers; `terminal`: size and colours of the terminal
+//! - `exit`: exit codes; `logging`: messages on standard error; `signals`: Ctrl-C and SIGTERM
+
+pub(super) mod ask;
+pub(super) mod client;
+pub mod exit;
+pub(super) mod logging;
+pub(super) mod output;
+pub(super) mod past;
+pub(super) mod selector;
+pub(super) mod signals;
+pub(super) mod stdout;
+pub(super) mod terminal;

@@ -1,0 +1,414 @@
+//! A trace from effects: each process and thread from its creation, or from the beginning of the recording, to its end.
+
+use std::{borrow::Cow, collections::VecDeque, io::Write};
+
+use super::{
+    trace::{Flow, Notes, ProcessInfo, ThreadInfo, Trace, Value, Written, track_id},
+    tracks::{Track, Tracks},
+};
+use crate::{
+    cgroup::Place as CgroupPlace,
+    lineage::{
+        Action, Lineage, TaskState,
+        death::{GroupDeath, Sent},
+        effect::{Effect, Process, Thread},
+        flags::signal_name,
+        id::{GroupKey, Ktime, TaskKey, TaskRef, Tgid, Tid},
+        record::Comm,
+    },
+    runtime::{EventSink, Place, replay::ReplaySink},
+};
+
+/// What the ids of tracks are made of.
+const PROCESS: u64 = 1;
+const THREAD: u64 = 2;
+
+/// The slices inside the one that is the life of a process or thread begin at this depth.
+const LIFE: u32 = 1;
+
+/// The least difference that is taken for a wall clock that was set, ns.
+const CLOCK_SET_NS: u128 = 1_000_000;
+
+/// How many ended processes are remembered.
+const ENDED: usize = 16_384;
+
+/// Writes a trace while a recording is replayed.
+pub struct EffectTrace<W: Write> {
+    trace: Trace<W>,
+    processes: Tracks<Tgid>,
+    threads: Tracks<Tid>,
+    /// The processes that ended last: senders of signals may be among them.
+    ended: VecDeque<GroupKey>,
+    /// When the recording began.
+    begun: Ktime,
+    /// The last time that was seen.
+    now: u64,
+    wall_offset_ns: i128,
+}
+
+fn text(comm: Option<&Comm>) -> Cow<'_, str> {
+    comm.map_or(Cow::Borrowed("?"), |comm| String::from_utf8_lossy(comm.bytes()))
+}
+
+const fn start(key: GroupKey) -> Option<u64> {
+    match key.start {
+        Some(start) => Some(start.0),
+        None => None,
+    }
+}
+
+/// Returns the id of the track of a process.
+fn process_track(key: GroupKey) -> u64 {
+    track_id(PROCESS, key.tgid.0, start(key).unwrap_or_default())
+}
+
+impl<W: Write> EffectTrace<W> {
+    /// Starts a trace. Its times are those of `CLOCK_BOOTTIME`.
+    pub fn new(out: W, begun: Ktime, wall_offset_ns: i128) -> Self {
+        let mut trace = Trace::new(out);
+        trace.clocks(begun.0, i128::from(begun.0) + wall_offset_ns);
+        Self {
+            trace,
+            processes: Tracks::new(),
+            threads: Tracks::new(),
+            ended: VecDeque::new(),
+            begun,
+            now: begun.0,
+            wall_offset_ns,
+        }
+    }
+
+    /// Whether writing has failed.
+    pub const fn has_failed(&self) -> bool {
+        self.trace.has_failed()
+    }
+
+    /// Ends the trace at this time: adds what did nothing since the beginning, and ends all slices.
+    pub fn finish(mut self, lineage: &Lineage, now: Ktime) -> std::io::Result<Written> {
+        let now = now.0.max(self.now);
+        for group in lineage.groups() {
+            let process = Process {
+                key: group.key(),
+                name: group.name(),
+                parent: group.parent().map(|parent| parent.key()),
+                vpid: None,
+                executable: None,
+                arguments: None,
+                credentials: None,
+                status: None,
+            };
+            // The idle task is no process.
+            if process.key.tgid.0 == 0 {
+                continue;
+            }
+            self.open_process(&process, now);
+            for task in group.threads().filter(|task| task.state < TaskState::Zombie) {
+                self.open_thread(&process, &task.thread, now);
+            }
+        }
+        self.threads.end_all(&mut self.trace, now);
+        self.processes.end_all(&mut self.trace, now);
+        self.trace.finish()
+    }
+
+    fn open_process(&mut self, process: &Process, at: u64) {
+        let Process { key, name, parent, executable, credentials, .. } = process;
+        if self.processes.get(key.tgid, start(*key)).is_some() {
+            return;
+        }
+        let id = process_track(*key);
+        let from = start(*key).unwrap_or(self.begun.0);
+        let mut track = Track::new(id, start(*key), from);
+        let path = executable.as_ref().map(|path| String::from_utf8_lossy(path.bytes()));
+        let name = text(name.as_ref());
+        let info = ProcessInfo {
+            track: id,
+            pid: key.tgid.0,
+            parent: parent.map(|parent| parent.tgid.0),
+            name: &name,
+            executable: path.as_deref(),
+            start: start(*key),
+            uid: credentials.map(|(real, _)| real),
+        };
+        self.trace.process(&info, from, true);
+        let mut notes = vec![("pid", Value::Number(u64::from(key.tgid.0)))];
+        if let Some(parent) = parent {
+            notes.push(("parent_pid", Value::Number(u64::from(parent.tgid.0))));
+        }
+        if key.start.is_none() {
+            notes.push(("start_not_known", Value::True));
+        }
+        track.begin(&mut self.trace, from, &name, &notes);
+        self.processes.insert(&mut self.trace, key.tgid, track, at);
+    }
+
+    fn open_thread(&mut self, process: &Process, thread: &Thread, at: u64) {
+        let TaskKey { tid, start } = thread.key;
+        if self.threads.get(tid, Some(start.0)).is_some() {
+            return;
+        }
+        let id = track_id(THREAD, tid.0, start.0);
+        let name = text(thread.name.as_ref());
+        let info = ThreadInfo { track: id, pid: process.key.tgid.0, tid: tid.0, name: &name };
+        self.trace.thread(&info, process_track(process.key), start.0);
+        let mut track = Track::new(id, Some(start.0), start.0);
+        track.begin(&mut self.trace, start.0, &name, &Notes::new());
+        self.threads.insert(&mut self.trace, tid, track, at);
+    }
+
+    /// Says the new names after an exec or a change of the comm.
+    fn rename(&mut self, effect: &Effect) {
+        let Effect { process, thread, .. } = effect;
+        let name = text(thread.name.as_ref());
+        let id = track_id(THREAD, thread.key.tid.0, thread.key.start.0);
+        let info = ThreadInfo { track: id, pid: process.key.tgid.0, tid: thread.key.tid.0, name: &name };
+        self.trace.thread(&info, process_track(process.key), effect.at.0);
+        if thread.key.tid == process.key.tgid.leader() {
+            let path = process.executable.as_ref().map(|path| String::from_utf8_lossy(path.bytes()));
+            let info = ProcessInfo {
+                track: process_track(process.key),
+                pid: process.key.tgid.0,
+                parent: None,
+                name: &name,
+                executable: path.as_deref(),
+                start: start(process.key),
+                uid: None,
+            };
+            self.trace.process(&info, effect.at.0, false);
+        }
+    }
+
+    fn note(&mut self, effect: &Effect) {
+        let Effect { process, thread, action, .. } = effect;
+        let at = effect.at.0;
+        self.now = self.now.max(at);
+        let (group, born) = (process.key.tgid, start(process.key));
+        let (tid, thread_born) = (thread.key.tid, thread.key.start.0);
+        match action {
+            // The task of these is the one that came or left, and may be gone.
+            Action::ScopeBegan(_) | Action::ScopeEnded(_) => return,
+            Action::LeaderDied { .. }
+            | Action::GroupExited { .. }
+            | Action::ZombieBegan { .. }
+            | Action::ZombieFlagged { .. } => self.open_process(process, at),
+            Action::Reaped { .. } | Action::Autoreaped | Action::Released { .. } => {}
+            _ => {
+                self.open_process(process, at);
+                self.open_thread(process, thread, at);
+            }
+        }
+        match action {
+            Action::Execed { path, .. } => {
+                let id = track_id(THREAD, tid.0, thread_born);
+                let path = path.as_ref().map(|path| String::from_utf8_lossy(path.bytes()));
+                let notes = path.as_deref().map(|path| ("path", Value::Text(path)));
+                self.trace.instant(id, at, "exec", None, &notes.into_iter().collect());
+                self.rename(effect);
+            }
+            Action::Renamed { .. } => self.rename(effect),
+            Action::ExecTakeover { old_tid } => {
+                self.threads.remove(&mut self.trace, *old_tid, None, at);
+                if let Some(track) = self.processes.get(group, born).filter(|track| !track.is_dead) {
+                    track.end(&mut self.trace, at, LIFE, &Notes::new());
+                }
+                self.take_over(process, thread, at);
+            }
+            Action::Exited { .. } => {
+                if let Some(track) = self.threads.get(tid, Some(thread_born)) {
+                    track.is_dead = true;
+                    track.end(&mut self.trace, at, 0, &Notes::new());
+                }
+            }
+            Action::BlockedFlagged(sleep) => {
+                let since = at.saturating_sub(sleep.blocked.ns);
+                if let Some(track) = self.threads.get(tid, Some(thread_born)).filter(|track| !track.is_dead) {
+                    track.end(&mut self.trace, since, LIFE, &Notes::new());
+                    track.begin(&mut self.trace, since, "blocked", &Notes::new());
+                }
+            }
+            Action::BlockedCleared { .. } => {
+                if let Some(track) = self.threads.get(tid, Some(thread_born)).filter(|track| !track.is_dead) {
+                    track.end(&mut self.trace, at, LIFE, &Notes::new());
+                }
+            }
+            Action::LeaderDied { threads_left } => {
+                let notes = vec![("threads_left", Value::Number(u64::from(*threads_left)))];
+                if let Some(track) = self.processes.get(group, born).filter(|track| !track.is_dead) {
+                    track.begin(&mut self.trace, at, "leader dead", &notes);
+                }
+            }
+            Action::GroupExited { death, .. } => self.ended(process, at, death.as_deref()),
+            Action::ZombieBegan { .. } => self.zombie(process, at),
+            Action::Reparented { old_parent, new_parent, kind } => {
+                if thread.key.tid == group.leader() {
+                    let mut notes = vec![
+                        ("new_parent_pid", Value::Number(u64::from(new_parent.tgid.0))),
+                        ("kind", Value::Text(kind.name())),
+                    ];
+                    if let Some(old) = old_parent {
+                        notes.push(("old_parent_pid", Value::Number(u64::from(old.tgid.0))));
+                    }
+                    let id = self.processes.get(group, born).map_or(0, |track| track.id);
+                    self.trace.instant(id, at, "reparented", None, &notes);
+                }
+            }
+            Action::Released { .. } => {
+                self.threads.remove(&mut self.trace, tid, Some(thread_born), at);
+                if thread.key.tid == group.leader() {
+                    self.processes.remove(&mut self.trace, group, born, at);
+                    if self.ended.len() >= ENDED {
+                        self.ended.pop_front();
+                    }
+                    self.ended.push_back(process.key);
+                }
+            }
+            Action::Reaped { .. } | Action::Autoreaped => {
+                if thread.key.tid == group.leader()
+                    && let Some(track) = self.processes.get(group, born)
+                {
+                    track.end(&mut self.trace, at, 0, &Notes::new());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Begins the leader's slice again: another thread has its tid now.
+    fn take_over(&mut self, process: &Process, thread: &Thread, at: u64) {
+        let name = text(thread.name.as_ref());
+        let TaskKey { tid, start } = thread.key;
+        match self.threads.get(tid, Some(start.0)) {
+            Some(track) if track.depth() == 0 => {
+                track.is_dead = false;
+                track.begin(&mut self.trace, at, &name, &vec![("exec_takeover", Value::True)]);
+            }
+            Some(_) => {}
+            None => self.open_thread(process, thread, at),
+        }
+    }
+
+    /// The last task of a process died: its life ends, and the signal that ended it has its arrow.
+    fn ended(&mut self, process: &Process, at: u64, death: Option<&GroupDeath>) {
+        if let Some(sent) = death.and_then(|death| death.by.as_ref()) {
+            self.signal(process.key, sent);
+        }
+        let mut notes = Notes::new();
+        if let Some(death) = death {
+            notes.push(("cause", Value::Text(death.cause.code())));
+        }
+        if let Some(status) = process.status {
+            notes.push(("wait_status", Value::Signed(i64::from(status.0))));
+        }
+        if let Some(track) = self.processes.get(process.key.tgid, start(process.key)) {
+            if track.is_dead {
+                // It was taken for a zombie before: a thread that no record had shown lived on.
+                notes.clear();
+            }
+            // A slice has one end, which has the notes.
+            track.end(&mut self.trace, at, LIFE, &Notes::new());
+            track.end(&mut self.trace, at, 0, &notes);
+            track.is_dead = true;
+        }
+    }
+
+    fn zombie(&mut self, process: &Process, at: u64) {
+        let Some(track) = self.processes.get(process.key.tgid, start(process.key)) else { return };
+        track.end(&mut self.trace, at, 0, &Notes::new());
+        track.is_dead = true;
+        let mut notes = Notes::new();
+        if let Some(parent) = process.parent {
+            notes.push(("parent_pid", Value::Number(u64::from(parent.tgid.0))));
+        }
+        track.begin(&mut self.trace, at, "zombie", &notes);
+    }
+
+    /// An instant of the sender, an instant of the victim, and the arrow from one to the other.
+    fn signal(&mut self, victim: GroupKey, sent: &Sent) {
+        let name = signal_name(sent.signal).map_or_else(|| sent.signal.to_string(), str::to_owned);
+        let at = sent.at.0;
+        let Some(victim) = self.processes.get(victim.tgid, start(victim)).map(|track| track.id) else {
+            return;
+        };
+        let sender = sent.sender.task.filter(|_| !sent.sender.is_kernel_thread());
+        let sender = sender.and_then(|task| Some((task, self.sender(task, sent)?)));
+        let flow = sender.map(|(task, track)| {
+            let flow = self.trace.new_flow();
+            let notes = vec![("thread", Value::Number(u64::from(task.key.tid.0)))];
+            self.trace.instant(track, at, &format!("sends {name}"), Some(Flow::From(flow)), &notes);
+            Flow::To(flow)
+        });
+        let by = text(sent.sender.name.as_ref());
+        let mut notes = vec![("sender", Value::Text(&by))];
+        if let Some(task) = sent.sender.task {
+            notes.push(("sender_pid", Value::Number(u64::from(task.tgid.0))));
+        }
+        self.trace.instant(victim, at, &name, flow, &notes);
+    }
+}
+
+impl<W: Write> EffectTrace<W> {
+    /// Returns the track of the process that sent a signal; `None` if it ended too long before the victim.
+    fn sender(&mut self, task: TaskRef, sent: &Sent) -> Option<u64> {
+        let start = task.is_leader().then_some(task.key.start);
+        let key = GroupKey { tgid: task.tgid, start };
+        if let Some(track) = self.processes.get(key.tgid, start.map(|start| start.0)) {
+            return Some(track.id);
+        }
+        let is_same = |ended: &&GroupKey| ended.tgid == key.tgid && (start.is_none() || ended.start == start);
+        if let Some(ended) = self.ended.iter().rev().find(is_same) {
+            return Some(process_track(*ended));
+        }
+        // What is younger than the recording was introduced when it was forked, and is forgotten.
+        if task.key.start >= self.begun {
+            return None;
+        }
+        let process = Process {
+            key,
+            name: sent.sender.name,
+            parent: sent.sender.ancestors.first().map(|parent| parent.key),
+            vpid: None,
+            executable: None,
+            arguments: None,
+            credentials: sent.sender.uid.map(|uid| (uid, uid)),
+            status: None,
+        };
+        self.open_process(&process, sent.at.0);
+        Some(process_track(key))
+    }
+}
+
+impl<W: Write> EventSink for EffectTrace<W> {
+    fn take(&mut self, effects: &mut Vec<Effect>) {
+        for effect in &*effects {
+            self.note(effect);
+        }
+    }
+
+    fn lost(&mut self, place: Place, count: u64) {
+        log::warn!("{count} records lost: {}", place.reason());
+        self.instant_of_all("records lost", &vec![("lost", Value::Number(count))]);
+    }
+}
+
+impl<W: Write> EffectTrace<W> {
+    /// An instant that belongs to no process.
+    fn instant_of_all(&mut self, name: &str, notes: &Notes<'_>) {
+        self.trace.instant(0, self.now, name, None, notes);
+    }
+}
+
+impl<W: Write> ReplaySink for EffectTrace<W> {
+    fn set_wall(&mut self, offset_ns: i128) {
+        // Two readings of both clocks differ by less.
+        if offset_ns.abs_diff(self.wall_offset_ns) >= CLOCK_SET_NS {
+            self.wall_offset_ns = offset_ns;
+            self.trace.clocks(self.now, i128::from(self.now) + offset_ns);
+        }
+    }
+
+    fn set_cgroup(&mut self, _: u64, _: &CgroupPlace) {}
+
+    fn gap(&mut self) {
+        self.instant_of_all("a part of the recording is missing", &Notes::new());
+    }
+}

@@ -1,0 +1,64 @@
+//! What observers cost when nothing happens, with few tasks and with many that sleep.
+
+use std::{thread, time::Duration};
+
+use serde::Serialize;
+
+use crate::{Setup, http, observers::KINDS, table::Table, workload::Crowd};
+
+/// One observer on a quiet host.
+#[derive(Debug, Serialize)]
+pub(crate) struct Row {
+    pub(crate) sleepers: u64,
+    pub(crate) observer: &'static str,
+    /// CPU time per second of observing; exporters are scraped every second.
+    pub(crate) cpu_ns_a_second: f64,
+    pub(crate) peak_rss_bytes: f64,
+}
+
+/// Measures all observers.
+pub(crate) fn measure(setup: &Setup) -> anyhow::Result<Vec<Row>> {
+    let seconds = if setup.quick { 2 } else { 5 };
+    let mut rows = Vec::new();
+    for sleepers in [0, setup.scaled(100_000)] {
+        eprintln!("bench: a quiet host with {sleepers} sleeping threads");
+        let crowd = if sleepers > 0 { Some(Crowd::new(sleepers)?) } else { None };
+        let made = crowd.as_ref().map_or(0, |crowd| crowd.made);
+        for kind in KINDS.iter().filter(|kind| kind.is_for("idle", setup)) {
+            let Some(observer) = kind.start(setup, &[])? else { continue };
+            let before = observer.cost()?;
+            for _ in 0..seconds {
+                thread::sleep(Duration::from_secs(1));
+                if let Some(address) = kind.address()
+                    && let Err(error) = http::scrape(address)
+                {
+                    eprintln!("bench: {} gave no figures: {error:#}", kind.name);
+                }
+            }
+            let cost = observer.cost()?;
+            drop(observer);
+            rows.push(Row {
+                sleepers: made,
+                observer: kind.name,
+                cpu_ns_a_second: cost.cpu.saturating_sub(before.cpu).as_secs_f64() * 1e9 / f64::from(seconds),
+                peak_rss_bytes: cost.peak_rss as f64,
+            });
+        }
+    }
+    Ok(rows)
+}
+
+/// Returns the table for people.
+pub(crate) fn table(rows: &[Row]) -> Table {
+    let columns = ["sleeping threads", "observer", "CPU a second", "peak RSS"];
+    let mut table = Table::new("A quiet host, one scrape a second where there is one", &columns);
+    table.rows.extend(rows.iter().map(|row| {
+        vec![
+            row.sleepers.to_string(),
+            row.observer.to_owned(),
+            format!("{:.2} ms", row.cpu_ns_a_second / 1e6),
+            format!("{:.1} MiB", row.peak_rss_bytes / 1_048_576.0),
+        ]
+    }));
+    table
+}
