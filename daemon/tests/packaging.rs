@@ -66,6 +66,40 @@ fn the_unit_names_the_places_that_the_daemon_takes() {
 }
 
 #[test]
+fn the_chart_and_the_manifest_configure_the_same_daemon() {
+    let (values, chart) = (packaging("helm/taskscope/values.yaml"), packaging("helm/taskscope/Chart.yaml"));
+    let (_, text) = values.split_once("config: |\n").unwrap();
+    let text: Vec<&str> = text.lines().take_while(|line| line.starts_with("  ")).collect();
+    let settings = Partial::parse("values", &text.join("\n")).unwrap().settle().unwrap();
+    let manifest = packaging("kubernetes/daemonset.yaml");
+    let (_, text) = manifest.split_once("taskscope.toml: |\n").unwrap();
+    let text: Vec<&str> = text.lines().take_while(|line| line.starts_with("    ")).collect();
+    assert_eq!(Partial::parse("manifest", &text.join("\n")).unwrap().settle().unwrap(), settings);
+    let version = env!("CARGO_PKG_VERSION");
+    for (text, line) in [
+        (&values, format!("port: {}", settings.listen.unwrap().port())),
+        (&chart, format!("version: {version}")),
+        (&chart, format!("appVersion: \"{version}\"")),
+    ] {
+        assert!(text.lines().any(|other| other == line), "no `{line}` in\n{text}");
+    }
+    let kustomization = packaging("kubernetes/kustomization.yaml");
+    assert!(kustomization.contains(&format!("newTag: {version}\n")), "{kustomization}");
+}
+
+#[test]
+fn no_label_is_one_that_a_pod_monitor_gives() {
+    let metrics = document("metrics.md");
+    let rows = metrics.lines().filter(|line| line.starts_with("| `taskscope_"));
+    for row in rows {
+        let labels = row.split('|').nth(3).unwrap();
+        for taken in ["`pod`", "`container`", "`namespace`", "`node`", "`endpoint`", "`job`", "`instance`"] {
+            assert!(!labels.contains(taken), "{row}");
+        }
+    }
+}
+
+#[test]
 fn the_manifest_for_kubernetes_configures_this_daemon() {
     let manifest = packaging("kubernetes/daemonset.yaml");
     let (_, text) = manifest.split_once("taskscope.toml: |\n").unwrap();
@@ -128,6 +162,51 @@ fn every_alert_is_seen_to_fire_and_to_keep_silent() {
         let mut times = tests.split("- alertname: ").filter(|test| test.lines().next() == Some(alert));
         assert!(times.clone().any(|test| test.contains("exp_alerts:\n")), "{alert} is never seen to fire");
         assert!(times.any(|test| test.contains("exp_alerts: []")), "{alert} is never seen to keep silent");
+    }
+}
+
+/// The text of a file in docs/.
+fn document(file: &str) -> String {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs").join(file);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("reading {}: {error}", path.display()))
+}
+
+#[test]
+fn every_alert_points_to_its_section_of_the_runbook() {
+    let (rules, runbook) = (packaging("prometheus/taskscope.rules.yml"), document("runbook.md"));
+    let mut alerts = BTreeSet::new();
+    for alert in rules.split("- alert: ").skip(1) {
+        let name = alert.lines().next().unwrap();
+        let url = format!("runbook_url: docs/runbook.md#{}", name.to_lowercase());
+        assert!(alert.lines().any(|line| line.trim() == url), "{name} has no `{url}`");
+        alerts.insert(name);
+    }
+    let sections: Vec<(&str, &str)> =
+        runbook.split("\n## ").skip(1).map(|it| it.split_once('\n').unwrap()).collect();
+    let names: BTreeSet<&str> = sections.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, alerts, "docs/runbook.md has one section for each alert");
+    for (name, text) in sections {
+        for part in ["**Means.** ", "**Run.** ", "**Do.** "] {
+            assert!(text.contains(part), "{name} has no {part}");
+        }
+    }
+}
+
+#[test]
+fn every_panel_says_what_it_shows_and_follows_the_variables() {
+    let dashboard: serde_json::Value = serde_json::from_str(&packaging("grafana/taskscope.json")).unwrap();
+    let variables = dashboard["templating"]["list"].as_array().unwrap();
+    let names: Vec<&str> = variables.iter().map(|variable| variable["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["datasource", "job", "instance"]);
+    for panel in dashboard["panels"].as_array().unwrap().iter().filter(|panel| panel["type"] != "row") {
+        let description = panel["description"].as_str().unwrap_or_default();
+        assert!(description.len() > 10 && description.ends_with('.'), "{}: {description:?}", panel["title"]);
+        for target in panel["targets"].as_array().unwrap() {
+            let expr = target["expr"].as_str().unwrap();
+            let chosen = expr.matches(r#"{job=~"$job",instance=~"$instance""#).count();
+            // Each selector begins with these two.
+            assert!(chosen > 0 && chosen == expr.matches('{').count(), "{}: {expr}", panel["title"]);
+        }
     }
 }
 

@@ -45,6 +45,7 @@ impl Directory {
         fs::create_dir_all(path.join("config")).unwrap();
         fs::create_dir_all(path.join("run")).unwrap();
         fs::create_dir_all(path.join("history")).unwrap();
+        fs::create_dir_all(path.join("web")).unwrap();
         fs::write(path.join("config/t.toml"), "top = 3\n").unwrap();
         fs::write(path.join("secret"), "x").unwrap();
         Self(path)
@@ -188,6 +189,7 @@ impl<'a> Inside<'a> {
             config: self.directory.join("config/t.toml"),
             socket: Some(self.directory.join("run/socket")),
             cgroups: None,
+            web: vec![self.directory.join("web/web.yml")],
             history: Some(self.directory.join("history")),
         };
         landlock::restrict(&paths).unwrap();

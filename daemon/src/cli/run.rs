@@ -9,6 +9,7 @@ use crate::{
     service::{
         self, ServiceError, Start,
         config::{ConfigError, DEFAULT_FILE, Partial, Settings},
+        http::web,
     },
 };
 
@@ -19,6 +20,7 @@ use crate::{
 Examples:
   taskscope run                                      metrics on 127.0.0.1:9753, API on the Unix socket
   taskscope run --listen 0.0.0.0:9753 --zombie-after 1m
+  taskscope run --listen 0.0.0.0:9753 --web-config-file /etc/taskscope/web.yml
   taskscope run --check-config --config ./taskscope.toml
 
 Signals: SIGTERM and Ctrl-C end the daemon after it has handled all records; SIGHUP reloads the configuration and logs the keys that
@@ -45,6 +47,10 @@ pub(super) struct Args {
     /// Also answer requests on --listen for this host name; IP addresses and localhost are always allowed; can be repeated
     #[arg(long, value_name = "NAME")]
     allowed_host: Vec<String>,
+    /// TLS, client certificates and basic authentication for --listen: a web configuration file as for Prometheus exporters
+    /// [default: none]
+    #[arg(long, value_name = "FILE")]
+    web_config_file: Option<String>,
     /// Attach each hook only by this kind of program
     #[arg(long, value_enum)]
     attach: Option<Attach>,
@@ -136,6 +142,7 @@ impl Args {
             socket_group: self.socket_group.clone(),
             api_on_tcp: self.api_on_tcp.then_some(true),
             allowed_hosts: (!self.allowed_host.is_empty()).then(|| self.allowed_host.clone()),
+            web_config_file: self.web_config_file.clone(),
             attach: self.attach.and_then(|attach| {
                 use clap::ValueEnum as _;
                 attach.to_possible_value().map(|value| value.get_name().to_owned())
@@ -191,6 +198,10 @@ pub(super) fn run(args: &Args) -> Exit {
         }
     };
     if args.check_config {
+        if let Some(Err(error)) = settings.web_config_file.as_deref().map(web::files) {
+            log::error!("{error}");
+            return Exit::Usage;
+        }
         return output::answer(&settings.to_string()).into();
     }
     // Before the socket is made: a daemon that cannot observe leaves nothing behind.

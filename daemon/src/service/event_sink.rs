@@ -8,7 +8,7 @@ use super::{
     http::ConnectionCounts,
     losses::Losses,
     memory::{Holding, MemoryGuard, Shedding},
-    metrics::{Metrics, Sources, UnitLabels},
+    metrics::{Metrics, ScrapeFormat, Sources, UnitLabels},
     readers::{Reader, Readers, Wanted},
     sandbox::Sandbox,
     sched::{SchedSums, Shown},
@@ -98,7 +98,11 @@ impl Service {
     }
 
     /// Returns the text of a scrape.
-    pub(super) fn scrape(&mut self, pipeline: &mut Pipeline) -> prometheus::Result<String> {
+    pub(super) fn scrape(
+        &mut self,
+        pipeline: &mut Pipeline,
+        format: ScrapeFormat,
+    ) -> prometheus::Result<String> {
         let sched = self.poll_sched(pipeline);
         let sources = Sources {
             now: clock::boottime(),
@@ -111,8 +115,9 @@ impl Service {
             outputs: &self.outputs,
             top: self.settings.top,
             sched,
+            stamp: self.wall.stamp(),
         };
-        self.metrics.scrape(pipeline, sources)
+        self.metrics.scrape(pipeline, sources, format)
     }
 
     /// Reads the histograms of `--sched`, and frees those of cgroups that are gone before none is left.

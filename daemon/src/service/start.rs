@@ -3,6 +3,7 @@
 use std::{
     io,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -19,7 +20,10 @@ use tokio::{
 use super::{
     Service, budget,
     config::{ConfigError, RELOADABLE, Settings},
-    http::{self, Api, HttpThread, Listeners, ThreadError, Workers, WorkersError},
+    http::{
+        self, Api, HttpThread, Listeners, ThreadError, WebError, Workers, WorkersError,
+        web::{self, Web},
+    },
     notify::{self, say, watchdog_every},
     privileges,
     sandbox::Paths,
@@ -71,6 +75,9 @@ pub enum ServiceError {
         /// Why.
         source: io::Error,
     },
+    /// TLS or authentication cannot be set up.
+    #[error(transparent)]
+    Web(#[from] WebError),
     /// The socket cannot be made.
     #[error(transparent)]
     Socket(#[from] SocketError),
@@ -125,6 +132,10 @@ pub struct Start {
 pub async fn serve(start: Start) -> Result<(), ServiceError> {
     let Start { settings, config, reload, choice, object, keep_capabilities } = start;
     // Begin with steps that can fail early: another daemon on the socket, a port in use.
+    let web_files = match &settings.web_config_file {
+        Some(file) => web::files(file)?,
+        None => Vec::new(),
+    };
     let unix = match &settings.socket {
         Some(path) => Some(socket::bind(path, &settings.socket_group)?),
         None => None,
@@ -154,6 +165,7 @@ pub async fn serve(start: Start) -> Result<(), ServiceError> {
         config,
         socket: settings.socket.clone(),
         cgroups,
+        web: web_files,
         history: service
             .history
             .as_ref()
@@ -169,15 +181,21 @@ pub async fn serve(start: Start) -> Result<(), ServiceError> {
     service.poll_life_readers(&mut pipeline);
     let (sender, mut questions) = mpsc::channel(QUESTIONS);
     let (ended, mut has_ended) = mpsc::channel(1);
-    if let Some(address) = tcp.as_ref().and_then(|listener| listener.local_addr().ok()) {
-        log::info!("serving http://{address}/metrics");
-    }
     let (unix, socket_file) = unix.unzip();
     let (names, api_on_tcp) = (settings.allowed_hosts.clone(), settings.api_on_tcp);
     // Start it after capabilities are dropped, because each thread drops its own.
     let workers = Workers::start()?;
+    // Read the files with the privileges that a reload has.
+    let web = settings.web_config_file.as_deref();
+    let web =
+        web.map(|file| Web::new(file, workers.clone(), Arc::clone(&service.connections))).transpose()?;
+    let web = web.map(Arc::new);
+    if let Some(address) = tcp.as_ref().and_then(|listener| listener.local_addr().ok()) {
+        let scheme = if web.as_ref().is_some_and(|web| web.has_tls()) { "https" } else { "http" };
+        log::info!("serving {scheme}://{address}/metrics");
+    }
     let http = HttpThread::start(
-        Listeners { tcp, unix, names, api_on_tcp },
+        Listeners { tcp, unix, names, api_on_tcp, web: web.clone() },
         |connections| Api::new(sender.clone(), workers.clone(), &service.instance, connections),
         service.readers.attendant(),
         &service.connections,
@@ -191,7 +209,7 @@ pub async fn serve(start: Start) -> Result<(), ServiceError> {
         housekeeping(sender.clone(), service.memory.is_limited()),
         ended.clone(),
     ));
-    let reloading = reload_on(hangup, reload, settings, sender.clone());
+    let reloading = reload_on(hangup, reload, settings, web, sender.clone());
     tokio::spawn(vital("reloading", reloading, ended.clone()));
     drop(sender);
     // Install the filter last, so that it covers every thread.
@@ -328,9 +346,13 @@ async fn reload_on(
     mut hangup: Signal,
     reload: Box<dyn Fn() -> Result<Settings, ConfigError> + Send>,
     mut now: Settings,
+    web: Option<Arc<Web>>,
     questions: mpsc::Sender<Question<Service>>,
 ) {
     while hangup.recv().await.is_some() {
+        if let Some(web) = &web {
+            web.read_again();
+        }
         let new = match reload() {
             Ok(new) => new,
             Err(error) => {

@@ -22,7 +22,8 @@ use crate::{
     setting,
 };
 
-const SERVING: &str = "taskscope: serving http://";
+/// How the line begins that has the address, with http or https.
+const SERVING: &str = "taskscope: serving http";
 
 /// A daemon with a directory, a socket and a port of its own.
 pub struct Service {
@@ -90,7 +91,7 @@ impl Service {
         let observer = Observer::start_command(command);
         let line = observer.log().line(SERVING, setting::deadline());
         let line = line.unwrap_or_else(|| panic!("its log has no address:\n{}", observer.log().text()));
-        let address = line[SERVING.len()..].split('/').next().unwrap_or_default().to_owned();
+        let address = line.split('/').nth(2).unwrap_or_default().to_owned();
         observer.answers_on(&directory.join("socket"));
         Self { observer, directory, address }
     }

@@ -281,7 +281,7 @@ fn a_unit_that_ends_again_and_again_by_one_cause_is_a_crash_loop() {
     assert_eq!((&found["cause"], &found["count"]), (&"abort".into(), &6.into()), "{found:#}");
     assert_eq!(answer["deaths"][5]["parent_then"]["did"], "restarted", "{answer:#}");
     let name = format!(
-        "taskscope_crash_loop_ends{{cause=\"abort\",container=\"\",pod=\"\",runtime=\"\",unit=\"{unit}\"}}"
+        "taskscope_crash_loop_ends{{cause=\"abort\",container_id=\"\",pod_uid=\"\",runtime=\"\",unit=\"{unit}\"}}"
     );
     assert_eq!(service.metrics().get(&name).copied(), Some(6.0), "{:#?}", service.metrics());
     let others = service.json("/v1/deaths?subtree=4194303");

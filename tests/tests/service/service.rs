@@ -40,7 +40,7 @@ fn a_scrape_has_every_family_from_the_start_with_zeros() {
         "taskscope_zombie_duration_seconds_count",
         "taskscope_records_dropped_total{kind=\"exited\"}",
         "taskscope_drift_total{kind=\"wrong_parent\"}",
-        "taskscope_parent_zombies{container=\"\",parent=\"other\",pod=\"\",runtime=\"\",unit=\"\"}",
+        "taskscope_parent_zombies{container_id=\"\",parent=\"other\",pod_uid=\"\",runtime=\"\",unit=\"\"}",
         "taskscope_pids_limit{name=\"\",scope=\"pid_max\"}",
         "process_resident_memory_bytes",
     ] {

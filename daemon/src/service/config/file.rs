@@ -161,6 +161,7 @@ impl Partial {
             "socket_group" => self.socket_group = Some(text(value)?),
             "api_on_tcp" => self.api_on_tcp = Some(yes_or_no(value)?),
             "allowed_hosts" => self.allowed_hosts = Some(texts(value)?),
+            "web_config_file" => self.web_config_file = Some(text(value)?),
             "attach" => self.attach = Some(text(value)?),
             "ring_kib" => self.ring_kib = Some(number(value)?),
             "zombie_after" => self.zombie_after = Some(age(value)?),
@@ -238,6 +239,7 @@ mod tests {
             socket_group = "g"
             api_on_tcp = true
             allowed_hosts = ["node1.example.org"]
+            web_config_file = "/w"
             attach = "kprobe"
             ring_kib = 64
             zombie_after = "3s"

@@ -41,6 +41,8 @@ pub struct Partial {
     pub api_on_tcp: Option<bool>,
     /// Host names that requests on `listen` may use, besides addresses and localhost.
     pub allowed_hosts: Option<Vec<String>>,
+    /// The web configuration file of `listen`: TLS and basic authentication; empty for none.
+    pub web_config_file: Option<String>,
     /// The family of hooks: `auto`, `fentry`, `kprobe` or `tracepoint`.
     pub attach: Option<String>,
     /// Size of the ring, KiB.
@@ -100,6 +102,7 @@ pub struct Settings {
     pub socket_group: String,
     pub api_on_tcp: bool,
     pub allowed_hosts: Vec<String>,
+    pub web_config_file: Option<PathBuf>,
     pub attach: String,
     pub ring_kib: u32,
     pub zombie_after: Duration,
@@ -138,12 +141,13 @@ const LEAST_HISTORY: u64 = 1 << 20;
 const LEAK_WINDOWS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(7 * 86_400);
 
 /// The keys of the file.
-pub const KEYS: [&str; 29] = [
+pub const KEYS: [&str; 30] = [
     "listen",
     "socket",
     "socket_group",
     "api_on_tcp",
     "allowed_hosts",
+    "web_config_file",
     "attach",
     "ring_kib",
     "zombie_after",
@@ -192,6 +196,7 @@ impl Partial {
             socket_group: self.socket_group.or(other.socket_group),
             api_on_tcp: self.api_on_tcp.or(other.api_on_tcp),
             allowed_hosts: self.allowed_hosts.or(other.allowed_hosts),
+            web_config_file: self.web_config_file.or(other.web_config_file),
             attach: self.attach.or(other.attach),
             ring_kib: self.ring_kib.or(other.ring_kib),
             zombie_after: self.zombie_after.or(other.zombie_after),
@@ -237,6 +242,7 @@ impl Partial {
             socket_group: self.socket_group.unwrap_or_else(|| "taskscope".into()),
             api_on_tcp: self.api_on_tcp.unwrap_or(false),
             allowed_hosts: self.allowed_hosts.unwrap_or_default(),
+            web_config_file: self.web_config_file.filter(|path| !path.is_empty()).map(PathBuf::from),
             attach: self.attach.unwrap_or_else(|| "auto".into()),
             ring_kib: self.ring_kib.unwrap_or_else(default_ring_kib),
             zombie_after: self.zombie_after.unwrap_or(Duration::from_secs(10)),
@@ -277,6 +283,13 @@ impl Partial {
                 "allowed_hosts",
                 format!("`{name}` is not the name of a host, without a port"),
             ));
+        }
+        if settings.web_config_file.as_ref().is_some_and(|path| !path.is_absolute()) {
+            let what = "it is not an absolute path such as /etc/taskscope/web.yml";
+            return Err(wrong("web_config_file", what.into()));
+        }
+        if settings.web_config_file.is_some() && settings.listen.is_none() {
+            return Err(wrong("web_config_file", "it is for `listen`, which is off".into()));
         }
         if !(4..=1_048_576).contains(&settings.ring_kib) {
             return Err(wrong("ring_kib", format!("{} is not between 4 and 1048576", settings.ring_kib)));
@@ -384,6 +397,7 @@ impl Settings {
             self.socket_group != other.socket_group,
             self.api_on_tcp != other.api_on_tcp,
             self.allowed_hosts != other.allowed_hosts,
+            self.web_config_file != other.web_config_file,
             self.attach != other.attach,
             self.ring_kib != other.ring_kib,
             self.zombie_after != other.zombie_after,
@@ -433,6 +447,15 @@ mod tests {
             (
                 Partial { allowed_hosts: Some(vec!["node1:9753".into()]), ..Partial::default() },
                 "allowed_hosts: `node1:9753`",
+            ),
+            (Partial { web_config_file: Some("web.yml".into()), ..Partial::default() }, "web_config_file"),
+            (
+                Partial {
+                    web_config_file: Some("/w".into()),
+                    listen: Some(String::new()),
+                    ..Partial::default()
+                },
+                "web_config_file: it is for `listen`",
             ),
             (Partial { ring_kib: Some(1), ..Partial::default() }, "ring_kib"),
             (

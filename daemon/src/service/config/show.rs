@@ -21,6 +21,8 @@ impl fmt::Display for Settings {
         writeln!(f, "api_on_tcp = {}", self.api_on_tcp)?;
         let hosts: Vec<_> = self.allowed_hosts.iter().map(|name| quoted(name)).collect();
         writeln!(f, "allowed_hosts = [{}]", hosts.join(", "))?;
+        let web = self.web_config_file.as_deref().map(|path| path.to_string_lossy()).unwrap_or_default();
+        writeln!(f, "web_config_file = {}", quoted(&web))?;
         writeln!(f, "attach = {}", quoted(&self.attach))?;
         writeln!(f, "ring_kib = {}", self.ring_kib)?;
         writeln!(f, "zombie_after = {}", age(self.zombie_after))?;

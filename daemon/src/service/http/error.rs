@@ -124,6 +124,29 @@ impl ApiError {
         self.message
     }
 
+    /// Returns the error for a request without a valid password.
+    pub(super) fn unauthorized() -> Self {
+        let message = "this address needs the name and password of a user of its web_config_file (basic authentication)";
+        Self { status: StatusCode::UNAUTHORIZED, message: message.into() }
+    }
+
+    /// Returns the error if too many passwords wait to be checked.
+    pub(super) fn too_many_passwords() -> Self {
+        let message = "too many passwords wait to be checked; try again in a second";
+        Self { status: StatusCode::TOO_MANY_REQUESTS, message: message.into() }
+    }
+
+    /// Returns the error if the rate_limit of the web configuration is exceeded.
+    pub(super) fn too_fast() -> Self {
+        let message = "more requests than the rate_limit of this address's web_config_file; ask less often";
+        Self { status: StatusCode::TOO_MANY_REQUESTS, message: message.into() }
+    }
+
+    /// Returns the error for a request without TLS.
+    pub(super) fn not_tls() -> Self {
+        Self { status: StatusCode::BAD_REQUEST, message: "this address speaks TLS; use https://".into() }
+    }
+
     /// Returns the error if there is no memory for another reader.
     pub(super) fn no_memory() -> Self {
         let message = "taskscope is near its memory limit and accepts no new readers of events; \

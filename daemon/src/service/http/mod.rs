@@ -1,15 +1,18 @@
 //! HTTP: /metrics and health on TCP, the whole API and the web page on the Unix socket.
 
+mod accept;
 mod access;
 mod api;
 mod caught;
 mod connections;
 mod error;
 mod handlers;
+mod packed;
 mod page;
 pub mod query;
 mod shared;
 mod thread;
+pub mod web;
 mod workers;
 
 use axum::{
@@ -33,10 +36,15 @@ use self::{
     handlers::{answers, deaths, events, health, leaks, lives, scopes, stops, tasks},
     shared::SharedAnswers,
 };
-pub use self::{thread::ThreadError, workers::WorkersError};
+pub use self::{thread::ThreadError, web::WebError, workers::WorkersError};
+use super::metrics::ScrapeFormat;
 
 /// A scrape's content type: the text format of Prometheus.
 const METRICS_TYPE: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+
+/// That of OpenMetrics.
+const OPEN_METRICS_TYPE: HeaderValue =
+    HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 
 impl Limits {
     const TCP: Self = Self { connections: 128, waiting_per_peer: 64, reserve: 16 };
@@ -57,7 +65,12 @@ impl Limits {
 
 /// Returns the routes that every process on the host may use.
 pub(super) fn public(api: Api) -> Router {
-    monitoring().route("/", get(front_page)).layer(from_fn(caught::handled)).with_state(api)
+    let workers = api.workers.clone();
+    monitoring()
+        .route("/", get(front_page))
+        .layer(from_fn(caught::handled))
+        .layer(from_fn_with_state(workers, packed::pack))
+        .with_state(api)
 }
 
 /// Returns the routes that both have. Those of a router that are added later are not covered by its layers.
@@ -72,6 +85,7 @@ fn monitoring() -> Router<Api> {
 
 /// Returns all routes.
 pub(super) fn full(api: Api) -> Router {
+    let workers = api.workers.clone();
     monitoring()
         .route("/", get(page))
         .route("/page/{*name}", get(page::file))
@@ -91,13 +105,20 @@ pub(super) fn full(api: Api) -> Router {
         .route("/openapi.json", get(answers::openapi))
         .layer(from_fn(caught::handled))
         .layer(from_fn_with_state(SharedAnswers::default(), shared::share))
+        .layer(from_fn_with_state(workers, packed::pack))
         .with_state(api)
 }
 
-async fn metrics(State(api): State<Api>) -> Result<Response, ApiError> {
-    let text = api.ask_first(|pipeline, service| service.scrape(pipeline)).await?;
+async fn metrics(State(api): State<Api>, headers: HeaderMap) -> Result<Response, ApiError> {
+    let format = if accept::open_metrics(&headers) { ScrapeFormat::OpenMetrics } else { ScrapeFormat::Text };
+    let text = api.ask_first(move |pipeline, service| service.scrape(pipeline, format)).await?;
     let text = text.map_err(|error| ApiError::internal(format!("encoding the metrics: {error}")))?;
-    Ok(([(header::CONTENT_TYPE, METRICS_TYPE)], text).into_response())
+    let kind = match format {
+        ScrapeFormat::OpenMetrics => OPEN_METRICS_TYPE,
+        ScrapeFormat::Text => METRICS_TYPE,
+    };
+    let headers = [(header::CONTENT_TYPE, kind), (header::VARY, HeaderValue::from_static("accept"))];
+    Ok((headers, text).into_response())
 }
 
 async fn page(headers: HeaderMap) -> Response {

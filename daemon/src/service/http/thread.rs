@@ -19,6 +19,7 @@ use super::{
         server::{Answers, serve},
     },
     full, public,
+    web::Web,
 };
 use crate::{
     event_loop,
@@ -42,6 +43,8 @@ pub(in crate::service) struct Listeners {
     pub(in crate::service) names: Vec<String>,
     /// Whether TCP serves everything.
     pub(in crate::service) api_on_tcp: bool,
+    /// TLS and authentication on TCP.
+    pub(in crate::service) web: Option<Arc<Web>>,
 }
 
 /// The running thread.
@@ -61,7 +64,7 @@ impl HttpThread {
     ) -> Result<Self, ThreadError> {
         let runtime = event_loop::start().map_err(|error| error.0)?;
         let guard = runtime.enter();
-        let Listeners { tcp, unix, names, api_on_tcp } = listeners;
+        let Listeners { tcp, unix, names, api_on_tcp, web } = listeners;
         let descriptors = descriptors::for_connections();
         let (for_tcp, for_unix) = (Limits::TCP.within(descriptors), Limits::UNIX.within(descriptors));
         if for_tcp.connections < Limits::TCP.connections {
@@ -77,6 +80,7 @@ impl HttpThread {
             let answers = Answers {
                 router: if api_on_tcp { full(api) } else { public(api) },
                 access: Arc::new(Access::Names(names)),
+                web,
                 is_short: |path| !path.starts_with("/v1/"),
             };
             let places = Places::new(for_tcp, Arc::clone(counts));
@@ -89,6 +93,7 @@ impl HttpThread {
             let answers = Answers {
                 router: full(api(for_unix.connections)),
                 access: Arc::new(Access::Socket),
+                web: None,
                 is_short: |path| path != "/v1/events",
             };
             let places = Places::new(for_unix, Arc::clone(counts));

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Labels of a crash loop.
-const LABELS: [&str; 5] = ["unit", "container", "runtime", "pod", "cause"];
+const LABELS: [&str; 5] = ["unit", "container_id", "runtime", "pod_uid", "cause"];
 
 /// Metrics of crash loops.
 pub(super) struct CrashLoopMetrics(IntGaugeVec);

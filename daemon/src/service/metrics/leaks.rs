@@ -11,7 +11,7 @@ use super::{
 use crate::{lineage::leak::LeakKind, runtime::Pipeline};
 
 /// Labels of a leak.
-const LABELS: [&str; 6] = ["kind", "process", "unit", "container", "runtime", "pod"];
+const LABELS: [&str; 6] = ["kind", "process", "unit", "container_id", "runtime", "pod_uid"];
 
 /// Metrics of leaks.
 pub(super) struct LeakMetrics {

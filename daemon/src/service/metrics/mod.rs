@@ -15,6 +15,7 @@ mod families;
 mod health;
 mod labels;
 mod leaks;
+mod open_metrics;
 mod outputs;
 mod pids;
 mod replayed;
@@ -40,6 +41,7 @@ use self::{
     },
     labels::{names, series_limiter, top, unit_labels},
     leaks::LeakMetrics,
+    open_metrics::Exemplar,
     outputs::OutputMetrics,
     pids::PidMetrics,
     sched::SchedMetrics,
@@ -50,10 +52,24 @@ use self::{
 pub(super) use self::{series_limiter::SeriesLimiter, sources::Sources, unit_labels::UnitLabels};
 use crate::{
     cgroup::Cgroups,
+    export::Stamp,
     fd::spare,
-    lineage::{Brief, Share, death::Stop, id::Ktime},
+    lineage::{
+        Brief, Lineage, Share,
+        death::{Cause, Stop},
+        id::Ktime,
+    },
     runtime::Pipeline,
 };
+
+/// The format of a scrape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ScrapeFormat {
+    /// The text format of Prometheus 0.0.4.
+    Text,
+    /// OpenMetrics 1.0.0, with exemplars.
+    OpenMetrics,
+}
 
 /// All metrics.
 pub(super) struct Metrics {
@@ -146,7 +162,12 @@ impl Metrics {
     }
 
     /// Returns the text of a scrape.
-    pub(super) fn scrape(&self, pipeline: &Pipeline, mut sources: Sources<'_>) -> prometheus::Result<String> {
+    pub(super) fn scrape(
+        &self,
+        pipeline: &Pipeline,
+        mut sources: Sources<'_>,
+        format: ScrapeFormat,
+    ) -> prometheus::Result<String> {
         self.tasks.read(pipeline, &mut sources);
         self.ended.read(&pipeline.lineage);
         self.crash_loops.read(&pipeline.lineage, &mut sources);
@@ -161,10 +182,31 @@ impl Metrics {
         if let (Some(metrics), Some((reading, shown))) = (&self.sched, &sources.sched) {
             metrics.show(reading, shown);
         }
-        let mut text = Vec::with_capacity(32 << 10);
         // The collector of process_* reads /proc, and leaves out what it cannot open.
         let families = spare::lend(|| self.registry.gather());
+        if format == ScrapeFormat::OpenMetrics {
+            return Ok(open_metrics::encode(&families, &exemplars(&pipeline.lineage, sources.stamp)));
+        }
+        let mut text = Vec::with_capacity(32 << 10);
         TextEncoder::new().encode(&families, &mut text)?;
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
+}
+
+/// Returns the processes that counters point to: the oldest zombie that was flagged, and the last one that the out-of-memory killer
+/// ended.
+fn exemplars(lineage: &Lineage, stamp: &Stamp) -> Vec<Exemplar> {
+    let exemplar = |counter, label, key, at| {
+        let at = stamp.wall_ns(at) as f64 / 1e9;
+        Some(Exemplar { counter, label, entity_id: stamp.entity_id(key)?, at })
+    };
+    let zombie = lineage.zombies().next().filter(|_| lineage.flagged_count() > 0);
+    let zombie = zombie.and_then(|zombie| {
+        exemplar("taskscope_zombies_flagged_total", None, zombie.key(), zombie.zombie_since()?)
+    });
+    let killed = lineage.deaths().find(|death| death.cause == Cause::Oom);
+    let killed = killed.and_then(|death| {
+        exemplar("taskscope_deaths_total", Some(("cause", Cause::Oom.code())), death.key, death.at)
+    });
+    zombie.into_iter().chain(killed).collect()
 }

@@ -2,6 +2,7 @@
 
 use crate::{
     cgroup::Cgroups,
+    export::Stamp,
     history::History,
     kernel::sched::Reading,
     lineage::id::Ktime,
@@ -31,4 +32,6 @@ pub(in crate::service) struct Sources<'a> {
     pub(in crate::service) top: usize,
     /// What `--sched` counted.
     pub(in crate::service) sched: Option<(Reading, Shown)>,
+    /// The clock of entity ids and timestamps.
+    pub(in crate::service) stamp: &'a Stamp,
 }

@@ -13,7 +13,7 @@ use crate::{lineage::TaskState, runtime::Pipeline};
 const STATES: [&str; 4] = ["running", "exiting", "zombie", "dead_leader"];
 
 /// Labels of a parent with zombies.
-const WHO: [&str; 5] = ["parent", "unit", "container", "runtime", "pod"];
+const WHO: [&str; 5] = ["parent", "unit", "container_id", "runtime", "pod_uid"];
 
 /// Metrics of present tasks.
 pub(super) struct TaskMetrics {

@@ -7,6 +7,7 @@
 //! | /proc | read | facts of processes, limits, itself |
 //! | /sys | read | cgroups, what attaching hooks again needs |
 //! | the configuration's directory | read | SIGHUP; the directory, since editors and Kubernetes replace the file |
+//! | the directories of the web configuration and of its certificates | read | renewed certificates |
 //! | the socket's directory | remove a file | the socket, at the end |
 //! | the history's directory, with `history` | read, write, make, cut and remove files | its segments |
 //! | the socket of `NOTIFY_SOCKET` | send (ABI 9) | notifications to systemd |
@@ -100,6 +101,8 @@ pub fn restrict(paths: &Paths) -> Result<Abi, LandlockError> {
     }
     let mut rules = vec![(PathBuf::from("/proc"), read), ("/sys".into(), read)];
     rules.extend(paths.cgroups.iter().map(|mount| (mount.clone(), read)));
+    let web = paths.web.iter().flat_map(|file| config_directories(file));
+    rules.extend(web.map(|directory| (directory, read)));
     rules.extend(config_directories(&paths.config).into_iter().map(|directory| (directory, read)));
     let socket_directory = paths.socket.as_deref().map(directory_of);
     rules.extend(socket_directory.map(|directory| (directory, AccessFs::RemoveFile.into())));

@@ -5,7 +5,7 @@
 //! | feature | since | denies |
 //! |---|---|---|
 //! | seccomp ([`seccomp`]) | 3.17 | every system call that observing and answering do not need, on all threads |
-//! | Landlock ([`landlock`]) | 5.13 | every file but /proc, /sys, the configuration's directory, removing the socket, the history's directory where there is one, and what outputs reach |
+//! | Landlock ([`landlock`]) | 5.13 | every file but /proc, /sys, the directories of the configuration and of the web configuration's files, removing the socket, the history's directory where there is one, and what outputs reach |
 //!
 //! A kernel that lacks one is no reason not to run: `status` says what is in force.
 
@@ -31,6 +31,8 @@ pub struct Paths {
     pub socket: Option<PathBuf>,
     /// Another mount point of the cgroups than one below /sys.
     pub cgroups: Option<PathBuf>,
+    /// The web configuration and the files that it names, read again when they change.
+    pub web: Vec<PathBuf>,
     /// The directory of the history, where there is one.
     pub history: Option<PathBuf>,
     /// What outputs reach.

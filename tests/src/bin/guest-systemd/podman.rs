@@ -48,7 +48,7 @@ pub(crate) fn names_a_container(run: &mut Run) -> anyhow::Result<()> {
     let id = podman("run", &[&options[..], &["/scenario", "entry-point"]].concat())?;
     let short = id.get(..12).context("podman answered with no id")?;
     let labels = format!(
-        "{{container=\"{short}\",parent=\"scenario\",pod=\"\",runtime=\"podman\",unit=\"libpod-{id}.scope\"}}"
+        "{{container_id=\"{short}\",parent=\"scenario\",pod_uid=\"\",runtime=\"podman\",unit=\"libpod-{id}.scope\"}}"
     );
     until("the culprit is named by its container", || {
         let now = metrics()?;

@@ -1,6 +1,6 @@
 //! Counts connections and the reasons for closing them. The thread that serves connections counts; /metrics shows the counts.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Why the daemon closed a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,41 @@ impl Closed {
 pub(in crate::service) struct ConnectionCounts {
     open: AtomicU64,
     closed: [AtomicU64; Closed::ALL.len()],
+    /// TLS and authentication.
+    pub(in crate::service) web: WebCounts,
+}
+
+/// Counts of TLS and of authentication.
+#[derive(Debug, Default)]
+pub(in crate::service) struct WebCounts {
+    pub(in crate::service::http) has_failed: AtomicBool,
+    pub(in crate::service::http) reloads: AtomicU64,
+    pub(in crate::service::http) handshakes: AtomicU64,
+    pub(in crate::service::http) handshakes_failed: AtomicU64,
+    pub(in crate::service::http) refused: AtomicU64,
+}
+
+impl WebCounts {
+    /// Whether the web configuration's files as they are now are in force.
+    pub(in crate::service) fn is_current(&self) -> bool {
+        !self.has_failed.load(Ordering::Relaxed)
+    }
+
+    /// Returns how often changed files came into force.
+    pub(in crate::service) fn reloads(&self) -> u64 {
+        self.reloads.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of TLS handshakes: complete ones, and failed ones.
+    pub(in crate::service) fn handshakes(&self) -> [(&'static str, u64); 2] {
+        [("complete", &self.handshakes), ("failed", &self.handshakes_failed)]
+            .map(|(outcome, count)| (outcome, count.load(Ordering::Relaxed)))
+    }
+
+    /// Returns the number of requests that were refused for their password, or because of the rate limit.
+    pub(in crate::service) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
 }
 
 impl ConnectionCounts {

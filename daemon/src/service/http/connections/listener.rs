@@ -19,10 +19,30 @@ const KEEP_ALIVE_TRIES: u32 = 3;
 
 /// An address that accepts connections.
 pub(in crate::service::http) trait Listener: Send + 'static {
-    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+    type Stream: AsyncRead + AsyncWrite + FirstByte + Unpin + Send + 'static;
 
     /// Returns the next connection and its peer.
     fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, Peer)>> + Send;
+}
+
+/// A stream whose first byte can be looked at.
+pub(in crate::service::http) trait FirstByte {
+    /// Returns the first byte that the peer sends, which stays to be read; `None` if it sends none, or on a Unix socket.
+    fn first_byte(&self) -> impl Future<Output = io::Result<Option<u8>>> + Send;
+}
+
+impl FirstByte for TcpStream {
+    async fn first_byte(&self) -> io::Result<Option<u8>> {
+        let mut byte = [0];
+        let count = self.peek(&mut byte).await?;
+        Ok(byte.first().copied().filter(|_| count == 1))
+    }
+}
+
+impl FirstByte for UnixStream {
+    async fn first_byte(&self) -> io::Result<Option<u8>> {
+        Ok(None)
+    }
 }
 
 impl Listener for TcpListener {

@@ -4,7 +4,7 @@
 //! `axum::serve` has no bound on connections and no time limit for reading an answer, so this file drives hyper's connections
 //! itself.
 
-use std::{convert::Infallible, future::poll_fn, pin::Pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::poll_fn, io, pin::Pin, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -23,7 +23,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     select,
     task::yield_now,
     time::{sleep, timeout},
@@ -33,7 +33,7 @@ use super::{
     connection::Connection,
     counts::Closed,
     guarded::Guarded,
-    listener::Listener,
+    listener::{FirstByte, Listener},
     places::{Peer, Place, Places},
 };
 use crate::{
@@ -41,6 +41,7 @@ use crate::{
     service::http::{
         access::Access,
         error::{ApiError, HEADERS, JSON},
+        web::Web,
     },
 };
 
@@ -64,6 +65,8 @@ const PLACE_TIME: Duration = Duration::from_secs(1);
 pub(in crate::service::http) struct Answers {
     pub(in crate::service::http) router: Router,
     pub(in crate::service::http) access: Arc<Access>,
+    /// TLS and authentication, if there is a web configuration.
+    pub(in crate::service::http) web: Option<Arc<Web>>,
     /// Returns whether a path may be answered on a reserved place.
     pub(in crate::service::http) is_short: fn(&str) -> bool,
 }
@@ -94,7 +97,7 @@ pub(in crate::service::http) async fn serve(listener: impl Listener, answers: An
             }
         };
         match timeout(PLACE_TIME, admitted(&places, peer)).await {
-            Ok(place) => drop(tokio::spawn(connection(stream, place, answers.clone()))),
+            Ok(place) => drop(tokio::spawn(arrived(stream, place, answers.clone()))),
             Err(_) => places.refused(),
         }
         // The connection is read from before the next one can take its place.
@@ -110,6 +113,48 @@ async fn admitted(places: &Arc<Places>, peer: Peer) -> Place {
         }
         sleep(PAUSE).await;
     }
+}
+
+/// Serves a connection, after its handshake if it uses TLS.
+async fn arrived(
+    mut stream: impl AsyncRead + AsyncWrite + FirstByte + Unpin + Send + 'static,
+    place: Place,
+    answers: Answers,
+) {
+    let secure =
+        answers.web.as_ref().and_then(|web| web.acceptor().map(|acceptor| (acceptor, Arc::clone(web))));
+    let Some((acceptor, web)) = secure else { return connection(stream, place, answers).await };
+    let state = Arc::clone(&place.connection);
+    let shaking_hands = timeout(HEADER_TIME, async {
+        let first = stream.first_byte().await?;
+        if first.is_some_and(|byte| byte.is_ascii_alphabetic()) {
+            refuse_plain(&mut stream).await;
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a request without TLS"));
+        }
+        acceptor.accept(stream).await
+    });
+    let outcome = select! {
+        outcome = shaking_hands => outcome,
+        () = state.closing() => return web.shook_hands(false),
+    };
+    web.shook_hands(matches!(outcome, Ok(Ok(_))));
+    match outcome {
+        Ok(Ok(stream)) => connection(stream, place, answers).await,
+        Ok(Err(error)) => log::debug!("a TLS handshake: {error}"),
+        Err(_) => place.counts().closed(Closed::HeaderTimeout),
+    }
+}
+
+/// Answers a request without TLS.
+async fn refuse_plain(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
+    // A peer that does not read it is gone.
+    let _ = timeout(PAUSE, async {
+        // The kernel would reset the connection, and discard the answer, if the request were not read.
+        let _ = stream.read(&mut [0; 4096]).await?;
+        stream.write_all(&ApiError::not_tls().into_bytes()).await?;
+        stream.shutdown().await
+    })
+    .await;
 }
 
 async fn connection(
@@ -144,7 +189,11 @@ async fn connection(
             let mut stream = http.into_parts().io.into_inner().into_inner();
             let answer = ApiError::not_understood(StatusCode::REQUEST_TIMEOUT).into_bytes();
             // A peer that does not read it is gone.
-            let _ = timeout(PAUSE, stream.write_all(&answer)).await;
+            let _ = timeout(PAUSE, async {
+                stream.write_all(&answer).await?;
+                stream.flush().await
+            })
+            .await;
         }
     }
 }
@@ -166,11 +215,16 @@ impl Service<Request<Incoming>> for Answering {
         let connection = Arc::clone(&self.connection);
         let refused = self.refusal(&request);
         request.extensions_mut().insert(Arc::clone(&connection));
-        let answer = refused.is_none().then(|| self.router.call(request));
+        let (router, web) = (self.router.clone(), self.answers.web.clone());
         Box::pin(async move {
-            let mut response = match (refused, answer) {
-                (None, Some(answer)) => answer.await?,
-                (refused, _) => refused.unwrap_or_else(ApiError::busy).into_response(),
+            let refused = match (refused, &web) {
+                (Some(error), _) => Some(error.into_response()),
+                (None, Some(web)) => web.refusal(request.headers(), connection.peer).await,
+                (None, None) => None,
+            };
+            let mut response = match refused {
+                Some(response) => response,
+                None => router.call(request).await?,
             };
             let status = response.status();
             if (status.is_client_error() || status.is_server_error())
@@ -183,6 +237,9 @@ impl Service<Request<Incoming>> for Answering {
                 }
             }
             response.headers_mut().extend(HEADERS.map(|(name, value)| (Some(name), value)));
+            if let Some(web) = web {
+                web.decorate(response.headers_mut());
+            }
             Ok(response.map(|body| Answer { body, connection }))
         })
     }

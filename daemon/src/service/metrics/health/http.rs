@@ -14,6 +14,10 @@ pub(in crate::service) struct HttpMetrics {
     reader_lost: IntCounter,
     connections: IntGauge,
     closed: IntCounterVec,
+    handshakes: IntCounterVec,
+    refused: IntCounter,
+    web_reloads: IntCounter,
+    web_is_current: IntGauge,
 }
 
 impl HttpMetrics {
@@ -34,6 +38,23 @@ impl HttpMetrics {
                 "Connections that the daemon closed, by reason: no whole request in time, a peer that read nothing for 30 s, another one needed the place, no place was left.",
                 &["reason"],
             )?,
+            handshakes: of.counters(
+                "taskscope_http_tls_handshakes_total",
+                "TLS handshakes on the TCP address, by outcome; only with tls_server_config in the web_config_file.",
+                &["outcome"],
+            )?,
+            refused: of.counter(
+                "taskscope_http_refused_total",
+                "Requests that were refused because of the web_config_file: no valid password, or more than its rate_limit.",
+            )?,
+            web_reloads: of.counter(
+                "taskscope_web_config_reloads_total",
+                "How often a changed web_config_file, or a file that it names, came into force.",
+            )?,
+            web_is_current: of.int_gauge(
+                "taskscope_web_config_is_current",
+                "Whether the web_config_file and the files that it names are in force as they are on disk: 0 if the last reload failed, else 1.",
+            )?,
         })
     }
 
@@ -45,5 +66,12 @@ impl HttpMetrics {
         for (reason, count) in sources.connections.by_reason() {
             set(&self.closed.with_label_values(&[reason.name()]), count);
         }
+        let web = &sources.connections.web;
+        for (outcome, count) in web.handshakes() {
+            set(&self.handshakes.with_label_values(&[outcome]), count);
+        }
+        set(&self.refused, web.refused());
+        set(&self.web_reloads, web.reloads());
+        self.web_is_current.set(i64::from(web.is_current()));
     }
 }

@@ -5,7 +5,7 @@ use crate::cgroup::{Cgroups, Place};
 use crate::lineage::id::Ktime;
 
 /// Names of the labels.
-pub(in crate::service) const UNIT_LABELS: [&str; 4] = ["unit", "container", "runtime", "pod"];
+pub(in crate::service) const UNIT_LABELS: [&str; 4] = ["unit", "container_id", "runtime", "pod_uid"];
 
 /// A systemd unit or container; all fields are empty if neither is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]

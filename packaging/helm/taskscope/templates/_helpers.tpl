@@ -1,0 +1,4 @@
+{{- define "taskscope.labels" -}}
+app.kubernetes.io/name: taskscope
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
