@@ -9,6 +9,7 @@ mod doctor;
 mod events;
 pub mod exit;
 mod explain;
+mod job;
 mod leaks;
 mod limits;
 mod lives;
@@ -73,6 +74,8 @@ enum Command {
     Timeline(timeline::Args),
     /// Record what all tasks do in a file, until Ctrl-C or while a command runs
     Record(record::Args),
+    /// Run a command and report what it and its descendants did, cost and left behind, and why it took that long
+    Job(job::Args),
     /// Show the events of a recording, or the tree, a process, zombies or deaths as of a time in it
     Replay(replay::Args),
     /// Show the history of one process, what is wrong with it, and what to do
@@ -147,6 +150,7 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> ExitCode {
     let exit = match command {
         Command::Record(args) => return record::run(&args),
+        Command::Job(args) => return job::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Events(args) => events::run(&args),
