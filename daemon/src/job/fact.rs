@@ -66,6 +66,8 @@ pub enum What {
         by: Option<u32>,
         /// How long it was a zombie.
         zombie_ns: Option<u64>,
+        /// Whether the event came an RCU grace period after the wait(2), as on the tracepoint rung.
+        is_late: bool,
     },
     /// No wait(2) was needed.
     Autoreaped,
@@ -141,6 +143,7 @@ struct Thread {
 struct Task {
     kind: Option<String>,
     provenance: Option<String>,
+    hook: Option<String>,
     creator: Option<Pid>,
     vfork_held_ns: Option<u64>,
     death: Option<Death>,
@@ -196,6 +199,9 @@ impl Usage {
     }
 }
 
+/// The hook that reports a release an RCU grace period later.
+const LATE_HOOK: &str = "sched_process_free";
+
 /// Actions whose events make a report; the subtree is followed by all.
 pub const ACTIONS: &str = "forked,execed,exited,group_exited,reparented,reaped,autoreaped,released,\
                            blocked_cleared";
@@ -231,7 +237,8 @@ impl Fact {
                 What::Reparented { kind: task.reparent_kind.unwrap_or_else(|| "unknown".into()) }
             }
             "reaped" if is_leader => {
-                What::Reaped { by: pid(task.reaper), zombie_ns: task.zombie_duration_ns }
+                let is_late = task.hook.as_deref() == Some(LATE_HOOK);
+                What::Reaped { by: pid(task.reaper), zombie_ns: task.zombie_duration_ns, is_late }
             }
             "autoreaped" if is_leader => What::Autoreaped,
             "released" if is_leader => What::Released { cost: task.usage.and_then(Usage::cost) },

@@ -31,7 +31,7 @@ p{margin:.25rem 0}.cards{display:flex;flex-wrap:wrap;gap:.75rem;margin:1.25rem 0
 .path i{display:block}.cpu{background:var(--cpu)}.queue{background:var(--queue)}.asleep{background:var(--asleep)}\
 .key{color:var(--soft);font-size:.85rem}.key i{display:inline-block;width:.8em;height:.8em;border-radius:2px;margin:0 .35em 0 1em}\
 .scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}\
-th{font-weight:500;color:var(--soft);font-size:.85rem}th,td{padding:.2rem .75rem .2rem 0;border-bottom:1px solid var(--line);\
+th{font-weight:500;color:var(--soft);font-size:.85rem}th,td{padding:.2rem .75rem .2rem 0;border-bottom:1px solid var(--line);vertical-align:top;\
 text-align:right;white-space:nowrap}th:last-child,td:last-child{text-align:left;white-space:pre-wrap;width:100%;overflow-wrap:anywhere}";
 
 /// Returns the page.

@@ -48,6 +48,8 @@ pub enum Taken {
         by: Option<u32>,
         /// How long it was a zombie.
         zombie_ns: u64,
+        /// Whether it was reaped earlier, by up to an RCU grace period.
+        is_late: bool,
     },
     /// Without a wait(2).
     Autoreaped,
@@ -131,14 +133,6 @@ impl Member {
     #[must_use]
     pub fn ended_ns(&self) -> Option<u64> {
         self.ended.as_ref().map(|ended| ended.at_ns)
-    }
-
-    /// Returns when a wait(2) reaped it and by whom.
-    pub(super) const fn reaped(&self) -> Option<(u64, Option<u32>)> {
-        match self.taken {
-            Some(Taken::Reaped { at_ns, by, .. }) => Some((at_ns, by)),
-            _ => None,
-        }
     }
 }
 
@@ -291,9 +285,9 @@ impl Member {
                 self.cost = cost.or(self.cost);
             }
             What::Reparented { kind } => self.reparented = Some((at_ns, kind)),
-            What::Reaped { by, zombie_ns } => {
+            What::Reaped { by, zombie_ns, is_late } => {
                 let zombie_ns = zombie_ns.unwrap_or(0);
-                self.taken = Some(Taken::Reaped { at_ns, by, zombie_ns });
+                self.taken = Some(Taken::Reaped { at_ns, by, zombie_ns, is_late });
             }
             What::Autoreaped => self.taken = Some(Taken::Autoreaped),
             // The last word: what a task used until its last switch is in it where the kernel reports that in time.

@@ -10,7 +10,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::members::{Member, Members};
+use super::members::{Member, Members, Taken};
 
 /// A child that is reaped this soon after its end was being waited for, ns.
 const AT_ONCE_NS: u64 = 5_000_000;
@@ -20,6 +20,10 @@ const PART_OF_LIFE: u64 = 50;
 
 /// But never longer than this, ns.
 const AT_MOST_NS: u64 = 50_000_000;
+
+/// Where reaps are reported late (the tracepoint rung), this is the longest delay that counts as at once, ns: an RCU grace period
+/// on a busy host.
+const LATE_NS: u64 = 250_000_000;
 
 /// How a step of the path ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,12 +74,16 @@ pub(super) fn waits(members: &Members) -> Vec<Vec<Continued>> {
         if let Some((until, list)) = member.held_until_ns.zip(forker.and_then(|at| waits.get_mut(at))) {
             list.push(Continued { at_ns: until, freed_ns: until, child, edge: Edge::ExecFreesParent });
         }
-        let (Some(ended), Some((at_ns, by))) = (member.ended_ns(), member.reaped()) else { continue };
-        let Some(by) = by.and_then(|pid| pids.at(pid, at_ns)) else { continue };
-        if is_at_once(member, ended, at_ns)
-            && let Some(list) = waits.get_mut(by)
+        let Some(ended) = member.ended_ns() else { continue };
+        let Some(Taken::Reaped { at_ns, by, is_late, .. }) = member.taken else { continue };
+        // Where the kernel does not say which process waited, it was the parent, unless that has ended.
+        let parent = member.forked_by.filter(|_| member.reparented.is_none());
+        let by = by.map_or(parent, |pid| pids.at(pid, at_ns));
+        if let Some(list) = by.and_then(|by| waits.get_mut(by))
+            && is_at_once(member, ended, at_ns, is_late)
         {
-            list.push(Continued { at_ns: at_ns.max(ended), freed_ns: ended, child, edge: Edge::Exit });
+            let at_ns = if is_late { ended } else { at_ns.max(ended) };
+            list.push(Continued { at_ns, freed_ns: ended, child, edge: Edge::Exit });
         }
     }
     for list in &mut waits {
@@ -84,9 +92,9 @@ pub(super) fn waits(members: &Members) -> Vec<Vec<Continued>> {
     waits
 }
 
-fn is_at_once(member: &Member, ended: u64, reaped: u64) -> bool {
+fn is_at_once(member: &Member, ended: u64, reaped: u64, is_late: bool) -> bool {
     let life = ended.saturating_sub(member.start_ns);
-    let limit = AT_ONCE_NS.max((life / PART_OF_LIFE).min(AT_MOST_NS));
+    let limit = if is_late { LATE_NS } else { AT_ONCE_NS.max((life / PART_OF_LIFE).min(AT_MOST_NS)) };
     reaped.saturating_sub(ended) <= limit
 }
 

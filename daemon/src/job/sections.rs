@@ -6,7 +6,7 @@ use super::{
     path::Edge,
     report::{Consumer, Failure, Leftover, Report, Step, StepTime},
 };
-use crate::verdict::duration;
+use crate::{export::fitting, verdict::duration};
 
 /// A part of the report.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,6 +25,9 @@ pub(super) struct Table {
     pub(super) heads: Vec<&'static str>,
     pub(super) rows: Vec<Vec<String>>,
 }
+
+/// The most columns of a command line in a row; JSON has all of it.
+const MOST_COMMAND: usize = 100;
 
 /// Nothing.
 const NONE: &str = "-";
@@ -68,17 +71,17 @@ fn usage(report: &Report) -> Section {
     let at_least = if report.at_least { "at least " } else { "" };
     let made = |count: u64, one: &str, many: &str| format!("{count} {}", if count == 1 { one } else { many });
     let mut text = vec![format!(
-        "{at_least}{} ({} at once at most), {}, {}; {} minor and {} major page faults.",
+        "{at_least}{}, at most {} at once; {}; {}; {} minor and {} major page faults.",
         made(counts.made, "process", "processes"),
         counts.most_at_once,
-        made(counts.threads_made, "thread more", "threads more"),
+        made(counts.threads_made, "more thread", "more threads"),
         made(counts.execs, "exec", "execs"),
         all.cost.minor_faults,
         all.cost.major_faults,
     )];
     if report.wall_ns > 0 {
         let cpus = tenths(all.cost.cpu_ns, report.wall_ns);
-        text.push(format!("On average {cpus} of {} CPUs worked for it.", report.cpus));
+        text.push(format!("On average {cpus} of {} CPUs ran it.", report.cpus));
     }
     let rows = [
         ("waited for, as in time(1)", &report.usage.waited_for),
@@ -146,7 +149,7 @@ fn in_words(time: &StepTime) -> String {
         (time.cpu_ns, "on a CPU"),
         (time.run_queue_ns, "in the run queue"),
         (time.uninterruptible_ns, "in uninterruptible sleep"),
-        (time.asleep_ns, "asleep (disk, lock, pipe, timer: not known)"),
+        (time.asleep_ns, "asleep for a reason that is not known (disk, lock, pipe, timer)"),
         (time.unknown_ns, "not known"),
     ];
     let parts: Vec<_> = parts
@@ -217,13 +220,25 @@ fn step_in_words(step: &Step) -> String {
     let edge = match step.edge {
         Edge::Fork => ", forks",
         Edge::Exec => ", execs",
-        Edge::ExecFreesParent => ", execs: its parent goes on",
-        Edge::Exit => ", exits: its parent goes on",
+        Edge::ExecFreesParent => ", execs (vfork)",
+        Edge::Exit => ", exits",
         Edge::End => ", ends",
     };
-    let command = step.command.as_deref().filter(|command| !command.is_empty());
-    let command = command.map(|command| format!(": {command}")).unwrap_or_default();
+    let command = shown_command(step.command.as_deref());
     format!("{} ({}){edge}{command}", step.name, step.pid)
+}
+
+/// Returns the end of a row that names a command line.
+fn shown_command(command: Option<&str>) -> String {
+    match command {
+        None | Some("") => String::new(),
+        Some(command) => format!(": {}", shortened(command)),
+    }
+}
+
+fn shortened(command: &str) -> String {
+    let start = fitting(command, MOST_COMMAND);
+    if start.len() < command.len() { format!("{start}...") } else { command.to_owned() }
 }
 
 fn parallelism(report: &Report, most: usize) -> Section {
@@ -244,7 +259,7 @@ fn parallelism(report: &Report, most: usize) -> Section {
         .take(most.min(8))
         .map(|alone| {
             let waited = alone.waited.as_deref().unwrap_or("the job's starter");
-            let command = alone.command.as_deref().map(|command| format!(": {command}")).unwrap_or_default();
+            let command = shown_command(alone.command.as_deref());
             let who = format!("{} ({}), made by {waited}{command}", alone.name, alone.pid);
             vec![duration(alone.ns), percent(alone.ns, *wall_ns), who]
         })
@@ -274,7 +289,7 @@ fn consumers(
                 percent(sum.cost.cpu_ns, all),
                 execs.to_string(),
                 sum.processes.to_string(),
-                name.clone(),
+                shortened(name),
             ]
         })
         .collect();
@@ -299,7 +314,7 @@ fn failures(report: &Report, most: usize) -> Option<Section> {
         };
         let cause = failure.cause.as_ref().map(|cause| format!(", {cause}")).unwrap_or_default();
         let parent = failure.parent.as_ref().map(|parent| format!(", made by {parent}")).unwrap_or_default();
-        let command = failure.command.as_deref().map(|command| format!(": {command}")).unwrap_or_default();
+        let command = shown_command(failure.command.as_deref());
         let who = format!("{} ({}){cause}{parent}{command}", failure.name, failure.pid);
         vec![duration(failure.at_ns), how, who]
     };

@@ -28,7 +28,7 @@ pub(super) fn ended(at_ns: u64, pid: u32, parent: u32, cpu_ns: u64) -> Fact {
 }
 
 pub(super) fn reaped(at_ns: u64, pid: u32, by: u32, zombie_ns: u64) -> Fact {
-    fact(at_ns, pid, by, What::Reaped { by: Some(by), zombie_ns: Some(zombie_ns) })
+    fact(at_ns, pid, by, What::Reaped { by: Some(by), zombie_ns: Some(zombie_ns), is_late: false })
 }
 
 pub(super) fn members(facts: impl IntoIterator<Item = Fact>) -> Members {
@@ -203,4 +203,26 @@ fn the_time_of_one_process_alone_is_named() {
     let alone = &report.parallelism.alone[0];
     assert_eq!((alone.pid, alone.ns, alone.waited.as_deref()), (3, 600 * MS, Some("p1 (1)")));
     assert_eq!(report.processes.most_at_once, 3);
+}
+
+#[test]
+fn a_reap_that_is_reported_late_is_still_a_wait() {
+    let mut late = reaped(480 * MS, 2, 1, 80 * MS);
+    late.what = What::Reaped { by: Some(1), zombie_ns: Some(80 * MS), is_late: true };
+    let path = |reap: Fact| {
+        let members = members([
+            forked(0, 1, STARTER),
+            forked(10 * MS, 2, 1),
+            ended(400 * MS, 2, 1, 390 * MS),
+            forked(401 * MS, 3, 1),
+            reap,
+            ended(450 * MS, 3, 1, 2 * MS),
+            reaped(450 * MS, 3, 1, 1),
+            ended(500 * MS, 1, STARTER, 2 * MS),
+        ]);
+        let steps = reported(&members).critical_path.steps;
+        steps.into_iter().map(|step| step.pid).collect::<Vec<_>>()
+    };
+    assert_eq!(path(late), [1, 2, 1, 3, 1]);
+    assert_eq!(path(reaped(480 * MS, 2, 1, 80 * MS)), [1, 3, 1], "it was busy and waited later");
 }

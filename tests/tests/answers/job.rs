@@ -87,10 +87,11 @@ impl Job {
         text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect()
     }
 
-    fn pids(&self, fact: &str) -> Vec<u64> {
+    /// Returns the pids of a fact that the command printed.
+    fn pids(&self, kind: &str) -> Vec<u64> {
         let facts = self.facts();
-        let fact = facts.iter().find(|found| found["fact"] == fact);
-        let fact = fact.unwrap_or_else(|| panic!("no {fact} in {facts:?}"));
+        let fact = facts.iter().find(|found| found["fact"] == kind);
+        let fact = fact.unwrap_or_else(|| panic!("no {kind} in {facts:?}"));
         fact["pids"].as_array().unwrap().iter().filter_map(Value::as_u64).collect()
     }
 
@@ -129,7 +130,7 @@ fn what_was_waited_for_is_what_wait4_says() {
 
 #[test]
 fn what_no_wait_collects_is_counted_apart() {
-    let job = job(&Source::Alone, "unwaited", &["--zombie-after", "200ms"], &scenario(&["job-unwaited", "20"]));
+    let job = job(&Source::Alone, "unwaited", &["--zombie-after", "2s"], &scenario(&["job-unwaited", "20"]));
     job.assert_whole();
     assert_eq!(job.number("/usage/autoreaped/processes"), 20, "{}", job.report);
     assert!(job.number("/usage/autoreaped/exec_runtime_ns") >= 20 * MS, "{}", job.report);
@@ -138,7 +139,7 @@ fn what_no_wait_collects_is_counted_apart() {
     job.assert_equals_wait4();
     assert_eq!(job.number("/zombies/count"), 1, "{}", job.report);
     let longest = job.number("/zombies/parents/0/longest_ns");
-    assert!((250 * MS..5_000 * MS).contains(&longest), "{longest}");
+    assert!((2_400 * MS..8_000 * MS).contains(&longest), "{longest}");
 }
 
 #[test]
@@ -220,7 +221,8 @@ fn leftovers_are_ended_if_asked_to() {
 #[test]
 fn the_status_is_passed_through() {
     for code in [0, 1, 42, 255] {
-        let job = job(&Source::Alone, &format!("exit-{code}"), &[], &scenario(&["job-exit", &code.to_string()]));
+        let job =
+            job(&Source::Alone, &format!("exit-{code}"), &[], &scenario(&["job-exit", &code.to_string()]));
         assert_eq!(job.output.status.code(), Some(code));
         assert_eq!(job.report["exit"]["code"], code, "{}", job.report);
     }
@@ -263,7 +265,12 @@ fn a_job_in_a_job_is_part_of_it() {
     let directory = Directory::new("nested");
     let inner = directory.file("inner.json");
     let mut command = vec![setting::taskscope().display().to_string(), "job".into(), "--alone".into()];
-    command.extend(["--attach".to_owned(), setting::attach(), "--report".into(), inner.display().to_string()]);
+    command.extend([
+        "--attach".to_owned(),
+        setting::attach(),
+        "--report".into(),
+        inner.display().to_string(),
+    ]);
     command.push("--".into());
     command.extend(scenario(&["job-tree", "3"]));
     let outer = job(&Source::Alone, "outer", &[], &command);
@@ -277,7 +284,7 @@ fn a_job_in_a_job_is_part_of_it() {
 
 #[test]
 fn a_long_chain_of_forks_is_whole() {
-    let count = if setting::in_vm() { 200 } else { 1000 };
+    let count = 200;
     let job = job(&Source::Alone, "loop", &[], &scenario(&["job-loop", &count.to_string()]));
     job.assert_whole();
     assert_eq!(job.number("/processes/made"), count + 1, "{}", job.report["processes"]);
@@ -289,7 +296,7 @@ fn a_long_chain_of_forks_is_whole() {
 fn after_a_loss_the_report_says_at_least() {
     // The smallest ring cannot hold what a storm makes while the daemon's side is not polled.
     for _ in 0..5 {
-        let storm = scenario(&["job-tree", "3000"]);
+        let storm = scenario(&["job-tree", "600"]);
         let options = ["--ring-kib", "4"];
         let job = job(&Source::Alone, "lost", &options, &storm);
         if job.report["lost"].as_array().is_some_and(|lost| !lost.is_empty()) {
@@ -316,8 +323,11 @@ fn write_project(directory: &Path) {
             fs::write(directory.join(format!("{library}{file}.c")), text).unwrap();
         }
     }
-    fs::write(directory.join("main.c"), "int one0(int); int two2(int); int main(void) { return one0(1) + two2(1) - 4; }\n")
-        .unwrap();
+    fs::write(
+        directory.join("main.c"),
+        "int one0(int); int two2(int); int main(void) { return one0(1) + two2(1) - 4; }\n",
+    )
+    .unwrap();
     let makefile = "CFLAGS = -O2\nprogram: main.o libone.a libtwo.a\n\tgcc -o $@ $^\n\
                     libone.a: one0.o one1.o one2.o\n\tar rcs $@ $^\nlibtwo.a: two0.o two1.o two2.o\n\tar rcs $@ $^\n";
     fs::write(directory.join("Makefile"), makefile).unwrap();
@@ -354,7 +364,10 @@ fn the_report_of_make_is_true() {
     let steps = job.report["critical_path"]["steps"].as_array().unwrap();
     let names: Vec<_> = steps.iter().filter_map(|step| step["name"].as_str()).collect();
     // The program is linked last, by the linker that gcc runs.
-    let last = names.iter().rposition(|name| name.contains("ld")).unwrap_or_else(|| panic!("no linker in {names:?}"));
+    let last = names
+        .iter()
+        .rposition(|name| name.contains("ld"))
+        .unwrap_or_else(|| panic!("no linker in {names:?}"));
     assert!(names[last..].contains(&"make"), "{names:?}");
     assert_eq!(job.report["leftovers"].as_array().map(Vec::len), Some(0));
     assert!(fs::read_to_string(&page).unwrap().contains("<h2>Critical path</h2>"));
@@ -390,7 +403,12 @@ fn a_baseline_shows_what_grew() {
     assert!(line.is_some(), "5 processes before, 21 now: {stderr}");
     // What cannot be read is refused before the command runs.
     fs::write(&file, "{}").unwrap();
-    let output = taskscope(&Source::Alone).arg("--baseline").arg(&file).arg("--").args(scenario(&["job-exit", "7"])).output();
+    let output = taskscope(&Source::Alone)
+        .arg("--baseline")
+        .arg(&file)
+        .arg("--")
+        .args(scenario(&["job-exit", "7"]))
+        .output();
     let output = output.unwrap();
     assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
 }

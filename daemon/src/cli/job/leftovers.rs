@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How long the last events are waited for. On the tracepoint rung a release is reported an RCU grace period after it.
-const LAST_EVENTS: Duration = Duration::from_secs(3);
+const LAST_EVENTS: Duration = Duration::from_secs(10);
 
 /// The pause between two checks.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -96,7 +96,7 @@ async fn settle(shared: &Shared) {
     let until = Instant::now() + LAST_EVENTS;
     while !is_settled(shared) {
         if Instant::now() >= until {
-            let note = "the last events of some processes have not come; their figures are missing";
+            let note = "the last events of some processes have not come; they may be shown as left, or with figures that are too small";
             shared.borrow_mut().notes.push(note.into());
             return;
         }
@@ -163,7 +163,7 @@ async fn kill(shared: &Shared) -> BTreeMap<u32, String> {
             break;
         }
         signal_all(shared, Signal::KILL, "ended by SIGKILL", &mut done);
-        wait_for_ends(shared, LAST_EVENTS).await;
+        wait_for_ends(shared, AFTER_TERM).await;
     }
     let still: Vec<_> = left(shared).into_iter().map(|(pid, _)| pid).collect();
     for pid in still {

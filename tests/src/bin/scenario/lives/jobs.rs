@@ -11,9 +11,17 @@ use crate::{
 
 pub(crate) const SCENARIOS: &[Entry] = &[
     ("job-tree", "N (20) children that work, each with a child of its own; all are waited for", tree),
-    ("job-schedule", "children one after the other, side by side and beside it: the critical path is known", schedule),
+    (
+        "job-schedule",
+        "children one after the other, side by side and beside it: the critical path is known",
+        schedule,
+    ),
     ("job-daemon", "a daemon of a double fork with two children outlives the command", daemon),
-    ("job-unwaited", "N (20) autoreaped children, one orphan, and a zombie that is waited for late", unwaited),
+    (
+        "job-unwaited",
+        "N (20) autoreaped children, one orphan, and a zombie that is waited for late",
+        unwaited,
+    ),
     ("job-loop", "N (1000) processes, each forked by the one before", fork_loop),
     ("job-exit", "exits with N", exit),
     ("job-kill", "kills itself with signal N", kill_itself),
@@ -54,7 +62,7 @@ fn wait(pid: Pid) {
 fn tree(args: &[String]) {
     for turn in 0..number(args, 0, 20) {
         wait(child(|| {
-            work_for(i64::from(turn) * 300_000);
+            work_for(i64::from(turn % 20) * 300_000);
             wait(child(|| work_for(700_000)));
         }));
     }
@@ -72,7 +80,7 @@ fn schedule(_: &[String]) {
         wait(pid);
     }
     let beside = child(|| sleep(50));
-    sleep(250);
+    sleep(700);
     wait(beside);
     let last = child(|| sleep(150));
     wait(last);
@@ -114,7 +122,8 @@ fn daemon(_: &[String]) {
             more => read += more,
         }
     }
-    let pids: Vec<Pid> = bytes.chunks_exact(4).map(|four| Pid::from_ne_bytes([four[0], four[1], four[2], four[3]])).collect();
+    let pids: Vec<Pid> =
+        bytes.chunks_exact(4).map(|four| Pid::from_ne_bytes([four[0], four[1], four[2], four[3]])).collect();
     Fact::new("left").numbers("pids", &pids).emit();
 }
 
@@ -137,7 +146,7 @@ fn unwaited(args: &[String]) {
     });
     wait(parent);
     let zombie = child(|| {});
-    sleep(300);
+    sleep(2500);
     wait(zombie);
     // An orphan that ends before the command does.
     wait(child(|| {
