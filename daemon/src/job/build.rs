@@ -154,6 +154,8 @@ fn collected(
         chain.push(next);
         let Some(member) = members.all.get(next) else { break Collected::Left };
         match member.taken {
+            // Its new parent may reap it at any time.
+            None if member.ended.is_some() && member.reparented.is_some() => break Collected::Orphaned,
             None => break Collected::Left,
             Some(Taken::Autoreaped) => break Collected::Autoreaped,
             Some(Taken::Reaped { by: Some(by), .. }) if by == members.starter => break Collected::Waited,
