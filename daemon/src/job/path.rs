@@ -23,7 +23,7 @@ const AT_MOST_NS: u64 = 50_000_000;
 
 /// Where reaps are reported late (the tracepoint rung), this is the longest delay that counts as at once, ns: an RCU grace period
 /// on a busy host.
-const LATE_NS: u64 = 250_000_000;
+const LATE_NS: u64 = 500_000_000;
 
 /// How a step of the path ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -80,7 +80,7 @@ fn schedule(_: &[String]) {
         wait(pid);
     }
     let beside = child(|| sleep(50));
-    sleep(700);
+    sleep(1500);
     wait(beside);
     let last = child(|| sleep(150));
     wait(last);
