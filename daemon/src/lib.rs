@@ -28,6 +28,7 @@ mod failpoint;
 pub mod fd;
 pub mod history;
 mod host;
+pub mod job;
 pub mod kernel;
 pub mod outputs;
 pub mod panics;

@@ -26,6 +26,7 @@ const LEVELS: &[&[&str]] = &[
     &["cgroup", "kernel", "procfs"],
     &["export", "recording"],
     &["answer", "runtime"],
+    &["job"],
     &["history", "outputs", "perfetto", "view"],
     &["service"],
     &["cli"],
@@ -110,8 +111,9 @@ fn lineage_and_verdict_are_pure() {
 }
 
 #[test]
-fn the_view_reads_no_clock_and_no_file() {
-    for path in sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/view")) {
+fn the_view_and_the_report_of_a_job_read_no_clock_and_no_file() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for path in ["view", "job"].into_iter().flat_map(|room| sources(&src.join(room))) {
         let text = fs::read_to_string(&path).unwrap();
         let code: String = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
         for impure in IMPURE.iter().chain(&["tokio", "ratatui", "crossterm"]) {

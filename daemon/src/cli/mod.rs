@@ -8,6 +8,7 @@ mod doctor;
 mod events;
 mod explain;
 mod export;
+mod job;
 mod leaks;
 mod limits;
 mod lives;
@@ -67,6 +68,8 @@ enum Command {
     Timeline(timeline::Args),
     /// Record what all tasks do in a file, until Ctrl-C or while a command runs
     Record(record::Args),
+    /// Run a command and report what it and its descendants did, cost and left behind, and why it took that long
+    Job(job::Args),
     /// Show the events of a recording, or the tree, a process, zombies, deaths and more as of a time in it
     Replay(replay::Args),
     /// Write a trace for Perfetto: lives, zombies, signals; from a recording, the history or the daemon
@@ -143,6 +146,7 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> ExitCode {
     let exit = match command {
         Command::Record(args) => return record::run(&args),
+        Command::Job(args) => return job::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Run(args) => run::run(&args),

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::answer::{life::LifeRecord, process::ProcessRef, time_arg::wall_ns, tree::Tree};
 
 /// The most lives of a picture; the last ones are kept.
-const MOST: usize = 20_000;
+pub(super) const MOST: usize = 20_000;
 
 /// A life. Times are ns of `CLOCK_BOOTTIME`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

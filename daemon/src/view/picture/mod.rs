@@ -2,6 +2,7 @@
 
 mod bars;
 mod dot;
+mod job;
 mod layout;
 mod svg;
 mod timeline;

@@ -13,7 +13,7 @@ mod tools;
 use ends::{deaths, enforced, exits, scopes, stops};
 use fact::Fact;
 use lives::{
-    basic, clones, crowd, executables, kernel, namespaces, naming, reparenting, sched, storms, threads,
+    basic, clones, crowd, executables, jobs, kernel, namespaces, naming, reparenting, sched, storms, threads,
     uring, usage,
 };
 use situations::{
@@ -25,7 +25,7 @@ use tools::{actor, cgroups, debtor, fact, proc, sys};
 type Entry = (&'static str, &'static str, fn(&[String]));
 
 /// Every scenario by family.
-const FAMILIES: [&[Entry]; 30] = [
+const FAMILIES: [&[Entry]; 31] = [
     basic::SCENARIOS,
     blameless::SCENARIOS,
     bomb::SCENARIOS,
@@ -37,6 +37,7 @@ const FAMILIES: [&[Entry]; 30] = [
     exits::SCENARIOS,
     held::SCENARIOS,
     hogs::SCENARIOS,
+    jobs::SCENARIOS,
     kernel::SCENARIOS,
     leaks::SCENARIOS,
     limits::SCENARIOS,

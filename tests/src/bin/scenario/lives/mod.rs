@@ -4,6 +4,7 @@ pub(crate) mod basic;
 pub(crate) mod clones;
 pub(crate) mod crowd;
 pub(crate) mod executables;
+pub(crate) mod jobs;
 pub(crate) mod kernel;
 pub(crate) mod namespaces;
 pub(crate) mod naming;

@@ -1,0 +1,98 @@
+//! A job without a daemon: taskscope observes the kernel itself.
+
+use super::{Args, Observed, Shared, command::JobCommand, until_settled};
+use crate::{
+    cli::exit::Exit,
+    export::{self, EventSelection, Filter},
+    job::{ACTIONS, Fact},
+    kernel::{
+        object::{Options, default_ring_kib},
+        sched::Sched,
+    },
+    lineage::{Config, effect::Effect},
+    runtime::{EventSink, Pipeline, Place, Trust, Wall},
+};
+
+/// Takes effects of the command's processes.
+struct JobSink {
+    shared: Shared,
+    filter: Filter,
+    wall: Wall,
+    line: Vec<u8>,
+}
+
+/// Starts to observe.
+pub(super) fn start(args: &Args) -> Result<Pipeline, Exit> {
+    let config = Config { exec_args: args.argument_vectors, ..Config::default() };
+    let ring_kib = args.ring_kib.unwrap_or_else(default_ring_kib);
+    let options =
+        Options { ring_bytes: ring_kib.saturating_mul(1024), args: args.argument_vectors, sched: Sched::No };
+    let attach = args.attach.unwrap_or_default().into();
+    Pipeline::start_with(args.object.as_deref(), options, attach, config, Trust::default()).map_err(|error| {
+        log::error!("{error}");
+        log::error!(
+            "no daemon answers on {} either: start one (systemctl start taskscope), or run this as root",
+            args.socket.socket.display()
+        );
+        Exit::from(&error)
+    })
+}
+
+/// Observes until the command has ended and its last events have come.
+pub(super) async fn follow(
+    args: &Args,
+    mut pipeline: Pipeline,
+    command: JobCommand,
+    shared: &Shared,
+) -> Observed {
+    let selection = EventSelection {
+        actions: ACTIONS.split(',').map(str::to_owned).collect(),
+        subtree: Some(std::process::id()),
+        ..EventSelection::default()
+    };
+    let filter = selection.filter(&pipeline.lineage);
+    let mut settled = None;
+    let settle = async { settled = Some(until_settled(args, command, shared).await) };
+    match filter {
+        Ok(filter) => {
+            let (shared, wall, line) = (Shared::clone(shared), Wall::of_this_boot(), Vec::new());
+            let mut sink = JobSink { shared, filter, wall, line };
+            let mut settle = Box::pin(settle);
+            let outcome = pipeline.run(&mut sink, settle.as_mut()).await;
+            drop(pipeline);
+            if let Err(error) = outcome {
+                log::error!("observing ended: {error}");
+                let mut collector = sink.shared.borrow_mut();
+                collector.has_ended = true;
+                collector.take(Fact::lost("observing ended".into(), None));
+                drop(collector);
+                // The command goes on.
+                settle.await;
+            }
+        }
+        Err(error) => {
+            log::error!("{error}");
+            settle.await;
+        }
+    }
+    settled.unwrap_or_else(Observed::nothing)
+}
+
+impl EventSink for JobSink {
+    fn take(&mut self, effects: &mut Vec<Effect>) {
+        self.wall.follow();
+        let mut collector = self.shared.borrow_mut();
+        for effect in effects {
+            if self.filter.wants(effect, None) {
+                self.line.clear();
+                export::json::write(effect, 0, self.wall.stamp(), None, &mut self.line);
+                collector.take_line(&self.line);
+            }
+        }
+    }
+
+    fn lost(&mut self, place: Place, count: u64) {
+        log::debug!("{count} records lost: {}", place.reason());
+        self.shared.borrow_mut().take(Fact::lost(place.name().into(), Some(count)));
+    }
+}

@@ -1,0 +1,301 @@
+//! What the report is made of: the events of a job's processes, as docs/events.md describes them.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::cost::Cost;
+
+/// An event of a process of the job, or a loss.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fact {
+    /// When it happened, ns of `CLOCK_BOOTTIME`; 0 for a loss.
+    pub at_ns: u64,
+    /// The process.
+    pub pid: u32,
+    /// When it was created, ns of `CLOCK_BOOTTIME`; 0 if not known. With the pid it is the identity.
+    pub start_ns: u64,
+    /// The process's parent.
+    pub parent: Option<u32>,
+    /// Its comm.
+    pub name: Option<Arc<str>>,
+    /// The path of its program.
+    pub program: Option<Arc<str>>,
+    /// What happened.
+    pub what: What,
+}
+
+/// What happened to a process.
+#[derive(Clone, Debug, PartialEq)]
+pub enum What {
+    /// It was created.
+    Forked {
+        /// The process whose thread called clone(2), if that is not the parent.
+        creator: Option<u32>,
+        /// Whether a record showed it. If not, it was found later, and its first parent may be another.
+        seen: bool,
+    },
+    /// One of its threads was created.
+    ThreadMade,
+    /// It runs another program.
+    Execed {
+        /// The arguments, if they are recorded.
+        arguments: Option<Vec<String>>,
+        /// Whether it held the parent that vforked it until now.
+        held_parent: bool,
+    },
+    /// A task of it died that held the parent that vforked it until now.
+    LetParentGo,
+    /// Its last task died.
+    Ended {
+        /// The wait(2) status.
+        status: Option<i32>,
+        /// The code of the cause of death; docs/deaths.md.
+        cause: Option<String>,
+        /// What its tasks used.
+        cost: Option<Cost>,
+    },
+    /// It has another parent.
+    Reparented {
+        /// The kind of the new parent.
+        kind: String,
+    },
+    /// A wait(2) reaped it.
+    Reaped {
+        /// The process that did.
+        by: Option<u32>,
+        /// How long it was a zombie.
+        zombie_ns: Option<u64>,
+        /// Whether the event came an RCU grace period after the wait(2), as on the tracepoint rung.
+        is_late: bool,
+    },
+    /// No wait(2) was needed.
+    Autoreaped,
+    /// Its pid is free.
+    Released {
+        /// What its tasks used.
+        cost: Option<Cost>,
+    },
+    /// It slept uninterruptibly for so long before this event.
+    Slept {
+        /// How long, ns.
+        ns: u64,
+    },
+    /// Events are missing.
+    Lost {
+        /// How many, if known.
+        count: Option<u64>,
+        /// Where: docs/events.md.
+        place: String,
+    },
+}
+
+/// Why a line is no fact.
+#[derive(Debug, thiserror::Error)]
+#[error("a line of the event stream cannot be read: {0}")]
+pub struct LineError(#[from] serde_json::Error);
+
+#[derive(Debug, Deserialize)]
+struct Line {
+    event: Head,
+    #[serde(default)]
+    boottime_ns: u64,
+    process: Option<Process>,
+    thread: Option<Thread>,
+    #[serde(default)]
+    task: Task,
+    gap: Option<Gap>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Head {
+    action: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Process {
+    pid: u32,
+    entity_id: Option<String>,
+    parent_pid: Option<u32>,
+    name: Option<String>,
+    executable: Option<Executable>,
+    command_args: Option<Vec<String>>,
+    exit: Option<Exit>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Executable {
+    path: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Exit {
+    status: i32,
+}
+
+#[derive(Debug, Deserialize)]
+struct Thread {
+    id: u32,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Task {
+    kind: Option<String>,
+    provenance: Option<String>,
+    hook: Option<String>,
+    creator: Option<Pid>,
+    vfork_held_ns: Option<u64>,
+    death: Option<Death>,
+    usage: Option<Usage>,
+    reparent_kind: Option<String>,
+    reaper: Option<Pid>,
+    zombie_duration_ns: Option<u64>,
+    blocked_ns: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Pid {
+    pid: u32,
+}
+
+#[derive(Debug, Deserialize)]
+struct Death {
+    cause: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Gap {
+    place: String,
+    lost: Option<u64>,
+}
+
+/// `task.usage`: nothing but counts if none of the tasks' figures are known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Usage {
+    #[serde(flatten)]
+    cost: Cost,
+    tasks: u32,
+    tasks_pending: u32,
+    tasks_unknown: u32,
+}
+
+impl Usage {
+    /// Returns the cost; `None` if nothing is known.
+    #[must_use]
+    pub const fn cost(self) -> Option<Cost> {
+        if self.tasks == 0 {
+            return None;
+        }
+        let is_exact = self.tasks_pending == 0 && self.tasks_unknown == 0;
+        Some(Cost { at_least: self.cost.at_least || !is_exact, ..self.cost })
+    }
+
+    /// Whether a later question can find more.
+    #[must_use]
+    pub const fn is_pending(self) -> bool {
+        self.tasks_pending > 0
+    }
+}
+
+/// The hook that reports a release an RCU grace period later.
+const LATE_HOOK: &str = "sched_process_free";
+
+/// Actions whose events make a report; the subtree is followed by all.
+pub const ACTIONS: &str = "forked,execed,exited,group_exited,reparented,reaped,autoreaped,released,\
+                           blocked_cleared";
+
+impl Fact {
+    /// Reads a line of the event stream; `None` if it says nothing about the job.
+    pub fn of_line(line: &[u8]) -> Result<Option<Self>, LineError> {
+        let line: Line = serde_json::from_slice(line)?;
+        if let Some(Gap { place, lost }) = line.gap {
+            return Ok(Some(Self::lost(place, lost)));
+        }
+        let (Some(process), Some(thread)) = (line.process, line.thread) else { return Ok(None) };
+        let is_leader = thread.id == process.pid;
+        let is_thread = line.task.kind.as_deref().is_some_and(|kind| kind != "process");
+        let task = line.task;
+        let pid = |pid: Option<Pid>| pid.map(|pid| pid.pid);
+        let what = match &*line.event.action {
+            "forked" if is_thread || !is_leader => What::ThreadMade,
+            "forked" => What::Forked {
+                creator: pid(task.creator),
+                seen: task.provenance.as_deref() == Some("observed"),
+            },
+            "execed" => {
+                What::Execed { arguments: process.command_args, held_parent: task.vfork_held_ns.is_some() }
+            }
+            "exited" if task.vfork_held_ns.is_some() => What::LetParentGo,
+            "group_exited" => What::Ended {
+                status: process.exit.map(|exit| exit.status),
+                cause: task.death.map(|death| death.cause),
+                cost: task.usage.and_then(Usage::cost),
+            },
+            "reparented" if is_leader => {
+                What::Reparented { kind: task.reparent_kind.unwrap_or_else(|| "unknown".into()) }
+            }
+            "reaped" if is_leader => {
+                let is_late = task.hook.as_deref() == Some(LATE_HOOK);
+                What::Reaped { by: pid(task.reaper), zombie_ns: task.zombie_duration_ns, is_late }
+            }
+            "autoreaped" if is_leader => What::Autoreaped,
+            "released" if is_leader => What::Released { cost: task.usage.and_then(Usage::cost) },
+            "blocked_cleared" => What::Slept { ns: task.blocked_ns.unwrap_or(0) },
+            _ => return Ok(None),
+        };
+        Ok(Some(Self {
+            at_ns: line.boottime_ns,
+            pid: process.pid,
+            start_ns: process.entity_id.as_deref().and_then(start_of).unwrap_or(0),
+            parent: process.parent_pid,
+            name: process.name.map(Into::into),
+            program: process.executable.map(|executable| executable.path.into()),
+            what,
+        }))
+    }
+
+    /// Makes the fact that events are missing.
+    #[must_use]
+    pub fn lost(place: String, count: Option<u64>) -> Self {
+        let what = What::Lost { count, place };
+        Self { at_ns: 0, pid: 0, start_ns: 0, parent: None, name: None, program: None, what }
+    }
+}
+
+/// Returns the start of an entity id, `BOOT-PID-START`.
+pub(super) fn start_of(entity_id: &str) -> Option<u64> {
+    entity_id.rsplit('-').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_the_stream_are_facts() {
+        let line = br#"{"event":{"action":"forked","sequence":1},"boottime_ns":70,"process":{"pid":7,
+            "entity_id":"abcd-7-70","parent_pid":3,"name":"sh"},"thread":{"id":7},
+            "task":{"kind":"process","creator":{"pid":4,"tid":5},"provenance":"observed"}}"#;
+        let fact = Fact::of_line(line).unwrap().unwrap();
+        assert_eq!((fact.at_ns, fact.pid, fact.start_ns, fact.parent), (70, 7, 70, Some(3)));
+        assert_eq!(fact.what, What::Forked { creator: Some(4), seen: true });
+        let line = br#"{"event":{"action":"released"},"boottime_ns":90,"process":{"pid":7},"thread":{"id":7},
+            "task":{"usage":{"exec_runtime_ns":50,"user_ns":30,"system_ns":20,"tasks":1,"tasks_pending":1}}}"#;
+        let What::Released { cost: Some(cost) } = Fact::of_line(line).unwrap().unwrap().what else {
+            panic!("not released")
+        };
+        assert!(cost.at_least && cost.cpu_ns == 50 && cost.system_ns == 20, "{cost:?}");
+    }
+
+    #[test]
+    fn a_gap_is_a_loss_and_other_lines_are_nothing() {
+        let gap = br#"{"event":{"action":"gap"},"gap":{"place":"ring","lost":3}}"#;
+        let fact = Fact::of_line(gap).unwrap().unwrap();
+        assert_eq!(fact.what, What::Lost { count: Some(3), place: "ring".into() });
+        let heartbeat = br#"{"event":{"action":"heartbeat","sequence":9}}"#;
+        assert_eq!(Fact::of_line(heartbeat).unwrap(), None);
+        assert!(Fact::of_line(b"{").is_err());
+    }
+}

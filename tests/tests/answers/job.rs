@@ -1,0 +1,414 @@
+//! `taskscope job`: what it reports, compared with what the kernel says and what the commands know of themselves.
+
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails the test")]
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
+
+use serde_json::Value;
+use taskscope_tests::{service::Service, setting, spawner};
+
+const MS: u64 = 1_000_000;
+
+/// A directory for the files of one test, removed with it.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("taskscope-job-{}-{name}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Where the events come from.
+enum Source<'a> {
+    Alone,
+    Daemon(&'a Service),
+}
+
+/// A job that has ended.
+struct Job {
+    output: Output,
+    report: Value,
+}
+
+fn taskscope(source: &Source<'_>) -> Command {
+    let mut command = Command::new(setting::taskscope());
+    command.env("LC_ALL", "C.UTF-8").stdin(Stdio::null()).arg("job");
+    match source {
+        Source::Alone => command.args(["--alone", "--attach", &setting::attach()]),
+        Source::Daemon(service) => command.arg("--socket").arg(service.socket()),
+    };
+    command
+}
+
+fn scenario(words: &[&str]) -> Vec<String> {
+    let program = setting::scenario(env!("CARGO_BIN_EXE_scenario")).display().to_string();
+    std::iter::once(program).chain(words.iter().map(|&word| word.to_owned())).collect()
+}
+
+fn job(source: &Source<'_>, name: &str, options: &[&str], command: &[String]) -> Job {
+    let directory = Directory::new(name);
+    let file = directory.file("report.json");
+    let mut taskscope = taskscope(source);
+    taskscope.arg("--report").arg(&file).args(options).arg("--").args(command);
+    let output = taskscope.output().unwrap_or_else(|error| panic!("running {taskscope:?}: {error}"));
+    let text = fs::read_to_string(&file).unwrap_or_default();
+    let report = serde_json::from_str(&text)
+        .unwrap_or_else(|error| panic!("{error}: {text}\n{}", String::from_utf8_lossy(&output.stderr)));
+    Job { output, report }
+}
+
+impl Job {
+    fn number(&self, path: &str) -> u64 {
+        self.report
+            .pointer(path)
+            .and_then(Value::as_u64)
+            .unwrap_or_else(|| panic!("no {path} in {}", self.report))
+    }
+
+    fn facts(&self) -> Vec<Value> {
+        let text = String::from_utf8_lossy(&self.output.stdout);
+        text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect()
+    }
+
+    /// Returns the pids of a fact that the command printed.
+    fn pids(&self, kind: &str) -> Vec<u64> {
+        let facts = self.facts();
+        let fact = facts.iter().find(|found| found["fact"] == kind);
+        let fact = fact.unwrap_or_else(|| panic!("no {kind} in {facts:?}"));
+        fact["pids"].as_array().unwrap().iter().filter_map(Value::as_u64).collect()
+    }
+
+    /// The sum that the kernel gives for what was waited for is that of the events: to the microsecond, because wait4(2) rounds
+    /// down twice.
+    #[track_caller]
+    fn assert_equals_wait4(&self) {
+        let us = self.number("/usage/wait4/user_us") + self.number("/usage/wait4/system_us");
+        let reported = self.number("/usage/waited_for/exec_runtime_ns") / 1000;
+        assert!(reported.abs_diff(us) <= 2, "reported {reported} us, wait4 {us} us: {}", self.report);
+        for (ours, kernels) in [("minor_faults", "minor_faults"), ("major_faults", "major_faults")] {
+            let reported = self.number(&format!("/usage/waited_for/{ours}"));
+            assert_eq!(reported, self.number(&format!("/usage/wait4/{kernels}")), "{ours}: {}", self.report);
+        }
+    }
+
+    #[track_caller]
+    fn assert_whole(&self) {
+        let stderr = String::from_utf8_lossy(&self.output.stderr);
+        assert_eq!(self.report["at_least"], false, "{}\n{stderr}", self.report);
+        assert!(self.report.get("notes").is_none(), "{}\n{stderr}", self.report);
+    }
+}
+
+#[test]
+fn what_was_waited_for_is_what_wait4_says() {
+    let service = Service::start(&[]);
+    for (name, source) in [("tree-alone", Source::Alone), ("tree-daemon", Source::Daemon(&service))] {
+        let job = job(&source, name, &[], &scenario(&["job-tree", "20"]));
+        job.assert_whole();
+        assert_eq!(job.number("/processes/made"), 41, "{}", job.report);
+        assert_eq!(job.number("/usage/waited_for/processes"), 41);
+        job.assert_equals_wait4();
+    }
+}
+
+#[test]
+fn what_no_wait_collects_is_counted_apart() {
+    let job = job(&Source::Alone, "unwaited", &["--zombie-after", "2s"], &scenario(&["job-unwaited", "20"]));
+    job.assert_whole();
+    assert_eq!(job.number("/usage/autoreaped/processes"), 20, "{}", job.report);
+    assert!(job.number("/usage/autoreaped/exec_runtime_ns") >= 20 * MS, "{}", job.report);
+    assert_eq!(job.number("/usage/orphaned/processes"), 1, "{}", job.report);
+    assert!(job.number("/usage/orphaned/exec_runtime_ns") >= 5 * MS);
+    job.assert_equals_wait4();
+    assert_eq!(job.number("/zombies/count"), 1, "{}", job.report);
+    let longest = job.number("/zombies/parents/0/longest_ns");
+    assert!((2_400 * MS..8_000 * MS).contains(&longest), "{longest}");
+}
+
+#[test]
+fn the_critical_path_is_that_of_the_schedule() {
+    let service = Service::start(&[]);
+    for (name, source) in [("path-alone", Source::Alone), ("path-daemon", Source::Daemon(&service))] {
+        let job = job(&source, name, &[], &scenario(&["job-schedule"]));
+        job.assert_whole();
+        let steps = job.report["critical_path"]["steps"].as_array().unwrap();
+        let mut pids: Vec<u64> = steps.iter().filter_map(|step| step["pid"].as_u64()).collect();
+        pids.dedup();
+        assert_eq!(pids, job.pids("path"), "{}", job.report);
+        // The steps have no gaps, and are the wall time.
+        let mut at = 0;
+        for step in steps {
+            assert_eq!(step["at_ns"].as_u64(), Some(at), "{}", job.report);
+            at += step["wall_ns"].as_u64().unwrap();
+        }
+        assert_eq!(at, job.number("/wall_ns"));
+        let beside = job.pids("beside");
+        assert!(!pids.iter().any(|pid| beside.contains(pid)));
+        // A child that sleeps is asleep, not on a CPU.
+        let long = steps.iter().filter(|step| step["pid"].as_u64() == Some(job.pids("path")[3]));
+        let asleep: u64 = long.filter_map(|step| step["asleep_ns"].as_u64()).sum();
+        assert!(asleep >= 300 * MS, "{}", job.report);
+    }
+}
+
+/// Kills processes that a job left, also if the test fails.
+struct Left(Vec<u64>);
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        for pid in &self.0 {
+            // SAFETY: the call has no pointers. The job's report named the process, which lives until it is killed.
+            unsafe { libc::kill(i32::try_from(*pid).unwrap_or(0), libc::SIGKILL) };
+        }
+    }
+}
+
+fn alive(pid: u64) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| stat.rsplit(')').next().is_some_and(|rest| !rest.trim_start().starts_with('Z')))
+}
+
+#[test]
+fn what_a_daemon_leaves_is_named() {
+    let job = job(&Source::Alone, "left", &["--fail-on", "leftovers"], &scenario(&["job-daemon"]));
+    let mut pids = job.pids("left");
+    let _left = Left(pids.clone());
+    job.assert_whole();
+    assert_eq!(job.output.status.code(), Some(1), "the command succeeded and --fail-on found something");
+    let leftovers = job.report["leftovers"].as_array().unwrap();
+    let depths: Vec<_> = leftovers.iter().map(|left| left["depth"].as_u64().unwrap()).collect();
+    let mut found: Vec<_> = leftovers.iter().map(|left| left["pid"].as_u64().unwrap()).collect();
+    assert_eq!((found[0], depths), (pids[0], vec![0, 1, 1]), "{}", job.report);
+    found.sort_unstable();
+    pids.sort_unstable();
+    assert_eq!(found, pids);
+    assert!(pids.iter().all(|&pid| alive(pid)));
+}
+
+#[test]
+fn leftovers_are_ended_if_asked_to() {
+    let service = Service::start(&[]);
+    for (name, source) in [("kill-alone", Source::Alone), ("kill-daemon", Source::Daemon(&service))] {
+        let job = job(&source, name, &["--kill-leftovers"], &scenario(&["job-daemon"]));
+        let pids = job.pids("left");
+        let _left = Left(pids.iter().copied().filter(|&pid| alive(pid)).collect());
+        assert!(!pids.iter().any(|&pid| alive(pid)), "{}", job.report);
+        for left in job.report["leftovers"].as_array().unwrap() {
+            assert_eq!(left["killed"], "ended by SIGTERM", "{}", job.report);
+        }
+        assert_eq!(job.report["leftovers"].as_array().unwrap().len(), 3);
+        assert_eq!(job.output.status.code(), Some(0));
+    }
+}
+
+#[test]
+fn the_status_is_passed_through() {
+    for code in [0, 1, 42, 255] {
+        let job =
+            job(&Source::Alone, &format!("exit-{code}"), &[], &scenario(&["job-exit", &code.to_string()]));
+        assert_eq!(job.output.status.code(), Some(code));
+        assert_eq!(job.report["exit"]["code"], code, "{}", job.report);
+    }
+    let job = job(&Source::Alone, "signal", &[], &scenario(&["job-kill", "9"]));
+    assert_eq!(job.output.status.code(), Some(137));
+    assert_eq!(job.report["exit"]["signal"], "SIGKILL", "{}", job.report);
+}
+
+#[test]
+fn what_cannot_be_started_has_the_status_of_a_shell() {
+    for (command, code) in [("/nonexistent/command", 127), ("/proc/version", 126)] {
+        let output = taskscope(&Source::Alone).arg("--").arg(command).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{command}: {stderr}");
+        assert!(stderr.contains(command) && output.stdout.is_empty(), "{stderr}");
+    }
+    let output = taskscope(&Source::Alone).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn a_signal_is_passed_to_the_command() {
+    let mut command = taskscope(&Source::Alone);
+    command.arg("--").args(scenario(&["job-until"])).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut running = spawner::spawn(command).unwrap();
+    let mut lines = BufReader::new(running.stdout.take().unwrap()).lines();
+    let runs = lines.by_ref().find(|line| line.as_ref().is_ok_and(|line| line.contains("\"runs\"")));
+    assert!(runs.is_some(), "the command has not started");
+    let pid = i32::try_from(running.id()).unwrap();
+    // SAFETY: the call has no pointers, and the child is not reaped yet.
+    unsafe { libc::kill(pid, libc::SIGTERM) };
+    let output = running.wait_with_output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(42), "{stderr}");
+    assert!(stderr.contains("Critical path"), "{stderr}");
+}
+
+#[test]
+fn a_job_in_a_job_is_part_of_it() {
+    let directory = Directory::new("nested");
+    let inner = directory.file("inner.json");
+    let mut command = vec![setting::taskscope().display().to_string(), "job".into(), "--alone".into()];
+    command.extend([
+        "--attach".to_owned(),
+        setting::attach(),
+        "--report".into(),
+        inner.display().to_string(),
+    ]);
+    command.push("--".into());
+    command.extend(scenario(&["job-tree", "3"]));
+    let outer = job(&Source::Alone, "outer", &[], &command);
+    assert_eq!(outer.output.status.code(), Some(0));
+    let inner: Value = serde_json::from_str(&fs::read_to_string(&inner).unwrap()).unwrap();
+    assert_eq!(inner["processes"]["made"], 7, "{inner}");
+    // And the inner taskscope itself, with its canaries.
+    assert!(outer.number("/processes/made") >= 8, "{}", outer.report);
+    outer.assert_equals_wait4();
+}
+
+#[test]
+fn a_long_chain_of_forks_is_whole() {
+    let count = 200;
+    let job = job(&Source::Alone, "loop", &[], &scenario(&["job-loop", &count.to_string()]));
+    job.assert_whole();
+    assert_eq!(job.number("/processes/made"), count + 1, "{}", job.report["processes"]);
+    assert_eq!(job.number("/processes/most_at_once"), count + 1);
+    job.assert_equals_wait4();
+}
+
+#[test]
+fn after_a_loss_the_report_says_at_least() {
+    // The smallest ring cannot hold what a storm makes while the daemon's side is not polled.
+    for _ in 0..5 {
+        let storm = scenario(&["job-tree", "600"]);
+        let options = ["--ring-kib", "4"];
+        let job = job(&Source::Alone, "lost", &options, &storm);
+        if job.report["lost"].as_array().is_some_and(|lost| !lost.is_empty()) {
+            assert_eq!(job.report["at_least"], true);
+            assert_eq!(job.report["usage"]["all"]["at_least"], true);
+            return;
+        }
+    }
+    setting::skip("the smallest ring lost nothing");
+}
+
+fn is_there(program: &str) -> bool {
+    Path::new("/usr/bin").join(program).exists()
+}
+
+/// Two libraries of three files each, and a program that needs both.
+fn write_project(directory: &Path) {
+    for library in ["one", "two"] {
+        for file in 0..3 {
+            let text = format!(
+                "#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\nint {library}{file}(int x) \
+                 {{ char b[64]; snprintf(b, sizeof b, \"%d\", x); return (int)strlen(b) + {file}; }}\n"
+            );
+            fs::write(directory.join(format!("{library}{file}.c")), text).unwrap();
+        }
+    }
+    fs::write(
+        directory.join("main.c"),
+        "int one0(int); int two2(int); int main(void) { return one0(1) + two2(1) - 4; }\n",
+    )
+    .unwrap();
+    let makefile = "CFLAGS = -O2\nprogram: main.o libone.a libtwo.a\n\tgcc -o $@ $^\n\
+                    libone.a: one0.o one1.o one2.o\n\tar rcs $@ $^\nlibtwo.a: two0.o two1.o two2.o\n\tar rcs $@ $^\n";
+    fs::write(directory.join("Makefile"), makefile).unwrap();
+}
+
+#[test]
+fn the_report_of_make_is_true() {
+    if setting::skip_in_vm("a guest has no compiler") {
+        return;
+    }
+    if !is_there("make") || !is_there("gcc") {
+        setting::skip("there is no make or gcc here");
+        return;
+    }
+    let directory = Directory::new("make");
+    write_project(&directory.0);
+    let path = directory.0.display().to_string();
+    let command = ["make", "-s", "-j2", "-C", &path].map(str::to_owned);
+    let page = directory.file("report.html");
+    let picture = directory.file("lives.svg");
+    let options = ["--args", "--report", page.to_str().unwrap(), "--timeline", picture.to_str().unwrap()];
+    let job = job(&Source::Alone, "make-report", &options, &command);
+    let stderr = String::from_utf8_lossy(&job.output.stderr);
+    assert_eq!(job.output.status.code(), Some(0), "{stderr}");
+    job.assert_whole();
+    job.assert_equals_wait4();
+    let programs = job.report["programs"].as_array().unwrap();
+    let of = |name: &str| {
+        let found = programs.iter().find(|program| program["name"].as_str().unwrap().ends_with(name));
+        found.map_or(0, |program| program["execs"].as_u64().unwrap())
+    };
+    // One compiler for each of the seven files.
+    assert_eq!((of("/cc1"), of("/as").max(of("-as"))), (7, 7), "{programs:?}");
+    let steps = job.report["critical_path"]["steps"].as_array().unwrap();
+    let names: Vec<_> = steps.iter().filter_map(|step| step["name"].as_str()).collect();
+    // The program is linked last, by the linker that gcc runs.
+    let last = names
+        .iter()
+        .rposition(|name| name.contains("ld"))
+        .unwrap_or_else(|| panic!("no linker in {names:?}"));
+    assert!(names[last..].contains(&"make"), "{names:?}");
+    assert_eq!(job.report["leftovers"].as_array().map(Vec::len), Some(0));
+    assert!(fs::read_to_string(&page).unwrap().contains("<h2>Critical path</h2>"));
+    assert!(fs::read_to_string(&picture).unwrap().contains("<svg"));
+}
+
+#[test]
+fn a_pipeline_is_waited_for_as_a_whole() {
+    if setting::skip_in_vm("a guest has no shell") {
+        return;
+    }
+    let script = "seq 20000 | sort -r | tail -1; exit 3";
+    let job = job(&Source::Alone, "pipe", &["--args"], &["sh", "-c", script].map(str::to_owned));
+    assert_eq!(job.output.status.code(), Some(3));
+    assert_eq!(String::from_utf8_lossy(&job.output.stdout), "1\n", "nothing else is on standard output");
+    job.assert_whole();
+    job.assert_equals_wait4();
+    assert_eq!(job.number("/processes/made"), 4, "{}", job.report);
+    assert_eq!(job.number("/failures/count"), 1, "only the shell itself: {}", job.report["failures"]);
+}
+
+#[test]
+fn a_baseline_shows_what_grew() {
+    let directory = Directory::new("baseline");
+    let file = directory.file("before.json");
+    let before = job(&Source::Alone, "before", &[], &scenario(&["job-tree", "2"]));
+    fs::write(&file, before.report.to_string()).unwrap();
+    let mut command = taskscope(&Source::Alone);
+    command.arg("--baseline").arg(&file).arg("--").args(scenario(&["job-tree", "10"]));
+    let output = command.output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let line = stderr.lines().find(|line| line.trim_end().ends_with("processes") && line.contains("+320 %"));
+    assert!(line.is_some(), "5 processes before, 21 now: {stderr}");
+    // What cannot be read is refused before the command runs.
+    fs::write(&file, "{}").unwrap();
+    let output = taskscope(&Source::Alone)
+        .arg("--baseline")
+        .arg(&file)
+        .arg("--")
+        .args(scenario(&["job-exit", "7"]))
+        .output();
+    let output = output.unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
+}
