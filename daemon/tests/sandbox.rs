@@ -22,7 +22,10 @@ use std::{
     thread,
 };
 
-use taskscope::service::sandbox::{Paths, landlock, seccomp};
+use taskscope::{
+    outputs::Reach,
+    service::sandbox::{Paths, landlock, seccomp},
+};
 
 /// Names the attempt to a process of this test.
 const ATTEMPT: &str = "TASKSCOPE_SANDBOX_ATTEMPT";
@@ -127,12 +130,14 @@ impl<'a> Inside<'a> {
         let inner = UnixDatagram::unbound()?;
         let reported = UnixDatagram::bind(self.directory.join("notify"))?;
         let history = File::open(self.directory.join("history"))?;
+        let other = TcpListener::bind("127.0.0.1:0")?;
         let (below, what) = self.name.split_once(": ").unwrap();
         if below.contains("landlock") {
-            self.restrict_files();
+            self.restrict_files(self.reach(below));
         }
         if below.contains("seccomp") {
-            seccomp::install(below.contains("history").then_some(history.as_raw_fd())).unwrap();
+            let history = below.contains("history").then_some(history.as_raw_fd());
+            seccomp::install(history, &self.reach(below)).unwrap();
         }
         let outcome = match what {
             "execute" => Self::execute(),
@@ -149,6 +154,7 @@ impl<'a> Inside<'a> {
             }
             "make a file" => File::create(self.directory.join("new")).map(drop),
             "connect" => TcpStream::connect(self.listener.local_addr()?).map(drop),
+            "connect to another port" => TcpStream::connect(other.local_addr()?).map(drop),
             "connect to an open socket" => self.connect_again(),
             "listen" => TcpListener::bind("127.0.0.1:0").map(drop),
             "connect to a Unix socket" => UnixStream::connect(self.directory.join("run/other")).map(drop),
@@ -182,7 +188,17 @@ impl<'a> Inside<'a> {
         outcome
     }
 
-    fn restrict_files(&self) {
+    /// Returns what outputs reach: the port of the listener.
+    fn reach(&self, below: &str) -> Reach {
+        let port = self.listener.local_addr().unwrap().port();
+        if below.contains("outputs") {
+            Reach { ports: [port].into(), ..Reach::default() }
+        } else {
+            Reach::default()
+        }
+    }
+
+    fn restrict_files(&self, outputs: Reach) {
         // What it is about to lose for Landlock to apply.
         caps::drop(None, caps::CapSet::Effective, caps::Capability::CAP_SYS_PTRACE).unwrap();
         let paths = Paths {
@@ -191,6 +207,7 @@ impl<'a> Inside<'a> {
             cgroups: None,
             web: vec![self.directory.join("web/web.yml")],
             history: Some(self.directory.join("history")),
+            outputs,
         };
         landlock::restrict(&paths).unwrap();
     }
@@ -365,6 +382,18 @@ fn what_the_daemon_does_works() {
     all_end("seccomp", &["work"], &End::Worked);
     if landlock::offered().is_ok() {
         all_end("landlock and seccomp", &["work"], &End::Worked);
+    }
+}
+
+#[test]
+fn outputs_reach_their_ports_and_nothing_else() {
+    all_end("seccomp and outputs", &["connect"], &End::Worked);
+    let refused = ["listen", "write", "make a file", "connect to a Unix socket"];
+    all_end("seccomp and outputs", &refused, &End::Errno(libc::EPERM));
+    if landlock::offered().is_ok_and(|abi| abi.0 >= 4) {
+        all_end("landlock, seccomp and outputs", &["connect"], &End::Worked);
+        let elsewhere = ["connect to another port"];
+        all_end("landlock, seccomp and outputs", &elsewhere, &End::Errno(libc::EACCES));
     }
 }
 

@@ -306,7 +306,14 @@ fn a_short_observation_is_as_short_as_asked_and_says_what_it_cannot_show() {
     assert!(took < std::time::Duration::from_secs(25), "{took:?}");
     assert_eq!(answer["window_ns"], 1_000_000_000, "{answer:#}");
     let sentences: Vec<_> = answer["inconclusive"].as_array().into_iter().flatten().collect();
-    assert!(sentences.iter().any(|it| it.as_str().is_some_and(|it| it.contains("observe for 30 s"))), "{answer:#}");
-    let certain = answer["leaks"].as_array().into_iter().flatten().filter(|leak| leak["verdict"]["certainty"] == "certain");
+    assert!(
+        sentences.iter().any(|it| it.as_str().is_some_and(|it| it.contains("observe for 30 s"))),
+        "{answer:#}"
+    );
+    let certain = answer["leaks"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|leak| leak["verdict"]["certainty"] == "certain");
     assert_eq!(certain.count(), 0, "{answer:#}");
 }

@@ -111,7 +111,11 @@ impl Client {
     }
 
     /// Sends a GET request; returns a successful answer whose body is still to be read.
-    pub(in crate::cli) async fn get(&self, path: &str, accept: &str) -> Result<Response<Incoming>, ClientError> {
+    pub(in crate::cli) async fn get(
+        &self,
+        path: &str,
+        accept: &str,
+    ) -> Result<Response<Incoming>, ClientError> {
         self.send(path, accept, None).await
     }
 
@@ -180,7 +184,10 @@ impl Client {
     }
 
     /// Does the same, and accepts an answer that another viewer got within the last second.
-    pub(in crate::cli) async fn shared_json<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+    pub(in crate::cli) async fn shared_json<T: DeserializeOwned>(
+        &self,
+        path: &str,
+    ) -> Result<T, ClientError> {
         self.parsed(path, self.send(path, "application/json", Some("max-age=1")).await?).await
     }
 
