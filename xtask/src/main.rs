@@ -63,7 +63,7 @@ enum Command {
     /// Check the format, the lints and the documentation, then `test`
     Ci(test::Args),
     /// Run the integration tests on other kernels in QEMU
-    Vm(vm::Args),
+    Vm(Box<vm::Args>),
     /// Make the packages: a Debian package, a static tarball, an OCI image
     Dist(dist::Args),
     /// Storm for minutes with provoked losses and restarts, and compare every tree with /proc
@@ -94,7 +94,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Run(args) => run::main(&args),
         Command::Test(args) => test::main(&args),
         Command::Ci(args) => ci::main(&args),
-        Command::Vm(args) => vm::main(args),
+        Command::Vm(args) => vm::main(*args),
         Command::Dist(args) => dist::main(&args),
         Command::Soak(args) => soak::main(args),
         Command::Fuzz(args) => fuzz::main(&args),

@@ -213,7 +213,7 @@ fn largest(by_name: BTreeMap<&str, Consumer>) -> Vec<Consumer> {
         by_name.into_iter().map(|(name, consumer)| Consumer { name: name.into(), ..consumer }).collect();
     all.sort_by(|a, b| b.sum.cost.cpu_ns.cmp(&a.sum.cost.cpu_ns).then_with(|| a.name.cmp(&b.name)));
     if all.len() > MOST_CONSUMERS {
-        let others = all.split_off(MOST_CONSUMERS - 1);
+        let others: Vec<_> = all.drain(MOST_CONSUMERS - 1..).collect();
         let mut rest = Consumer { name: format!("{} others", others.len()), execs: 0, sum: Sum::default() };
         for other in &others {
             rest.execs += other.execs;

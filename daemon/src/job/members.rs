@@ -3,7 +3,10 @@
 //! A process is a member if a member forked it, whoever its parent is now: neither a double fork, nor setsid(2), nor reparenting
 //! takes it out of the job.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use super::{
     cost::Cost,
@@ -109,7 +112,7 @@ pub struct Members {
     /// The process that started the command.
     pub(super) starter: u32,
     root: u32,
-    texts: HashMap<Arc<str>, ()>,
+    texts: HashSet<Arc<str>>,
     /// What was lost.
     pub(super) losses: Vec<Loss>,
     /// Processes beyond [`MOST`].
@@ -145,7 +148,7 @@ impl Members {
             by_pid: HashMap::new(),
             starter,
             root,
-            texts: HashMap::new(),
+            texts: HashSet::new(),
             losses: Vec::new(),
             left_out: 0,
         }
@@ -201,10 +204,10 @@ impl Members {
 
     /// One text for all members that have the same one.
     fn shared(&mut self, text: Arc<str>) -> Arc<str> {
-        if let Some((known, ())) = self.texts.get_key_value(&text) {
+        if let Some(known) = self.texts.get(&text) {
             return Arc::clone(known);
         }
-        self.texts.insert(Arc::clone(&text), ());
+        self.texts.insert(Arc::clone(&text));
         text
     }
 
@@ -261,7 +264,7 @@ impl Members {
     fn lose(&mut self, place: String, count: Option<u64>) {
         match self.losses.iter_mut().find(|loss| loss.place == place) {
             Some(loss) => {
-                loss.count = loss.count.zip(count).map(|(before, more)| before.saturating_add(more))
+                loss.count = loss.count.zip(count).map(|(before, more)| before.saturating_add(more));
             }
             None => self.losses.push(Loss { place, count }),
         }

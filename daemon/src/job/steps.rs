@@ -38,15 +38,15 @@ fn shortened(path: &[Piece]) -> Vec<Piece> {
     } else {
         0
     };
-    let mut kept: Vec<Piece> = Vec::new();
-    for &piece in path {
-        let is_short = piece.to_ns.saturating_sub(piece.from_ns) < least || kept.len() >= MOST;
-        match kept.last_mut() {
-            Some(last) if is_short => (last.to_ns, last.edge) = (piece.to_ns, piece.edge),
-            _ => kept.push(piece),
+    let mut joined: Vec<Piece> = Vec::new();
+    for &part in path {
+        let is_short = part.to_ns.saturating_sub(part.from_ns) < least || joined.len() >= MOST;
+        match joined.last_mut() {
+            Some(before) if is_short => (before.to_ns, before.edge) = (part.to_ns, part.edge),
+            _ => joined.push(part),
         }
     }
-    kept
+    joined
 }
 
 fn step(member: &Member, piece: &Piece, all_ns: u64, start_ns: u64) -> Step {

@@ -183,12 +183,11 @@ mod tests {
                 prop_assert_eq!(lost, 0);
                 for record in &records {
                     let text = std::str::from_utf8(&record.bytes).unwrap();
-                    match text.strip_prefix("gap ") {
-                        Some(count) => next += count.parse::<u64>().unwrap(),
-                        None => {
-                            prop_assert_eq!(text.parse::<u64>().unwrap(), next);
-                            next += 1;
-                        }
+                    if let Some(count) = text.strip_prefix("gap ") {
+                        next += count.parse::<u64>().unwrap();
+                    } else {
+                        prop_assert_eq!(text.parse::<u64>().unwrap(), next);
+                        next += 1;
                     }
                 }
                 buffer.remove(records.len());

@@ -127,7 +127,7 @@ impl Client {
         let request = request.body(Body::from(body)).map_err(|error| error.to_string())?;
         let answer = connection.send_request(request).await.map_err(|error| with_causes(&error))?;
         let (head, body) = answer.into_parts();
-        let retry_after = head.headers.get(header::RETRY_AFTER).and_then(|value| retry_after(value));
+        let retry_after = head.headers.get(header::RETRY_AFTER).and_then(retry_after);
         let body = to_bytes(Body::new(body), ANSWER_MAX).await.map_err(|error| with_causes(&error))?;
         self.connection = Some(connection);
         Ok(Answer { status: head.status, retry_after, body })

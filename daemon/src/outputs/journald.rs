@@ -1,4 +1,4 @@
-//! The journal, by its native protocol: one datagram an entry, with fields (systemd.io/JOURNAL_NATIVE_PROTOCOL).
+//! The journal, by its native protocol: one datagram an entry, with fields (`systemd.io/JOURNAL_NATIVE_PROTOCOL`).
 //!
 //! An own writer: the protocol is a few lines, and crates connect the socket, which the sandbox would have to allow each time that
 //! journald is started again. An entry is smaller than a datagram can be, so no memfd is needed.

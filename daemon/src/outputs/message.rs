@@ -7,6 +7,7 @@ use crate::{
         effect::{Action, Effect},
         flags::signal_name,
         record::Comm,
+        status::WaitStatus,
     },
 };
 
@@ -98,14 +99,14 @@ pub(super) fn of_gap(place: &str, lost: u64) -> String {
 }
 
 fn ended(death: &GroupDeath) -> String {
-    let signal = death.status.and_then(|status| status.signal());
+    let signal = death.status.and_then(WaitStatus::signal);
     let signal = signal.map(|number| signal_name(number).map_or_else(|| number.to_string(), str::to_owned));
     let signal = signal.unwrap_or_else(|| "a signal".into());
     if death.cause == Cause::Oom {
         return "was killed by the out-of-memory killer".into();
     }
     if death.cause == Cause::Exited {
-        let code = death.status.and_then(|status| status.code());
+        let code = death.status.and_then(WaitStatus::code);
         return code.map_or_else(|| "exited".into(), |code| format!("exited with code {code}"));
     }
     let by = death.by.as_ref().filter(|_| matches!(death.cause, Cause::Killed | Cause::Escalation));

@@ -108,7 +108,7 @@ impl Spill {
     fn write_ring(&self, bytes: &[u8], at: u64) -> io::Result<()> {
         let place = at % self.capacity;
         let first = usize::try_from(self.capacity - place).unwrap_or(usize::MAX).min(bytes.len());
-        let (one, two) = bytes.split_at(first);
+        let (one, two) = bytes.split_at_checked(first).unwrap_or((bytes, &[]));
         self.file.write_all_at(one, HEAD + place)?;
         self.file.write_all_at(two, HEAD)
     }

@@ -108,9 +108,8 @@ impl Target {
     /// The most records and bytes that are sent at once.
     pub(super) const fn batch(&self) -> (usize, usize) {
         match self {
-            Self::Journald(_) => (64, 256 << 10),
+            Self::Journald(_) | Self::Alertmanager(_) => (64, 256 << 10),
             Self::Otlp(_) => (512, 1 << 20),
-            Self::Alertmanager(_) => (64, 256 << 10),
         }
     }
 

@@ -26,7 +26,7 @@ use super::{
     },
     notify::{self, say, watchdog_every},
     privileges,
-    sandbox::Paths,
+    sandbox::{Paths, Sandbox},
     socket::{self, SocketError},
     status::Status,
     vital::vital,
@@ -160,19 +160,8 @@ pub async fn serve(start: Start) -> Result<(), ServiceError> {
     let mut service = Service::new(settings.clone(), &pipeline.lineage)?;
     service.follow_hooks(&pipeline)?;
     // Landlock applies to a thread and those that it makes, as capabilities do. So restrict before there is a second thread.
-    let cgroups = service.cgroups.root().map(Path::to_owned);
-    service.sandbox.restrict_files(&Paths {
-        config,
-        socket: settings.socket.clone(),
-        cgroups,
-        web: web_files,
-        history: service
-            .history
-            .as_ref()
-            .filter(|history| history.directory().is_some())
-            .map(|it| it.path().to_owned()),
-        outputs: service.outputs.reach().clone(),
-    });
+    let paths = paths(&service, config, settings.socket.clone(), web_files);
+    service.sandbox.restrict_files(&paths);
     // Start it with the remaining privileges, and before the threads are listed for the filter.
     if let Some(history) = &mut service.history {
         history.start();
@@ -216,14 +205,7 @@ pub async fn serve(start: Start) -> Result<(), ServiceError> {
     let history = service.history.as_ref().and_then(History::directory);
     let reach = service.outputs.reach().clone();
     service.sandbox.restrict_system_calls(history, &reach);
-    match service.sandbox.missing() {
-        missing if missing.is_empty() => log::info!("sandbox: {}", service.sandbox),
-        missing => {
-            // An old kernel, or a capability that was kept on purpose, is not an error.
-            let level = if service.sandbox.is_refused() { log::Level::Warn } else { log::Level::Info };
-            log::log!(level, "sandbox: {}; without {}", service.sandbox, missing.join(", without "));
-        }
-    }
+    log_sandbox(&service.sandbox);
     service.take_limits(&pipeline, budget::PidLimits::of(&cgroup_mounts));
     let observer = &pipeline.observer;
     log::info!("ready: {}", in_words(observer.hooks.iter().chain(&observer.sched_hooks)));
@@ -249,6 +231,30 @@ pub async fn serve(start: Start) -> Result<(), ServiceError> {
     drop(ended);
     outcome?;
     broken.map_or(Ok(()), |part| Err(ServiceError::Panicked { part }))
+}
+
+/// Returns what the daemon needs of the file system from now on.
+fn paths(service: &Service, config: PathBuf, socket: Option<PathBuf>, web: Vec<PathBuf>) -> Paths {
+    let history = service.history.as_ref().filter(|history| history.directory().is_some());
+    Paths {
+        config,
+        socket,
+        cgroups: service.cgroups.root().map(Path::to_owned),
+        web,
+        history: history.map(|history| history.path().to_owned()),
+        outputs: service.outputs.reach().clone(),
+    }
+}
+
+fn log_sandbox(sandbox: &Sandbox) {
+    match sandbox.missing() {
+        missing if missing.is_empty() => log::info!("sandbox: {sandbox}"),
+        missing => {
+            // An old kernel, or a capability that was kept on purpose, is not an error.
+            let level = if sandbox.is_refused() { log::Level::Warn } else { log::Level::Info };
+            log::log!(level, "sandbox: {sandbox}; without {}", missing.join(", without "));
+        }
+    }
 }
 
 /// Returns a listener with a long backlog.

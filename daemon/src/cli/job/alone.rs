@@ -62,10 +62,11 @@ pub(super) async fn follow(
             drop(pipeline);
             if let Err(error) = outcome {
                 log::error!("observing ended: {error}");
-                let mut collector = sink.shared.borrow_mut();
-                collector.has_ended = true;
-                collector.take(Fact::lost("observing ended".into(), None));
-                drop(collector);
+                {
+                    let mut collector = sink.shared.borrow_mut();
+                    collector.has_ended = true;
+                    collector.take(Fact::lost("observing ended".into(), None));
+                }
                 // The command goes on.
                 settle.await;
             }

@@ -177,7 +177,7 @@ async fn kill(shared: &Shared) -> BTreeMap<u32, String> {
 fn left(shared: &Shared) -> Vec<(u32, u64)> {
     let procfs = Procfs::default();
     let collector = shared.borrow();
-    let members = collector.members().into_iter().flat_map(|members| members.alive());
+    let members = collector.members().into_iter().flat_map(crate::job::Members::alive);
     members
         .filter(|(_, member)| member.ended.is_none())
         .filter(|(_, member)| stat(&procfs, member).is_some_and(|stat| !matches!(stat.state, b'Z' | b'X')))

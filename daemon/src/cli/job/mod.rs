@@ -23,7 +23,6 @@ use crate::{duration, event_loop, kernel::clock};
 
 /// Arguments of `job`.
 #[derive(Debug, clap::Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(after_help = "\
 Examples:
   taskscope job -- make -j8                                  runs it, then reports to standard error
@@ -133,24 +132,16 @@ async fn observe(args: &Args, signals: Signals, reports: &Reports) -> Result<Exi
     let shared: Shared = Rc::default();
     let started_at = clock::boottime();
     let stream = if args.alone { None } else { daemon::connect(args).await? };
-    let observed = match stream {
-        Some(stream) => {
-            let command = match JobCommand::start(&args.command, signals) {
-                Started::Running(command) => command,
-                Started::Refused(exit) => return Ok(exit),
-            };
-            shared.borrow_mut().follow(command.pid());
-            daemon::follow(args, stream, command, &shared).await
-        }
-        None => {
-            let pipeline = alone::start(args)?;
-            let command = match JobCommand::start(&args.command, signals) {
-                Started::Running(command) => command,
-                Started::Refused(exit) => return Ok(exit),
-            };
-            shared.borrow_mut().follow(command.pid());
-            alone::follow(args, pipeline, command, &shared).await
-        }
+    let pipeline = if stream.is_none() { Some(alone::start(args)?) } else { None };
+    let command = match JobCommand::start(&args.command, signals) {
+        Started::Running(command) => command,
+        Started::Refused(exit) => return Ok(exit),
+    };
+    shared.borrow_mut().follow(command.pid());
+    let observed = match (stream, pipeline) {
+        (Some(stream), _) => daemon::follow(args, stream, command, &shared).await,
+        (None, Some(pipeline)) => Box::pin(alone::follow(args, pipeline, command, &shared)).await,
+        (None, None) => Observed::nothing(),
     };
     let status = observed.status?;
     let outcome = reports.write(args, &shared.borrow(), &observed.ending, status, started_at);

@@ -39,7 +39,7 @@ pub(super) fn of_event(happened: &Happened<'_>) -> Vec<KeyValue> {
     if let Some(start) = happened.effect.process.key.start {
         found.push(attribute("process.creation.time", string(happened.stamp.timestamp(start))));
     }
-    let path = value["process"]["executable"]["path"].as_str();
+    let path = value.pointer("/process/executable/path").and_then(Value::as_str);
     if let Some(name) = path.and_then(|path| path.rsplit('/').next()).filter(|name| !name.is_empty()) {
         found.push(attribute("process.executable.name", string(name)));
     }

@@ -30,7 +30,7 @@ pub(super) fn gzip(headers: &HeaderMap) -> bool {
     named.or(any).is_some_and(|weight| weight > 0.0)
 }
 
-/// Whether a client prefers the OpenMetrics format 1.0.0 or 0.0.1 to the older text format. The daemon writes 1.0.0.
+/// Whether a client prefers the `OpenMetrics` format 1.0.0 or 0.0.1 to the older text format. The daemon writes 1.0.0.
 pub(super) fn open_metrics(headers: &HeaderMap) -> bool {
     let (mut open, mut text) = (0.0_f32, 0.0_f32);
     for (kind, weight) in weighted(headers, header::ACCEPT) {
@@ -38,7 +38,7 @@ pub(super) fn open_metrics(headers: &HeaderMap) -> bool {
         let version = parameters.split(';').find_map(|parameter| parameter.trim().strip_prefix("version="));
         match name {
             "application/openmetrics-text" if matches!(version, None | Some("1.0.0" | "0.0.1")) => {
-                open = open.max(weight)
+                open = open.max(weight);
             }
             "text/plain" => text = text.max(weight),
             _ => {}

@@ -136,7 +136,7 @@ impl ApiError {
         Self { status: StatusCode::TOO_MANY_REQUESTS, message: message.into() }
     }
 
-    /// Returns the error if the rate_limit of the web configuration is exceeded.
+    /// Returns the error if the `rate_limit` of the web configuration is exceeded.
     pub(super) fn too_fast() -> Self {
         let message = "more requests than the rate_limit of this address's web_config_file; ask less often";
         Self { status: StatusCode::TOO_MANY_REQUESTS, message: message.into() }

@@ -42,7 +42,7 @@ use super::metrics::ScrapeFormat;
 /// A scrape's content type: the text format of Prometheus.
 const METRICS_TYPE: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
-/// That of OpenMetrics.
+/// The content type of `OpenMetrics`.
 const OPEN_METRICS_TYPE: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 

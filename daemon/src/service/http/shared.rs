@@ -197,17 +197,17 @@ mod tests {
     async fn ten_viewers(bytes: usize, takes: Duration) -> (usize, usize) {
         let (made, given) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let count = Arc::clone(&made);
-        let make = move || {
+        let answer_slowly = move || {
             count.fetch_add(1, Ordering::SeqCst);
             async move {
                 sleep(takes).await;
                 vec![b'x'; bytes]
             }
         };
-        let answers = SharedAnswers::default();
-        let router: Router = Router::new().route("/v1/tree", get(make));
-        let router = router.layer(from_fn_with_state(answers.clone(), share));
-        let viewer = |n: u64| {
+        let kept_answers = SharedAnswers::default();
+        let router: Router = Router::new().route("/v1/tree", get(answer_slowly));
+        let router = router.layer(from_fn_with_state(kept_answers.clone(), share));
+        let start = |n: u64| {
             let (router, given) = (router.clone(), Arc::clone(&given));
             tokio::spawn(async move {
                 sleep(Duration::from_millis(37 * n)).await;
@@ -215,8 +215,8 @@ mod tests {
                 while Instant::now() < end {
                     let request = Request::get("/v1/tree").header(header::CACHE_CONTROL, "max-age=1");
                     let request = request.body(Body::empty()).unwrap();
-                    let answer = hyper_util::service::TowerToHyperService::new(router.clone());
-                    let answer = hyper::service::Service::call(&answer, request).await.unwrap();
+                    let service = hyper_util::service::TowerToHyperService::new(router.clone());
+                    let answer = hyper::service::Service::call(&service, request).await.unwrap();
                     let body = body::to_bytes(answer.into_body(), usize::MAX).await.unwrap();
                     assert_eq!(body.len(), bytes);
                     given.fetch_add(1, Ordering::SeqCst);
@@ -224,13 +224,13 @@ mod tests {
                 }
             })
         };
-        for viewer in (0..10).map(viewer).collect::<Vec<_>>() {
+        for viewer in (0..10).map(start).collect::<Vec<_>>() {
             viewer.await.unwrap();
         }
         // Nothing large stays once the last viewer is gone.
         if bytes > MOST_BYTES {
             sleep(OLDEST + SECOND).await;
-            assert!(answers.0.lock().unwrap().is_empty());
+            assert!(kept_answers.0.lock().unwrap().is_empty());
         }
         (made.load(Ordering::SeqCst), given.load(Ordering::SeqCst))
     }

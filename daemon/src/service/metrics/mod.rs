@@ -67,7 +67,7 @@ use crate::{
 pub(super) enum ScrapeFormat {
     /// The text format of Prometheus 0.0.4.
     Text,
-    /// OpenMetrics 1.0.0, with exemplars.
+    /// `OpenMetrics` 1.0.0, with exemplars.
     OpenMetrics,
 }
 
@@ -193,6 +193,7 @@ impl Metrics {
     }
 }
 
+#[expect(clippy::cast_precision_loss, reason = "microseconds of this century are exact")]
 /// Returns the processes that counters point to: the oldest zombie that was flagged, and the last one that the out-of-memory killer
 /// ended.
 fn exemplars(lineage: &Lineage, stamp: &Stamp) -> Vec<Exemplar> {

@@ -1,4 +1,4 @@
-//! /metrics in the OpenMetrics text format 1.0.0, which can carry exemplars. The registry's own encoder writes the older format only.
+//! /metrics in the `OpenMetrics` text format 1.0.0, which can carry exemplars. The registry's own encoder writes the older format only.
 
 use std::fmt::Write as _;
 
@@ -42,6 +42,7 @@ pub(super) fn encode(families: &[MetricFamily], exemplars: &[Exemplar]) -> Strin
     out
 }
 
+#[expect(clippy::cast_precision_loss, reason = "the format has no other numbers")]
 fn write_metric(out: &mut String, name: &str, kind: MetricType, metric: &Metric, exemplars: &[Exemplar]) {
     let labels = metric.get_label();
     match kind {

@@ -114,10 +114,10 @@ impl BasicAuth {
 
     fn remembered(&self, digest: &Digest) -> Option<bool> {
         let known = self.known();
-        match known.accepted.set.contains(digest) {
-            true => Some(true),
-            false => known.refused.set.contains(digest).then_some(false),
+        if known.accepted.set.contains(digest) {
+            return Some(true);
         }
+        known.refused.set.contains(digest).then_some(false)
     }
 
     /// Returns a place among those who wait, or `None` if there are too many.
@@ -145,22 +145,19 @@ impl BasicAuth {
         let known_user = std::str::from_utf8(&user).ok().and_then(|user| users.get(user));
         let hash = known_user.map_or(NOBODY, String::as_str);
         let digest = self.digest(&user, hash, &password);
-        let is_right = match self.remembered(&digest) {
-            Some(is_right) => is_right,
-            None => {
-                let _waiting = self.wait(peer).ok_or_else(ApiError::too_many_passwords)?;
-                let turn = Arc::clone(&self.check).lock_owned().await;
-                match self.remembered(&digest) {
-                    Some(is_right) => is_right,
-                    None => {
-                        let (outcome, checked) = oneshot::channel();
-                        let check =
-                            Check { digest, password, hash: hash.to_owned(), is_known: known_user.is_some() };
-                        // A task of its own: a client that goes away does not shorten the pause.
-                        tokio::spawn(check.run(turn, Arc::clone(&self.known), workers.clone(), outcome));
-                        checked.await.map_err(|_| ApiError::stopping())?
-                    }
-                }
+        let is_right = if let Some(is_right) = self.remembered(&digest) {
+            is_right
+        } else {
+            let _waiting = self.wait(peer).ok_or_else(ApiError::too_many_passwords)?;
+            let turn = Arc::clone(&self.check).lock_owned().await;
+            if let Some(is_right) = self.remembered(&digest) {
+                is_right
+            } else {
+                let (outcome, checked) = oneshot::channel();
+                let check = Check { digest, password, hash: hash.to_owned(), is_known: known_user.is_some() };
+                // A task of its own: a client that goes away does not shorten the pause.
+                tokio::spawn(check.run(turn, Arc::clone(&self.known), workers.clone(), outcome));
+                checked.await.map_err(|_| ApiError::stopping())?
             }
         };
         if is_right { Ok(()) } else { Err(ApiError::unauthorized()) }

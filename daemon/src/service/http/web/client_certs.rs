@@ -28,7 +28,7 @@ pub(super) struct ClientCertificates {
 
 impl ClientCertificates {
     /// Returns the checks, or `None` if clients need no certificate.
-    pub(super) fn new(
+    pub(super) fn verifier(
         auth: ClientAuth,
         roots: RootCertStore,
         allowed_names: Vec<String>,

@@ -440,7 +440,7 @@ mod tests {
         let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
         for level in 1..12 {
             let aliases = vec![format!("*a{}", level - 1); 9].join(", ");
-            text.push_str(&format!("a{level}: &a{level} [{aliases}]\n"));
+            let _ = std::fmt::Write::write_fmt(&mut text, format_args!("a{level}: &a{level} [{aliases}]\n"));
         }
         assert!(error(&text).starts_with("/etc/web.yml: line "));
     }

@@ -66,7 +66,7 @@ impl InForce {
             .map_err(|_| failed(io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8")))?;
         let WebFile { tls, headers, users, rate } = file::parse(path, &text)?;
         let mut files = vec![path.to_owned()];
-        files.extend(tls.iter().flat_map(|tls| tls.files()).map(Path::to_owned));
+        files.extend(tls.iter().flat_map(file::TlsSection::files).map(Path::to_owned));
         let mut parsed = Vec::new();
         for (name, value) in headers {
             let pair = HeaderName::try_from(&name).ok().zip(HeaderValue::try_from(&value).ok());

@@ -44,7 +44,7 @@ mod tests {
         let allowed = (0..10).filter(|_| limit.allows(now)).count();
         assert_eq!(allowed, 3);
         assert!(!limit.allows(now + Duration::from_millis(900)));
-        assert!(limit.allows(now + Duration::from_millis(1000)));
+        assert!(limit.allows(now + Duration::from_secs(1)));
         assert!(!limit.allows(now + Duration::from_millis(1500)));
         assert_eq!((0..10).filter(|_| limit.allows(now + Duration::from_secs(100))).count(), 3);
     }

@@ -132,6 +132,6 @@ fn clients(
         let what = format!("`{mail}` is an e-mail address; use a DNS name, an IP address or a URI");
         return Err(wrong("tls_server_config.client_allowed_sans", what));
     }
-    ClientCertificates::new(section.client_auth, roots, section.allowed_sans.clone(), provider)
+    ClientCertificates::verifier(section.client_auth, roots, section.allowed_sans.clone(), provider)
         .map_err(|error| wrong(&name, error.to_string()))
 }
