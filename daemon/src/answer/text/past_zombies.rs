@@ -94,11 +94,11 @@ mod tests {
             past_zombies(&answer, Style::default()),
             "as of 2026-11-20 14:00:00.000 UTC\n\
              server (pid 7) owed a wait(2) for 6 zombies\n\
-             \x20 worker (pid 10), a zombie for 3 s\n\
-             \x20 worker (pid 11), a zombie for 3 s\n\
-             \x20 worker (pid 12), a zombie for 3 s\n\
-             \x20 worker (pid 13), a zombie for 3 s\n\
-             \x20 worker (pid 14), a zombie for 3 s\n\
+             \x20 worker (pid 10), a zombie for 3.0 s\n\
+             \x20 worker (pid 11), a zombie for 3.0 s\n\
+             \x20 worker (pid 12), a zombie for 3.0 s\n\
+             \x20 worker (pid 13), a zombie for 3.0 s\n\
+             \x20 worker (pid 14), a zombie for 3.0 s\n\
              \x20 and 1 more\n\
              6 zombies of 1 parent\n"
         );

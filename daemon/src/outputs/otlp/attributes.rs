@@ -98,7 +98,8 @@ mod tests {
         });
         let mut found = Vec::new();
         add(&mut found, "", &value);
-        let keys: Vec<_> = found.iter().map(|attribute| attribute.key.as_str()).collect();
+        let mut keys: Vec<_> = found.iter().map(|attribute| attribute.key.as_str()).collect();
+        keys.sort_unstable();
         assert_eq!(
             keys,
             ["process.pid", "taskscope.process.entity_id", "taskscope.task.kind", "taskscope.task.usage"]

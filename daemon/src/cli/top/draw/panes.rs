@@ -98,7 +98,8 @@ pub(super) fn pane_at(view: &View, pane: Pane, place: Rect, first: &mut usize, p
         return;
     }
     let selected = view.selected(pane).unwrap_or(0);
-    let from = (*first).clamp((selected + 1).saturating_sub(rows), selected).min(count.saturating_sub(rows));
+    let from =
+        (*first).max((selected + 1).saturating_sub(rows)).min(selected).min(count.saturating_sub(rows));
     *first = from;
     let columns = widths(pane, place.width);
     let heads = pane.columns().iter().map(|column| column.title.to_owned()).collect();
