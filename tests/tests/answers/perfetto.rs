@@ -75,30 +75,30 @@ fn compare(trace: &Value, lives: &[Value]) -> (usize, usize) {
     let (mut arrows, mut zombies) = (0, 0);
     for life in lives {
         let (pid, start) = (&life["process"]["pid"], &life["start_boottime_ns"]);
-        let track = track_of(trace, pid, start).unwrap_or_else(|| panic!("not in the trace: {life}"));
-        let slices = track["slices"].as_array().map_or(&[][..], Vec::as_slice);
+        let lane = track_of(trace, pid, start).unwrap_or_else(|| panic!("not in the trace: {life}"));
+        let slices = lane["slices"].as_array().map_or(&[][..], Vec::as_slice);
         let alive = slices.iter().find(|slice| slice["from"] == *start && slice["depth"] == 0);
-        assert_eq!(alive.map(|slice| &slice["to"]), Some(&life["ended_boottime_ns"]), "{life}\n{track}");
-        assert_eq!(track["name"], life["process"]["name"].as_str().unwrap_or("?"), "{life}");
+        assert_eq!(alive.map(|slice| &slice["to"]), Some(&life["ended_boottime_ns"]), "{life}\n{lane}");
+        assert_eq!(lane["name"], life["process"]["name"].as_str().unwrap_or("?"), "{life}");
         let tail = slices.iter().find(|slice| slice["name"] == "zombie");
-        assert_eq!(tail.is_some(), life["zombie_duration_ns"].is_u64(), "{life}\n{track}");
+        assert_eq!(tail.is_some(), life["zombie_duration_ns"].is_u64(), "{life}\n{lane}");
         if let Some(tail) = tail {
             zombies += 1;
             let lasted = tail["to"].as_u64().zip(tail["from"].as_u64()).map(|(to, from)| to - from);
-            assert_eq!(lasted, life["zombie_duration_ns"].as_u64(), "{life}\n{track}");
+            assert_eq!(lasted, life["zombie_duration_ns"].as_u64(), "{life}\n{lane}");
             assert_eq!(tail["from"], life["ended_boottime_ns"], "{life}");
             assert_eq!(tail["notes"]["parent_pid"], life["process"]["parent_pid"], "{life}");
         }
-        let instants = track["instants"].as_array().map_or(&[][..], Vec::as_slice);
+        let instants = lane["instants"].as_array().map_or(&[][..], Vec::as_slice);
         let moved = instants.iter().filter(|instant| instant["name"] == "reparented").count();
-        assert_eq!(moved > 0, life["reparented"].as_u64().unwrap_or(0) > 0, "{life}\n{track}");
+        assert_eq!(moved > 0, life["reparented"].as_u64().unwrap_or(0) > 0, "{life}\n{lane}");
         let signal = &life["death"]["signal"];
         let sender = &signal["sender"]["process"]["pid"];
         if sender.is_u64() {
             let is_it =
                 |flow: &&Value| flow[0] == signal["boottime_ns"] && flow[1] == *sender && flow[3] == *pid;
             arrows += trace["flows"].as_array().into_iter().flatten().filter(is_it).count();
-            assert!(instants.iter().any(|at| at["name"] == signal["signal_name"]), "{life}\n{track}");
+            assert!(instants.iter().any(|at| at["name"] == signal["signal_name"]), "{life}\n{lane}");
         }
     }
     (arrows, zombies)

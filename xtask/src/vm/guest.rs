@@ -325,6 +325,9 @@ mod tests {
             }
             for file in fs::read_dir(folder.path()).unwrap() {
                 let path = file.unwrap().path();
+                if path.extension().is_none_or(|extension| extension != "rs") {
+                    continue;
+                }
                 let stem = path.file_stem().unwrap().to_str().unwrap().to_owned();
                 let path = format!("tests/{name}/{stem}.rs");
                 files.push((stem, path));
