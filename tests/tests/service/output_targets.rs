@@ -1,4 +1,5 @@
 //! Outputs against the real things: an OpenTelemetry collector that is restarted, and an Alertmanager.
+#![expect(clippy::expect_used, reason = "a helper of a test fails the test")]
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,4 +1,5 @@
 //! Outputs send what they must to a journald and to servers that misbehave, which this test plays.
+#![expect(clippy::expect_used, reason = "a helper of a test fails the test")]
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -150,8 +151,8 @@ fn serve(
             let length = stream.read(&mut buffer).ok().filter(|length| *length > 0)?;
             text.extend_from_slice(&buffer[..length]);
         };
-        let head = String::from_utf8_lossy(&text[..end]).to_lowercase();
-        let length = head.split("content-length: ").nth(1)?.split("\r\n").next()?.parse().ok()?;
+        let start = String::from_utf8_lossy(&text[..end]).to_lowercase();
+        let length = start.split("content-length: ").nth(1)?.split("\r\n").next()?.parse().ok()?;
         let mut body = text.split_off(end);
         let had = body.len();
         body.resize(length, 0);

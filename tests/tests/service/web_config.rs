@@ -1,5 +1,7 @@
 //! TLS, client certificates and basic authentication by the web configuration file, held against curl, openssl and a real Prometheus.
 
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails the test")]
+
 #[path = "../common/mod.rs"]
 mod common;
 
