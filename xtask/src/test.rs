@@ -117,6 +117,11 @@ fn native(binary: &Path, failing: &Path, args: &[OsString]) -> Result<()> {
     let schemathesis = vm::python_environment("schemathesis", SCHEMATHESIS)?;
     // Tests run `taskscope top` in a real terminal.
     install_missing("the tests of `taskscope top` need a terminal", &[("tmux", "tmux")])?;
+    // A test makes certificates, and asks over TLS.
+    install_missing(
+        "tests of TLS need certificates and a client",
+        &[("openssl", "openssl"), ("curl", "curl")],
+    )?;
     // A test reads the history with DuckDB.
     let duckdb = vm::python_environment("duckdb", DUCKDB)?;
     // A test decodes traces with Perfetto's bindings.

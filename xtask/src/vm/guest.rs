@@ -44,7 +44,7 @@ const SCENARIOS: [&str; 18] = [
 pub(super) const INTERFACE: &str = "interface";
 /// The test binaries about what clients, readers and people get: little of it depends on the kernel. They are dealt out among the
 /// kernels of a run in this order, so that neighbours take about as long.
-const INTERFACE_TESTS: [&str; 18] = [
+const INTERFACE_TESTS: [&str; 20] = [
     "hostile",
     "readers",
     "agree",
@@ -60,6 +60,8 @@ const INTERFACE_TESTS: [&str; 18] = [
     "lives",
     "past",
     "recordings",
+    "outputs",
+    "job",
     "schema",
     "metrics_doc",
     "openapi",
