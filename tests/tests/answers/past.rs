@@ -457,8 +457,15 @@ fn zombies_of_a_past_time_are_those_that_proc_showed_then() {
     while named_zombies(&service.json("/v1/zombies?at=0ms"), parent) != seen {
         assert!(Instant::now() < end, "{}", service.json("/v1/zombies?at=0ms"));
     }
+    // Tracepoints report a release an RCU grace period late; a zombie that no poll has seen may have been reaped at once.
+    let is_old = |found: &Value| {
+        found["process"]["pid"].as_i64() == Some(parent)
+            && found["zombie_at_least_ns"].as_u64() > Some(300_000_000)
+    };
+    while !service.json("/v1/zombies")["parents"].as_array().is_some_and(|all| all.iter().any(is_old)) {
+        assert!(Instant::now() < end, "{}", service.json("/v1/zombies"));
+    }
     let then = now();
-    // A millisecond of its own.
     std::thread::sleep(std::time::Duration::from_millis(5));
     held.go();
     held.finish();

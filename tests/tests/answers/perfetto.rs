@@ -85,7 +85,12 @@ fn compare(trace: &Value, lives: &[Value]) -> (usize, usize) {
         if let Some(tail) = tail {
             zombies += 1;
             let lasted = tail["to"].as_u64().zip(tail["from"].as_u64()).map(|(to, from)| to - from);
-            assert_eq!(lasted, life["zombie_duration_ns"].as_u64(), "{life}\n{lane}");
+            match life["zombie_duration_bound"].as_str() {
+                None => assert_eq!(lasted, life["zombie_duration_ns"].as_u64(), "{life}\n{lane}"),
+                // The time of the reap was not seen: the trace has the earliest, a life the longest duration.
+                Some("at_most") => assert!(lasted <= life["zombie_duration_ns"].as_u64(), "{life}\n{lane}"),
+                Some(_) => assert!(lasted >= life["zombie_duration_ns"].as_u64(), "{life}\n{lane}"),
+            }
             assert_eq!(tail["from"], life["ended_boottime_ns"], "{life}");
             assert_eq!(tail["notes"]["parent_pid"], life["process"]["parent_pid"], "{life}");
         }
@@ -204,7 +209,8 @@ fn the_history_becomes_a_trace_with_and_without_a_daemon() {
     let trace = history.above().join("directory.pftrace");
     let decoded = exported(&python, &trace, &["--from", path(&history.path())]);
     let lives = lines(&history.lines("lives").join("\n"));
-    assert!(lives.len() > 300);
+    // On a kernel that hides tasks, one release in a thousand is not seen.
+    assert!(lives.len() > 290, "{}", lives.len());
     compare(&decoded, &lives);
     // The second clock is the wall clock: that of the first life on disk.
     let clocks = &decoded["clocks"][0];

@@ -3,6 +3,7 @@
 
 use std::{
     fs,
+    io::{BufRead as _, BufReader},
     os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
@@ -322,7 +323,7 @@ fn a_recording_that_exists_is_not_overwritten_and_its_size_is_bounded() {
     let directory = Directory::new("bounds");
     let file = directory.file("a.rec");
     let script =
-        "for i in $(seq 200); do /bin/true; done; sleep 1.2; for i in $(seq 200); do /bin/true; done; exit 3";
+        "for i in $(seq 40); do /bin/true; done; sleep 1.2; for i in $(seq 500); do /bin/true; done; exit 3";
     let output = record(&file, &["--max-size", "20K"], &["sh", "-c", script]);
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{stderr}");
@@ -348,19 +349,35 @@ fn a_recording_of_this_kernel_replays_to_the_same_bytes() {
     let file = directory.file("a.rec");
     let program = scenario();
     let options = ["--print", "--zombie-after", "200ms", "--audit-every", "1s", "--canary-every", "500ms"];
-    let live = record(&file, &options, &[&program, "burst", "50"]);
-    assert!(live.status.success(), "{}", String::from_utf8_lossy(&live.stderr));
+    // Without a command, only events are printed.
+    let printed = directory.file("printed");
+    let mut recorder = taskscope();
+    recorder.args(["record", "--attach", &setting::attach()]).args(options).arg(&file);
+    recorder.stdin(Stdio::null()).stdout(fs::File::create(&printed).unwrap()).stderr(Stdio::piped());
+    let mut recorder = spawner::spawn(recorder).unwrap();
+    let mut messages = BufReader::new(recorder.stderr.take().unwrap()).lines();
+    let ready = messages.by_ref().find(|line| line.as_ref().is_ok_and(|line| line.contains("ready: ")));
+    assert!(ready.is_some(), "the recorder ended");
+    let burst = Command::new(&program).args(["burst", "50"]).stdin(Stdio::null()).output().unwrap();
+    assert!(burst.status.success(), "{burst:?}");
+    let deadline = Instant::now() + setting::deadline();
+    let ended = |text: &str| {
+        let is_ours =
+            |line: &&str| line.contains("\"group_exited\"") && line.contains("\"name\":\"scenario\"");
+        text.lines().filter(is_ours).count()
+    };
+    while ended(&fs::read_to_string(&printed).unwrap()) < 50 {
+        assert!(Instant::now() < deadline, "not all ends are printed");
+    }
+    spawner::signal(&recorder, libc::SIGINT);
+    let rest: Vec<String> = messages.map_while(Result::ok).collect();
+    assert!(recorder.wait().unwrap().success(), "{rest:?}");
     let replayed = replay(&file, &[]);
-    let (live_text, replayed_text) = (String::from_utf8_lossy(&live.stdout), text(&replayed));
+    let (live_text, replayed_text) = (fs::read_to_string(&printed).unwrap(), text(&replayed));
     for (number, (live, replayed)) in live_text.lines().zip(replayed_text.lines()).enumerate() {
         assert_eq!(live, replayed, "line {number}");
     }
-    assert!(live.stdout == replayed.stdout, "the replay has more or fewer lines");
-    let ended = events(&replayed_text)
-        .iter()
-        .filter(|event| event["event"]["action"] == "group_exited" && event["process"]["name"] == "scenario")
-        .count();
-    assert!(ended >= 50, "{ended} of 50 processes ended");
+    assert!(live_text == replayed_text, "the replay has more or fewer lines");
     for view in
         [&["tree", "--kernel", "--format", "json"][..], &["lives"], &["deaths", "--all", "--format", "json"]]
     {
@@ -391,6 +408,13 @@ fn limits_of_a_replay_are_those_that_refused_a_fork() {
     assert!(facts.contains("\"refused\""), "{facts}");
     let answer: Value = serde_json::from_str(&text(&replay(&file, &["limits", "--format", "json"]))).unwrap();
     let limits = answer["limits"].as_array().unwrap();
+    let doctor =
+        taskscope().args(["doctor", "--format", "json", "--attach", &setting::attach()]).output().unwrap();
+    if limits.is_empty() && String::from_utf8_lossy(&doctor.stdout).contains("tp_btf task_newtask") {
+        let missing = answer["missing"].to_string();
+        assert!(missing.contains("failed forks"), "{missing}");
+        return setting::skip("a tracepoint does not report failed forks");
+    }
     let own = limits.iter().find(|limit| limit["name"].as_str().is_some_and(|path| path.ends_with(&name)));
     let own = own.unwrap_or_else(|| panic!("{name} is not in {answer:#}"));
     assert_eq!((&own["kind"], &own["limit"]), (&"cgroup".into(), &20.into()), "{own:#}");

@@ -129,7 +129,7 @@ fn a_panic_switches_the_mouse_off() {
         return;
     };
     mode(&tmux, "1 1");
-    top::assert_restored(&tmux, service.directory(), 101);
+    top::assert_restored(&tmux, service.directory(), 1);
     tmux.shows("panicked");
     service.stop_clean();
 }

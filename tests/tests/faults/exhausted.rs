@@ -143,13 +143,13 @@ fn needed(kib: u64) -> u64 {
 
 #[test]
 fn too_small_an_address_space_is_named() {
-    let (little, less) = (needed(24_000), needed(20_000));
+    let (little, less) = (needed(26_000), needed(24_000));
     assert_eq!(little, less, "the reported need depends on the limit");
 }
 
 #[test]
 fn the_address_space_that_is_asked_for_is_enough() {
-    let kib = needed(20_000);
+    let kib = needed(24_000);
     let started = Daemon::start_program(&setting::taskscope(), &setting::attach(), &[], |command, _| {
         limit_address_space(command, kib);
     });
