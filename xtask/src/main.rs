@@ -55,7 +55,7 @@ enum Command {
     Ebpf(ebpf::Args),
     /// Build, then run `taskscope events` as root: NDJSON on stdout, all other output on stderr
     ///
-    /// The binary is built quickly, without optimization, into target/quick; `build` and `run --release` optimize.
+    /// The binary is built quickly, without optimization, into target/quick; `build`, `run --release` and `run -- run` optimize.
     /// taskscope replaces this process, so exit code and reaction to signals are taskscope's.
     Run(run::Args),
     /// Run the unit tests, then the integration tests on this kernel as root and on others in QEMU

@@ -11,7 +11,7 @@ use crate::{build, shell};
 /// What `cargo xtask run` takes.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Build with optimization, as for a daemon that is to run long: this takes three times as long.
+    /// Build with optimization, which takes three times as long. The daemon (`-- run`) is always optimized.
     #[arg(long)]
     release: bool,
     /// Arguments for `taskscope events`; if the first is a word, such as `doctor`, arguments for `taskscope`.
@@ -24,9 +24,16 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     let why = "observing the kernel";
     // This check comes before the build, so that a user without the privileges gets the error at once.
     shell::root_prefix(why, &[])?;
-    let binary = if args.release { build::release() } else { build::quick() }?;
+    let words = words(&args.args);
+    // The daemon runs long, so the longer build pays.
+    let binary = if args.release || words.first().is_some_and(|word| word == "run") {
+        build::release()?
+    } else {
+        eprintln!("building without optimization, for a quick start; --release optimizes");
+        build::quick()?
+    };
     let mut cmd = shell::as_root(why, &[], binary.as_os_str())?;
-    cmd.args(words(&args.args));
+    cmd.args(words);
     eprintln!("+ {}", shell::line(&cmd));
     Err(cmd.exec()).with_context(|| format!("starting {}", shell::line(&cmd)))
 }
