@@ -44,7 +44,7 @@ const SCENARIOS: [&str; 18] = [
 pub(super) const INTERFACE: &str = "interface";
 /// The test binaries about what clients, readers and people get: little of it depends on the kernel. They are dealt out among the
 /// kernels of a run in this order, so that neighbours take about as long.
-const INTERFACE_TESTS: [&str; 20] = [
+const INTERFACE_TESTS: [&str; 19] = [
     "hostile",
     "readers",
     "agree",
@@ -61,7 +61,6 @@ const INTERFACE_TESTS: [&str; 20] = [
     "past",
     "recordings",
     "outputs",
-    "job",
     "schema",
     "metrics_doc",
     "openapi",

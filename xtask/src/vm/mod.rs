@@ -206,7 +206,9 @@ pub(crate) fn run_short() -> anyhow::Result<()> {
     };
     let once = [SLOW[0], SLOW[1], DEATHS, guest::DAEMON];
     let spread = owned(&[guest::INTERFACE]);
-    main(Args { once: owned(&once), spread, ..args(["5.10", table::NEWEST])? })?;
+    // The sums of a job are those of wait4(2) by tracepoints only: by kprobe a process is released before its last switch.
+    let skip = owned(&["job"]);
+    main(Args { once: owned(&once), spread, skip, ..args(["5.10", table::NEWEST])? })?;
     let (once, skip) = (owned(&[SLOW[0], SLOW[1], DEATHS]), owned(&[guest::DAEMON]));
     main(Args { once, skip, cgroup_v1: owned(&["6.1"]), ..args(["6.1", "6.12"])? })
 }
