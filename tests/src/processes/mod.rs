@@ -2,6 +2,7 @@
 
 pub mod browser;
 pub mod cgroup;
+pub mod directory;
 pub mod history;
 pub mod observer;
 pub mod programs;

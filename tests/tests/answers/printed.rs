@@ -4,16 +4,12 @@
 mod common;
 
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
 };
 
 use common::scenario;
-use taskscope_tests::{
-    scenario::Scenario,
-    service::{self, Service},
-    setting,
-};
+use taskscope_tests::{directory::Directory, scenario::Scenario, service::Service, setting};
 
 const README: &str = include_str!("../../../README.md");
 
@@ -180,15 +176,6 @@ fn readme_shows_the_usage_of_a_tree_as_printed() {
     service.stop_clean();
 }
 
-/// A directory that is removed with all that is in it.
-struct Scratch(PathBuf);
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 #[test]
 fn the_examples_of_help_run() {
     if setting::in_vm() {
@@ -200,7 +187,7 @@ fn the_examples_of_help_run() {
     let path = format!("{}:{}", directory.display(), std::env::var("PATH").unwrap_or_default());
     let me = std::process::id().to_string();
     // An example may write a file.
-    let scratch = Scratch(service::directory());
+    let scratch = Directory::new("examples");
     for subcommand in ["tree", "zombies", "explain"] {
         let help = run_in(200, &[subcommand, "--help"]);
         let (_, examples) = help.split_once("Examples:\n").unwrap_or_else(|| panic!("no examples: {help}"));
