@@ -102,7 +102,7 @@ impl<W: Write> LifeTrace<W> {
         let shift = self.shift(boot, life.boottime_ns, wall);
         let time = |boot_ns: u64| u64::try_from(i128::from(boot_ns) + shift).unwrap_or_default();
         let released = life.boottime_ns;
-        let ended = life.ended_boottime_ns.unwrap_or(released).min(released);
+        let ended = life.dead_ns();
         // The end is known in any case; a life whose beginning is not known has the length 0.
         let start = life.start_boottime_ns.unwrap_or(ended).min(ended);
         let own = id
@@ -278,6 +278,19 @@ mod tests {
         let times: Vec<_> = events.iter().map(|event| (event.kind, event.at, event.name.as_str())).collect();
         assert_eq!(times, [(1, 100, "a"), (2, 195, ""), (1, 195, "zombie"), (2, 200, "")]);
         assert!(events.iter().all(|event| event.track == events[0].track));
+    }
+
+    #[test]
+    fn a_process_whose_end_was_not_seen_is_a_zombie_as_long_as_it_is_known_to_have_been_one() {
+        let mut life = life("0a", 7, 100, 200, "2026-11-20T14:00:00.000Z");
+        life.ended_boottime_ns = None;
+        let times = |life: &LifeRecord| -> Vec<_> {
+            slices(std::slice::from_ref(life)).iter().map(|event| event.at).collect()
+        };
+        for (bound, ended) in [("at_least", 195), ("at_most", 200)] {
+            life.zombie_duration_bound = Some(bound.into());
+            assert_eq!(times(&life), [100, ended, ended, 200], "{bound}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::{
     fs,
     path::Path,
     process::{Command, Output, Stdio},
+    time::Instant,
 };
 
 use common::scenario;
@@ -78,7 +79,11 @@ fn compare(trace: &Value, lives: &[Value]) -> (usize, usize) {
         let lane = track_of(trace, pid, start).unwrap_or_else(|| panic!("not in the trace: {life}"));
         let slices = lane["slices"].as_array().map_or(&[][..], Vec::as_slice);
         let alive = slices.iter().find(|slice| slice["from"] == *start && slice["depth"] == 0);
-        assert_eq!(alive.map(|slice| &slice["to"]), Some(&life["ended_boottime_ns"]), "{life}\n{lane}");
+        // An end that was not seen was at the latest when the process is known to have been a zombie.
+        let seen = life["zombie_duration_ns"].as_u64().filter(|_| life["zombie_duration_bound"] != "at_most");
+        let latest = life["boottime_ns"].as_u64().map(|at| at - seen.unwrap_or(0));
+        let ended = life["ended_boottime_ns"].as_u64().or(latest);
+        assert_eq!(alive.and_then(|slice| slice["to"].as_u64()), ended, "{life}\n{lane}");
         assert_eq!(lane["name"], life["process"]["name"].as_str().unwrap_or("?"), "{life}");
         let tail = slices.iter().find(|slice| slice["name"] == "zombie");
         assert_eq!(tail.is_some(), life["zombie_duration_ns"].is_u64(), "{life}\n{lane}");
@@ -91,7 +96,7 @@ fn compare(trace: &Value, lives: &[Value]) -> (usize, usize) {
                 Some("at_most") => assert!(lasted <= life["zombie_duration_ns"].as_u64(), "{life}\n{lane}"),
                 Some(_) => assert!(lasted >= life["zombie_duration_ns"].as_u64(), "{life}\n{lane}"),
             }
-            assert_eq!(tail["from"], life["ended_boottime_ns"], "{life}");
+            assert_eq!(tail["from"].as_u64(), ended, "{life}");
             assert_eq!(tail["notes"]["parent_pid"], life["process"]["parent_pid"], "{life}");
         }
         let instants = lane["instants"].as_array().map_or(&[][..], Vec::as_slice);
@@ -185,16 +190,21 @@ fn the_history_becomes_a_trace_with_and_without_a_daemon() {
     let parent = held.facts().role("parent").pid;
     scenario("burst", &["300"]).finish();
     let socket = service.socket();
+    // The daemon applies the last of them a moment after their parent has reaped them. On a kernel that hides tasks, one release in
+    // a thousand is not seen.
+    let end = Instant::now() + setting::deadline();
+    while lines(&text(&run(&["lives", "--since", "10m", "--socket", path(&socket)]))).len() <= 290 {
+        assert!(Instant::now() < end, "the lives of the burst did not come");
+    }
     let trace = history.above().join("daemon.pftrace");
     let decoded = exported(&python, &trace, &["--since", "10m", "--socket", path(&socket)]);
     let asked = text(&run(&["lives", "--since", "10m", "--socket", path(&socket)]));
     let lives = lines(&asked);
-    assert!(lives.len() > 300, "{} lives", lives.len());
     // Lives that came after the trace was made.
     let is_there =
         |life: &&Value| track_of(&decoded, &life["process"]["pid"], &life["start_boottime_ns"]).is_some();
     let in_trace: Vec<Value> = lives.iter().filter(is_there).cloned().collect();
-    assert!(in_trace.len() >= 300, "{} of {} lives", in_trace.len(), lives.len());
+    assert!(in_trace.len() > 290, "{} of {} lives", in_trace.len(), lives.len());
     // The zombie that exists has its tail up to now, with the parent that owes the wait.
     let tracks = decoded["tracks"].as_array().into_iter().flatten();
     let owed = tracks.flat_map(|track| track["slices"].as_array().into_iter().flatten()).find(|slice| {
@@ -209,7 +219,6 @@ fn the_history_becomes_a_trace_with_and_without_a_daemon() {
     let trace = history.above().join("directory.pftrace");
     let decoded = exported(&python, &trace, &["--from", path(&history.path())]);
     let lives = lines(&history.lines("lives").join("\n"));
-    // On a kernel that hides tasks, one release in a thousand is not seen.
     assert!(lives.len() > 290, "{}", lives.len());
     compare(&decoded, &lives);
     // The second clock is the wall clock: that of the first life on disk.

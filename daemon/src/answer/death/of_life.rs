@@ -18,7 +18,7 @@ impl Death {
     /// the parent did then.
     #[must_use]
     pub fn of_life(life: &LifeRecord) -> Self {
-        let ended_ns = life.ended_boottime_ns.unwrap_or(life.boottime_ns);
+        let ended_ns = life.dead_ns();
         let zombie_ns = life.boottime_ns.saturating_sub(ended_ns);
         let ended_wall_ns = life.released_ms().map(|at| i128::from(at) * 1_000_000 - i128::from(zombie_ns));
         let process = &life.process;

@@ -231,6 +231,16 @@ impl LifeRecord {
         self.start_timestamp.as_deref().and_then(ms)
     }
 
+    /// Returns when it was dead at the latest, ns of `CLOCK_BOOTTIME`. If its end was not seen, it was dead at least as long as it is
+    /// known to have been a zombie.
+    #[must_use]
+    pub fn dead_ns(&self) -> u64 {
+        let seen =
+            self.zombie_duration_ns.filter(|_| self.zombie_duration_bound.as_deref() != Some("at_most"));
+        let latest = self.boottime_ns.saturating_sub(seen.unwrap_or(0));
+        self.ended_boottime_ns.map_or(latest, |at| at.min(self.boottime_ns))
+    }
+
     /// Returns when its last task died, ms since the epoch.
     #[must_use]
     pub fn ended_ms(&self) -> Option<i64> {

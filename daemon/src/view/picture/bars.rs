@@ -176,7 +176,7 @@ fn ended(life: &LifeRecord, id: &str) -> Bar {
         pid: life.process.pid,
         name: life.process.name.clone().unwrap_or_else(|| "?".into()),
         start: life.start_boottime_ns.unwrap_or_else(|| start_of(id)),
-        exit: Some(life.ended_boottime_ns.unwrap_or(life.boottime_ns)),
+        exit: Some(life.dead_ns()),
         release: Some(life.boottime_ns),
         exec: life.exec_boottime_ns,
         threads: life.threads_peak,
