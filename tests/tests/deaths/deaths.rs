@@ -16,7 +16,6 @@ use common::scenario;
 use serde_json::Value;
 use taskscope_tests::{
     facts::Facts,
-    scenario::Scenario,
     service::{Service, directory},
     setting,
 };
@@ -216,27 +215,6 @@ fn the_sender_has_its_ancestors_and_explain_begins_with_it() {
     assert_eq!(*above, facts.role("scenario").pid, "{death:#}");
     let explained = service.json(&format!("/v1/explain/{}", facts.role("child").pid));
     assert_eq!(explained["death"]["summary"], death["summary"], "{explained:#}");
-    service.stop_clean();
-}
-
-#[test]
-fn a_storm_of_signals_loses_no_life_and_is_counted() {
-    let service = Service::start(&["--ring-kib", "256"]);
-    let mut storm: Scenario = scenario("death-signals", &["300000", "15"]);
-    let facts = storm.finish();
-    let death = death(&service, facts.role("child").pid);
-    let metrics = service.metrics();
-    let of =
-        |name: &str, kind: &str| metrics.get(&format!("{name}{{kind=\"{kind}\"}}")).copied().unwrap_or(-1.0);
-    let received = of("taskscope_records_received_total", "signal_sent");
-    let shed = of("taskscope_records_shed_total", "signal_sent");
-    assert!(received + shed >= 300_000.0, "{received} received, {shed} shed");
-    assert!(shed > 0.0, "{received} received");
-    for kind in ["task_new", "exiting", "exited", "released"] {
-        assert!(of("taskscope_records_dropped_total", kind).abs() < 0.5, "{kind}");
-        assert!(of("taskscope_records_shed_total", kind).abs() < 0.5, "{kind}");
-    }
-    assert_eq!(death["exit"]["signal"], 9, "{death:#}");
     service.stop_clean();
 }
 

@@ -189,8 +189,8 @@ pub(crate) fn main(args: Args) -> anyhow::Result<()> {
 /// system calls.
 const SLOW: [&str; 2] = ["an_exit_that_hangs_is_reported_as_stuck_with_its_time", "verifier"];
 
-/// Test binary that needs every kernel, but not every attach family: its records come from tracepoints.
-const DEATHS: &str = "deaths";
+/// Test binaries that need every kernel, but not every attach family: their records come from tracepoints.
+const DEATHS: [&str; 2] = ["deaths", "signal_storm"];
 
 /// Runs the short set, for CI: every scenario test under all three families on the oldest line, 6.1, 6.12 and the newest. `cargo
 /// xtask vm` leaves nothing out.
@@ -204,12 +204,12 @@ pub(crate) fn run_short() -> anyhow::Result<()> {
     let args = |kernels: [&str; 2]| -> anyhow::Result<Args> {
         Ok(Args { kernels: owned(&kernels), ..Args::standard()? })
     };
-    let once = [SLOW[0], SLOW[1], DEATHS, guest::DAEMON];
+    let once = [SLOW[0], SLOW[1], DEATHS[0], DEATHS[1], guest::DAEMON];
     let spread = owned(&[guest::INTERFACE]);
     // The sums of a job are those of wait4(2) by tracepoints only: by kprobe a process is released before its last switch.
     let skip = owned(&["job"]);
     main(Args { once: owned(&once), spread, skip, ..args(["5.10", table::NEWEST])? })?;
-    let (once, skip) = (owned(&[SLOW[0], SLOW[1], DEATHS]), owned(&[guest::DAEMON]));
+    let (once, skip) = (owned(&[SLOW[0], SLOW[1], DEATHS[0], DEATHS[1]]), owned(&[guest::DAEMON]));
     main(Args { once, skip, cgroup_v1: owned(&["6.1"]), ..args(["6.1", "6.12"])? })
 }
 
