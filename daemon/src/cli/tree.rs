@@ -49,7 +49,7 @@ Examples:
   taskscope tree --format json | jq '.processes[] | select(.state == \"zombie\") | .pid'
 
 After the name and the pid a line can have these marks: `vpid`, the pid in its own pid namespace; `zombie` with its age; `dead leader`, \
-the main thread has ended and others run; `exiting`; `owes`, zombies that it has not waited for; `subreaper`, orphans were reparented \
+the main thread has ended and others run; `exiting`; `has not waited for`, with the number of its zombies; `subreaper`, orphans were reparented \
 to it; its pid namespace, unit or container, if its parent is in another one.
 
 Columns of --usage are CPU times as the kernel counts them. TOTAL: the process, its ended children and its descendants. OWN: its own \

@@ -189,7 +189,7 @@ fn marks(node: &Node) -> (String, Ink) {
     }
     if node.zombies > 0 {
         let plural = if node.zombies == 1 { "" } else { "s" };
-        marks.push(format!("owes {} zombie{plural} a wait", node.zombies));
+        marks.push(format!("has not waited for {} zombie{plural}", node.zombies));
         ink = Ink::Odd;
     }
     if let Some(first) = &node.orphan_of {
