@@ -41,7 +41,7 @@ impl MemoryMetrics {
             )?,
             shed: of.counters(
                 "taskscope_memory_shed_total",
-                "What was given up because memory ran out: events of the backlog, remembered ended processes, readers that were refused.",
+                "What the daemon dropped because memory ran out: events of the backlog, remembered ended processes; and readers that it refused.",
                 &["what"],
             )?,
             forgotten: of.counter(
