@@ -74,7 +74,7 @@ fn read(process: &Path) -> Shift {
     };
     // The file is about the namespace that children are born in.
     if !inode("time_for_children").is_ok_and(|children| children == own) {
-        return Shift::Unknown("its children are born in another one".into());
+        return Shift::Unknown("children of taskscope are created in another one".into());
     }
     match fs::read_to_string(process.join("timens_offsets")) {
         Ok(text) => boottime_of(&text).map_or_else(

@@ -62,11 +62,11 @@ impl Leaks {
         let time = verdict::duration(crate::duration::ns(observed));
         self.inconclusive = vec![
             format!(
-                "observed for {time}: threads that grow by fewer than {threads}, a program that ends fewer than {respawns} \
-                 times, and fewer than {forks_per_second} forks a second in that time are not found"
+                "observed for {time}: a leak is found only if in that time a process gains {threads} threads, a program \
+                 ends {respawns} times, or there are {forks_per_second} forks a second"
             ),
             format!(
-                "a program that starts up looks like a leak for {time}: what is listed is likely at most; observe for {} or \
+                "for {time} a program that is starting up looks like a leak, so no leak is certain; observe for {} or \
                  more, or ask a daemon (taskscope run)",
                 verdict::duration(crate::duration::ns(SHORT))
             ),

@@ -67,8 +67,8 @@ pub struct HostFacts<'a> {
 pub enum NotFound {
     /// No live or stored process has this pid.
     #[error(
-        "no process has the pid {0}, and none that had it is remembered: dead ones are known only to a daemon that \
-         was running then (`taskscope run`)"
+        "no process has the pid {0}, and no ended process with it is remembered: only a daemon that was running then \
+         knows it (`taskscope run`)"
     )]
     Pid(u32),
     /// It was a zombie and may have been reaped.

@@ -109,7 +109,7 @@ pub(super) fn close_left_open(directory: &Directory) -> io::Result<(u64, bool)> 
         if torn > 0 {
             file.set_len(whole)?;
             log::warn!(
-                "history: {}: its last {torn} bytes were not written whole when taskscope ended, and are cut off",
+                "history: {}: its last {torn} bytes are an incomplete frame, which is cut off",
                 found.name
             );
             cut += torn;

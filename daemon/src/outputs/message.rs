@@ -79,7 +79,7 @@ pub(super) fn of(effect: &Effect) -> String {
             format!("{who} is no longer in uninterruptible sleep, after {}", seconds(blocked.ns))
         }
         Action::LeakFlagged(leak) => format!("{who} leaks: {}, {}", leak.kind().name(), leak.count()),
-        Action::LeakCleared(leak) => format!("{who} leaks no more: {}", leak.kind().name()),
+        Action::LeakCleared(leak) => format!("{who} no longer leaks: {}", leak.kind().name()),
         Action::ExitStuck { stuck_ns } => {
             format!("{who} has been in do_exit() for {}", seconds(*stuck_ns))
         }

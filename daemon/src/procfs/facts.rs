@@ -57,9 +57,7 @@ impl Procfs {
     /// Reads the facts of a process; the error says in words for a verdict why there are none.
     pub fn facts(&self, key: GroupKey) -> Result<ProcessFacts, String> {
         if self.is_absent() {
-            return Err(
-                "the host that was recorded, at that time: a recording has nothing else of its /proc".into(),
-            );
+            return Err("the recorded host at that time: a recording does not have its /proc".into());
         }
         let sight = self.sight();
         if sight == Sight::None {

@@ -96,7 +96,7 @@ impl Pipeline {
             self.last_poll.until_walk = polls;
             return Ok(asleep);
         }
-        log::debug!("all tasks are walked over for those in uninterruptible sleep");
+        log::debug!("walking over all tasks to find those in uninterruptible sleep");
         // The walk adds to the noted tasks what it finds.
         let asleep = self.observer.figures(Want::Blocked).map_err(|error| error.to_string())?;
         (self.last_poll.until_walk, self.last_poll.unnoted) = (POLLS_PER_WALK, unnoted);

@@ -228,8 +228,8 @@ impl Service {
             return Ok(None);
         }
         Err(match age {
-            Some(age) => format!("the last canary was seen whole {} s ago", age.as_secs()),
-            None => "no canary was ever seen whole".into(),
+            Some(age) => format!("all records of a canary last arrived {} s ago", age.as_secs()),
+            None => "no canary has been seen yet".into(),
         })
     }
 }

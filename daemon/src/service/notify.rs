@@ -74,7 +74,7 @@ pub(super) fn say(states: &[NotifyState<'_>]) {
         Ok(_) => FAILED.store(false, Ordering::Relaxed),
         Err(error) if !FAILED.swap(true, Ordering::Relaxed) => {
             log::warn!(
-                "notifying systemd: {error}; it may take taskscope for stuck (NOTIFY_SOCKET, WatchdogSec=)"
+                "notifying systemd: {error}; systemd may consider taskscope stuck (NOTIFY_SOCKET, WatchdogSec=)"
             );
         }
         Err(_) => {}

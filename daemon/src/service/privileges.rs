@@ -41,7 +41,7 @@ pub fn give_up(pipeline: &mut Pipeline) -> Result<Dropped, caps::errors::CapsErr
     let needed = if let Some(needed) = needed {
         needed
     } else {
-        log::warn!("observing does not go on without {}: they stay", names(&permitted).join(", "));
+        log::warn!("the kernel requires {} for observing: they are kept", names(&permitted).join(", "));
         permitted.clone()
     };
     // The bounding set can be reduced only with CAP_SETPCAP, which a service started with few capabilities does not have: its

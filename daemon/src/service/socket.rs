@@ -20,7 +20,7 @@ pub enum SocketError {
     #[error("another taskscope answers on {0}; stop it, or start this one with another --socket")]
     Taken(PathBuf),
     /// A file that is not a socket has its name.
-    #[error("{0} is there and is no socket; remove it, or use another --socket")]
+    #[error("{0} exists and is not a socket; remove it, or use another --socket")]
     NoSocket(PathBuf),
     /// Its directory does not exist, and the daemon does not make it.
     #[error(
@@ -33,7 +33,7 @@ pub enum SocketError {
         directory: PathBuf,
     },
     /// It cannot be made.
-    #[error("making the socket {path}: {source}")]
+    #[error("creating the socket {path}: {source}")]
     Io {
         /// The path.
         path: PathBuf,
@@ -57,7 +57,7 @@ impl Drop for SocketFile {
                 // If the file is gone already, nothing is to be done.
                 let _ = fs::remove_file(&self.path);
             }
-            Ok(_) => log::info!("{} is another daemon's by now, and stays", self.path.display()),
+            Ok(_) => log::info!("{} now belongs to another daemon; it is not removed", self.path.display()),
             Err(_) => {}
         }
     }

@@ -330,7 +330,7 @@ async fn housekeeping(questions: mpsc::Sender<Question<Service>>, has_memory_lim
             _ = watchdog.tick() => Box::new(|pipeline, service| {
                 match service.is_ready(pipeline) {
                     Ok(_) => say(&[NotifyState::Watchdog]),
-                    Err(why) => log::error!("the watchdog is not fed: {why}"),
+                    Err(why) => log::error!("systemd's watchdog is not notified: {why}"),
                 }
             }),
         };

@@ -67,7 +67,7 @@ fn add_failures(limits: &Limits, subject: &ProcessRef, verdict: &mut Verdict) {
     verdict.words = Code::CannotFork.words().into();
     verdict.certainty = Certainty::Likely.name().into();
     verdict.summary =
-        "its forks fail, and no limit that shows from outside is full: kernel.pid_max of its pid namespace is left".into();
+        "its forks fail, and no limit that is visible from outside is full, so it can only be kernel.pid_max of its pid namespace".into();
     verdict.culprit = Some(subject.clone());
     let mut evidence = vec![failed];
     evidence.extend(limits.tasks_of_namespace());

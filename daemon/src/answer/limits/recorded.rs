@@ -20,7 +20,7 @@ pub struct Refusal {
 
 /// What a recording cannot know, and where it is known.
 const MISSING: [(&str, &str); 3] = [
-    ("limits that refused no fork", "taskscope limits on the host, while it runs"),
+    ("limits other than those that refused a fork", "taskscope limits on the host, while it runs"),
     (
         "failed forks, if the recorder observed copy_process() by a tracepoint, which reports only forks that succeed",
         "a recording made with kprobes or fentry",

@@ -102,7 +102,7 @@ impl Damage {
             all.push(format!("damaged places that were skipped: {frames} ({bytes} bytes{at_least})"));
         }
         if unfinished > 0 {
-            all.push(format!("bytes at the end of open segments that are not written whole: {unfinished}"));
+            all.push(format!("bytes of incomplete frames at the end of open segments: {unfinished}"));
         }
         if removed > 0 {
             all.push(format!("segments that were removed while they were read: {removed}"));
@@ -137,7 +137,9 @@ impl Gap {
         let when =
             from.as_ref().map_or_else(|| format!("before {to}"), |from| format!("from {from} to {to}"));
         match (place.as_str(), lost) {
-            ("not_running", _) => format!("{when}, no taskscope wrote history: what ended then is not known"),
+            ("not_running", _) => {
+                format!("{when}, no taskscope wrote history: processes that ended then are not known")
+            }
             ("history", Some(lost)) => format!("{when}, {lost} lines could not be written to the history"),
             (place, Some(lost)) => format!("{when}, {lost} records were lost ({place})"),
             (place, None) => format!("{when}, records were lost ({place})"),

@@ -106,7 +106,10 @@ fn ancestors(all: &[PastAncestor]) -> String {
         .iter()
         .map(|ancestor| match ancestor.state.as_str() {
             "unknown" => {
-                format!("{} (known only from its child's record; its own ancestors are not known)", ancestor.process)
+                format!(
+                    "{} (known only from its child's record; its own ancestors are not known)",
+                    ancestor.process
+                )
             }
             _ => ancestor.process.to_string(),
         })

@@ -153,7 +153,7 @@ async fn copy(
         };
         rest.extend_from_slice(&piece);
         if rest.len() > MOST_BYTES && !rest.contains(&b'\n') {
-            return Err(client.broken(&format!("a line of more than {MOST_BYTES} bytes is no event")));
+            return Err(client.broken(&format!("a line of more than {MOST_BYTES} bytes is not an event")));
         }
         let whole = rest.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
         let mut text = String::new();

@@ -112,7 +112,7 @@ fn describe(state: &HookState) -> String {
         text.push_str(&refusal.to_string());
     }
     if state.refused.is_empty() {
-        text.push_str(" the family forced by --attach has no rung for it");
+        text.push_str(" --attach allows only a kind of hook that it does not have");
     }
     text
 }

@@ -249,7 +249,7 @@ impl Observer {
         let lacking: Vec<_> = privilege::missing().iter().map(|capability| capability.name).collect();
         if !lacking.is_empty() {
             return Err(format!(
-                "{} given up after the start: a restart attaches them",
+                "{} was dropped after the start; restart the daemon to attach them",
                 lacking.join(" and ")
             ));
         }

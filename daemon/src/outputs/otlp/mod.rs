@@ -70,8 +70,7 @@ impl Otlp {
 fn acknowledged(body: &[u8], count: usize) -> Outcome {
     let Ok(exported) = ExportedLogs::decode(body) else {
         // A server that is no collector can answer anything.
-        let why =
-            "answered with success and with what is no answer of OTLP: it may be no collector".to_owned();
+        let why = "answered with success, but not in OTLP: it may not be a collector".to_owned();
         return Outcome { accepted: 0, rest: Rest::Retry { why, after: None } };
     };
     let partial = exported.partial_success.unwrap_or_default();

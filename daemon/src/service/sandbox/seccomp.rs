@@ -34,7 +34,7 @@ pub enum SeccompError {
     #[error("installing the filter: {0}")]
     Install(io::Error),
     /// A thread has a filter of its own that the new one does not extend.
-    #[error("installing the filter: thread {0} cannot take it")]
+    #[error("installing the filter: thread {0} cannot be restricted")]
     Thread(i64),
 }
 
