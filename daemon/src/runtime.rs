@@ -83,7 +83,7 @@ pub struct Pipeline {
     /// Tasks that stay in uninterruptible sleep.
     pub blocked: Blocked,
     last_poll: LastPoll,
-    /// Leaks that are no zombies.
+    /// Leaks other than zombies.
     pub leaks: Leaks,
     /// How often all hooks were attached again because canaries were not seen.
     pub reattached: u64,
@@ -156,7 +156,7 @@ impl Pipeline {
             .then(|| format!("degraded: {lost} records lost, tree not yet compared with the kernel's tasks"))
     }
 
-    /// Returns how long ago a record last came through while no canary can be made: see [`Canary::refusal`]. `None` if hooks are
+    /// Returns how long ago a record last came through while no canary can be created: see [`Canary::refusal`]. `None` if hooks are
     /// in doubt, or one is not attached any more.
     #[must_use]
     pub fn proof_age(&self, now: Ktime) -> Option<Duration> {

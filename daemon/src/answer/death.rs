@@ -42,7 +42,7 @@ use crate::{
 /// The answer to `/v1/deaths`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deaths {
-    /// When the answer was made.
+    /// When the answer was computed.
     #[serde(flatten)]
     pub made: Made,
     /// How processes ended, the last first.
@@ -56,7 +56,7 @@ pub struct Deaths {
 }
 
 impl Deaths {
-    /// Makes an answer from the history alone.
+    /// Creates an answer from the history alone.
     #[must_use]
     pub fn of_history(stamp: &Stamp, now: Ktime) -> Self {
         let made = Made::at(now, None, stamp);
@@ -89,7 +89,7 @@ pub struct Death {
     /// When its last task died, by the wall clock.
     #[serde(rename = "@timestamp")]
     pub timestamp: String,
-    /// The same moment on `CLOCK_BOOTTIME`.
+    /// The same time on `CLOCK_BOOTTIME`.
     pub boottime_ns: u64,
     /// The process that ended.
     pub process: ProcessRef,
@@ -349,7 +349,7 @@ fn exited(life: &Life) -> GroupDeath {
 }
 
 impl Death {
-    /// Makes the record of a dead group, with what its parent did then.
+    /// Creates the record of a dead group, with what its parent did then.
     pub(super) fn with_parent(of: &GroupDeath, then: Option<&Then>, host_facts: &mut HostFacts<'_>) -> Self {
         let mut death = Self::of(of, host_facts);
         if let Some(then) = then {
@@ -360,7 +360,7 @@ impl Death {
         death
     }
 
-    /// Makes the record of a dead group.
+    /// Creates the record of a dead group.
     #[must_use]
     pub fn of(death: &GroupDeath, host_facts: &mut HostFacts<'_>) -> Self {
         let stamp = host_facts.stamp;

@@ -32,7 +32,7 @@ use crate::{
 /// The answer to `/v1/explain/{pid}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explanation {
-    /// When the answer was made.
+    /// When the answer was computed.
     #[serde(flatten)]
     pub made: Made,
     /// The process.

@@ -1,4 +1,4 @@
-//! Leaks that are no zombies: which process causes each, how fast, and what to do.
+//! Leaks other than zombies: which process causes each, how fast, and what to do.
 
 use std::{sync::Arc, time::Duration};
 
@@ -92,7 +92,7 @@ pub struct Leak {
     pub place: Option<Place>,
     /// When the counting began, by the wall clock.
     pub since: String,
-    /// The same moment on `CLOCK_BOOTTIME`.
+    /// The same time on `CLOCK_BOOTTIME`.
     pub since_boottime_ns: u64,
     /// For how long it was counted, ns.
     pub span_ns: u64,

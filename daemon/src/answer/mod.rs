@@ -185,7 +185,7 @@ pub struct Made {
     /// Wall clock.
     #[serde(rename = "@timestamp")]
     pub timestamp: String,
-    /// The same moment on `CLOCK_BOOTTIME`.
+    /// The same time on `CLOCK_BOOTTIME`.
     pub boottime_ns: u64,
     /// How long all tasks had been observed, ns; absent if there is only a snapshot of the present.
     #[serde(skip_serializing_if = "Option::is_none")]

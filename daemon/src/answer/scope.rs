@@ -43,13 +43,13 @@ pub struct ScopeStory {
     /// When the first task came, by the wall clock.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub began: Option<String>,
-    /// The same moment on `CLOCK_BOOTTIME`.
+    /// The same time on `CLOCK_BOOTTIME`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub began_boottime_ns: Option<u64>,
     /// When the last task left.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended: Option<String>,
-    /// The same moment on `CLOCK_BOOTTIME`.
+    /// The same time on `CLOCK_BOOTTIME`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_boottime_ns: Option<u64>,
     /// From the one to the other.

@@ -68,7 +68,7 @@ pub enum TreeError {
 /// The answer to `/v1/tree`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tree {
-    /// When the answer was made.
+    /// When the answer was computed.
     #[serde(flatten)]
     pub made: Made,
     /// The time that is shown, if it is in the past.

@@ -23,7 +23,7 @@ use super::{
 /// The answer to `/v1/zombies`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Zombies {
-    /// When the answer was made.
+    /// When the answer was computed.
     #[serde(flatten)]
     pub made: Made,
     /// How many zombies there are.

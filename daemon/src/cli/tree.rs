@@ -110,7 +110,7 @@ pub(super) fn run(args: &Args) -> Exit {
     shown.map_or_else(|exit| exit, |()| Exit::Success)
 }
 
-/// Makes the tree from a directory: processes that existed then and have ended since.
+/// Creates the tree from a directory: processes that existed then and have ended since.
 fn from_directory(args: &Args, directory: &Path) -> Result<Tree, Exit> {
     let Some(at) = &args.at else {
         log::error!("--from needs --at: the history has processes that have ended");

@@ -26,7 +26,7 @@ const FILE_MODE: u32 = 0o640;
 /// Why there is no history.
 #[derive(Debug, Error)]
 pub enum HistoryError {
-    /// The directory cannot be made or opened.
+    /// The directory cannot be created or opened.
     #[error(
         "history: opening the directory {path}: {source}; make it for the user of the daemon, or set another `history`"
     )]
@@ -121,7 +121,7 @@ impl Directory {
         Ok(directory)
     }
 
-    /// Makes and removes a file, so that a read-only or full file system is reported at the start.
+    /// Creates and removes a file, so that a read-only or full file system is reported at the start.
     fn try_writing(&self) -> Result<(), HistoryError> {
         const NAME: &str = ".taskscope-try";
         let wrong = |source: Errno| HistoryError::Write { path: self.path.clone(), source: source.into() };
@@ -164,7 +164,7 @@ impl Directory {
         Ok(found)
     }
 
-    /// Makes a segment that must not exist yet.
+    /// Creates a segment that must not exist yet.
     pub(super) fn create(&self, name: &SegmentName) -> io::Result<OwnedFd> {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::APPEND | OFlags::CLOEXEC;
         Ok(openat(self.fd(), name.to_string(), flags, Mode::from_raw_mode(FILE_MODE))?)

@@ -26,7 +26,7 @@ pub(super) struct Segment {
 }
 
 impl Segment {
-    /// Makes a segment whose first line has this time. If a segment of that millisecond exists, the next free millisecond is
+    /// Creates a segment whose first line has this time. If a segment of that millisecond exists, the next free millisecond is
     /// used.
     pub(super) fn begin(directory: &Directory, kind: Kind, from: &str) -> io::Result<Self> {
         let mut name = SegmentName { from: from.to_owned(), kind, to: None };

@@ -1,4 +1,4 @@
-//! Makes the report of the facts.
+//! Creates the report of the facts.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -49,7 +49,7 @@ enum Collected {
     Left,
 }
 
-/// Makes the report.
+/// Creates the report.
 #[must_use]
 pub fn report(members: &Members, setting: Setting) -> Report {
     let command = members.command();

@@ -256,7 +256,7 @@ impl Fact {
         }))
     }
 
-    /// Makes the fact that events are missing.
+    /// Creates the fact that events are missing.
     #[must_use]
     pub fn lost(place: String, count: Option<u64>) -> Self {
         let what = What::Lost { count, place };

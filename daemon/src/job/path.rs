@@ -130,7 +130,7 @@ pub fn critical_path(members: &Members) -> Vec<Piece> {
         let before = list.partition_point(|wait| wait.at_ns <= to_ns);
         let last = list.get(..before).unwrap_or_default().iter().rev().find(|wait| {
             let child = members.all.get(wait.child);
-            // A wait for a child that begins and ends in no time would go on for ever.
+            // A wait for a child that begins and ends in no time would go on forever.
             wait.freed_ns < to_ns.max(1) && child.is_some_and(|child| child.start_ns < wait.freed_ns)
         });
         let from = last.map_or(start, |wait| wait.freed_ns.max(start));

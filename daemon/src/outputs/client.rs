@@ -23,7 +23,7 @@ use super::{
 };
 
 /// How long connecting and a request may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The most bytes of an answer that are read.
 const ANSWER_MAX: usize = 64 << 10;
@@ -98,9 +98,9 @@ impl Client {
     /// Sends a body. An error means that nothing is known of what became of it.
     pub(super) async fn post(&mut self, body: Bytes, content_type: &'static str) -> Result<Answer, String> {
         let url = self.url.text.clone();
-        let answered = match timeout(PATIENCE, self.try_post(body, content_type)).await {
+        let answered = match timeout(ANSWER_TIMEOUT, self.try_post(body, content_type)).await {
             Ok(answered) => answered,
-            Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
+            Err(_) => Err(format!("no answer within {} s", ANSWER_TIMEOUT.as_secs())),
         };
         answered.map_err(|why| {
             self.connection = None;

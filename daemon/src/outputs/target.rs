@@ -122,7 +122,7 @@ impl Target {
         }
     }
 
-    /// How long it may be left alone; `None` for ever.
+    /// How long it may be left alone; `None` forever.
     pub(super) fn repeats_every(&self) -> Option<Duration> {
         matches!(self, Self::Alertmanager(_)).then_some(alertmanager::REPEAT)
     }

@@ -170,7 +170,7 @@ mod tests {
         }
     }
 
-    /// Makes a /proc with many processes, each with many descriptors; the last of each is a pipe.
+    /// Creates a /proc with many processes, each with many descriptors; the last of each is a pipe.
     fn tree(name: &str, processes: u32, descriptors: u32) -> std::path::PathBuf {
         let root = std::env::temp_dir().join(format!("taskscope-open-{}-{name}", std::process::id()));
         for pid in 1..=processes {

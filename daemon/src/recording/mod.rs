@@ -36,7 +36,7 @@ pub use self::{
 /// Why a recording cannot be written or read.
 #[derive(Debug, Error)]
 pub enum RecordingError {
-    /// The file cannot be made.
+    /// The file cannot be created.
     #[error("{}: making the recording: {source}", path.display())]
     Create {
         /// The file.

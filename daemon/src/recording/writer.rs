@@ -76,7 +76,7 @@ pub struct Recorded {
 }
 
 impl Journal {
-    /// Makes the file. A file that has content is not overwritten.
+    /// Creates the file. A file that has content is not overwritten.
     pub fn create(path: &Path, max_bytes: u64, redaction: Option<Redaction>) -> Result<Self, RecordingError> {
         let wrong = |source| RecordingError::Create { path: path.to_owned(), source };
         let open = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);

@@ -72,11 +72,11 @@ pub struct Canary {
     pub whole: u64,
     /// Lives that were not.
     pub broken: u64,
-    /// Canaries that could not be made, because no pid or memory was left (`EAGAIN`, `ENOMEM`).
+    /// Canaries that could not be created, because no pid or memory was left (`EAGAIN`, `ENOMEM`).
     pub no_pid: u64,
-    /// Why canaries cannot be made; kept until the life of the next one is over.
+    /// Why canaries cannot be created; kept until the life of the next one is over.
     refused: Option<Refused>,
-    /// Shows that records arrive while no canary can be made.
+    /// Shows that records arrive while no canary can be created.
     rename: RenameProbe,
     /// Lives that were seen except for a release that this kernel may hide.
     pub hidden: u64,
@@ -91,7 +91,7 @@ extern "C" fn die(_: *mut libc::c_void) -> libc::c_int {
 }
 
 impl Canary {
-    /// Makes a canary each `every`; none if that is zero.
+    /// Creates a canary each `every`; none if that is zero.
     #[must_use]
     pub fn new(every: Duration) -> Self {
         Self {
@@ -121,14 +121,14 @@ impl Canary {
         self.last_whole.map(|at| Duration::from_nanos(now.since(at)))
     }
 
-    /// Returns why canaries cannot be made at present; `None` if they can.
+    /// Returns why canaries cannot be created at present; `None` if they can.
     #[must_use]
     pub fn refusal(&self) -> Option<String> {
         self.refused
             .map(|refused| format!("the canary cannot fork ({}): {}", refused.name(), refused.cause()))
     }
 
-    /// Returns when a record was last seen while no canary can be made; at first, when that began. `None` if canaries can be
+    /// Returns when a record was last seen while no canary can be created; at first, when that began. `None` if canaries can be
     /// made, or if the last one was not seen for an unknown reason: then the hooks are in doubt, whatever else comes through.
     ///
     /// A rename shows that programs run and records arrive. If `failures_are_seen`, the refused clone must be seen as well,

@@ -1,4 +1,4 @@
-//! Finds leaks that are no zombies. `lineage` follows the groups that may leak; /proc shows which session orphans belong to.
+//! Finds leaks other than zombies. `lineage` follows the groups that may leak; /proc shows which session orphans belong to.
 
 use super::{EventSink, Pipeline};
 use crate::kernel::clock::boottime;

@@ -75,7 +75,7 @@ impl Deref for RecordedLineage {
 }
 
 impl RecordedLineage {
-    /// Makes a lineage; the caller has written the header of the recording.
+    /// Creates a lineage; the caller has written the header of the recording.
     pub(super) fn new(config: Config, journal: Option<Journal>) -> Self {
         Self { lineage: Lineage::new(config.clone()), config, journal }
     }

@@ -36,7 +36,7 @@ pub struct Replay {
     pub lineage: Lineage,
     /// Tasks that stay in uninterruptible sleep.
     pub blocked: Blocked,
-    /// Leaks that are no zombies.
+    /// Leaks other than zombies.
     pub leaks: Leaks,
     /// The recorder's wall clock, and its boot.
     pub wall: Wall,

@@ -63,7 +63,7 @@ impl Drop for SocketFile {
     }
 }
 
-/// Makes the socket. It replaces a socket that a killed daemon left behind.
+/// Creates the socket. It replaces a socket that a killed daemon left behind.
 pub(super) fn bind(path: &Path, group: &str) -> Result<(UnixListener, SocketFile), SocketError> {
     let failed = |source| SocketError::Io { path: path.to_owned(), source };
     match fs::symlink_metadata(path) {
@@ -102,7 +102,7 @@ pub(super) fn bind(path: &Path, group: &str) -> Result<(UnixListener, SocketFile
     Ok((listener, file))
 }
 
-/// Makes `/run/taskscope`, which is ours. Any other directory must exist, because a mistyped path must not leave directories
+/// Creates `/run/taskscope`, which is ours. Any other directory must exist, because a mistyped path must not leave directories
 /// behind.
 fn make_directory(path: &Path) -> Result<(), SocketError> {
     let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) else {

@@ -78,7 +78,7 @@ pub enum ServiceError {
     /// TLS or authentication cannot be set up.
     #[error(transparent)]
     Web(#[from] WebError),
-    /// The socket cannot be made.
+    /// The socket cannot be created.
     #[error(transparent)]
     Socket(#[from] SocketError),
     /// A metric is defined twice, or wrongly.

@@ -40,7 +40,7 @@ fn build(flags: Option<&str>, place: &str) -> Result<PathBuf> {
     Ok(binary)
 }
 
-/// Makes a copy in `directory` without symbols and line tables, which are most of its size.
+/// Creates a copy in `directory` without symbols and line tables, which are most of its size.
 pub(super) fn stripped(binary: &Path, directory: &Path) -> Result<PathBuf> {
     fs::create_dir_all(directory).with_context(|| format!("making {}", directory.display()))?;
     let to = directory.join("taskscope");

@@ -21,7 +21,7 @@ use crate::shell;
 /// Version of the workspace.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Makes packages in target/packages: a Debian package, a tarball with a static binary, an OCI image.
+/// Creates packages in target/packages: a Debian package, a tarball with a static binary, an OCI image.
 #[derive(Default, clap::Args)]
 pub(crate) struct Args {
     /// Make only these kinds of packages
@@ -88,14 +88,14 @@ fn checksums(out: &Path, made: &[PathBuf]) -> Result<()> {
     Ok(())
 }
 
-/// Makes a Debian package with this binary.
+/// Creates a Debian package with this binary.
 pub(crate) fn package(binary: &Path, version: &str, file: &Path) -> Result<()> {
     let work = Tree::new(file.with_extension("tree"))?;
     let binary = binary::stripped(binary, work.beside("bin")?.as_path())?;
     deb::build(&work, &binary, version, file)
 }
 
-/// Makes an OCI image with this static binary in `out`.
+/// Creates an OCI image with this static binary in `out`.
 pub(crate) fn image(binary: &Path, out: &Path) -> Result<PathBuf> {
     oci::build(binary, out)
 }

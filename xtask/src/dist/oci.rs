@@ -1,4 +1,4 @@
-//! Makes an OCI image without a container engine: an image layout with one layer, as an archive.
+//! Creates an OCI image without a container engine: an image layout with one layer, as an archive.
 //!
 //! Format: <https://github.com/opencontainers/image-spec/blob/main/image-layout.md>
 

@@ -63,7 +63,7 @@ pub(super) struct Tied {
 }
 
 impl ExplainDraft {
-    /// Makes the draft of a life, live or ended; `None` if it is not stored any more.
+    /// Creates the draft of a life, live or ended; `None` if it is not stored any more.
     #[must_use]
     pub fn of(key: GroupKey, lineage_at: &LineageAt<'_>) -> Option<Self> {
         let life = lineage_at.lineage.life_by_key(key, lineage_at.now)?;

@@ -81,13 +81,13 @@ pub struct Forecast {
 }
 
 impl LimitsDraft {
-    /// Makes the draft for the whole host.
+    /// Creates the draft for the whole host.
     #[must_use]
     pub fn of(lineage_at: &LineageAt<'_>) -> Self {
         Self::about(None, lineage_at)
     }
 
-    /// Makes the draft for one process, if it lives.
+    /// Creates the draft for one process, if it lives.
     pub fn asked(
         selector: &TaskSelector,
         lineage_at: &LineageAt<'_>,

@@ -172,7 +172,7 @@ fn name(comm: Option<Comm>) -> Option<String> {
 }
 
 impl LifeRecord {
-    /// Makes the record of an ended life. `places` returns the places of the senders of its signals.
+    /// Creates the record of an ended life. `places` returns the places of the senders of its signals.
     #[must_use]
     pub fn of(
         life: &Life,

@@ -151,7 +151,7 @@ mod tests {
         procfs::Procfs,
     };
 
-    /// Makes the explanation of the idle task's only known child.
+    /// Creates the explanation of the idle task's only known child.
     fn of(record: &crate::lineage::record::Record) -> String {
         let mut lineage = Lineage::new(Config::default());
         lineage.apply(record, record.at, &mut Vec::new());

@@ -1,4 +1,4 @@
-//! Leaks that are no zombies as text: a paragraph for each.
+//! Leaks other than zombies as text: a paragraph for each.
 
 use std::fmt::Write as _;
 

@@ -151,7 +151,7 @@ impl LocalObserver {
         &self.context.stamp
     }
 
-    /// Makes the tree.
+    /// Creates the tree.
     pub(in crate::cli) fn tree(&mut self, options: TreeOptions) -> Result<Tree, TreeError> {
         let Self { pipeline, context, observed_since } = self;
         let figures = options.needs_figures().then(|| AllFigures::new(pipeline.observer.doing(Want::All)));
@@ -186,7 +186,7 @@ impl LocalObserver {
         AllFigures::new(self.pipeline.observer.doing(Want::Group(of.tgid)))
     }
 
-    /// Makes an answer from the lineage, and completes it.
+    /// Creates an answer from the lineage, and completes it.
     pub(in crate::cli) fn answer<D, T>(
         &mut self,
         draft: impl FnOnce(&LineageAt<'_>, &Stamp) -> Result<D, NotFound>,

@@ -95,7 +95,7 @@ pub(in crate::cli) fn lives(
     Ok((lives, search.finish()))
 }
 
-/// Makes the tree of a time from a directory; `root` selects a process and its descendants.
+/// Creates the tree of a time from a directory; `root` selects a process and its descendants.
 pub(in crate::cli) fn tree_of(path: &Path, at_ms: i64, root: Option<u32>) -> Result<Tree, Exit> {
     let (directory, mut known) = open(path, at_ms)?;
     let filter = LifeFilter { at_ms: Some(at_ms), ..LifeFilter::default() };

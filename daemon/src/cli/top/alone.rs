@@ -276,7 +276,7 @@ impl Asker {
         })
     }
 
-    /// Makes the tree and the deaths of a past time, ms since the epoch.
+    /// Creates the tree and the deaths of a past time, ms since the epoch.
     async fn past(&self, context: &mut LocalContext, at_ms: i64) -> Option<Result<PastAnswer, TreeError>> {
         let (tree, draft) = self
             .put(move |pipeline, since| {

@@ -51,7 +51,7 @@ pub struct Partial {
     pub zombie_after: Option<Duration>,
     /// Age at which an uninterruptible sleep is flagged.
     pub blocked_after: Option<Duration>,
-    /// The time in which leaks that are no zombies are looked for.
+    /// The time in which leaks other than zombies are looked for.
     pub leak_window: Option<Duration>,
     /// So many more threads in that time are a leak; 0 is never.
     pub thread_leak: Option<u32>,

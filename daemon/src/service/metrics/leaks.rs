@@ -1,4 +1,4 @@
-//! Leaks that are no zombies, by kind, and the largest of them by process and unit.
+//! Leaks other than zombies, by kind, and the largest of them by process and unit.
 
 use prometheus::{Gauge, GaugeVec, IntGaugeVec};
 

@@ -47,7 +47,7 @@ enum Texts {
 }
 
 impl Chunk {
-    /// Makes a chunk. `room` is memory from [`Chunk::into_room`], if there is some.
+    /// Creates a chunk. `room` is memory from [`Chunk::into_room`], if there is some.
     pub(super) fn new(
         first: u64,
         effects: &mut Drain<'_, Effect>,

@@ -74,7 +74,7 @@ impl Lineage {
         self.emit_scope(t, subject, &scope, Action::ScopeBegan(Arc::clone(&scope)));
     }
 
-    /// Forgets older deaths in the cgroups of a process that was born: they did not lead to an end.
+    /// Forgets older deaths in the cgroups of a new process: they did not lead to the end of the cgroup.
     pub(crate) fn note_birth_in_scope(&mut self, group: Ix<Group>, at: Ktime) {
         if self.scopes.with_death == 0 {
             return;

@@ -18,7 +18,7 @@ const LEVELS: usize = 16;
 /// Names of new cgroups that the sink has not taken yet.
 const NAMES: usize = 4_096;
 
-/// A cgroup that a task is in, or that was made and waits for one.
+/// A cgroup with tasks, or one that was created and has no task yet.
 #[derive(Debug, Default)]
 pub(super) struct Open {
     pub(super) scope: Scope,
@@ -26,7 +26,7 @@ pub(super) struct Open {
     pub(super) is_populated: bool,
     /// The process in it that ended last.
     pub(super) last_exit: Option<ScopeMember>,
-    /// How a cgroup below it was emptied last: the kernel goes on with this one.
+    /// How a cgroup below it was emptied last: the kernel then checks this one.
     pub(super) below: Option<Below>,
 }
 
@@ -79,7 +79,7 @@ pub(crate) struct Scopes {
 }
 
 impl Scopes {
-    /// Follows a cgroup; `None` where there is no room.
+    /// Starts to follow a cgroup; returns `None` if there is no room.
     pub(super) fn open(&mut self, cgroup_id: u64) -> Option<&mut Open> {
         if self.open.len() >= OPEN && !self.open.contains_key(&cgroup_id) {
             return None;
@@ -233,7 +233,7 @@ impl Scopes {
     }
 }
 
-/// What makes a scope the same one again.
+/// Returns what identifies a scope across restarts: the id of its parent cgroup, and its name.
 fn key(scope: &Scope) -> Option<(u64, Arc<str>)> {
     Some((scope.parent_id?, Arc::clone(scope.name.as_ref()?)))
 }
