@@ -7,13 +7,13 @@
 //! - `polling`: when the ring is polled
 //! - `records`: adds what records lack, passes them to the lineage, and counts those that are applied or lost
 //! - `comparison`: compares the tree with the kernel's tasks and repairs it; `zombies` does the same for zombies, by /proc
-//! - `canary`: children of the daemon whose whole life must be seen
+//! - `canary`: short-lived children of the daemon, of which all records must arrive
 //! - `signals`: the signals that the attached hooks report
 //! - `tick`: what is done four times a second
-//! - `blocked`: tasks that stay in uninterruptible sleep; `leaks`: threads, starts, forks and orphans that leak
+//! - `blocked`: tasks that stay in uninterruptible sleep; `leaks`: leaks other than zombies
 //! - `older`: programs and arguments of processes that are older than taskscope
 //! - `wall`: the wall clock beside `CLOCK_BOOTTIME`
-//! - `recorded`: the lineage, whose changes can be recorded; `replay`: makes the same changes again, from a recording
+//! - `recorded`: the lineage, whose changes can be recorded; `replay`: repeats the changes, from a recording
 
 mod blocked;
 mod canary;

@@ -26,7 +26,7 @@ impl Wall {
         Self { stamp: Stamp::new(&boot_id, offset_ns).in_local_zone(), offset_ns, is_live: true }
     }
 
-    /// Creates the stamp of a recording, which follows no clock.
+    /// Creates the stamp of a recording. It does not follow a clock.
     #[must_use]
     pub fn recorded(boot_id: &str, offset_ns: i128) -> Self {
         Self { stamp: Stamp::new(boot_id, offset_ns).in_local_zone(), offset_ns, is_live: false }

@@ -1,4 +1,4 @@
-//! Gives up all capabilities that the daemon does not need any more after loading and attaching.
+//! Drops all capabilities that the daemon does not need after loading and attaching.
 //!
 //! | capability | needed for |
 //! |---|---|

@@ -84,7 +84,7 @@ pub enum ServiceError {
     /// A metric is defined twice, or wrongly.
     #[error("defining the metrics: {0}")]
     Metrics(#[from] prometheus::Error),
-    /// Capabilities cannot be read or given up.
+    /// Capabilities cannot be read or dropped.
     #[error("giving up capabilities: {0}")]
     Capabilities(#[from] caps::errors::CapsError),
     /// Signal handlers cannot be installed.

@@ -89,7 +89,7 @@ impl MemoryGuard {
         self.gauge.is_limited()
     }
 
-    /// Returns what is given up now, in words.
+    /// Returns what the daemon drops now, in words.
     pub(super) const fn given_up(&self) -> Option<&'static str> {
         match self.step {
             Step::Nothing => None,

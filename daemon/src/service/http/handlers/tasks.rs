@@ -1,4 +1,4 @@
-//! Answers about tasks. The owner of the lineage makes a draft, and a worker thread completes it from /proc (`workers`).
+//! Answers about tasks. The owner of the lineage writes a draft, and a worker thread completes it from /proc (`workers`).
 
 use std::{collections::HashMap, time::Duration};
 
