@@ -72,7 +72,7 @@ fn read(process: &Path) -> Shift {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Shift::Known(0),
         Err(error) => return Shift::Unknown(format!("reading /proc/self/ns/time: {error}")),
     };
-    // The file is about the namespace that children are born in.
+    // The file is about the namespace of new children.
     if !inode("time_for_children").is_ok_and(|children| children == own) {
         return Shift::Unknown("children of taskscope are created in another one".into());
     }

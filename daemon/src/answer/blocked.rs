@@ -1,4 +1,4 @@
-//! Tasks in uninterruptible sleep now: for how long, where in the kernel, and for what or whom.
+//! Tasks in uninterruptible sleep now: for how long, where in the kernel, and what or which process they wait for.
 
 use std::collections::HashMap;
 

@@ -123,7 +123,7 @@ pub struct Death {
     /// The process whose allocation caused the out-of-memory kill.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oom_trigger: Option<ProcessRef>,
-    /// The limit that the out-of-memory killer met.
+    /// The memory limit that was reached when the out-of-memory killer ran.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oom: Option<Oom>,
     /// What its parent did afterwards, if a signal ended it.

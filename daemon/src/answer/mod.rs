@@ -1,11 +1,11 @@
 //! SHELL: answers to questions about tasks, as the JSON of the API and as text.
 //!
-//! An answer is made in two steps. The owner of the lineage makes a draft between two batches of records. Then the thread that
+//! An answer is computed in two steps. The owner of the lineage writes a draft between two batches of records. Then the thread that
 //! asked completes it from /proc, which may take longer. A client parses the JSON into the same structs, so that the text of an
-//! answer is made in one place.
+//! answer is written in one place.
 //!
 //! - one file for each answer: `tree`, `task` (one task), `zombies`, `blocked`, `death`, `explain`, `limits`, `leaks`, `scope` and `stop`
-//! - `now`, `spent`: what tasks are doing now, and what they and dead ones used
+//! - `now`, `spent`: what tasks are doing now, and what living and dead tasks used
 //! - `past/`: answers from the history; `parts/`: what several answers contain
 //! - `text/`: each answer as text
 

@@ -64,7 +64,7 @@ pub struct ScopeStory {
     /// For how long it was empty before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub empty_ns: Option<u64>,
-    /// Who made the cgroup.
+    /// The process that created the cgroup.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub made_by: Option<ProcessRef>,
     /// The process that came first.

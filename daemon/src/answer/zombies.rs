@@ -28,7 +28,7 @@ pub struct Zombies {
     pub made: Made,
     /// How many zombies there are.
     pub zombies: u64,
-    /// Zombies that died a moment ago, which their parent may be about to reap.
+    /// Zombies that died just now, which their parent may be about to reap.
     pub just_died: u64,
     /// Parents that have not waited for them, the one with most zombies first.
     pub parents: Vec<ZombieParent>,

@@ -1,4 +1,4 @@
-//! The command line: one file for each subcommand. `common/` has what they share; `manual` makes man pages and completions.
+//! The command line: one file for each subcommand. `common/` has shared code; `manual` writes man pages and completions.
 
 mod blocked;
 mod common;

@@ -28,8 +28,8 @@ use crate::{
     size,
 };
 
-/// How long recording goes on after the command has ended: it is waited for before its last switch, and the report of its release
-/// comes an RCU grace period later.
+/// How long recording continues after the command was reaped, because its last switch comes after that, and the report of its release
+/// an RCU grace period later.
 const LAST_RECORDS: Duration = Duration::from_millis(100);
 
 /// Arguments of `record`.

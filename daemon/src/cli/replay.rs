@@ -133,7 +133,7 @@ pub(super) fn run(args: &Args) -> Exit {
 }
 
 impl Replayed {
-    /// A damaged recording is a failure, whatever could be replayed.
+    /// A damaged recording is a failure, even if most of it could be replayed.
     pub(super) const fn exit(&self, exit: Exit) -> Exit {
         if self.damaged { Exit::Failure } else { exit }
     }
@@ -215,7 +215,7 @@ pub(super) fn summary(replayed: &Replayed) -> String {
     )
 }
 
-/// Replays the file up to `--at` into a sink that `start` makes, as long as `goes_on`.
+/// Replays the file up to `--at` into a sink that `start` returns, while `goes_on` returns true.
 pub(super) fn replay<S: ReplaySink>(
     source: &Source<'_>,
     lives: bool,

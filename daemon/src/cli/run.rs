@@ -204,7 +204,7 @@ pub(super) fn run(args: &Args) -> Exit {
         }
         return output::answer(&settings.to_string()).into();
     }
-    // Before the socket is made: a daemon that cannot observe leaves nothing behind.
+    // Before the socket is created: a daemon that cannot observe leaves nothing behind.
     let missing = privilege::missing();
     if !missing.is_empty() {
         let names: Vec<_> = missing.iter().map(|capability| capability.name).collect();

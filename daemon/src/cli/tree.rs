@@ -134,7 +134,7 @@ fn ask(args: &Args) -> Result<Tree, Exit> {
     }
     let root = args.pid.as_ref().map(|pid| pid.pid(args.source.daemon())).transpose()?;
     let now_ns = i128::from(clock::boottime().0) + clock::wall_offset_ns();
-    // A text that is not a moment is refused by the API with its name.
+    // The API refuses a text that is not a time, and names the parameter.
     let utc = |text: &String| time_arg::to_utc(text, now_ns, Zone::Local).unwrap_or_else(|| text.clone());
     let at = args.at.as_ref().map(utc);
     match ask::from_daemon(&args.source, &path(args, root, at.as_deref()))? {

@@ -64,7 +64,7 @@ pub enum HistoryError {
         /// The directory.
         path: PathBuf,
     },
-    /// No file can be made in the directory.
+    /// No file can be created in the directory.
     #[error(
         "history: making a file in the directory {path}: {source}; it must be writable, on a file system with room"
     )]
@@ -94,7 +94,7 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Opens the directory for writing, makes it if it is missing, and holds a lock against other daemons until it is dropped.
+    /// Opens the directory for writing, creates it if it is missing, and holds a lock against other daemons until it is dropped.
     pub fn open(path: &Path) -> Result<Self, HistoryError> {
         let wrong = |source: Errno| HistoryError::Open { path: path.to_owned(), source: source.into() };
         match mkdirat(CWD, path, Mode::from_raw_mode(DIRECTORY_MODE)) {
@@ -187,7 +187,7 @@ impl Directory {
     }
 }
 
-/// Sets the umask so that the group can read files that this process makes from now on.
+/// Sets the umask so that the group can read files that this process creates from now on.
 pub(super) fn let_group_read() {
     umask(Mode::from_raw_mode(0o027));
 }

@@ -139,7 +139,7 @@ impl Index {
         frame.starts_with(&MAGIC) && frame.get(8..).is_some_and(|content| content.starts_with(&IDENT))
     }
 
-    /// Parses a skippable frame; `None` if it is none of ours, or damaged.
+    /// Parses a skippable frame; `None` if it is not an index of taskscope, or is damaged.
     pub(super) fn parse(frame: &[u8]) -> Option<Self> {
         let content = frame.strip_prefix(&MAGIC)?.get(4..)?.strip_prefix(&IDENT)?;
         let (check, checked) = content.split_first_chunk::<4>()?;

@@ -28,7 +28,7 @@ use crate::{
 /// Time between two times that firing alerts are sent.
 pub(super) const REPEAT: Duration = Duration::from_secs(60);
 
-/// An alert that is not sent again ends so long after.
+/// An alert that is not sent again ends after this time.
 const LASTS: Duration = Duration::from_secs(240);
 
 /// The most alerts that fire at once; further ones are sent once.

@@ -1,7 +1,7 @@
 //! The records of one output that are encoded and not sent yet: bounded, in memory and, if there is one, in a spill file.
 //!
-//! The oldest are in memory. If there is no room, the newest are dropped; the next record that finds room is preceded by a gap record
-//! with their number. So a gap stands where the events are missing.
+//! The oldest are in memory. If there is no room, the newest are dropped, and a gap record with their number precedes the next record
+//! for which there is room. So the gap is where the events are missing.
 
 use std::collections::VecDeque;
 
@@ -107,8 +107,8 @@ impl Buffer {
         lost
     }
 
-    /// Returns the oldest records, up to so many and so many bytes but at least one; they stay. And how many events were lost in the
-    /// spill file.
+    /// Returns the oldest records without removing them, at most `most` and at most `bytes`, but at least one; and the number of events that
+    /// were lost in the spill file.
     pub(super) fn oldest(&mut self, most: usize, bytes: usize) -> (Vec<Record>, u64) {
         let lost = self.refill();
         let mut sum = 0;

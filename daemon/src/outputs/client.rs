@@ -1,5 +1,5 @@
-//! A client of one server over HTTP/1.1, which keeps its connection. It makes no thread: names are looked up by one that was made at
-//! the start.
+//! A client of one server over HTTP/1.1, which keeps its connection. It creates no thread: a thread that was created at the start looks
+//! up names.
 
 use std::{
     fmt,
@@ -95,7 +95,7 @@ impl Client {
         Self { url, headers, names, connection: None }
     }
 
-    /// Sends a body. An error means that nothing is known of what became of it.
+    /// Sends a body. After an error it is unknown whether the server has processed it.
     pub(super) async fn post(&mut self, body: Bytes, content_type: &'static str) -> Result<Answer, String> {
         let url = self.url.text.clone();
         let answered = match timeout(ANSWER_TIMEOUT, self.try_post(body, content_type)).await {

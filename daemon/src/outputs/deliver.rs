@@ -28,7 +28,7 @@ use crate::{host::Identity, kernel::clock};
 pub(super) struct Outlet {
     pub(super) stats: Arc<OutputStats>,
     buffer: Mutex<Buffer>,
-    /// Notifies the sender that something came, or that nothing comes any more.
+    /// Notifies the sender of a new record, or that there will be no more.
     pub(super) changed: Notify,
     is_closed: AtomicBool,
     encoding: Encoding,
@@ -74,7 +74,7 @@ impl Outlet {
         self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Nothing comes any more: the sender ends when it has sent everything.
+    /// There will be no more records: the sender ends when it has sent everything.
     pub(super) fn close(&self) {
         self.is_closed.store(true, Ordering::Relaxed);
         self.changed.notify_one();

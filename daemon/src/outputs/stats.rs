@@ -23,14 +23,14 @@ pub struct OutputStats {
     error: Mutex<Option<String>>,
 }
 
-/// The counters at one moment.
+/// The counters at one time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OutputFigures {
     /// Events that the target has acknowledged.
     pub sent: u64,
     /// Attempts that failed.
     pub errors: u64,
-    /// Events that were given up.
+    /// Events that were dropped.
     pub dropped: u64,
     /// Attempts that repeated a failed one.
     pub retries: u64,

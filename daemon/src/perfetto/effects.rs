@@ -19,7 +19,7 @@ use crate::{
     runtime::{EventSink, Place, replay::ReplaySink},
 };
 
-/// What the ids of tracks are made of.
+/// The parts of the ids of tracks.
 const PROCESS: u64 = 1;
 const THREAD: u64 = 2;
 
@@ -97,7 +97,7 @@ impl<W: Write> EffectTrace<W> {
                 credentials: None,
                 status: None,
             };
-            // The idle task is no process.
+            // The idle task is not a process.
             if process.key.tgid.0 == 0 {
                 continue;
             }

@@ -1,4 +1,4 @@
-//! Which processes have a pipe open, and which process waits for the file lock of which other. /proc is read once for each answer,
+//! Finds the processes that have a pipe open, and those that hold a file lock for which others wait. /proc is read once for each answer,
 //! because an answer about a hundred parents asks a hundred times.
 
 use std::{

@@ -35,7 +35,7 @@ pub enum Entry {
     SnapshotEnded(Ktime),
     /// It could not be read to its end.
     SnapshotAbandoned,
-    /// It has shown this task, and nothing else of it was applied.
+    /// It has shown this task, and changed nothing else.
     ShownUnchanged(TaskKey),
     /// Time passed.
     Tick {

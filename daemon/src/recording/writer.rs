@@ -34,7 +34,7 @@ const FRAME_NS: u64 = 1_000_000_000;
 /// Room that is kept for the frame with the end.
 const END_BYTES: u64 = 512;
 
-/// The recording that is being made. Clones write to the same file.
+/// The recording that is being written. Clones write to the same file.
 #[derive(Clone)]
 pub struct Journal {
     recorder: Arc<Mutex<Recorder>>,
@@ -104,7 +104,7 @@ impl Journal {
         Ok(Self { recorder: Arc::new(Mutex::new(recorder)), stopped })
     }
 
-    /// Resolves when recording has ended by itself: the file is full or cannot be written.
+    /// Resolves when recording has ended because the file is full or cannot be written.
     pub fn stopped(&self) -> impl Future<Output = ()> + use<> {
         let stopped = Arc::clone(&self.stopped);
         async move { stopped.notified().await }

@@ -14,7 +14,7 @@ use crate::{
 };
 
 impl Death {
-    /// Creates it from a life. The history does not have the other signals, the limit that the out-of-memory killer met, and what
+    /// Creates it from a life. The history does not have the other signals, the memory limit that was reached, and what
     /// the parent did then.
     #[must_use]
     pub fn of_life(life: &LifeRecord) -> Self {

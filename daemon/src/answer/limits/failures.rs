@@ -60,7 +60,7 @@ impl FailedForks {
     }
 }
 
-/// The failures that an answer about limits was made with.
+/// The failed forks that an answer about limits is based on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Failures {
     pub(super) forks: ForkFailures,

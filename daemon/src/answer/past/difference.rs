@@ -158,7 +158,7 @@ fn is_of_unit(place: Option<&Place>, unit: &str) -> bool {
 }
 
 /// Adds up lives of the time in between. Lives come in any order, one at a time, so that many need no memory; only a question about
-/// a process keeps who is whose child.
+/// one process stores which process is whose child.
 pub struct DifferenceMaker {
     scope: Scope,
     from_ms: i64,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// What a reader could not read, and how much it read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Damage {
-    /// Damaged places: frames with a wrong checksum, and bytes that are no frame.
+    /// Damaged places: frames with a wrong checksum, and bytes that are not part of a frame.
     #[serde(rename = "damaged_frames", default, skip_serializing_if = "is_zero")]
     pub frames: u64,
     /// Their bytes.

@@ -1,4 +1,4 @@
-//! Gets an answer from the daemon, or makes it in this process.
+//! Gets an answer from the daemon, or computes it in this process.
 
 use std::{
     convert::Infallible,
@@ -181,7 +181,7 @@ impl LocalObserver {
         BlockedTasks::of(first, figures, filter, &|_| None, &lineage_at, stamp, &mut places)
     }
 
-    /// Reads what a process is doing at this moment.
+    /// Reads what a process is doing now.
     pub(in crate::cli) fn doing(&mut self, of: GroupKey) -> AllFigures {
         AllFigures::new(self.pipeline.observer.doing(Want::Group(of.tgid)))
     }
@@ -211,7 +211,7 @@ fn started(pipeline: Result<Pipeline, ObserveError>) -> Result<Pipeline, Exit> {
     })
 }
 
-/// Gets the answer that `path` has in the API, such as `/v1/zombies`; `observe` makes the same answer here.
+/// Gets the answer that `path` has in the API, such as `/v1/zombies`; `observe` computes the same answer here.
 ///
 /// The daemon has dropped `CAP_SYS_PTRACE`. If this process has it, it adds the facts that the daemon lacks.
 pub(in crate::cli) fn ask<T: DeserializeOwned + MergeLocalFacts>(

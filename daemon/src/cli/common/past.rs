@@ -20,7 +20,7 @@ use crate::{
     lineage::id::Ktime,
 };
 
-/// How long a search goes on before the caller has its turn.
+/// How long a search runs before it returns to the caller.
 pub(in crate::cli) const PIECE: Duration = Duration::from_millis(100);
 
 /// A directory in place of the daemon.

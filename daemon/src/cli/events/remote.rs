@@ -118,7 +118,7 @@ fn path(args: &Args, position: &Position, is_first: bool) -> String {
         add("limit", &limit.saturating_sub(position.written).to_string());
     }
     if args.lives {
-        // Lives are made for who reads them: there are none of before.
+        // Lives are created only while a client reads them, so there are none from before.
     } else if let Some(sequence) = position.sequence {
         add("after", &sequence.to_string());
         if !position.instance.is_empty() {

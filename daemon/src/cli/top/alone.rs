@@ -1,4 +1,4 @@
-//! Observes without a daemon, and makes the view's answers in this process.
+//! Observes without a daemon, and computes the view's answers in this process.
 
 use std::{
     sync::mpsc::SyncSender,
@@ -38,7 +38,7 @@ use crate::{
     view::{Event, Health, Input, PastAnswer},
 };
 
-/// The interval at which each answer is made.
+/// The interval at which each answer is computed.
 const EVERY: Duration = Duration::from_secs(1);
 
 /// Time between the two polls of sleeping tasks.
@@ -154,7 +154,7 @@ impl Asker {
         come.await.ok()
     }
 
-    /// Makes every answer repeatedly. Returns `None` once the view has ended.
+    /// Computes every answer repeatedly. Returns `None` once the view has ended.
     async fn answers(
         &self,
         context: &mut LocalContext,

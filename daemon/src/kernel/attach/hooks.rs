@@ -29,7 +29,7 @@ pub enum Attach {
     BtfTracepoint,
     /// Raw tracepoint.
     RawTracepoint,
-    /// Not attached by itself: another hook's program reports this hook's facts.
+    /// Not attached: the program of another hook reports the facts of this hook.
     By(&'static str),
 }
 
@@ -95,9 +95,9 @@ const BY_USAGE: &str = "which memory limit was reached, for certain: it is assum
 const NO_FAILURES: &str = "failed clones";
 const SAMPLED: &str = "the new parent of each child: it is read from one child and assumed for its siblings";
 
-/// Every hook, in the order in which they are attached: ends before beginnings, so that the whole rest of a life is seen once any
-/// part of it was. `release_task()` comes first because it ends a life: if final switches were reported before releases are,
-/// their tasks would stay in the tree as zombies.
+/// Every hook, in the order in which they are attached. Hooks of late events come before those of early ones, so that once an event of a
+/// task is reported, all later ones are. `release_task()` comes first: if final switches were reported before releases are, their tasks
+/// would stay in the tree as zombies.
 pub const HOOKS: &[Hook] = &[
     Hook {
         name: "release_task",

@@ -93,7 +93,7 @@ pub enum ObjectError {
 struct Obstacles {
     /// The limit on locked memory, bytes, where there is one.
     memlock: Option<u64>,
-    /// Not even the smallest map can be made.
+    /// Not even the smallest map can be created.
     refused: bool,
     /// Whether a seccomp filter is in force.
     seccomp: bool,
