@@ -66,7 +66,7 @@ impl Buffer {
     }
 
     /// Appends a pending gap, if nothing else waits: a gap need not wait for the next event. Returns whether it did.
-    pub(super) fn tell_gap(&mut self, make_gap: impl FnOnce(u64) -> Bytes) -> bool {
+    pub(super) fn append_gap(&mut self, make_gap: impl FnOnce(u64) -> Bytes) -> bool {
         if self.gap == 0 || !self.records.is_empty() {
             return false;
         }
@@ -203,10 +203,10 @@ mod tests {
         let mut buffer = Buffer::new(2, None);
         let dropped: u64 = (0..5).map(|number| buffer.push(event(number), gap)).sum();
         assert_eq!(dropped, 3);
-        assert!(!buffer.tell_gap(gap), "not before older events");
+        assert!(!buffer.append_gap(gap), "not before older events");
         assert_eq!(buffer.oldest(9, 99).0.len(), 2);
         assert_eq!(buffer.remove(2), 2);
-        assert!(buffer.tell_gap(gap));
+        assert!(buffer.append_gap(gap));
         assert_eq!(buffer.oldest(9, 99).0, [Record { bytes: gap(3), is_event: false }]);
     }
 }

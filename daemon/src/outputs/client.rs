@@ -155,7 +155,7 @@ impl Client {
 }
 
 impl Answer {
-    /// What became of `count` records whose acknowledgement this is.
+    /// Returns the outcome of `count` records, of which this is the answer.
     pub(super) fn outcome(&self, count: usize) -> Outcome {
         if self.status.is_success() {
             return Outcome { accepted: count, rest: Rest::None };
@@ -184,7 +184,7 @@ fn retry_after(value: &HeaderValue) -> Option<Duration> {
     Some(Duration::from_secs(u64::try_from(wait.as_secs()).unwrap_or(0)))
 }
 
-/// An error with those below it.
+/// Returns an error with its causes.
 fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,4 +1,4 @@
-//! One event as a sentence, with how serious it is.
+//! One event as a sentence, with its severity.
 
 use crate::{
     export::text,
@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-/// How serious an event is, in the words of syslog(3).
+/// The severity of an event, as in syslog(3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Severity {
     Error,

@@ -18,10 +18,10 @@ const MAGIC: &[u8; 8] = b"TSKSPIL1";
 /// Bytes before the ring.
 const HEAD: u64 = 64;
 
-/// Bytes before a record's own.
+/// Bytes of the head of a record.
 const RECORD_HEAD: usize = 9;
 
-/// The longest record that is believed.
+/// The longest valid record; a longer one is damage.
 const RECORD_MAX: usize = 1 << 20;
 
 /// See the module.

@@ -23,10 +23,10 @@ use crate::{
 const PROCESS: u64 = 1;
 const THREAD: u64 = 2;
 
-/// The slices inside the one that is the life of a process or thread begin at this depth.
+/// The depth of slices inside the life of a process or thread.
 const LIFE: u32 = 1;
 
-/// The least difference that is taken for a wall clock that was set, ns.
+/// The least difference between two readings that means that the wall clock was set, ns.
 const CLOCK_SET_NS: u128 = 1_000_000;
 
 /// How many ended processes are remembered.
@@ -83,7 +83,7 @@ impl<W: Write> EffectTrace<W> {
         self.trace.has_failed()
     }
 
-    /// Ends the trace at this time: adds what did nothing since the beginning, and ends all slices.
+    /// Ends the trace at this time: adds tasks that did nothing since the beginning, and ends all slices.
     pub fn finish(mut self, lineage: &Lineage, now: Ktime) -> std::io::Result<Written> {
         let now = now.0.max(self.now);
         for group in lineage.groups() {
@@ -156,7 +156,7 @@ impl<W: Write> EffectTrace<W> {
         self.threads.insert(&mut self.trace, tid, track, at);
     }
 
-    /// Says the new names after an exec or a change of the comm.
+    /// Writes the new names after an exec or a change of the comm.
     fn rename(&mut self, effect: &Effect) {
         let Effect { process, thread, .. } = effect;
         let name = text(thread.name.as_ref());
@@ -356,7 +356,7 @@ impl<W: Write> EffectTrace<W> {
         if let Some(ended) = self.ended.iter().rev().find(is_same) {
             return Some(process_track(*ended));
         }
-        // What is younger than the recording was introduced when it was forked, and is forgotten.
+        // A process that is younger than the recording was introduced when it was forked.
         if task.key.start >= self.begun {
             return None;
         }

@@ -39,7 +39,7 @@ pub struct View {
     budget: Budget,
     zombies: Option<Zombies>,
     blocked: Option<BlockedTasks>,
-    /// The last first, as in the next two fields.
+    /// The last one first, as in the next two fields.
     deaths: VecDeque<Death>,
     reparented: VecDeque<Event>,
     events: VecDeque<Event>,
