@@ -50,7 +50,7 @@ pub struct Deaths {
     /// Units and containers whose processes keep ending by the same cause. The filter does not apply to them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub crash_loops: Vec<CrashLoop>,
-    /// What the history knows, if the answer is from it too.
+    /// What the history covers, if the answer is also from it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history: Option<Box<Known>>,
 }
@@ -267,7 +267,7 @@ impl DeathsDraft {
     pub fn of(lineage_at: &LineageAt<'_>, filter: DeathFilter) -> Self {
         let lineage = lineage_at.lineage;
         let mut deaths: Vec<_> = lineage.deaths().filter(|death| filter.wants(death)).cloned().collect();
-        // What is asked for from one that descends from somebody.
+        // Of a subtree, only the ends of its processes.
         let mut subtrees = Subtrees::new(&filter.subtrees, lineage_at);
         if filter.all {
             let plain = lineage.dead_lives().filter(|life| life.death.is_none()).map(|life| exited(&life));

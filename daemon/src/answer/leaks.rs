@@ -36,9 +36,9 @@ pub struct Leaks {
     /// Leaks that are not listed.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub leaks_left_off: u64,
-    /// The time in which leaks are looked for, ns.
+    /// The time over which leaks are looked for, ns.
     pub window_ns: u64,
-    /// What the answer cannot show, if a command observed for less than [`SHORT`] without a daemon.
+    /// What the answer cannot show because a command observed for less than [`SHORT`], without a daemon.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inconclusive: Vec<String>,
 }

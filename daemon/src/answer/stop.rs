@@ -51,7 +51,7 @@ pub struct StopStory {
     /// The time until the first SIGKILL, ns.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kill_after_ns: Option<u64>,
-    /// The story as one sentence.
+    /// The stop as one sentence.
     pub summary: String,
     /// Its processes.
     pub processes: Vec<StoppedProcess>,
@@ -97,7 +97,7 @@ pub struct StoppedProcess {
     /// Why it ended: a code of docs/deaths.md.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
-    /// The story as one sentence.
+    /// What happened to it, as one sentence.
     pub summary: String,
 }
 
@@ -198,7 +198,7 @@ pub(super) fn of_place(
 }
 
 impl StopStory {
-    /// Creates the story of a stop.
+    /// Describes a stop.
     pub(super) fn of(stop: &Stop, place: Option<Place>, now: Ktime, host_facts: &mut HostFacts<'_>) -> Self {
         let stamp = host_facts.stamp;
         let names: HashMap<GroupKey, &StopMember> =

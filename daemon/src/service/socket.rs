@@ -22,7 +22,7 @@ pub enum SocketError {
     /// A file that is not a socket has its name.
     #[error("{0} exists and is not a socket; remove it, or use another --socket")]
     NoSocket(PathBuf),
-    /// Its directory does not exist, and the daemon does not make it.
+    /// Its directory does not exist, and the daemon does not create it.
     #[error(
         "{directory} for the socket {path} does not exist; make it (mkdir -p {directory}), or use another --socket"
     )]
@@ -54,7 +54,7 @@ impl Drop for SocketFile {
     fn drop(&mut self) {
         match fs::symlink_metadata(&self.path) {
             Ok(found) if (found.dev(), found.ino()) == self.id => {
-                // If the file is gone already, nothing is to be done.
+                // If the file is gone already, there is nothing to do.
                 let _ = fs::remove_file(&self.path);
             }
             Ok(_) => log::info!("{} now belongs to another daemon; it is not removed", self.path.display()),

@@ -117,7 +117,7 @@ pub struct HistoryStatus {
     pub error: Option<String>,
 }
 
-/// One of `outputs` of the status.
+/// An element of `outputs` in the status.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names say it; docs/api.md describes them")]
 pub struct OutputStatus {

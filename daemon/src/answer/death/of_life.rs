@@ -1,4 +1,4 @@
-//! A death from the record of a life: what the history has of it.
+//! A death from the record of a life in the history.
 
 use super::{Death, DeathFilter, words};
 use crate::{
@@ -57,7 +57,7 @@ impl Death {
     }
 }
 
-/// Returns the facts that the sentence about a death needs. A code of a newer version is as good as none.
+/// Returns the facts that the sentence about a death needs. A code of a newer version counts as missing.
 fn facts(life: &LifeRecord, ended_ns: u64) -> GroupDeath {
     let cause = Cause::ALL.into_iter().find(|cause| cause.code() == life.death.cause);
     let missing =

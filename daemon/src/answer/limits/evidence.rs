@@ -55,7 +55,7 @@ pub(in crate::answer) fn add_evidence(limits: &Limits, subject: &ProcessRef, ver
     }
 }
 
-/// Adds failed forks where no limit is full: it has room again, or it does not show from outside.
+/// Adds failed forks if no limit is full: the limit has room again, or is not visible from outside.
 fn add_failures(limits: &Limits, subject: &ProcessRef, verdict: &mut Verdict) {
     let Some(failed) = limits.failed_forks().filter(|_| verdict.code == Code::Alive.name()) else { return };
     if !limits.pid_max_is_left() {

@@ -31,7 +31,7 @@ pub struct Difference {
     pub came_and_went: u64,
     /// What was used in between, by name; the largest CPU time first.
     pub used: Vec<UsedByName>,
-    /// What the history knows, if it was read.
+    /// What the history covers, if it was read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub history: Option<Known>,
 }
@@ -265,7 +265,7 @@ impl DifferenceMaker {
         difference
     }
 
-    /// Adds the rows of processes that descend from one inside.
+    /// Adds the rows of descendants of processes that are inside.
     fn add_rows(&mut self, inside: &mut HashSet<String>) {
         let rows = std::mem::take(&mut self.rows);
         let parents: HashMap<&str, &[String]> =

@@ -1,4 +1,4 @@
-//! What the daemon's memory is used for, its limit, and what was given up for lack of memory.
+//! What the daemon's memory is used for, its limit, and what was dropped for lack of memory.
 
 use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
