@@ -71,7 +71,7 @@ pub(super) const STOPPED: Fault = Fault {
     },
 };
 
-/// Checks that no age is longer than the uptime of the machine, whatever the wall clock was set to.
+/// Checks that no age is longer than the uptime of the machine, even after the wall clock was set.
 fn check_ages(zombies: &serde_json::Value) -> Result<(), String> {
     let up_ns = crate::setting::now_ns();
     let parents = zombies["parents"].as_array().into_iter().flatten();

@@ -12,7 +12,7 @@ use crate::service::{self, Service};
 pub struct History(PathBuf);
 
 impl History {
-    /// Creates a directory; the daemon makes the one of its history in it.
+    /// Creates a directory, in which the daemon creates that of its history.
     pub fn new() -> Self {
         Self(service::directory())
     }

@@ -171,7 +171,7 @@ fn a_directory_of_proc_that_cannot_be_listed_ends_nothing() {
 
 #[test]
 fn a_cgroup_that_cannot_be_listed_ends_nothing() {
-    // The record of a new cgroup has no room for this name, so that the daemon searches for it when a process is born there.
+    // The record of a new cgroup has no room for this name, so that the daemon searches for it when a process is forked there.
     let name = format!("taskscope-failpoint-{}-{}", std::process::id(), "x".repeat(128));
     if Cgroup::make(&[&name]).is_none() {
         setting::skip(format_args!("no cgroup of the v2 hierarchy can be made here"));

@@ -223,7 +223,7 @@ fn an_unusable_directory_turns_off_only_the_history() {
     std::os::unix::fs::chown(history.path(), Some(12_345), None).unwrap_or_else(|error| panic!("{error}"));
     check("belongs to uid 12345", history.start(&[]));
     check("opening the directory /proc/version", Service::start(&["--history", "/proc/version"]));
-    // /sys is a file system in which no file can be made.
+    // /sys is a file system in which no file can be created.
     check("making a file in the directory /sys/kernel", Service::start(&["--history", "/sys/kernel"]));
 }
 

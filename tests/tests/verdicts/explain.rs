@@ -19,7 +19,7 @@ const NONE: i32 = 0;
 const PRIVILEGE: i32 = 3;
 const ZOMBIES: i32 = 9;
 
-/// Runs taskscope by itself, whatever daemon there may be.
+/// Runs taskscope without a daemon, even if one is running.
 fn taskscope(args: &[&str]) -> Output {
     let mut command = Command::new(setting::taskscope());
     command.args(args).arg("--alone");

@@ -11,7 +11,7 @@ use taskscope_tests::{cgroup::Cgroup, scenario::Scenario, service::Service, sett
 
 const USER: &str = "61237";
 
-/// Runs taskscope by itself.
+/// Runs taskscope without a daemon.
 #[track_caller]
 fn json(args: &[&str]) -> Value {
     let mut command = Command::new(setting::taskscope());

@@ -225,7 +225,7 @@ fn parsed(text: &str) -> anyhow::Result<u64> {
     ms_of(text).with_context(|| format!("`{text}` is no timestamp"))
 }
 
-/// Returns when the gap begins that the daemon after a kill has told, ms since the epoch.
+/// Returns the beginning of the gap that the daemon reported after a kill, ms since the epoch.
 fn gap_from(directory: &Path, since: &str, killed_ms: u64) -> anyhow::Result<u64> {
     let answer = lines_as_one(directory, since)?;
     let gaps = answer["history"]["gaps"].as_array().cloned().unwrap_or_default();

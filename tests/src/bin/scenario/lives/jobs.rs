@@ -28,7 +28,7 @@ pub(crate) const SCENARIOS: &[Entry] = &[
     ("job-until", "says that it runs and waits for SIGTERM; exits with 42", until_term),
 ];
 
-/// Uses so much CPU time, ns.
+/// Uses this much CPU time, ns.
 fn work_for(ns: i64) {
     let cpu = || {
         let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };

@@ -27,7 +27,7 @@ pub(crate) const SCENARIOS: &[Entry] = &[
     ("leak-daemons", "processes outlive their session on purpose", |_| daemons()),
 ];
 
-/// Ends a child of the scenario, whatever it does.
+/// Ends a child of the scenario with SIGKILL.
 fn end(role: &str, child: Pid) {
     sys::kill(child, libc::SIGKILL);
     wait("scenario", role, child);
