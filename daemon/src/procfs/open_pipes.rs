@@ -17,22 +17,22 @@ use crate::{
     verdict::facts::Named,
 };
 
-/// Processes that are looked at.
+/// The most processes that are read.
 const MOST_PROCESSES: usize = 8192;
 
-/// Descriptors of one process that are looked at.
+/// The most descriptors of one process that are read.
 const MOST_DESCRIPTORS: usize = 1024;
 
-/// Descriptors of all processes that are looked at for one answer: a fifth of a second.
+/// The most descriptors of all processes that are read for one answer, which takes a fifth of a second.
 const MOST_IN_ALL: usize = 65_536;
 
-/// Bytes of /proc/PID/fdinfo/FD that are read: flags stand in the second line.
+/// The most bytes of /proc/PID/fdinfo/FD that are read; the flags are in the second line.
 const FDINFO_MAX: usize = 4096;
 
-/// Bytes of /proc/locks that are read.
+/// The most bytes of /proc/locks that are read.
 const LOCKS_MAX: usize = 1 << 20;
 
-/// What was read. A clone has read nothing: it is for another answer.
+/// What was read for one answer. A clone is empty, because it is for another answer.
 #[derive(Debug, Default)]
 pub(super) struct OpenPipes {
     processes: OnceLock<Vec<Process>>,
@@ -61,7 +61,7 @@ impl Process {
         Named { key: GroupKey { tgid: self.tgid, start: None }, name: Some(self.stat.comm.clone()) }
     }
 
-    /// Its descriptors that are pipes, with their inodes.
+    /// Returns its descriptors that are pipes, with their inodes.
     fn pipes(&self, root: &Path, looked_at: &AtomicUsize) -> &[(u32, u64)] {
         self.pipes.get_or_init(|| {
             let left = MOST_IN_ALL.saturating_sub(looked_at.load(Ordering::Relaxed));
@@ -79,7 +79,7 @@ impl Process {
 }
 
 impl Procfs {
-    /// The first process that is wanted and has a pipe open in this mode, or for both.
+    /// Returns the first wanted process that has a pipe open in this mode, or for reading and writing.
     pub(super) fn holder(
         &self,
         inode: u64,
@@ -96,7 +96,7 @@ impl Procfs {
         processes.iter().filter(|process| is_wanted(process)).find(holds).map(Process::named)
     }
 
-    /// The pid of who holds the lock that a process waits for.
+    /// Returns the pid of the process that holds the lock for which `waiter` waits.
     pub(super) fn lock_holder(&self, waiter: Tgid) -> Option<u32> {
         let read = || {
             let text = read_up_to(&self.root.join("locks"), LOCKS_MAX).unwrap_or_default();
@@ -116,8 +116,8 @@ impl Procfs {
     }
 }
 
-/// The holder of each lock by who waits for it, of the text of /proc/locks: lines that begin with the same number are about one lock, and
-/// `->` marks who waits. A lock of an open file has no owner.
+/// Returns the pid of the holder of each lock, by the pid of the process that waits for it, from the text of /proc/locks. Lines that begin
+/// with the same number are about one lock, and `->` marks a process that waits. The lock of an open file description has no owner.
 fn lock_holders(locks: &[u8]) -> HashMap<u32, u32> {
     let text = std::str::from_utf8(locks).unwrap_or_default();
     let (mut held, mut waits) = (HashMap::new(), Vec::new());

@@ -21,11 +21,11 @@ use crate::{
     },
 };
 
-/// The events that a whole life consists of.
+/// The events of a canary, all of which must be seen.
 const WHOLE: [ActionKind; 4] =
     [ActionKind::Forked, ActionKind::Exiting, ActionKind::Exited, ActionKind::Released];
 
-/// A life that is not whole after this time is broken: its last record comes an RCU grace period after the death.
+/// A canary whose events were not all seen within this time is broken. Its last record comes an RCU grace period after its death, ns.
 const DEADLINE_NS: u64 = 5_000_000_000;
 
 /// How many releases in a row may be hidden. More are not chance, so the hooks are in doubt.
@@ -34,7 +34,7 @@ const HIDDEN_IN_A_ROW: u32 = 3;
 /// Stack of the child, bytes.
 const STACK: usize = 16 << 10;
 
-/// A canary whose life is not over yet.
+/// A canary that was not released yet.
 #[derive(Debug)]
 struct Flight {
     pid: libc::pid_t,
@@ -62,7 +62,7 @@ pub struct Canary {
     last_whole: Option<Ktime>,
     complained: bool,
     stopped: bool,
-    /// Lives in a row that were not seen whole, without a known loss.
+    /// Canaries in a row of which an event was not seen, without a known loss.
     unexplained: u32,
     /// The value of `unexplained` at the last alarm.
     alarmed: u32,
@@ -115,7 +115,7 @@ impl Canary {
         }
     }
 
-    /// Returns how long ago the last whole life ended; `None` before the first, or without canaries.
+    /// Returns how long ago a canary of which all events were seen was launched; `None` before the first, or without canaries.
     #[must_use]
     pub fn age(&self, now: Ktime) -> Option<Duration> {
         self.last_whole.map(|at| Duration::from_nanos(now.since(at)))
@@ -176,7 +176,7 @@ impl Canary {
         }
     }
 
-    /// The process whose life must be seen now.
+    /// Returns the pid of the present canary.
     pub(super) fn process(&self) -> Option<Tgid> {
         self.flight.as_ref().map(|flight| Tgid(flight.pid.cast_unsigned()))
     }
@@ -254,7 +254,7 @@ impl Canary {
         self.unexplained > 0
     }
 
-    /// Stops making canaries. The life of one in flight need not be seen.
+    /// Stops launching canaries. The events of the present one need not be seen.
     pub(super) const fn stop(&mut self) {
         self.stopped = true;
     }
@@ -265,7 +265,7 @@ impl Canary {
         }
     }
 
-    /// Logs a broken life once, until a whole life is seen again. A canary lost in a known loss is not logged.
+    /// Logs a broken canary once, until all events of one are seen again. A canary lost in a known loss is not logged.
     fn complain(&mut self, missing: &[&str]) {
         self.broken += 1;
         let missing = missing.join(", ");
