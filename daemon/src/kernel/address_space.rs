@@ -1,4 +1,4 @@
-//! Whether this process may have the address space that it needs.
+//! Checks that the limit on the address space of this process (`RLIMIT_AS`) is large enough.
 
 use rustix::process::{Resource, getrlimit};
 use thiserror::Error;

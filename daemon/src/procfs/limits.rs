@@ -1,4 +1,4 @@
-//! The limits on the forks of one process, as /proc shows them.
+//! Limits on the forks of one process, from /proc.
 
 use std::{fs, io};
 

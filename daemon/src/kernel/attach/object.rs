@@ -89,7 +89,7 @@ pub enum ObjectError {
     },
 }
 
-/// What can keep a process that has the capability from making maps.
+/// Reasons why a process that has the capability cannot create maps.
 struct Obstacles {
     /// The limit on locked memory, bytes, where there is one.
     memlock: Option<u64>,

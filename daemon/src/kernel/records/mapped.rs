@@ -18,13 +18,13 @@ pub(in crate::kernel) struct Mapping {
 unsafe impl Send for Mapping {}
 
 impl Mapping {
-    /// Maps so many bytes of a map for reading and writing.
+    /// Maps the first `bytes` bytes of a map for reading and writing.
     pub(in crate::kernel) fn writable(map: BorrowedFd<'_>, bytes: usize) -> io::Result<Self> {
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         Self::new(bytes, protection, libc::MAP_SHARED, map.as_raw_fd(), 0)
     }
 
-    /// Maps so many bytes of a map from `offset` on for reading.
+    /// Maps `bytes` bytes of a map from `offset` on for reading.
     pub(in crate::kernel) fn readable(map: BorrowedFd<'_>, offset: usize, bytes: usize) -> io::Result<Self> {
         Self::new(bytes, libc::PROT_READ, libc::MAP_SHARED, map.as_raw_fd(), offset)
     }
