@@ -349,6 +349,24 @@ pub(super) mod tests {
         events
     }
 
+    /// Returns the tracks that are introduced, and those that they are below.
+    pub(in crate::perfetto) fn introduced(bytes: &[u8]) -> (Vec<u64>, Vec<u64>) {
+        let (mut tracks, mut above) = (Vec::new(), Vec::new());
+        for packet in Fields::of(bytes) {
+            for field in Fields::of(packet.unwrap().1.bytes().unwrap()) {
+                let (packet::TRACK_DESCRIPTOR, descriptor) = field.unwrap() else { continue };
+                for field in Fields::of(descriptor.bytes().unwrap()) {
+                    match field.unwrap() {
+                        (1, Field::Number(track)) => tracks.push(track),
+                        (5, Field::Number(track)) => above.push(track),
+                        _ => {}
+                    }
+                }
+            }
+        }
+        (tracks, above)
+    }
+
     /// Fails after some bytes.
     struct Full(usize);
 
