@@ -1,4 +1,4 @@
-//! Leaks that are no zombies: `taskscope leaks` names the process that causes each, and nobody else. The remedies that it prints
+//! Leaks other than zombies: `taskscope leaks` names the process that causes each, and nobody else. The remedies that it prints
 //! are tried.
 
 #[path = "../common/mod.rs"]
