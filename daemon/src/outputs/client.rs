@@ -47,6 +47,7 @@ impl Names {
     /// Starts the thread. It ends when the last clone of this is dropped.
     pub(super) fn start() -> std::io::Result<Self> {
         let (sender, questions) = mpsc::channel::<Question>();
+        own_lookups_only();
         thread::Builder::new().name("output-names".into()).spawn(move || {
             for (host, answer) in questions {
                 // getaddrinfo(3); it blocks for as long as resolv.conf says.
@@ -66,6 +67,24 @@ impl Names {
         answered.await.map_err(|_| format!("{host} was not looked up"))?
     }
 }
+
+/// A static C library would load the modules that the host's nsswitch.conf names for hosts, which are built for another C library, and
+/// crash. It has those for /etc/hosts and for DNS itself.
+#[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
+fn own_lookups_only() {
+    use std::ffi::{c_char, c_int};
+    // SAFETY: the declaration is that of glibc's <nss.h>.
+    unsafe extern "C" {
+        fn __nss_configure_lookup(database: *const c_char, services: *const c_char) -> c_int;
+    }
+    // SAFETY: both strings end with NUL and live for ever; glibc takes its own lock.
+    if unsafe { __nss_configure_lookup(c"hosts".as_ptr(), c"files dns".as_ptr()) } != 0 {
+        log::warn!("names of hosts are looked up as nsswitch.conf says: {}", std::io::Error::last_os_error());
+    }
+}
+
+#[cfg(not(all(target_env = "gnu", target_feature = "crt-static")))]
+const fn own_lookups_only() {}
 
 impl fmt::Debug for Names {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

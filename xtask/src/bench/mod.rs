@@ -7,6 +7,7 @@ use std::{env, fs};
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::arch::Arch;
 use crate::{dist, setup, shell, vm};
 
 /// Debian's packages and their programs that need no other package. They are unpacked into the cache.
@@ -51,7 +52,7 @@ pub(crate) struct Args {
 pub(crate) fn main(args: &Args) -> Result<()> {
     let why = "observing the kernel";
     shell::root_prefix(why, &[])?;
-    let binary = dist::binary()?;
+    let binary = dist::binary(Arch::native()?)?;
     shell::run(shell::cargo().args([
         "build",
         "--release",
