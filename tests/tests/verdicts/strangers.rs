@@ -81,7 +81,7 @@ fn a_flag_that_was_set_right_before_the_poll_is_seen_at_the_next_signal() {
 #[test]
 fn a_signal_blocked_during_a_receive_is_not_reported_as_always_blocked() {
     owed("masked-receive", "sigchld_blocked", |_, verdict, _| {
-        assert!(says(verdict, "evidence", "sits in read(2)"), "{verdict:#}");
+        assert!(says(verdict, "evidence", "is in read(2)"), "{verdict:#}");
     });
 }
 

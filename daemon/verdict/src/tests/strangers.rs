@@ -59,7 +59,7 @@ fn a_blocked_signal_during_a_receive_may_be_unblocked_after_it() {
         process.threads[0].call = Some(Call::Read(3));
     });
     let verdict = expect(&facts, Code::SigchldBlocked, Certainty::Likely, 50);
-    assert!(verdict.evidence.iter().any(|line| line.contains("sits in read(2)")), "{verdict:#?}");
+    assert!(verdict.evidence.iter().any(|line| line.contains("is in read(2)")), "{verdict:#?}");
 }
 
 #[test]
