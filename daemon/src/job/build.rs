@@ -65,8 +65,17 @@ pub fn report(members: &Members, setting: Setting) -> Report {
         .map(|loss| LossReport { place: loss.place.clone(), count: loss.count })
         .collect();
     let is_whole = command.is_some_and(|command| command.ended.is_some());
-    let at_least = !lost.is_empty() || members.left_out > 0 || !is_whole;
+    let pending = members.pending().count();
+    let is_known = |member: &Member| member.cost.is_some_and(|cost| !cost.at_least);
+    // What the living use is not final, and their sum says so.
+    let are_known = members.all.iter().all(|member| member.ended.is_none() || is_known(member));
+    let at_least = !lost.is_empty() || members.left_out > 0 || !is_whole || !are_known;
     let mut notes = setting.notes;
+    if pending > 0 {
+        notes.push(format!(
+            "the usage of {pending} processes lacks what they used from their release to their last switch: figures are lower bounds"
+        ));
+    }
     if members.left_out > 0 {
         notes.push(format!(
             "{} processes are not in this report, because it keeps {} at most",

@@ -37,7 +37,7 @@ pub use self::{
     html::html,
     leftovers::leftovers,
     markdown::markdown,
-    members::{Ended, Member, Members, Taken},
+    members::{Ended, MOST, Member, Members, Taken},
     path::{Edge, Piece, critical_path},
     report::{Leftover, Report, Rusage, VERSION},
     text::text,

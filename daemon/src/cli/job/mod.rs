@@ -5,6 +5,7 @@ mod collector;
 mod command;
 mod daemon;
 mod leftovers;
+mod lives;
 mod output;
 mod signals;
 mod terminal;
