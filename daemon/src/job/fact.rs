@@ -311,7 +311,8 @@ impl Fact {
 }
 
 /// Returns the start of an entity id, `BOOT-PID-START`.
-pub(super) fn start_of(entity_id: &str) -> Option<u64> {
+#[must_use]
+pub fn start_of(entity_id: &str) -> Option<u64> {
     entity_id.rsplit('-').next()?.parse().ok()
 }
 

@@ -119,6 +119,8 @@ pub struct Members {
     pub(super) losses: Vec<Loss>,
     /// Processes beyond [`MOST`].
     pub(super) left_out: u64,
+    /// Of a job of the past: what its members did before is not part of the report, ns of `CLOCK_BOOTTIME`.
+    pub(super) from_ns: u64,
 }
 
 impl Member {
@@ -153,6 +155,7 @@ impl Members {
             texts: HashSet::new(),
             losses: Vec::new(),
             left_out: 0,
+            from_ns: 0,
         }
     }
 
@@ -160,6 +163,25 @@ impl Members {
     #[must_use]
     pub fn command(&self) -> Option<&Member> {
         self.all.first()
+    }
+
+    /// Returns the processes that no member forked: the command, or those of a unit that others started.
+    pub fn roots(&self) -> impl Iterator<Item = &Member> {
+        self.all.iter().filter(|member| member.forked_by.is_none())
+    }
+
+    /// Returns the command; `None` if there are several roots.
+    pub(super) fn only_root(&self) -> Option<&Member> {
+        let mut roots = self.roots();
+        roots.next().filter(|_| roots.next().is_none())
+    }
+
+    /// Returns from when to when the job ran: until `now_ns` if a root has not ended.
+    #[must_use]
+    pub fn span(&self, now_ns: u64) -> (u64, u64) {
+        let start = self.roots().map(|root| root.start_ns).min().unwrap_or(now_ns).max(self.from_ns);
+        let end = self.roots().map(|root| root.ended_ns().unwrap_or(now_ns)).max().unwrap_or(now_ns);
+        (start, end.max(start))
     }
 
     /// Returns all members.

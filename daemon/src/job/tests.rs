@@ -50,7 +50,7 @@ fn reported(members: &Members) -> Report {
         name: "test".into(),
         command: vec!["test".into()],
         started: "2026-11-29T00:00:00.000Z".into(),
-        cpus: 2,
+        cpus: Some(2),
         now_ns: 2_000 * MS,
         zombie_after_ns: 1_000 * MS,
         leftovers: leftovers(members, 2_000 * MS),
