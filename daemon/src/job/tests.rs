@@ -1,4 +1,4 @@
-//! The report of jobs that are made up.
+//! Reports of invented jobs.
 
 use super::{Fact, Members, Report, Setting, Usage, What, compare, html, leftovers, markdown, report, text};
 use crate::lineage::{GroupUsage, record};
