@@ -51,13 +51,13 @@ fn reported(lives: &[LifeRecord], living: &[Living], scope: &Scope, window: Wind
 #[test]
 fn descendants_are_found_also_after_they_were_reparented_and_a_pid_was_used_again() {
     let orphan = json!({"first_parent": {"pid": 2, "entity_id": format!("b-2-{}", 20 * MS)}, "reparented": 1,
-                        "reparented_boottime_ns": 30 * MS, "reparent_kind": "init", "reaper": {"pid": 1, "kind": "parent"}});
+                        "reparented_boottime_ns": 30 * MS, "reparent_kind": "init", "reaper": {"pid": 1000, "kind": "parent"}});
     let lives = [
         life(1, 99, (1, 9), &json!({})),
         life(2, 1, (2, 8), &json!({})),
         life(1, 99, (10, 90), &json!({})),
         life(2, 1, (20, 30), &json!({})),
-        life(3, 1, (25, 60), &orphan),
+        life(3, 1000, (25, 60), &orphan),
         life(4, 50, (40, 41), &json!({})),
     ];
     let (members, report) = reported(&lives, &[], &Scope::Pid(1), ALL);
