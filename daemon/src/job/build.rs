@@ -9,7 +9,8 @@ use super::{
     members::{Member, Members, Taken},
     path::critical_path,
     report::{
-        Consumer, ExitReport, Leftover, LossReport, ProcessCounts, Report, Rusage, UsageReport, VERSION,
+        Consumer, ExitReport, Leftover, LossReport, PastReport, ProcessCounts, Report, Rusage, UsageReport,
+        VERSION,
     },
     steps, zombies,
 };
@@ -26,8 +27,8 @@ pub struct Setting {
     pub command: Vec<String>,
     /// When it started: RFC 3339.
     pub started: String,
-    /// CPUs that it could use.
-    pub cpus: u32,
+    /// CPUs that it could use, if that is known.
+    pub cpus: Option<u32>,
     /// What wait4(2) of the command returned.
     pub wait4: Option<Rusage>,
     /// The time of the report, ns of `CLOCK_BOOTTIME`: leftovers were alive until then.
@@ -38,6 +39,10 @@ pub struct Setting {
     pub leftovers: Vec<Leftover>,
     /// What else the reader should know.
     pub notes: Vec<String>,
+    /// Of a report from the history: what was asked for.
+    pub past: Option<PastReport>,
+    /// Whether processes can be missing.
+    pub is_incomplete: bool,
 }
 
 /// Which process collected a process's figures.
@@ -52,9 +57,8 @@ enum Collected {
 /// Creates the report.
 #[must_use]
 pub fn report(members: &Members, setting: Setting) -> Report {
-    let command = members.command();
-    let start_ns = command.map_or(setting.now_ns, |command| command.start_ns);
-    let end_ns = command.and_then(Member::ended_ns).unwrap_or(setting.now_ns).max(start_ns);
+    let command = members.only_root();
+    let (start_ns, end_ns) = members.span(setting.now_ns);
     let wall_ns = end_ns - start_ns;
     let usage = usage(members, setting.wait4);
     let path = critical_path(members);
@@ -64,9 +68,19 @@ pub fn report(members: &Members, setting: Setting) -> Report {
         .iter()
         .map(|loss| LossReport { place: loss.place.clone(), count: loss.count })
         .collect();
-    let is_whole = command.is_some_and(|command| command.ended.is_some());
-    let at_least = !lost.is_empty() || members.left_out > 0 || !is_whole;
+    let is_whole = !members.all.is_empty() && members.roots().all(|root| root.ended.is_some());
+    let pending = members.pending().count();
+    let is_known = |member: &Member| member.cost.is_some_and(|cost| !cost.at_least);
+    // What the living use is not final, and their sum says so.
+    let are_known = members.all.iter().all(|member| member.ended.is_none() || is_known(member));
+    let at_least =
+        !lost.is_empty() || members.left_out > 0 || !is_whole || !are_known || setting.is_incomplete;
     let mut notes = setting.notes;
+    if pending > 0 {
+        notes.push(format!(
+            "the usage of {pending} processes lacks what they used from their release to their last switch: figures are lower bounds"
+        ));
+    }
     if members.left_out > 0 {
         notes.push(format!(
             "{} processes are not in this report, because it keeps {} at most",
@@ -74,11 +88,13 @@ pub fn report(members: &Members, setting: Setting) -> Report {
             super::members::MOST
         ));
     }
+    let knows_sleeps = setting.past.is_none();
     Report {
         job_version: VERSION,
         name: setting.name,
         command: setting.command,
         started: setting.started,
+        past: setting.past,
         exit: command.map(exit).unwrap_or_default(),
         wall_ns,
         cpus: setting.cpus,
@@ -88,7 +104,7 @@ pub fn report(members: &Members, setting: Setting) -> Report {
         failures: failures::failures(members, start_ns),
         zombies: zombies::zombies(members, setting.zombie_after_ns, end_ns),
         leftovers: setting.leftovers,
-        critical_path: steps::steps(members, &path, start_ns),
+        critical_path: steps::steps(members, &path, start_ns, knows_sleeps),
         parallelism: concurrency::parallelism(members, (start_ns, end_ns), setting.cpus),
         usage,
         lost,
@@ -103,13 +119,14 @@ fn exit(member: &Member) -> ExitReport {
 }
 
 fn counts(members: &Members) -> ProcessCounts {
-    let all = &members.all;
+    // What older ones did before the time of the report is not known apart.
+    let began = || members.all.iter().filter(|member| member.start_ns >= members.from_ns);
     ProcessCounts {
-        made: all.len() as u64 + members.left_out,
-        threads_made: all.iter().map(|member| u64::from(member.threads)).sum(),
+        made: began().count() as u64 + members.left_out,
+        threads_made: began().map(|member| u64::from(member.threads)).sum(),
         most_at_once: concurrency::most_at_once(members),
-        execs: all.iter().map(|member| u64::from(member.execs)).sum(),
-        reparented: all.iter().filter(|member| member.reparented.is_some()).count() as u64,
+        execs: began().map(|member| u64::from(member.execs)).sum(),
+        reparented: members.all.iter().filter(|member| member.reparented.is_some()).count() as u64,
     }
 }
 
@@ -190,7 +207,7 @@ fn consumers(members: &Members) -> (Vec<Consumer>, Vec<Consumer>) {
     let mut programs: BTreeMap<&str, Consumer> = BTreeMap::new();
     let mut commands: BTreeMap<&str, Consumer> = BTreeMap::new();
     for member in &members.all {
-        for stage in member.stages.iter().skip(1) {
+        for stage in member.stages.iter().skip(1).filter(|stage| stage.at_ns >= members.from_ns) {
             if let Some(program) = &stage.program {
                 programs.entry(program).or_default().execs += 1;
             }

@@ -33,7 +33,11 @@ pub(super) fn most_at_once(members: &Members) -> u64 {
 
 /// Returns how well the CPUs were used between two times. A process works from its start to its end, except where it waited for
 /// a child: from its last fork or wait before until that child's end.
-pub(super) fn parallelism(members: &Members, (start_ns, end_ns): (u64, u64), cpus: u32) -> Parallelism {
+pub(super) fn parallelism(
+    members: &Members,
+    (start_ns, end_ns): (u64, u64),
+    cpus: Option<u32>,
+) -> Parallelism {
     let mut changes = changes(members, (start_ns, end_ns));
     changes.sort_unstable();
     let mut working: BTreeSet<usize> = BTreeSet::new();
@@ -54,7 +58,7 @@ pub(super) fn parallelism(members: &Members, (start_ns, end_ns): (u64, u64), cpu
     let used: u64 =
         members.all.iter().filter_map(|member| Some(used_until(member, member.cost?.cpu_ns, end_ns))).sum();
     Parallelism {
-        unused_cpu_ns: wall_ns.saturating_mul(u64::from(cpus)).saturating_sub(used),
+        unused_cpu_ns: cpus.map(|cpus| wall_ns.saturating_mul(u64::from(cpus)).saturating_sub(used)),
         alone_ns: alone.values().sum(),
         alone: named(members, alone),
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::cost::Cost;
+use crate::{answer, lineage::GroupUsage};
 
 /// An event of a process of the job, or a loss.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,7 +54,7 @@ pub enum What {
         /// The code of the cause of death; docs/deaths.md.
         cause: Option<String>,
         /// What its tasks used.
-        cost: Option<Cost>,
+        usage: Option<Usage>,
     },
     /// It has another parent.
     Reparented {
@@ -74,7 +75,7 @@ pub enum What {
     /// Its pid is free.
     Released {
         /// What its tasks used.
-        cost: Option<Cost>,
+        usage: Option<Usage>,
     },
     /// It slept uninterruptibly before this event.
     Slept {
@@ -151,6 +152,7 @@ struct Task {
     reparent_kind: Option<String>,
     reaper: Option<Pid>,
     zombie_duration_ns: Option<u64>,
+    zombie_duration_bound: Option<String>,
     blocked_ns: Option<u64>,
 }
 
@@ -192,10 +194,52 @@ impl Usage {
         Some(Cost { at_least: self.cost.at_least || !is_exact, ..self.cost })
     }
 
-    /// Whether a later question can find more.
+    /// Whether the last switch of a task was still to come, so that a later question finds more.
     #[must_use]
     pub const fn is_pending(self) -> bool {
         self.tasks_pending > 0
+    }
+
+    /// Returns the usage of a group's ended tasks.
+    #[must_use]
+    pub fn of(account: &GroupUsage) -> Self {
+        let GroupUsage { sum, tasks, pending, unknown } = account;
+        let (user_ns, system_ns) = sum.split();
+        let cost = Cost {
+            cpu_ns: sum.exec_runtime_ns,
+            user_ns,
+            system_ns,
+            run_delay_ns: sum.run_delay_ns,
+            voluntary_switches: sum.nvcsw,
+            involuntary_switches: sum.nivcsw,
+            minor_faults: sum.min_flt,
+            major_faults: sum.maj_flt,
+            at_least: false,
+        };
+        Self { cost, tasks: *tasks, tasks_pending: *pending, tasks_unknown: *unknown }
+    }
+
+    /// Returns the usage in the record of a life.
+    #[must_use]
+    pub const fn of_life(usage: &answer::usage::Usage) -> Self {
+        let figures = &usage.figures;
+        let cost = Cost {
+            cpu_ns: figures.exec_runtime_ns,
+            user_ns: figures.user_ns,
+            system_ns: figures.system_ns,
+            run_delay_ns: figures.run_delay_ns,
+            voluntary_switches: figures.voluntary_switches,
+            involuntary_switches: figures.involuntary_switches,
+            minor_faults: figures.minor_faults,
+            major_faults: figures.major_faults,
+            at_least: usage.at_least,
+        };
+        Self {
+            cost,
+            tasks: usage.tasks,
+            tasks_pending: usage.tasks_pending,
+            tasks_unknown: usage.tasks_unknown,
+        }
     }
 }
 
@@ -231,17 +275,19 @@ impl Fact {
             "group_exited" => What::Ended {
                 status: process.exit.map(|exit| exit.status),
                 cause: task.death.map(|death| death.cause),
-                cost: task.usage.and_then(Usage::cost),
+                usage: task.usage,
             },
             "reparented" if is_leader => {
                 What::Reparented { kind: task.reparent_kind.unwrap_or_else(|| "unknown".into()) }
             }
             "reaped" if is_leader => {
-                let is_late = task.hook.as_deref() == Some(LATE_HOOK);
+                // Also if something else, such as the end of the parent, shows that it has been reaped.
+                let is_late = task.hook.as_deref() == Some(LATE_HOOK)
+                    || task.zombie_duration_bound.as_deref() == Some("at_most");
                 What::Reaped { by: pid(task.reaper), zombie_ns: task.zombie_duration_ns, is_late }
             }
             "autoreaped" if is_leader => What::Autoreaped,
-            "released" if is_leader => What::Released { cost: task.usage.and_then(Usage::cost) },
+            "released" if is_leader => What::Released { usage: task.usage },
             "blocked_cleared" => What::Slept { ns: task.blocked_ns.unwrap_or(0) },
             _ => return Ok(None),
         };
@@ -265,7 +311,8 @@ impl Fact {
 }
 
 /// Returns the start of an entity id, `BOOT-PID-START`.
-pub(super) fn start_of(entity_id: &str) -> Option<u64> {
+#[must_use]
+pub fn start_of(entity_id: &str) -> Option<u64> {
     entity_id.rsplit('-').next()?.parse().ok()
 }
 
@@ -283,9 +330,11 @@ mod tests {
         assert_eq!(fact.what, What::Forked { creator: Some(4), seen: true });
         let line = br#"{"event":{"action":"released"},"boottime_ns":90,"process":{"pid":7},"thread":{"id":7},
             "task":{"usage":{"exec_runtime_ns":50,"user_ns":30,"system_ns":20,"tasks":1,"tasks_pending":1}}}"#;
-        let What::Released { cost: Some(cost) } = Fact::of_line(line).unwrap().unwrap().what else {
+        let What::Released { usage: Some(usage) } = Fact::of_line(line).unwrap().unwrap().what else {
             panic!("not released")
         };
+        let cost = usage.cost().unwrap();
+        assert!(usage.is_pending());
         assert!(cost.at_least && cost.cpu_ns == 50 && cost.system_ns == 20, "{cost:?}");
     }
 

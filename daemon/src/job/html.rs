@@ -101,7 +101,7 @@ fn draw_path(out: &mut String, report: &Report) {
 
 fn draw_step(out: &mut String, step: &Step) {
     let time = &step.time;
-    let asleep = time.asleep_ns + time.uninterruptible_ns + time.unknown_ns;
+    let asleep = time.not_running_ns();
     let title = plain(&format!("{} ({}): {}", step.name, step.pid, duration(time.wall_ns)));
     let _ = write!(out, "<div style=\"flex:{}\" title=\"{title}\">", time.wall_ns / 1000);
     for (class, ns) in [("cpu", time.cpu_ns), ("queue", time.run_queue_ns), ("asleep", asleep)] {

@@ -10,11 +10,11 @@ use std::{
 
 use super::{
     cost::Cost,
-    fact::{Fact, What},
+    fact::{Fact, Usage, What},
 };
 
 /// The most processes that are stored. Later ones are only counted.
-pub(super) const MOST: usize = 200_000;
+pub const MOST: usize = 200_000;
 
 /// A program that a process ran, from a time on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +87,8 @@ pub struct Member {
     pub reparented: Option<(u64, String)>,
     /// What it used.
     pub cost: Option<Cost>,
+    /// When it was last reported with figures that a last switch will complete, ns of `CLOCK_BOOTTIME`.
+    pub pending_since_ns: Option<u64>,
     /// Long uninterruptible sleeps: from, to.
     pub sleeps: Vec<(u64, u64)>,
     /// Whether a record showed its creation.
@@ -117,6 +119,8 @@ pub struct Members {
     pub(super) losses: Vec<Loss>,
     /// Processes beyond [`MOST`].
     pub(super) left_out: u64,
+    /// Of a job of the past: what its members did before is not part of the report, ns of `CLOCK_BOOTTIME`.
+    pub(super) from_ns: u64,
 }
 
 impl Member {
@@ -151,6 +155,7 @@ impl Members {
             texts: HashSet::new(),
             losses: Vec::new(),
             left_out: 0,
+            from_ns: 0,
         }
     }
 
@@ -158,6 +163,25 @@ impl Members {
     #[must_use]
     pub fn command(&self) -> Option<&Member> {
         self.all.first()
+    }
+
+    /// Returns the processes that no member forked: the command, or those of a unit that others started.
+    pub fn roots(&self) -> impl Iterator<Item = &Member> {
+        self.all.iter().filter(|member| member.forked_by.is_none())
+    }
+
+    /// Returns the command; `None` if there are several roots.
+    pub(super) fn only_root(&self) -> Option<&Member> {
+        let mut roots = self.roots();
+        roots.next().filter(|_| roots.next().is_none())
+    }
+
+    /// Returns from when to when the job ran: until `now_ns` if a root has not ended.
+    #[must_use]
+    pub fn span(&self, now_ns: u64) -> (u64, u64) {
+        let start = self.roots().map(|root| root.start_ns).min().unwrap_or(now_ns).max(self.from_ns);
+        let end = self.roots().map(|root| root.ended_ns().unwrap_or(now_ns)).max().unwrap_or(now_ns);
+        (start, end.max(start))
     }
 
     /// Returns all members.
@@ -174,6 +198,20 @@ impl Members {
     /// Returns a member by index, to add what its facts do not contain.
     pub fn get_mut(&mut self, at: usize) -> Option<&mut Member> {
         self.all.get_mut(at)
+    }
+
+    /// Returns members that ended with figures that a last switch will complete.
+    pub fn pending(&self) -> impl Iterator<Item = &Member> {
+        self.all.iter().filter(|member| member.pending_since_ns.is_some())
+    }
+
+    /// Completes the figures of pending members: `find` returns the usage of the process with a pid and a start, if it is known.
+    pub fn complete(&mut self, mut find: impl FnMut(u32, u64) -> Option<Usage>) {
+        for member in &mut self.all {
+            if let Some(at_ns) = member.pending_since_ns {
+                member.learn_usage(find(member.pid, member.start_ns), at_ns);
+            }
+        }
     }
 
     /// Takes the next fact. Facts of processes outside of the job change nothing.
@@ -252,6 +290,7 @@ impl Members {
             is_released: false,
             reparented: None,
             cost: None,
+            pending_since_ns: None,
             sleeps: Vec::new(),
             is_seen: seen,
         });
@@ -283,9 +322,9 @@ impl Member {
                 }
             }
             What::LetParentGo => self.held_until_ns = Some(at_ns),
-            What::Ended { status, cause, cost } => {
+            What::Ended { status, cause, usage } => {
                 self.ended = Some(Ended { at_ns, status, cause });
-                self.cost = cost.or(self.cost);
+                self.learn_usage(usage, at_ns);
             }
             What::Reparented { kind } => self.reparented = Some((at_ns, kind)),
             What::Reaped { by, zombie_ns, is_late } => {
@@ -293,14 +332,20 @@ impl Member {
                 self.taken = Some(Taken::Reaped { at_ns, by, zombie_ns, is_late });
             }
             What::Autoreaped => self.taken = Some(Taken::Autoreaped),
-            // The final figures: they include what a task used until its last switch, if the kernel reported that in time.
-            What::Released { cost } => {
-                self.cost = cost.or(self.cost);
+            // By kprobe and fentry, a task can be released before its last switch, which completes the figures.
+            What::Released { usage } => {
+                self.learn_usage(usage, at_ns);
                 // Before its end, this is the former leader, whose tid an exec in a thread took over.
                 self.is_released = self.ended.is_some();
             }
             What::Slept { ns } => self.sleeps.push((at_ns.saturating_sub(ns), at_ns)),
             What::Forked { .. } | What::Lost { .. } => {}
         }
+    }
+
+    fn learn_usage(&mut self, usage: Option<Usage>, at_ns: u64) {
+        let Some(usage) = usage else { return };
+        self.cost = usage.cost().or(self.cost);
+        self.pending_since_ns = usage.is_pending().then_some(at_ns);
     }
 }

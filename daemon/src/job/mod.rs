@@ -1,6 +1,7 @@
 //! PURE: what a command and all its descendants did, cost and left behind. No clock, no file, no process.
 //!
 //! - `fact`: the events that are the input of a report; `members`: the processes of the job, from these facts
+//! - `past`: the same, from the records of lives
 //! - `path`: the chain of processes that decided how long it took; `steps`: what the time of each step was
 //! - `concurrency`: how many processes worked at once
 //! - `failures`, `zombies`, `leftovers`: what went wrong
@@ -17,6 +18,7 @@ mod html;
 mod leftovers;
 mod markdown;
 mod members;
+mod past;
 mod path;
 mod report;
 mod sections;
@@ -24,6 +26,8 @@ mod steps;
 mod text;
 mod zombies;
 
+#[cfg(test)]
+mod past_tests;
 #[cfg(test)]
 mod schedules;
 #[cfg(test)]
@@ -33,12 +37,13 @@ pub use self::{
     build::{Setting, report},
     compare::{Comparison, compare},
     cost::{Cost, Sum},
-    fact::{ACTIONS, Fact, LineError, Usage, What},
+    fact::{ACTIONS, Fact, LineError, Usage, What, start_of},
     html::html,
     leftovers::leftovers,
     markdown::markdown,
-    members::{Ended, Member, Members, Taken},
+    members::{Ended, MOST, Member, Members, Taken},
+    past::{Identity, Living, NoProcess, Scope, Window, members_of_lives},
     path::{Edge, Piece, critical_path},
-    report::{Leftover, Report, Rusage, VERSION},
+    report::{Leftover, PastReport, Report, Rusage, VERSION},
     text::text,
 };

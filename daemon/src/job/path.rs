@@ -117,12 +117,12 @@ impl By {
     }
 }
 
-/// Returns the path, from the start of the command to its end; empty if one of these was not seen.
+/// Returns the path, from the start of the command to its end; empty if one of these was not seen, or if there are several roots.
 #[must_use]
 pub fn critical_path(members: &Members) -> Vec<Piece> {
     let waits = waits(members);
     let mut path = Vec::new();
-    let Some(mut to_ns) = members.command().and_then(Member::ended_ns) else { return path };
+    let Some(mut to_ns) = members.only_root().and_then(Member::ended_ns) else { return path };
     let (mut at, mut edge) = (0, Edge::End);
     // Each turn goes back in time or to the forker of a member, which is before it in the list.
     while let (Some(member), Some(list)) = (members.all.get(at), waits.get(at)) {
@@ -144,6 +144,11 @@ pub fn critical_path(members: &Members) -> Vec<Piece> {
         }
     }
     path.reverse();
+    // What was before the time that the report is about is left out.
+    path.retain(|piece| piece.to_ns >= members.from_ns);
+    for piece in &mut path {
+        piece.from_ns = piece.from_ns.max(members.from_ns);
+    }
     path
 }
 

@@ -21,12 +21,16 @@ pub struct Report {
     pub command: Vec<String>,
     /// When it started: RFC 3339, UTC.
     pub started: String,
+    /// Of a report from the history: what was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub past: Option<PastReport>,
     /// How it ended.
     pub exit: ExitReport,
     /// From the fork of the command to its end.
     pub wall_ns: u64,
-    /// CPUs that it could use.
-    pub cpus: u32,
+    /// CPUs that it could use; absent if that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpus: Option<u32>,
     /// What its processes used.
     pub usage: UsageReport,
     /// Processes and threads.
@@ -54,6 +58,25 @@ pub struct Report {
     /// What else the reader should know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+}
+
+/// What a report from the history is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PastReport {
+    /// The process that was asked for, with its descendants.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+    /// The systemd unit that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+    /// What happened before this time is not in the report: RFC 3339, UTC.
+    pub since: String,
+    /// What happened after it is not either.
+    pub until: String,
+    /// Processes that others started: the one with the pid, or those of the unit.
+    pub roots: u64,
+    /// How many of these still ran at the end.
+    pub running: u64,
 }
 
 /// How a command ended.
@@ -235,8 +258,9 @@ pub struct StepTime {
     pub cpu_ns: u64,
     /// In the run queue.
     pub run_queue_ns: u64,
-    /// In uninterruptible sleep, as far as polls saw it.
-    pub uninterruptible_ns: u64,
+    /// In uninterruptible sleep, as far as polls saw it; absent if that is not known, and then part of the next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uninterruptible_ns: Option<u64>,
     /// Asleep for a reason that is not known: a disk, a lock, a pipe, a timer, a child that has no step.
     pub asleep_ns: u64,
     /// Not known: the process's figures are missing.
@@ -272,7 +296,9 @@ pub struct Step {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parallelism {
     /// CPU time of the CPUs that the job did not use: `cpus` times the wall time, less its CPU time until the end.
-    pub unused_cpu_ns: u64,
+    /// Absent if the number of CPUs is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unused_cpu_ns: Option<u64>,
     /// Time in which one process worked alone.
     pub alone_ns: u64,
     /// Which, the longest first.
@@ -317,6 +343,15 @@ impl Report {
     #[must_use]
     pub fn exit_in_words(&self) -> String {
         let ExitReport { code, signal, cause } = &self.exit;
+        if let Some(PastReport { roots, running, .. }) = &self.past
+            && (*running > 0 || *roots > 1)
+        {
+            return match (running, roots) {
+                (1, 1) => "still running".into(),
+                (0, _) => format!("{roots} processes were started, and ended"),
+                _ => format!("{running} of {roots} processes that were started still running"),
+            };
+        }
         let cause = cause.as_ref().map(|cause| format!(" ({cause})")).unwrap_or_default();
         match (code, signal) {
             (_, Some(signal)) => format!("killed by {signal}{cause}"),

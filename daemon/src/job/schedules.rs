@@ -185,7 +185,7 @@ proptest! {
         let members = members(given);
         let path = critical_path(&members);
         prop_assert!(path.is_sorted_by(|one, next| one.from_ns <= next.from_ns));
-        let report = super::report(&members, super::Setting { cpus: 2, ..super::Setting::default() });
+        let report = super::report(&members, super::Setting { cpus: Some(2), ..super::Setting::default() });
         prop_assert_eq!(report.critical_path.time.wall_ns, path.iter().map(|piece| piece.to_ns - piece.from_ns).sum::<u64>());
     }
 }

@@ -81,7 +81,10 @@ fn usage(report: &Report) -> Section {
     )];
     if report.wall_ns > 0 {
         let cpus = tenths(all.cost.cpu_ns, report.wall_ns);
-        text.push(format!("On average {cpus} of {} CPUs ran it.", report.cpus));
+        text.push(match report.cpus {
+            Some(all) => format!("On average {cpus} of {all} CPUs ran it."),
+            None => format!("On average {cpus} CPUs ran it; how many it could use is not known."),
+        });
     }
     let rows = [
         ("waited for, as in time(1)", &report.usage.waited_for),
@@ -119,7 +122,7 @@ fn sum_row(who: &str, sum: &Sum) -> Vec<String> {
 fn path(report: &Report, most: usize) -> Section {
     let path = &report.critical_path;
     if path.steps.is_empty() {
-        let text = vec!["Not known: the start or the end of the command was not seen.".into()];
+        let text = vec![no_path(report)];
         return Section { title: "Critical path", text, ..Section::default() };
     }
     let text = vec![format!(
@@ -142,13 +145,24 @@ fn path(report: &Report, most: usize) -> Section {
     Section { title: "Critical path", text, table: Some(table), after }
 }
 
+/// Says why there is no critical path.
+fn no_path(report: &Report) -> String {
+    match &report.past {
+        Some(past) if past.running > 0 => "None yet: it is still running.".into(),
+        Some(past) if past.roots > 1 => {
+            format!("None: {} processes were started by others, so no single one decided.", past.roots)
+        }
+        _ => "Not known: the start or the end of the command was not seen.".into(),
+    }
+}
+
 /// Returns the parts of a time that are not nothing.
 fn in_words(time: &StepTime) -> String {
     let about = if time.estimated { "~" } else { "" };
     let parts = [
         (time.cpu_ns, "on a CPU"),
         (time.run_queue_ns, "in the run queue"),
-        (time.uninterruptible_ns, "in uninterruptible sleep"),
+        (time.uninterruptible_ns.unwrap_or(0), "in uninterruptible sleep"),
         (time.asleep_ns, "asleep for a reason that is not known (disk, lock, pipe, timer)"),
         (time.unknown_ns, "not known"),
     ];
@@ -184,7 +198,7 @@ fn short_row(steps: &[&Step]) -> Option<Vec<String>> {
     if let [only] = steps {
         return Some(step_row(only.at_ns, &only.time, step_in_words(only)));
     }
-    let mut time = StepTime::default();
+    let mut time = StepTime { uninterruptible_ns: Some(0), ..StepTime::default() };
     for step in steps {
         time.add(&step.time);
     }
@@ -205,7 +219,7 @@ fn step_row(at_ns: u64, time: &StepTime, what: String) -> Vec<String> {
         (_, true) => format!("~{}", duration(ns)),
         (_, false) => duration(ns),
     };
-    let asleep = time.asleep_ns + time.uninterruptible_ns + time.unknown_ns;
+    let asleep = time.not_running_ns();
     vec![
         duration(at_ns),
         duration(time.wall_ns),
@@ -243,11 +257,10 @@ fn shortened(command: &str) -> String {
 
 fn parallelism(report: &Report, most: usize) -> Section {
     let Report { parallelism, wall_ns, cpus, .. } = report;
-    let mut text = vec![format!(
-        "{} CPUs could have worked {} more in this time.",
-        cpus,
-        duration(parallelism.unused_cpu_ns)
-    )];
+    let mut text = Vec::new();
+    if let (Some(cpus), Some(unused_ns)) = (cpus, parallelism.unused_cpu_ns) {
+        text.push(format!("{cpus} CPUs could have worked {} more in this time.", duration(unused_ns)));
+    }
     let share = percent(parallelism.alone_ns, *wall_ns);
     text.push(format!(
         "For {} ({share} of the time) one process worked alone, and all others of the job waited for a child:",

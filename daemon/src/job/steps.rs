@@ -11,18 +11,19 @@ use super::{
 /// The most steps of a report. If there are more, the shortest are joined to the step before.
 const MOST: usize = 2_000;
 
-/// Returns the steps of a path.
-pub(super) fn steps(members: &Members, path: &[Piece], start_ns: u64) -> PathReport {
+/// Returns the steps of a path. `knows_sleeps`: whether the members' uninterruptible sleeps were seen.
+pub(super) fn steps(members: &Members, path: &[Piece], start_ns: u64, knows_sleeps: bool) -> PathReport {
     let mut on_path: HashMap<usize, u64> = HashMap::new();
     for piece in path {
         *on_path.entry(piece.member).or_default() += piece.to_ns.saturating_sub(piece.from_ns);
     }
-    let mut time = StepTime::default();
+    let none = StepTime { uninterruptible_ns: knows_sleeps.then_some(0), ..StepTime::default() };
+    let mut time = none;
     let mut found = Vec::with_capacity(path.len().min(MOST));
     for piece in shortened(path) {
         let Some(member) = members.all.get(piece.member) else { continue };
         let all_ns = on_path.get(&piece.member).copied().unwrap_or(0);
-        let step = step(member, &piece, all_ns, start_ns);
+        let step = step(member, &piece, all_ns, start_ns, &none);
         time.add(&step.time);
         found.push(step);
     }
@@ -49,7 +50,7 @@ fn shortened(path: &[Piece]) -> Vec<Piece> {
     joined
 }
 
-fn step(member: &Member, piece: &Piece, all_ns: u64, start_ns: u64) -> Step {
+fn step(member: &Member, piece: &Piece, all_ns: u64, start_ns: u64, none: &StepTime) -> Step {
     let stage = member.stages.iter().rev().find(|stage| stage.at_ns <= piece.from_ns);
     let stage = stage.or(member.stages.first());
     Step {
@@ -58,17 +59,17 @@ fn step(member: &Member, piece: &Piece, all_ns: u64, start_ns: u64) -> Step {
         program: stage.and_then(|stage| stage.program.as_deref().map(Into::into)),
         command: stage.and_then(|stage| stage.command.as_deref().map(Into::into)),
         at_ns: piece.from_ns.saturating_sub(start_ns),
-        time: time(member, piece, all_ns),
+        time: time(member, piece, all_ns, none),
         edge: piece.edge,
     }
 }
 
 /// The figures are of the process's whole life. Where several steps are in it, or it lived on beside the path, a step gets the
 /// share of its length, and that is an estimate. `all_ns` is how much of its life is on the path.
-fn time(member: &Member, piece: &Piece, all_ns: u64) -> StepTime {
+fn time(member: &Member, piece: &Piece, all_ns: u64, none: &StepTime) -> StepTime {
     let wall_ns = piece.to_ns.saturating_sub(piece.from_ns);
     let Some(cost) = member.cost else {
-        return StepTime { wall_ns, unknown_ns: wall_ns, ..StepTime::default() };
+        return StepTime { wall_ns, unknown_ns: wall_ns, ..*none };
     };
     let share = |figure: u64| {
         let share = u128::from(figure) * u128::from(wall_ns) / u128::from(all_ns.max(1));
@@ -82,7 +83,7 @@ fn time(member: &Member, piece: &Piece, all_ns: u64) -> StepTime {
         .iter()
         .map(|&(from, to)| to.min(piece.to_ns).saturating_sub(from.max(piece.from_ns)))
         .sum();
-    let uninterruptible_ns = slept.min(rest_ns);
+    let uninterruptible_ns = none.uninterruptible_ns.map(|_| slept.min(rest_ns));
     let life_ns = member.ended_ns().unwrap_or(piece.to_ns).saturating_sub(member.start_ns);
     let is_whole = wall_ns == life_ns && member.threads == 0;
     StepTime {
@@ -90,19 +91,26 @@ fn time(member: &Member, piece: &Piece, all_ns: u64) -> StepTime {
         cpu_ns,
         run_queue_ns,
         uninterruptible_ns,
-        asleep_ns: rest_ns - uninterruptible_ns,
+        asleep_ns: rest_ns - uninterruptible_ns.unwrap_or(0),
         unknown_ns: 0,
         estimated: !is_whole || cost.at_least,
     }
 }
 
 impl StepTime {
+    /// Returns the time in which it neither ran nor waited for a CPU, as far as known.
+    #[must_use]
+    pub fn not_running_ns(&self) -> u64 {
+        self.asleep_ns + self.uninterruptible_ns.unwrap_or(0) + self.unknown_ns
+    }
+
     /// Adds the time of another step.
-    pub const fn add(&mut self, other: &Self) {
+    pub fn add(&mut self, other: &Self) {
         self.wall_ns += other.wall_ns;
         self.cpu_ns += other.cpu_ns;
         self.run_queue_ns += other.run_queue_ns;
-        self.uninterruptible_ns += other.uninterruptible_ns;
+        self.uninterruptible_ns =
+            self.uninterruptible_ns.zip(other.uninterruptible_ns).map(|(mine, others)| mine + others);
         self.asleep_ns += other.asleep_ns;
         self.unknown_ns += other.unknown_ns;
         self.estimated |= other.estimated;

@@ -1,6 +1,7 @@
 //! Reports of invented jobs.
 
-use super::{Cost, Fact, Members, Report, Setting, What, compare, html, leftovers, markdown, report, text};
+use super::{Fact, Members, Report, Setting, Usage, What, compare, html, leftovers, markdown, report, text};
+use crate::lineage::{GroupUsage, record};
 
 const STARTER: u32 = 99;
 const MS: u64 = 1_000_000;
@@ -22,9 +23,14 @@ pub(super) fn forked(at_ns: u64, pid: u32, parent: u32) -> Fact {
     fact(at_ns, pid, parent, What::Forked { creator: None, seen: true })
 }
 
+/// What the one task of a process used.
+pub(super) fn used(cpu_ns: u64, pending: u32) -> Usage {
+    let sum = record::Usage { exec_runtime_ns: cpu_ns, utime_ns: 1, ..record::Usage::default() };
+    Usage::of(&GroupUsage { sum, tasks: 1, pending, unknown: 0 })
+}
+
 pub(super) fn ended(at_ns: u64, pid: u32, parent: u32, cpu_ns: u64) -> Fact {
-    let cost = Some(Cost { cpu_ns, user_ns: cpu_ns, ..Cost::default() });
-    fact(at_ns, pid, parent, What::Ended { status: Some(0), cause: None, cost })
+    fact(at_ns, pid, parent, What::Ended { status: Some(0), cause: None, usage: Some(used(cpu_ns, 0)) })
 }
 
 pub(super) fn reaped(at_ns: u64, pid: u32, by: u32, zombie_ns: u64) -> Fact {
@@ -44,7 +50,7 @@ fn reported(members: &Members) -> Report {
         name: "test".into(),
         command: vec!["test".into()],
         started: "2026-11-29T00:00:00.000Z".into(),
-        cpus: 2,
+        cpus: Some(2),
         now_ns: 2_000 * MS,
         zombie_after_ns: 1_000 * MS,
         leftovers: leftovers(members, 2_000 * MS),
@@ -82,6 +88,22 @@ fn each_process_is_in_one_sum_by_who_got_its_figures() {
     assert_eq!((usage.autoreaped.processes, usage.autoreaped.cost.cpu_ns), (1, 7 * MS));
     assert_eq!((usage.left.processes, usage.orphaned.processes, usage.all.processes), (3, 0, 6));
     assert_eq!(report.processes.made, 6, "7 is not of the job");
+}
+
+#[test]
+fn usage_that_lacks_a_last_switch_is_a_lower_bound_until_it_is_complete() {
+    let released = |usage| fact(91 * MS, 1, STARTER, What::Released { usage: Some(usage) });
+    let mut members =
+        members([forked(0, 1, STARTER), ended(90 * MS, 1, STARTER, 5 * MS), released(used(6 * MS, 1))]);
+    let before = reported(&members);
+    assert_eq!((before.at_least, before.usage.all.cost.cpu_ns), (true, 6 * MS));
+    assert!(before.notes[0].contains("last switch"), "{:?}", before.notes);
+    assert_eq!(members.pending().map(|member| member.pid).collect::<Vec<_>>(), [1]);
+    members.complete(|_, _| None);
+    assert_eq!(members.pending().count(), 1, "nobody knows it yet");
+    members.complete(|pid, start| (pid == 1 && start == 0).then(|| used(7 * MS, 0)));
+    let after = reported(&members);
+    assert_eq!((after.at_least, after.usage.all.cost.cpu_ns, after.notes.len()), (false, 7 * MS, 0));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::{
 };
 
 use serde_json::Value;
-use taskscope_tests::{directory::Directory, service::Service, setting, spawner};
+use taskscope_tests::{cgroup::Cgroup, directory::Directory, service::Service, setting, spawner};
 
 const MS: u64 = 1_000_000;
 
@@ -55,6 +55,9 @@ fn job(source: &Source<'_>, name: &str, options: &[&str], command: &[String]) ->
 
 /// CPU time that a process uses at most between `exit_notify()` and its last switch, us. Emulated CPUs are slow.
 const QUICK_US: u64 = 500;
+
+/// What the command uses from the move to its cgroup until it reads its clock, us.
+const MOVE_US: u64 = 300;
 
 impl Job {
     fn number(&self, path: &str) -> u64 {
@@ -128,6 +131,29 @@ fn what_no_wait_collects_is_counted_apart() {
     assert_eq!(job.number("/zombies/count"), 1, "{}", job.report);
     let longest = job.number("/zombies/parents/0/longest_ns");
     assert!((2_400 * MS..8_000 * MS).contains(&longest), "{longest}");
+}
+
+#[test]
+fn what_no_wait_collects_is_in_the_cgroups_figures_too() {
+    let name = format!("taskscope-job-{}", std::process::id());
+    let Some(cgroup) = Cgroup::make(&[&name]) else {
+        return setting::skip("no cgroup of the v2 hierarchy can be made");
+    };
+    let path = cgroup.path().display().to_string();
+    let job = job(&Source::Alone, "cgroup", &[], &scenario(&["job-cgroup", &path]));
+    job.assert_whole();
+    let text = fs::read_to_string(cgroup.path().join("cpu.stat")).unwrap();
+    let kernels = text.lines().find_map(|line| line.strip_prefix("usage_usec ")).unwrap();
+    let kernels: u64 = kernels.parse().unwrap();
+    let facts = job.facts();
+    let before = facts.iter().find_map(|fact| fact["before_ns"].as_u64()).unwrap();
+    let reported = (job.number("/usage/all/exec_runtime_ns") - before) / 1000;
+    assert_eq!(job.number("/usage/all/processes"), 19, "{}", job.report["processes"]);
+    assert!(job.number("/usage/autoreaped/exec_runtime_ns") >= 10 * MS, "{}", job.report);
+    assert!(job.number("/usage/orphaned/exec_runtime_ns") >= 5 * MS, "{}", job.report);
+    println!("TASKSCOPE-REPORT cpu_stat_us={kernels} reported_us={reported}");
+    let error = reported.abs_diff(kernels);
+    assert!(error <= MOVE_US, "reported {reported} us, cpu.stat {kernels} us: {}", job.report);
 }
 
 #[test]

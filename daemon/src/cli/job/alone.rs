@@ -1,15 +1,22 @@
 //! A job without a daemon: taskscope observes the kernel itself.
 
+use std::time::Duration;
+
 use super::{Args, Observed, Shared, command::JobCommand, until_settled};
 use crate::{
     cli::exit::Exit,
     export::{self, EventSelection, Filter},
-    job::{ACTIONS, Fact},
+    job::{ACTIONS, Fact, MOST, Usage},
     kernel::{
+        clock,
         object::{Options, default_ring_kib},
         sched::Sched,
     },
-    lineage::{Config, effect::Effect},
+    lineage::{
+        Config, Lineage,
+        effect::Effect,
+        id::{GroupKey, Ktime, Tgid},
+    },
     runtime::{EventSink, Pipeline, Place, Trust, Wall},
 };
 
@@ -23,7 +30,13 @@ struct JobSink {
 
 /// Starts to observe.
 pub(super) fn start(args: &Args) -> Result<Pipeline, Exit> {
-    let config = Config { exec_args: args.argument_vectors, ..Config::default() };
+    // Figures that a last switch completes after the release are asked for at the end.
+    let config = Config {
+        exec_args: args.argument_vectors,
+        dead_lives: MOST,
+        dead_lives_age: Duration::MAX,
+        ..Config::default()
+    };
     let ring_kib = args.ring_kib.unwrap_or_else(default_ring_kib);
     let options =
         Options { ring_bytes: ring_kib.saturating_mul(1024), args: args.argument_vectors, sched: Sched::No };
@@ -55,10 +68,11 @@ pub(super) async fn follow(
     let settle = async { settled = Some(until_settled(args, command, shared).await) };
     match filter {
         Ok(filter) => {
-            let (shared, wall, line) = (Shared::clone(shared), Wall::of_this_boot(), Vec::new());
-            let mut sink = JobSink { shared, filter, wall, line };
+            let (wall, line) = (Wall::of_this_boot(), Vec::new());
+            let mut sink = JobSink { shared: Shared::clone(shared), filter, wall, line };
             let mut settle = Box::pin(settle);
             let outcome = pipeline.run(&mut sink, settle.as_mut()).await;
+            complete(&pipeline.lineage, shared);
             drop(pipeline);
             if let Err(error) = outcome {
                 log::error!("observing ended: {error}");
@@ -77,6 +91,17 @@ pub(super) async fn follow(
         }
     }
     settled.unwrap_or_else(Observed::nothing)
+}
+
+/// Adds what processes used after their release. All records have been handled by now.
+fn complete(lineage: &Lineage, shared: &Shared) {
+    let now = clock::boottime();
+    let mut collector = shared.borrow_mut();
+    let Some(members) = collector.members_mut() else { return };
+    members.complete(|pid, start_ns| {
+        let key = GroupKey { tgid: Tgid(pid), start: (start_ns > 0).then_some(Ktime(start_ns)) };
+        lineage.life_by_key(key, now)?.usage.as_ref().map(Usage::of)
+    });
 }
 
 impl EventSink for JobSink {

@@ -1,9 +1,15 @@
 //! A job whose events come from the daemon.
 
-use hyper::body::Incoming;
-use tokio::select;
+use std::{
+    future::pending,
+    pin::Pin,
+    time::{Duration, Instant},
+};
 
-use super::{Args, Observed, Shared, command::JobCommand, is_absent, until_settled};
+use hyper::body::Incoming;
+use tokio::{select, time::sleep};
+
+use super::{Args, Observed, Shared, command::JobCommand, is_absent, lives, until_settled};
 use crate::{
     cli::{client::Client, exit::Exit},
     job::{ACTIONS, Fact},
@@ -12,6 +18,15 @@ use crate::{
 
 /// The most bytes of a line: more than any event with all its arguments has.
 const MOST_BYTES: usize = 16 << 20;
+
+/// How often figures are completed while the command runs: the daemon does not remember lives for ever.
+const BETWEEN_QUESTIONS: Duration = Duration::from_secs(5);
+
+/// How long the last figures are waited for: a last switch follows within microseconds, on emulated CPUs within milliseconds.
+const LAST_FIGURES: Duration = Duration::from_secs(2);
+
+/// The pause between two questions for them.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// The events of this process's descendants.
 pub(super) struct EventLines {
@@ -43,11 +58,33 @@ pub(super) async fn follow(
     shared: &Shared,
 ) -> Observed {
     let mut settled = Box::pin(until_settled(args, command, shared));
+    let client = Client::at(&args.socket.socket);
+    // What is asked for meanwhile runs beside the stream, so that the daemon never waits for its reader.
+    let mut asked: Option<Pin<Box<_>>> = None;
+    let mut next = Instant::now() + BETWEEN_QUESTIONS;
     loop {
         select! {
             biased;
-            observed = &mut settled => return observed,
+            observed = &mut settled => {
+                drop(asked);
+                complete_all(&client, shared).await;
+                return observed;
+            }
             is_open = lines.next(shared) => if !is_open { break },
+            outcome = async { match &mut asked {
+                Some(asked) => asked.await,
+                None => pending().await,
+            } } => {
+                asked = None;
+                next = Instant::now() + BETWEEN_QUESTIONS;
+                if let Err(error) = outcome {
+                    log::debug!("asking for figures: {error}");
+                }
+            }
+        }
+        let count = || shared.borrow().members().map_or(0, |members| members.pending().count());
+        if asked.is_none() && Instant::now() >= next && count() > 0 {
+            asked = Some(Box::pin(lives::complete(&client, shared)));
         }
     }
     log::warn!(
@@ -59,6 +96,22 @@ pub(super) async fn follow(
         collector.take(Fact::lost("restart".into(), None));
     }
     settled.await
+}
+
+/// Completes the figures of all processes, or gives up: then the report says so.
+async fn complete_all(client: &Client, shared: &Shared) {
+    let until = Instant::now() + LAST_FIGURES;
+    loop {
+        if let Err(error) = lives::complete(client, shared).await {
+            log::debug!("asking for figures: {error}");
+            return;
+        }
+        let is_complete = shared.borrow().members().is_none_or(|members| members.pending().next().is_none());
+        if is_complete || Instant::now() >= until {
+            return;
+        }
+        sleep(PAUSE).await;
+    }
 }
 
 impl EventLines {

@@ -5,7 +5,9 @@ mod collector;
 mod command;
 mod daemon;
 mod leftovers;
+mod lives;
 mod output;
+mod past;
 mod signals;
 mod terminal;
 
@@ -31,17 +33,22 @@ Examples:
                                                              what grew since the run that made last.json
   taskscope job --fail-on leftovers,zombies -- ./test.sh     fails if a process is left
   taskscope job --timeline build.svg -- make                 a picture of all lives
+  taskscope job --pid 4711 --since 10m                       the same report of what ran already, from the daemon's history
+  taskscope job --unit nightly.service --since 1d --until 03:00 --report night.html
+  taskscope job --pid 4711 --since 2d --from ./copy          from a copy of a history; needs no daemon and no privileges
 
 It asks the daemon for the events of the command's processes; without a daemon it observes alone, which needs root. Members of the group \
 taskscope need no root. The command keeps its standard streams, terminal and process group: signals, Ctrl-C and Ctrl-Z work as without \
-taskscope. docs/job.md says what the figures mean and has steps for GitHub Actions, GitLab and Jenkins.
+taskscope. A report from the history says what records of lives do not tell. docs/job.md says what the figures mean and has steps for GitHub Actions, GitLab and Jenkins.
 
 Exit codes: that of the command, or 128 and the number of the signal that ended it; 126 if it cannot be executed, 127 if it is not found; \
 1 if it exited with 0 and --fail-on found something or the report could not be written; 3 without the right to observe.")]
 pub(super) struct Args {
     /// The command with its arguments
-    #[arg(last = true, value_name = "COMMAND", required = true)]
+    #[arg(last = true, value_name = "COMMAND", required_unless_present_any = ["pid", "unit"])]
     command: Vec<OsString>,
+    #[command(flatten)]
+    past: past::PastArgs,
     /// The job's name in the report [default: the name of the program]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
@@ -55,19 +62,19 @@ pub(super) struct Args {
     #[arg(long, value_enum, value_name = "WHAT", value_delimiter = ',')]
     fail_on: Vec<FailOn>,
     /// End the processes that are left when the command has ended: SIGTERM, after five seconds SIGKILL
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = past::SELECTORS)]
     kill_leftovers: bool,
     /// Draw the lives of all processes
     #[arg(long, value_name = "FILE.svg")]
     timeline: Option<PathBuf>,
     /// Report command lines; they can hold secrets. A daemon has them if it runs with --args
-    #[arg(long = "args")]
+    #[arg(long = "args", conflicts_with_all = past::SELECTORS)]
     argument_vectors: bool,
     /// Age from which on an unreaped child counts as a zombie
     #[arg(long, value_name = "AGE", value_parser = duration::parse, default_value = "1s")]
     zombie_after: Duration,
     /// Observe without the daemon even if one runs
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = past::SELECTORS)]
     alone: bool,
     /// Attach each hook only by this kind of program, without a daemon
     #[arg(long, value_enum, hide_short_help = true)]
@@ -119,7 +126,11 @@ pub(super) fn run(args: &Args) -> ExitCode {
 }
 
 fn job(args: &Args) -> Result<ExitCode, Exit> {
+    let selector = args.past.selector()?;
     let reports = Reports::prepare(args)?;
+    if let Some(selector) = selector {
+        return past::report(args, &selector, &reports);
+    }
     // Before anything can make a thread: a thread that does not block them would get them.
     let signals = Signals::block().map_err(|error| Exit::failed_at("preparing for signals", error))?;
     let runtime = event_loop::start().map_err(Exit::failed)?;

@@ -12,7 +12,7 @@ use crate::{
     cli::exit::Exit,
     duration,
     export::{Zone, answer},
-    job::{self, Comparison, Report, Setting},
+    job::{self, Comparison, Members, Report, Setting},
     lineage::id::Ktime,
     runtime::Wall,
     view::picture::{Timeline, timeline_svg},
@@ -72,7 +72,7 @@ impl Reports {
         Ok(Self { files, baseline })
     }
 
-    /// Writes the report; returns whether `--fail-on` found nothing.
+    /// Writes the report of a command that ran; returns whether `--fail-on` found nothing.
     pub(super) fn write(
         &self,
         args: &Args,
@@ -82,12 +82,24 @@ impl Reports {
         started: Ktime,
     ) -> Result<bool, Exit> {
         let Some(members) = collector.members() else { return Ok(true) };
-        let report = job::report(members, setting(args, collector, ending, status, started));
+        let setting = setting(args, collector, ending, status, started);
+        self.write_of(args, members, setting, Wall::of_this_boot().offset_ns())
+    }
+
+    /// Writes the report of some processes. `wall_ns` is the wall clock at boottime 0.
+    pub(super) fn write_of(
+        &self,
+        args: &Args,
+        members: &Members,
+        setting: Setting,
+        wall_ns: i128,
+    ) -> Result<bool, Exit> {
+        let until = setting.now_ns;
+        let report = job::report(members, setting);
         let comparison = self.baseline.as_ref().map(|before| job::compare(before, &report));
         self.show(&report, comparison.as_ref())?;
         if let Some(path) = &args.timeline {
-            let wall_ns = Wall::of_this_boot().offset_ns();
-            let timeline = Timeline::of_job(members, ending.now_ns, wall_ns);
+            let timeline = Timeline::of_job(members, until, wall_ns);
             save(path, timeline_svg(&timeline, PICTURE, Zone::Local).as_bytes())?;
         }
         Ok(is_well(args, &report))
@@ -126,12 +138,14 @@ fn setting(args: &Args, collector: &Collector, ending: &Ending, status: Status, 
         // Arguments can hold secrets.
         command: if args.argument_vectors { words } else { words.into_iter().take(1).collect() },
         started: Wall::of_this_boot().stamp().timestamp_ms(start.map_or(started, Ktime)),
-        cpus: cpus(),
+        cpus: Some(cpus()),
         wait4: Some(status.rusage),
         now_ns: ending.now_ns,
         zombie_after_ns: duration::ns(args.zombie_after),
         leftovers: ending.leftovers.clone(),
         notes: collector.notes.clone(),
+        past: None,
+        is_incomplete: false,
     }
 }
 

@@ -1,9 +1,9 @@
 //! What `taskscope job` runs: jobs that know what they cost, what they leave, and why they take as long as they do.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use crate::{
-    Entry,
+    Entry, cgroups,
     fact::{Fact, die, die_with},
     number,
     sys::{self, Pid},
@@ -23,21 +23,28 @@ pub(crate) const SCENARIOS: &[Entry] = &[
         unwaited,
     ),
     ("job-loop", "N (1000) processes, each forked by the one before", fork_loop),
+    (
+        "job-cgroup",
+        "moves to the cgroup PATH; then children that are waited for, autoreaped ones, and an orphan work there",
+        in_cgroup,
+    ),
     ("job-exit", "exits with N", exit),
     ("job-kill", "kills itself with signal N", kill_itself),
     ("job-until", "says that it runs and waits for SIGTERM; exits with 42", until_term),
 ];
 
+/// Returns the CPU time that this thread, the only one of its process, has used, ns.
+fn cpu_ns() -> i64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to `time`, which outlives the call.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    time.tv_sec * 1_000_000_000 + time.tv_nsec
+}
+
 /// Uses this much CPU time, ns.
 fn work_for(ns: i64) {
-    let cpu = || {
-        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: the pointer is to `time`, which outlives the call.
-        unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
-        time.tv_sec * 1_000_000_000 + time.tv_nsec
-    };
-    let until = cpu() + ns;
-    while cpu() < until {
+    let until = cpu_ns() + ns;
+    while cpu_ns() < until {
         std::hint::spin_loop();
     }
 }
@@ -154,6 +161,26 @@ fn unwaited(args: &[String]) {
     }));
     sleep(300);
     Fact::new("zombie").number("pid", zombie).emit();
+}
+
+fn in_cgroup(args: &[String]) {
+    let Some(path) = args.first() else { die("no cgroup") };
+    cgroups::enter(Path::new(path));
+    // What it used up to now is not the cgroup's.
+    let before = cpu_ns();
+    tree(&["5".to_owned()]);
+    wait(child(|| {
+        sys::on_sigchld(libc::SIG_IGN, 0);
+        for _ in 0..5 {
+            child(|| work_for(2_000_000));
+        }
+        let _ = sys::wait4(-1, 0);
+    }));
+    wait(child(|| {
+        child(|| work_for(5_000_000));
+    }));
+    sleep(300);
+    Fact::new("moved").number("before_ns", before).emit();
 }
 
 fn fork_loop(args: &[String]) {

@@ -1,0 +1,113 @@
+//! What the daemon knows of the lives of processes, beyond its events.
+
+use std::collections::{HashMap, HashSet};
+
+use super::Shared;
+use crate::{
+    answer::{
+        known::{Damage, Known},
+        life::LifeRecord,
+        task::TaskAnswer,
+    },
+    cli::client::{Client, ClientError},
+    job::Usage,
+    kernel::clock,
+    service::{DAMAGE, KNOWN, KNOWN_SINCE},
+};
+
+/// Up to so many processes are asked for by pid; for more, all lives since then are read.
+const BY_PID: usize = 100;
+
+/// Age of a question and of its answer are measured one after the other, ms.
+const MARGIN_MS: u64 = 1000;
+
+/// Since when an answer knows all ends.
+#[derive(Debug, Default)]
+pub(super) struct Completeness {
+    /// Since when memory does, RFC 3339.
+    pub(super) known_since: Option<String>,
+    /// What the history does not know, if it was read too.
+    pub(super) history: Option<Known>,
+}
+
+/// Asks for lives, and passes each to `take`.
+pub(super) async fn ask(
+    client: &Client,
+    query: &str,
+    mut take: impl FnMut(LifeRecord),
+) -> Result<Completeness, ClientError> {
+    let mut answer = client.get(&format!("/v1/lives?{query}"), "application/x-ndjson").await?;
+    let headers = answer.headers();
+    let mut history: Option<Known> =
+        headers.get(KNOWN).and_then(|value| serde_json::from_slice(value.as_bytes()).ok());
+    let known_since = headers.get(KNOWN_SINCE).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let mut rest = Vec::new();
+    while let Some(piece) = client.piece(answer.body_mut()).await? {
+        rest.extend_from_slice(&piece);
+        let whole = rest.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+        for line in rest.get(..whole).unwrap_or_default().split(|&byte| byte == b'\n') {
+            if let Ok(life) = serde_json::from_slice(line) {
+                take(life);
+            }
+        }
+        rest.drain(..whole);
+    }
+    let damage = client.trailer(DAMAGE).and_then(|text| serde_json::from_str::<Damage>(&text).ok());
+    if let (Some(history), Some(damage)) = (&mut history, damage) {
+        history.damage.add(&damage);
+    }
+    Ok(Completeness { known_since, history })
+}
+
+/// Completes the figures of processes whose last switch came after the event of their end.
+pub(super) async fn complete(client: &Client, shared: &Shared) -> Result<(), ClientError> {
+    let (released, unreaped, since_ns) = pending(shared);
+    let mut found: HashMap<Identity, Usage> = HashMap::new();
+    if !released.is_empty() {
+        let age_ms = clock::boottime().0.saturating_sub(since_ns) / 1_000_000;
+        let mut query = format!("since={}ms", age_ms.saturating_add(MARGIN_MS));
+        if released.len() <= BY_PID {
+            let pids: Vec<_> = released.iter().map(|(pid, _)| pid.to_string()).collect();
+            query.push_str("&pid=");
+            query.push_str(&pids.join(","));
+        }
+        ask(client, &query, |life| {
+            let key = (life.process.pid, life.start_boottime_ns.unwrap_or(0));
+            if let Some(usage) = life.usage.filter(|_| released.contains(&key)) {
+                found.insert(key, Usage::of_life(&usage));
+            }
+        })
+        .await?;
+    }
+    for &(pid, start_ns) in unreaped.iter().take(BY_PID) {
+        // Reaped meanwhile, its pid can be unknown or another's.
+        let Ok(answer) = client.json::<TaskAnswer>(&format!("/v1/tasks/{pid}")).await else { continue };
+        let is_it = answer.task.start_boottime_ns.unwrap_or(0) == start_ns;
+        if let Some(usage) = answer.task.usage.filter(|_| is_it) {
+            found.insert((pid, start_ns), Usage::of_life(&usage));
+        }
+    }
+    if let Some(members) = shared.borrow_mut().members_mut() {
+        members.complete(|pid, start_ns| found.remove(&(pid, start_ns)));
+    }
+    Ok(())
+}
+
+/// A pid, and when its process was created.
+type Identity = (u32, u64);
+
+/// Returns processes with incomplete figures: those that are released, the others, and since when the first of them is incomplete.
+fn pending(shared: &Shared) -> (HashSet<Identity>, Vec<Identity>, u64) {
+    let collector = shared.borrow();
+    let (mut released, mut unreaped, mut since_ns) = (HashSet::new(), Vec::new(), u64::MAX);
+    for member in collector.members().into_iter().flat_map(crate::job::Members::pending) {
+        let identity = (member.pid, member.start_ns);
+        if member.is_released {
+            released.insert(identity);
+        } else {
+            unreaped.push(identity);
+        }
+        since_ns = since_ns.min(member.pending_since_ns.unwrap_or(u64::MAX));
+    }
+    (released, unreaped, since_ns)
+}
