@@ -1,9 +1,12 @@
 //! Leaks other than zombies: which process causes each, how fast, and what to do.
 
+mod end_all;
+
 use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use self::end_all::Bomb;
 use super::{
     HostFacts, LineageAt, Made, MergeLocalFacts,
     limits::{Limit, LimitsDraft},
@@ -13,11 +16,13 @@ use super::{
 };
 use crate::{
     lineage::{
-        id::Ktime,
+        flags::SIGTERM,
+        id::{GroupKey, Ktime},
         leak::{Leak as LineageLeak, LeakKind, Leaking},
         leaks::Thresholds,
+        record::Disposition,
     },
-    verdict::{self, Code, Surroundings, TightestLimit},
+    verdict::{self, Code, EndAll, Surroundings, TightestLimit},
 };
 
 /// The most leaks that are listed.
@@ -38,7 +43,7 @@ pub struct Leaks {
     pub leaks_left_off: u64,
     /// The time over which leaks are looked for, ns.
     pub window_ns: u64,
-    /// What the answer cannot show because a command observed for less than [`SHORT`], without a daemon.
+    /// What the answer cannot show yet, because a command or a daemon has observed for less than [`SHORT`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inconclusive: Vec<String>,
 }
@@ -117,7 +122,7 @@ pub struct Leak {
 /// The part of the answer that comes from the lineage.
 #[derive(Clone, Debug)]
 pub struct LeaksDraft {
-    leaks: Vec<(Arc<LineageLeak>, Option<LimitsDraft>)>,
+    leaks: Vec<(Arc<LineageLeak>, Option<LimitsDraft>, Option<Bomb>)>,
     left_off: u64,
     window_ns: u64,
     now: Ktime,
@@ -134,7 +139,8 @@ impl LeaksDraft {
             let is_limited = matches!(leak.kind(), LeakKind::Threads | LeakKind::Storm) && limits_left > 0;
             let limits = is_limited.then(|| LimitsDraft::about(Some(leak.culprit), lineage_at));
             limits_left -= usize::from(is_limited);
-            (leak, limits)
+            let bomb = Bomb::of(&leak, lineage_at);
+            (leak, limits, bomb)
         };
         Self {
             leaks: leaks.into_iter().take(MOST).map(with_limits).collect(),
@@ -149,8 +155,8 @@ impl LeaksDraft {
     #[must_use]
     pub fn cgroups(&self) -> Vec<u64> {
         let of_limits =
-            self.leaks.iter().filter_map(|(_, limits)| limits.as_ref()).flat_map(LimitsDraft::cgroups);
-        self.leaks.iter().filter_map(|(leak, _)| leak.cgroup_id).chain(of_limits).collect()
+            self.leaks.iter().filter_map(|(_, limits, _)| limits.as_ref()).flat_map(LimitsDraft::cgroups);
+        self.leaks.iter().filter_map(|(leak, ..)| leak.cgroup_id).chain(of_limits).collect()
     }
 
     /// Completes the answer from /proc.
@@ -158,13 +164,19 @@ impl LeaksDraft {
     pub fn finish(self, host_facts: &mut HostFacts<'_>) -> Leaks {
         let made = Made::at(self.now, self.observed_since, host_facts.stamp);
         let now = self.now;
-        let leaks = self.leaks.into_iter().map(|(leak, limits)| Leak::of(&leak, limits, now, host_facts));
+        let observed_ns = made.observed_ns.filter(|ns| *ns < crate::duration::ns(SHORT));
+        let inconclusive = observed_ns.map(too_early).into_iter().collect();
+        let one = |(leak, limits, bomb): (Arc<LineageLeak>, _, Option<Bomb>)| {
+            let end_all = bomb.and_then(|bomb| bomb.end_all(host_facts.procfs));
+            Leak::of(&leak, limits, end_all, now, host_facts)
+        };
+        let leaks = self.leaks.into_iter().map(one);
         Leaks {
             leaks: leaks.collect(),
             made,
             leaks_left_off: self.left_off,
             window_ns: self.window_ns,
-            inconclusive: Vec::new(),
+            inconclusive,
         }
     }
 }
@@ -173,6 +185,7 @@ impl Leak {
     fn of(
         leak: &LineageLeak,
         limits: Option<LimitsDraft>,
+        end_all: Option<EndAll>,
         now: Ktime,
         host_facts: &mut HostFacts<'_>,
     ) -> Self {
@@ -180,6 +193,10 @@ impl Leak {
         let limit = limits.into_iter().min_by_key(|limit| limit.limit.saturating_sub(limit.used));
         let place = leak.cgroup_id.and_then(|id| (host_facts.places)(id));
         let stamp = host_facts.stamp;
+        let ended = match &leak.what {
+            Leaking::Orphans(orphans) => orphans.left.iter().map(|(key, _)| *key).collect(),
+            _ => vec![leak.culprit],
+        };
         let short = place.as_ref().map(Place::short).filter(|short| short != "-");
         let around = Surroundings {
             limit: limit.as_ref().map(|limit| TightestLimit {
@@ -189,6 +206,8 @@ impl Leak {
             }),
             is_unit: short.is_some() && place.as_ref().is_some_and(|place| place.cgroup.unit == short),
             place: short,
+            resists_sigterm: ended.into_iter().any(|key| resists_sigterm(key, host_facts)),
+            end_all,
         };
         let (alive, processes) = match &leak.what {
             Leaking::Threads(threads) => (Some(threads.live.into()), Vec::new()),
@@ -213,6 +232,21 @@ impl Leak {
             verdict: Verdict::of(verdict::leak(leak, now, &around), stamp),
         }
     }
+}
+
+/// What an answer of a young daemon cannot show.
+fn too_early(observed_ns: u64) -> String {
+    format!(
+        "observed for {} so far: what has begun before or since is not found yet, such as a fork bomb (ask again; taskscope limits shows \
+         at once what is full)",
+        verdict::duration(observed_ns)
+    )
+}
+
+/// Whether SIGTERM does not end a process.
+fn resists_sigterm(key: GroupKey, host_facts: &HostFacts<'_>) -> bool {
+    let disposition = host_facts.procfs.disposition(key.tgid, SIGTERM);
+    matches!(disposition, Some(Disposition::Ignored | Disposition::Blocked))
 }
 
 #[expect(

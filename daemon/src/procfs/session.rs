@@ -1,4 +1,4 @@
-//! The session of a process, and whether the process is meant to outlive it.
+//! The session and the process group of a process, and whether the process is meant to outlive its session.
 
 use super::{Procfs, read, stat::Stat, stat::end_of_comm};
 use crate::lineage::{
@@ -13,21 +13,34 @@ impl Procfs {
     /// Returns the session of a process, and its disposition of SIGHUP; `None` if it cannot be read, or if it is another process.
     #[must_use]
     pub fn session(&self, of: GroupKey) -> Option<SessionFacts> {
-        let text = read(&self.root.join(format!("{}/stat", of.tgid))).ok()?;
-        let stat = Stat::parse(&text).ok()?;
-        if !of.start.is_none_or(|start| self.began(&stat, start)) {
-            return None;
-        }
+        let text = self.stat_of(of)?;
         let ignores_hangup = self.disposition(of.tgid, SIGHUP)? == Disposition::Ignored;
         Some(SessionFacts { session: session(&text)?, ignores_hangup })
+    }
+
+    /// Returns the process group of a process; `None` if it cannot be read, or if it is another process.
+    #[must_use]
+    pub fn process_group(&self, of: GroupKey) -> Option<u32> {
+        after_comm(&self.stat_of(of)?, 2)
+    }
+
+    fn stat_of(&self, of: GroupKey) -> Option<Vec<u8>> {
+        let text = read(&self.root.join(format!("{}/stat", of.tgid))).ok()?;
+        let stat = Stat::parse(&text).ok()?;
+        of.start.is_none_or(|start| self.began(&stat, start)).then_some(text)
     }
 }
 
 /// Field 6 of /proc/PID/stat.
 fn session(stat: &[u8]) -> Option<Tgid> {
+    after_comm(stat, 3).map(Tgid)
+}
+
+/// A field of /proc/PID/stat, counted from the state after the comm.
+fn after_comm(stat: &[u8], index: usize) -> Option<u32> {
     let rest = stat.get(end_of_comm(stat)? + 1..)?;
     let fields = std::str::from_utf8(rest).ok()?.split_ascii_whitespace();
-    fields.skip(3).map(str::parse).next()?.ok().map(Tgid)
+    fields.skip(index).map(str::parse).next()?.ok()
 }
 
 #[cfg(test)]
@@ -49,5 +62,8 @@ mod tests {
         let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
         let shown = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(3)?.parse().ok());
         assert!(session.is_some() && session == shown, "{session:?} {shown:?}");
+        // SAFETY: no arguments.
+        let group = unsafe { libc::getpgrp() };
+        assert_eq!(procfs.process_group(own), u32::try_from(group).ok());
     }
 }

@@ -1,7 +1,7 @@
 //! SIGKILL was sent and the process still exists: which thread cannot end, and why.
 
 use super::facts::{Facts, Named, ProcessFacts, ThreadFacts};
-use super::{Certainty, Code, Verdict, duration, tracer_named};
+use super::{Certainty, Code, Verdict, duration, kill_tracer, tracer_named};
 
 pub(super) fn judge(facts: &Facts) -> Option<Verdict> {
     let process = facts.subject.known.process()?;
@@ -133,13 +133,13 @@ pub(super) fn all_dead(facts: &Facts) -> Option<Verdict> {
             "all its threads have ended, but its tracer {tracer} has not waited for them: its parent cannot reap it before that"
         ),
     );
-    let pid = tracer.key.tgid;
+    let (pid, kill) = (tracer.key.tgid, kill_tracer(facts.subject.tracer_state));
     Some(
         verdict
             .since(format!("thread {} is dead and its TracerPid is {pid}", thread.tid))
             .since("the tracer of a process can wait for it first; its parent is notified only after that (ptrace(2))")
             .remedy(format!(
-                "{tracer} must wait for it or detach; if the tracer ends, the parent can reap: kill {pid}"
+                "{tracer} must wait for it or detach; if the tracer ends, the parent can reap: {kill} {pid}"
             ))
             .by(tracer),
     )

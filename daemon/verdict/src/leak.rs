@@ -23,6 +23,37 @@ pub struct TightestLimit {
     pub limit: u64,
 }
 
+/// A command that ends every process of a fork bomb at once, and what else it ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndAll {
+    /// The command, for any shell; it needs no fork there.
+    pub command: String,
+    /// What it ends: `every process of the cgroup /x`.
+    pub reach: String,
+    /// Whether the culprit is among that.
+    pub with_culprit: bool,
+    /// Processes among that which do not descend from the culprit, as far as they are named.
+    pub also: Vec<Named>,
+    /// How many there are.
+    pub also_count: usize,
+}
+
+impl EndAll {
+    fn words(&self, culprit: &Named) -> String {
+        let mut ends: Vec<String> = self.with_culprit.then(|| culprit.to_string()).into_iter().collect();
+        ends.extend(self.also.iter().map(ToString::to_string));
+        let more = self.also_count.saturating_sub(self.also.len());
+        if more > 0 {
+            ends.push(format!("{more} more"));
+        }
+        let among = match ends.is_empty() {
+            true => String::new(),
+            false => format!(", among them {}", ends.join(", ")),
+        };
+        format!("{} (this ends {}{among})", self.command, self.reach)
+    }
+}
+
 /// What a verdict on a leak needs besides the leak.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Surroundings {
@@ -32,6 +63,16 @@ pub struct Surroundings {
     pub place: Option<String>,
     /// Whether that is a systemd unit.
     pub is_unit: bool,
+    /// Whether SIGTERM does not end the processes that the remedy ends: they ignore or block it.
+    pub resists_sigterm: bool,
+    /// What ends a fork bomb, if all of its processes can be reached at once.
+    pub end_all: Option<EndAll>,
+}
+
+impl Surroundings {
+    const fn kill(&self) -> &'static str {
+        if self.resists_sigterm { "kill -9" } else { "kill" }
+    }
 }
 
 /// Returns the verdict on the culprit of a leak.
@@ -39,10 +80,10 @@ pub struct Surroundings {
 pub fn leak(leak: &Leak, now: Ktime, around: &Surroundings) -> Verdict {
     let culprit = named(leak.culprit, leak.name);
     let verdict = match &leak.what {
-        Leaking::Threads(threads) => growing(leak, threads, &culprit),
+        Leaking::Threads(threads) => growing(leak, threads, &culprit, around.kill()),
         Leaking::Respawn(respawn) => respawned(leak, respawn, &culprit, around),
-        Leaking::Storm(storm) => forking(leak, storm, &culprit),
-        Leaking::Orphans(orphans) => left_behind(orphans, now),
+        Leaking::Storm(storm) => forking(leak, storm, now, &culprit, around),
+        Leaking::Orphans(orphans) => left_behind(orphans, now, around.kill()),
     };
     let limit =
         around.limit.as_ref().filter(|_| matches!(leak.what, Leaking::Threads(_) | Leaking::Storm(_)));
@@ -82,7 +123,7 @@ fn held_to(leak: &Leak, limit: &TightestLimit) -> String {
     text
 }
 
-fn growing(leak: &Leak, threads: &GrowingThreads, culprit: &Named) -> Verdict {
+fn growing(leak: &Leak, threads: &GrowingThreads, culprit: &Named, kill: &str) -> Verdict {
     let GrowingThreads { live, grown, ended } = *threads;
     let over = duration(leak.span_ns());
     let summary = format!("its threads only grow: {live} now, {grown} more than {over} ago ({})", rate(leak));
@@ -103,7 +144,7 @@ fn growing(leak: &Leak, threads: &GrowingThreads, culprit: &Named) -> Verdict {
         needs: "more time: ask again".into(),
     });
     Verdict::new(Code::ThreadsOnlyGrow, certainty, summary).since(how).lacks(missing).remedy(format!(
-        "find out which threads these are: cat /proc/{pid}/task/*/comm | sort | uniq -c; until the program is mended, end it before the limit is reached: kill {pid}"
+        "find out which threads these are: cat /proc/{pid}/task/*/comm | sort | uniq -c; until the program is mended, end it before the limit is reached: {kill} {pid}"
     ))
 }
 
@@ -152,7 +193,8 @@ fn respawned(leak: &Leak, respawn: &Respawn, culprit: &Named, around: &Surroundi
                 .into(),
             needs: format!("its arguments: taskscope events --args --subtree {pid} --action execed"),
         };
-        (Certainty::Likely, Some(missing), format!("{find_out}; to stop the loop: kill {pid}"))
+        let kill = around.kill();
+        (Certainty::Likely, Some(missing), format!("{find_out}; to stop the loop: {kill} {pid}"))
     };
     Verdict::new(Code::RespawnLoop, certainty, summary)
         .since(format!("how it ends: {}", causes.join(", ")))
@@ -162,8 +204,8 @@ fn respawned(leak: &Leak, respawn: &Respawn, culprit: &Named, around: &Surroundi
         .remedy(remedy)
 }
 
-fn forking(leak: &Leak, storm: &Storm, culprit: &Named) -> Verdict {
-    let pid = culprit.key.tgid;
+fn forking(leak: &Leak, storm: &Storm, now: Ktime, culprit: &Named, around: &Surroundings) -> Verdict {
+    let (pid, kill) = (culprit.key.tgid, around.kill());
     let (made, alive, over) = (storm.made, storm.alive, duration(leak.span_ns()));
     let left = match alive {
         0 => "none of them is alive".to_owned(),
@@ -172,24 +214,44 @@ fn forking(leak: &Leak, storm: &Storm, culprit: &Named) -> Verdict {
     };
     let speed = rate(leak);
     if storm.spreads {
-        let summary = format!(
-            "the processes that descend from it fork too fast: {made} in {over} ({speed}), and {left}"
-        );
+        let quiet = now.since(leak.seen);
+        let summary = if quiet > 2 * leak.span_ns() {
+            let quiet = duration(quiet);
+            format!(
+                "the processes that descend from it forked too fast: {made} in {over} ({speed}), until {quiet} ago; {alive} that descend from it are alive"
+            )
+        } else {
+            format!(
+                "the processes that descend from it fork too fast: {made} in {over} ({speed}), and {left}"
+            )
+        };
         return Verdict::certain(Code::ForkStorm, summary)
             .since("they fork without execve(2), and their children fork too: a fork bomb")
-            .remedy(format!(
-                "end all of them at once, because others go on while they are ended one by one: stop them first (taskscope tree {pid}), or write 1 to cgroup.kill of their cgroup; a limit holds the next one: pids.max, TasksMax=, ulimit -u"
-            ));
+            .remedy(end_bomb(around.end_all.as_ref(), culprit));
     }
     Verdict::certain(
         Code::ForkStorm,
         format!("it forks too fast: {made} processes in {over} ({speed}), and {left}"),
     )
     .since("it made them itself; forks of its children do not count")
-    .remedy(format!("stop it, find out what it does, and let it go on or end it: kill -STOP {pid}; kill -CONT {pid}; kill {pid}"))
+    .remedy(format!("stop it, find out what it does, and let it go on or end it: kill -STOP {pid}; kill -CONT {pid}; {kill} {pid}"))
 }
 
-fn left_behind(orphans: &Orphans, now: Ktime) -> Verdict {
+fn end_bomb(end_all: Option<&EndAll>, culprit: &Named) -> String {
+    let how = match end_all {
+        Some(end_all) => end_all.words(culprit),
+        // No process group and no cgroup has all of them.
+        None => format!(
+            "put them into a cgroup of their own and write 1 to its cgroup.kill, or stop them first (taskscope tree {})",
+            culprit.key.tgid
+        ),
+    };
+    format!(
+        "end all of them at once, because others go on while they are ended one by one: {how}; a limit holds the next one: pids.max, TasksMax=, ulimit -u"
+    )
+}
+
+fn left_behind(orphans: &Orphans, now: Ktime, kill: &str) -> Verdict {
     let job = named(orphans.job, orphans.job_name);
     let ago = duration(now.since(orphans.ended));
     let pids: Vec<String> = orphans.left.iter().map(|(key, _)| key.tgid.to_string()).collect();
@@ -207,7 +269,7 @@ fn left_behind(orphans: &Orphans, now: Ktime) -> Verdict {
             fact: "whether it is meant to outlive the session".into(),
             needs: "start what is meant to with setsid(1), nohup(1) or as a service: then it is not listed".into(),
         }))
-        .remedy(format!("if it is not meant to go on, end it: kill {}", pids.join(" ")))
+        .remedy(format!("if it is not meant to go on, end it: {kill} {}", pids.join(" ")))
 }
 
 /// Returns a name that is not necessarily UTF-8, without control characters.

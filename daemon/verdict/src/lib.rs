@@ -49,7 +49,7 @@ pub use self::code::Code;
 pub use self::duration::duration;
 pub use self::facts::Facts;
 use self::facts::{Known, Named};
-pub use self::leak::{Surroundings, TightestLimit, leak};
+pub use self::leak::{EndAll, Surroundings, TightestLimit, leak};
 use lineage::id::{GroupKey, Tgid};
 use lineage::{End, LifeState};
 
@@ -152,6 +152,11 @@ fn tracer_named(facts: &Facts, tracer: Option<u32>) -> Option<Named> {
         Some(named) if named.key.tgid == tgid => Some(named.clone()),
         _ => Some(Named { key: GroupKey { tgid, start: None }, name: None }),
     }
+}
+
+/// Returns the command that ends a tracer by its state letter: SIGTERM stays pending while it is stopped.
+const fn kill_tracer(state: Option<u8>) -> &'static str {
+    if matches!(state, Some(b'T' | b't')) { "kill -9" } else { "kill" }
 }
 
 /// Returns the verdict on the process [`Facts::subject`].

@@ -44,8 +44,9 @@ fn dead_leader(facts: &Facts) -> Verdict {
         verdict = verdict.since(format!("alive: {}{more}", tids.join(", ")));
     }
     let pid = life.key.tgid;
+    let kill = facts.subject.known.process().map_or("kill", super::facts::ProcessFacts::kill_command);
     verdict.remedy(format!(
-        "nothing, if its threads do their work: a monitor that takes state Z for a dead process is wrong here. To end it: kill {pid}"
+        "nothing, if its threads do their work: a monitor that takes state Z for a dead process is wrong here. To end it: {kill} {pid}"
     ))
 }
 

@@ -5,6 +5,7 @@ mod exec;
 mod habits;
 mod killed;
 mod living;
+mod remedies;
 mod strangers;
 mod zombie;
 

@@ -6,6 +6,7 @@ pub mod directory;
 pub mod history;
 pub mod observer;
 pub mod programs;
+pub mod remedy;
 pub mod scenario;
 pub mod service;
 pub mod spawner;

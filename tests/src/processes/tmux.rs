@@ -37,6 +37,11 @@ impl Tmux {
         tmux
     }
 
+    /// Returns the path of the server's socket.
+    pub fn socket(&self) -> &std::path::Path {
+        &self.socket
+    }
+
     #[track_caller]
     fn run(&self, args: &[&str]) -> String {
         let mut command = Command::new("tmux");

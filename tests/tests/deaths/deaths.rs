@@ -69,6 +69,7 @@ const ROWS: &[Row] = &[
     ("death-killed", "killed", "certain", Some("sender")),
     ("death-escalation", "escalation", "certain", Some("scenario")),
     ("death-itself", "killed_by_itself", "certain", Some("child")),
+    ("death-raised", "killed", "likely", Some("scenario")),
     ("death-abort", "abort", "certain", Some("child")),
     ("death-fault", "fault", "certain", Some("child")),
     ("death-pipe", "broken_pipe", "certain", Some("child")),

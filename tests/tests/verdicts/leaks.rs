@@ -4,11 +4,11 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-use std::{process::Command, time::Instant};
+use std::time::Instant;
 
 use common::scenario;
 use serde_json::Value;
-use taskscope_tests::{scenario::Scenario, service::Service, setting};
+use taskscope_tests::{remedy, scenario::Scenario, service::Service, setting};
 
 const THRESHOLDS: [&str; 8] =
     ["--leak-window", "8s", "--thread-leak", "40", "--respawn-loop", "5", "--fork-storm", "300"];
@@ -57,20 +57,6 @@ fn until_explained(service: &Service, pid: i64, code: &str) {
     }
 }
 
-/// Skips a test in a guest.
-fn has_no_shell() -> bool {
-    setting::skip_in_vm("a guest has no shell, with which the remedies are tried")
-}
-
-/// Runs a command of a remedy.
-#[track_caller]
-fn shell(command: &str) -> String {
-    let output = Command::new("sh").args(["-c", command]).output();
-    let output = output.unwrap_or_else(|error| panic!("sh -c {command:?}: {error}"));
-    assert!(output.status.success(), "{command}: {output:?}");
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
 #[track_caller]
 fn assert_remedy(leak: &Value, commands: &[&str]) {
     let remedy = leak["verdict"]["remedy"].as_str().unwrap_or_default();
@@ -103,9 +89,6 @@ fn ended_by(mut acted: Scenario, signal: i64) {
 
 #[test]
 fn threads_that_only_grow_are_a_leak_until_the_process_ends() {
-    if has_no_shell() {
-        return;
-    }
     let service = Service::start(&THRESHOLDS);
     let (acted, pid) = leaking("leak-threads");
     let leak = leak_of(&service, "thread_leak", pid);
@@ -126,8 +109,8 @@ fn threads_that_only_grow_are_a_leak_until_the_process_ends() {
     assert!(metrics[r#"taskscope_leaks_flagged_total{kind="thread_leak"}"#] >= 1.0);
     let list = format!("cat /proc/{pid}/task/*/comm | sort | uniq -c");
     assert_remedy(&leak, &[&list, &format!("kill {pid}")]);
-    assert!(shell(&list).lines().any(|line| line.ends_with("leaked")));
-    shell(&format!("kill {pid}"));
+    assert!(remedy::run(&list).lines().any(|line| line.ends_with("leaked")));
+    remedy::run(&format!("kill {pid}"));
     until_over(&service, "thread_leak", pid);
     ended_by(acted, 15);
     service.stop_clean();
@@ -135,9 +118,6 @@ fn threads_that_only_grow_are_a_leak_until_the_process_ends() {
 
 #[test]
 fn a_program_that_is_started_again_and_again_is_a_loop_of_the_one_that_starts_it() {
-    if has_no_shell() {
-        return;
-    }
     let service = Service::start(&THRESHOLDS);
     let (acted, pid) = leaking("leak-respawn");
     let leak = leak_of(&service, "respawn_loop", pid);
@@ -151,7 +131,7 @@ fn a_program_that_is_started_again_and_again_is_a_loop_of_the_one_that_starts_it
     assert_remedy(&leak, &[&format!("taskscope deaths --pid {last}"), &format!("kill {pid}")]);
     let deaths = service.json(&format!("/v1/deaths?pid={last}"));
     assert_eq!(deaths["deaths"][0]["exit"]["code"], 3, "{deaths:#}");
-    shell(&format!("kill {pid}"));
+    remedy::run(&format!("kill {pid}"));
     until_over(&service, "respawn_loop", pid);
     ended_by(acted, 15);
     service.stop_clean();
@@ -159,9 +139,6 @@ fn a_program_that_is_started_again_and_again_is_a_loop_of_the_one_that_starts_it
 
 #[test]
 fn a_program_of_a_unit_that_is_started_again_and_again_is_certain() {
-    if has_no_shell() {
-        return;
-    }
     let service = Service::start(&THRESHOLDS);
     let mut acted = scenario("leak-unit", &[]);
     let first = acted.until(&["pause", "skip"]);
@@ -176,8 +153,7 @@ fn a_program_of_a_unit_that_is_started_again_and_again_is_certain() {
     assert_eq!(leak["cgroup"]["unit"], unit, "{leak:#}");
     let deaths = format!("taskscope deaths --unit '{unit}'");
     assert_remedy(&leak, &[&deaths]);
-    let shown = deaths.replacen("taskscope", &setting::taskscope().to_string_lossy(), 1);
-    let shown = shell(&format!("{shown} --socket {}", service.socket().display()));
+    let shown = remedy::ask(&deaths, &service);
     assert!(shown.contains("exited by itself with code 3"), "{shown}");
     acted.go();
     acted.finish();
@@ -187,7 +163,7 @@ fn a_program_of_a_unit_that_is_started_again_and_again_is_certain() {
 
 #[test]
 fn a_process_that_forks_too_fast_is_a_storm_that_can_be_stopped_and_continued() {
-    if has_no_shell() {
+    if setting::skip_in_vm("an emulated CPU on a busy host forks too slowly for a storm") {
         return;
     }
     let service = Service::start(&THRESHOLDS);
@@ -195,11 +171,11 @@ fn a_process_that_forks_too_fast_is_a_storm_that_can_be_stopped_and_continued() 
     let leak = leak_of(&service, "fork_storm", pid);
     assert_eq!(leak["verdict"]["certainty"], "certain", "{leak:#}");
     assert_remedy(&leak, &[&format!("kill -STOP {pid}; kill -CONT {pid}; kill {pid}")]);
-    shell(&format!("kill -STOP {pid}"));
+    remedy::run(&format!("kill -STOP {pid}"));
     until_over(&service, "fork_storm", pid);
-    shell(&format!("kill -CONT {pid}"));
+    remedy::run(&format!("kill -CONT {pid}"));
     leak_of(&service, "fork_storm", pid);
-    shell(&format!("kill {pid}"));
+    remedy::run(&format!("kill {pid}"));
     until_over(&service, "fork_storm", pid);
     ended_by(acted, 15);
     service.stop_clean();
@@ -243,9 +219,6 @@ fn a_fork_bomb_is_a_storm_of_the_process_that_was_there_before() {
 
 #[test]
 fn a_process_that_has_outlived_its_session_is_likely_left_behind() {
-    if has_no_shell() {
-        return;
-    }
     let service = Service::start(&THRESHOLDS);
     let mut acted = scenario("leak-orphans", &[]);
     acted.pause("leaking");
@@ -258,7 +231,7 @@ fn a_process_that_has_outlived_its_session_is_likely_left_behind() {
     assert!(verdict["summary"].as_str().unwrap().contains(&format!("(pid {job})")), "{verdict:#}");
     until_explained(&service, pid, "outlives_session");
     assert_remedy(&leak, &[&format!("kill {pid}")]);
-    shell(&format!("kill {pid}"));
+    remedy::run(&format!("kill {pid}"));
     until_over(&service, "living_orphans", pid);
     acted.go();
     acted.finish();
@@ -267,9 +240,6 @@ fn a_process_that_has_outlived_its_session_is_likely_left_behind() {
 
 #[test]
 fn what_looks_like_a_leak_and_is_none_is_not_accused() {
-    if has_no_shell() {
-        return;
-    }
     let service = Service::start(&THRESHOLDS);
     let events = service.events("?action=leak_flagged", "");
     let (mut working, mut daemons) = (scenario("leak-none", &[]), scenario("leak-daemons", &[]));
@@ -279,7 +249,7 @@ fn what_looks_like_a_leak_and_is_none_is_not_accused() {
     for (name, kind) in [("leak-threads", "thread_leak"), ("leak-respawn", "respawn_loop")] {
         let (acted, pid) = leaking(name);
         leak_of(&service, kind, pid);
-        shell(&format!("kill {pid}"));
+        remedy::run(&format!("kill {pid}"));
         until_over(&service, kind, pid);
         ended_by(acted, 15);
     }

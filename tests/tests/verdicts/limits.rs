@@ -7,7 +7,7 @@ use std::{fs, process::Command, time::Instant};
 
 use common::scenario;
 use serde_json::Value;
-use taskscope_tests::{cgroup::Cgroup, scenario::Scenario, service::Service, setting};
+use taskscope_tests::{cgroup::Cgroup, remedy, scenario::Scenario, service::Service, setting, verdict::says};
 
 const USER: &str = "61237";
 
@@ -35,6 +35,22 @@ fn refused(scenario: &Scenario, errno: i32) -> Value {
     let fact = scenario.facts().all("refused").next().cloned().unwrap_or_default();
     assert_eq!(fact["errno"], errno, "{}", scenario.facts());
     fact
+}
+
+/// Whether this process has `CAP_SYS_RESOURCE`.
+fn has_sys_resource() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let set = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    set.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).is_some_and(|set| set & (1 << 24) != 0)
+}
+
+/// After the remedy, a fork succeeds.
+#[track_caller]
+fn forks_again(mut scenario: Scenario) {
+    scenario.go();
+    let facts = scenario.finish();
+    let retried = facts.all("retried").next().cloned().unwrap_or_default();
+    assert_eq!(retried["errno"], 0, "{facts}");
 }
 
 #[test]
@@ -99,8 +115,10 @@ fn a_full_cgroup_is_named_with_the_zombies_that_fill_it() {
         assert_eq!((&by["kind"], &by["name"]), (&"cgroup".into(), &name.as_str().into()), "{event:#}");
         assert_eq!((&by["used"], &by["limit"]), (&20.into(), &20.into()), "{event:#}");
     }
-    scenario.go();
-    scenario.finish();
+    // The remedy.
+    assert!(says(&explained["verdict"], "remedy", &format!("larger number to pids.max of {name}")));
+    fs::write(cgroup.path().join("pids.max"), "40").unwrap_or_else(|error| panic!("{error}"));
+    forks_again(scenario);
     service.stop_clean();
 }
 
@@ -129,8 +147,16 @@ fn a_user_that_has_all_its_processes_is_named() {
     assert_eq!(explained["verdict"]["code"], "cannot_fork", "{explained:#}");
     let summary = explained["verdict"]["summary"].as_str().unwrap_or_default();
     assert!(summary.contains("RLIMIT_NPROC") && summary.contains("20 of 20"), "{explained:#}");
-    scenario.go();
-    scenario.finish();
+    let command = format!("prlimit --pid {owner} --nproc=N");
+    assert!(says(&explained["verdict"], "remedy", &command), "{explained:#}");
+    if !has_sys_resource() {
+        setting::skip(format_args!("root has no CAP_SYS_RESOURCE here, so it cannot set limits of others"));
+        scenario.go();
+        scenario.finish();
+        return;
+    }
+    remedy::run(&command.replace("=N", "=40"));
+    forks_again(scenario);
 }
 
 #[test]
@@ -174,13 +200,14 @@ fn a_full_pid_max_of_a_pid_namespace_is_inferred_when_no_other_limit_is_full() {
                     "{verdict:#}"
                 );
                 assert_eq!(explained["fork_failures"]["unexplained"], true, "{explained:#}");
+                assert!(says(verdict, "remedy", "`echo N >/proc/sys/kernel/pid_max`"), "{verdict:#}");
             } else {
                 // Without a hook that reports failed forks, the verdict names the missing fact.
                 assert_eq!(verdict["code"], "alive", "{explained:#}");
             }
         }
-        scenario.go();
-        scenario.finish();
+        // The scenario applies the remedy of the verdict.
+        forks_again(scenario);
     }
     service.stop_clean();
 }

@@ -8,8 +8,10 @@
 //! | `threads` | a process whose threads only grow |
 //! | `respawn` | a program that is started again and again |
 //! | `storm` | one process, or a family of processes, that forks too fast |
+//! | `family` | the living processes that descend from one |
 //! | `orphans` | processes that have outlived their session |
 
+mod family;
 mod orphans;
 mod respawn;
 mod sizes;
@@ -20,6 +22,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::family::Descent;
 use self::orphans::Orphaned;
 pub use self::orphans::SessionFacts;
 use self::respawn::Respawns;

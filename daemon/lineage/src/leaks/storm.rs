@@ -22,7 +22,7 @@ const WITHOUT_EXEC: usize = 75;
 /// The most young processes that are checked: the living ones first.
 const YOUNG: usize = 1 << 16;
 /// The most ancestors that are walked over.
-const LEVELS: usize = 64;
+pub(super) const LEVELS: usize = 64;
 
 /// A number that grows, at the last moments.
 #[derive(Debug, Default)]
@@ -103,11 +103,24 @@ impl Storms {
             let bomb = bomb(lineage, born, (since, now), is_storm);
             self.bomb = bomb.map(|leak| (now, leak)).or(self.bomb.take());
         }
-        // A bomb that has reached a limit forks no more, and its processes live on.
-        self.bomb.take_if(|(at, _)| now.since(*at) >= 3 * span_ns);
+        // A bomb that has reached a limit hardly forks any more, and its processes live on.
+        self.bomb.take_if(|(at, leak)| now.since(*at) >= 3 * span_ns && !lives_on(at, leak, lineage, now));
         found.extend(self.bomb.iter().map(|(_, leak)| (1, leak.clone())));
         found
     }
+}
+
+/// Whether so many processes descend from the culprit that it still is a bomb; then notes how many, and when. Costs O(processes).
+fn lives_on(at: &mut Ktime, leak: &mut Leak, lineage: &Lineage, now: Ktime) -> bool {
+    let born = leak.bomb_born();
+    let Leaking::Storm(storm) = &mut leak.what else { return false };
+    if lineage.sizes(leak.culprit).is_none() {
+        return false;
+    }
+    let alive = lineage.descent_from(leak.culprit, born, now).members.len() as u64;
+    storm.alive = u32::try_from(alive).unwrap_or(u32::MAX);
+    *at = now;
+    4 * alive >= u64::from(storm.made)
 }
 
 fn storm(
@@ -131,7 +144,7 @@ fn storm(
 }
 
 /// Returns the process that forked it.
-fn parent(life: &Life) -> Option<GroupKey> {
+pub(super) fn parent(life: &Life) -> Option<GroupKey> {
     life.first_parent.or(life.parent)
 }
 

@@ -145,6 +145,12 @@ impl Leak {
         }
     }
 
+    /// Returns the moment after which the processes of a bomb were forked: records are applied some time after the forks.
+    #[must_use]
+    pub const fn bomb_born(&self) -> Ktime {
+        Ktime(self.since.0.saturating_sub(self.span_ns()))
+    }
+
     /// Returns the process that identifies the leak: the culprit, or the job that orphans have outlived.
     #[must_use]
     pub const fn subject(&self) -> GroupKey {

@@ -265,6 +265,24 @@ fn a_fork_bomb_is_a_storm_of_the_process_that_was_there_before() {
     let Leaking::Storm(storm) = leak.what else { panic!("{leak:?}") };
     assert!(storm.spreads && storm.alive > 1_000, "{storm:?}");
     assert!(leak.culprit == key(shell) || family.iter().any(|it| key(*it) == leak.culprit), "{leak:?}");
+    // At a limit it forks no more, and its processes live on.
+    watched.pass(60);
+    let Leaking::Storm(storm) = watched.one(LeakKind::Storm).what else { panic!("another leak") };
+    assert!(storm.alive > 1_000, "{storm:?}");
+    // Also when a parent between has ended.
+    watched.fixture.reparented(family[2], family[0], init);
+    watched.ends(family[0], shell, 0);
+    // What the shell had started before, and what runs another program, is not of the bomb.
+    let born = key(family[1]).start.unwrap();
+    let editor = watched.program(shell, "editor");
+    let descent = watched.fixture.lineage.descent_from(key(shell), born, watched.fixture.now);
+    assert_eq!(descent.members.len(), family.len() - 1);
+    assert!(descent.others.contains(&key(editor)) && !descent.members.contains(&key(editor)), "{descent:?}");
+    assert!(
+        descent.members.contains(&key(family[2])) && !descent.others.contains(&key(shell)),
+        "{descent:?}"
+    );
+    assert!(descent.others.contains(&key(init)), "{descent:?}");
 }
 
 /// A shell below a login, with a child that an init adopts when the shell ends.

@@ -12,6 +12,9 @@ use crate::{
 };
 
 pub(super) const SIGSYS: i32 = 31;
+const SIGINT: i32 = 2;
+const SIGQUIT: i32 = 3;
+const SIGKILL: i32 = 9;
 
 /// The name of an `si_code`: <https://elixir.bootlin.com/linux/v6.18/source/include/uapi/asm-generic/siginfo.h>.
 pub(super) const fn code_name(signal: i32, code: i32) -> Option<&'static str> {
@@ -87,17 +90,50 @@ pub(super) fn summary(death: &GroupDeath, made: &Death) -> String {
     let is_own = |other: &Signal| other.sender.process.as_ref().map(|it| it.pid) == Some(made.process.pid);
     for other in made.other_signals.iter().filter(|other| !is_reported && !is_own(other)).take(2) {
         let before = duration(death.at.0.saturating_sub(other.boottime_ns));
-        let from =
-            other.sender.process.as_ref().map_or_else(|| "an unknown task".into(), ToString::to_string);
-        let _ = write!(text, "; {before} before its end {from} sent {}", name(other));
-        if other.result == "ignored" {
-            text.push_str(", which was ignored");
+        if is_key(other) {
+            let _ = write!(text, "; {before} before its end a key in its terminal sent {}", name(other));
+        } else {
+            let from =
+                other.sender.process.as_ref().map_or_else(|| "an unknown task".into(), ToString::to_string);
+            let _ = write!(text, "; {before} before its end {from} sent {}", name(other));
         }
+        if other.result == "ignored" {
+            text.push_str(dropped(death, other));
+        }
+    }
+    let by = death.by.as_ref().filter(|by| !by.is_from_itself());
+    let again = by.and_then(|by| {
+        death
+            .others
+            .iter()
+            .find(|other| other.is_from_itself() && other.signal == by.signal && other.at >= by.at)
+    });
+    if let (Some(by), Some(again)) = (by, again) {
+        let gap = duration(again.at.since(by.at));
+        let _ = write!(text, "; it handled the signal and sent it to itself {gap} later");
     }
     if let Some(missing) = death.missing {
         let _ = write!(text, " ({}: {})", death.certainty(), missing.sentence());
     }
     text
+}
+
+/// Whether the kernel sent it for a key of the terminal: its worker that delivers the input is the sender.
+fn is_key(signal: &Signal) -> bool {
+    signal.sender.kernel_thread
+        && matches!(signal.signal, SIGINT | SIGQUIT)
+        && signal.code_name.as_deref() == Some("SI_KERNEL")
+}
+
+/// Why the kernel did not deliver a signal. Nothing can ignore SIGKILL: `prepare_signal()` drops what comes while a process ends, and
+/// `sig_task_ignored()` drops it for the init of a pid namespace.
+fn dropped(death: &GroupDeath, other: &Signal) -> &'static str {
+    let is_late = death.by.as_ref().is_some_and(|by| other.boottime_ns >= by.at.0);
+    match (is_late, other.signal) {
+        (true, _) => ", when it was ending already",
+        (false, SIGKILL) => ", which the kernel dropped",
+        (false, _) => ", which was ignored",
+    }
 }
 
 fn cause(death: &GroupDeath, made: &Death) -> String {
@@ -158,6 +194,10 @@ fn cause(death: &GroupDeath, made: &Death) -> String {
         }
         Cause::BrokenPipe => "wrote to a pipe or socket that nobody reads (SIGPIPE)".into(),
         Cause::TerminalHangup => format!("its terminal was hung up ({sig}) by {by}"),
+        // Of a terminal or a pty, a worker of the kernel delivers what was typed, and nothing shows who typed it.
+        Cause::TerminalKey if signal.sender.kernel_thread => {
+            format!("a key was pressed in its terminal ({sig})")
+        }
         Cause::TerminalKey => {
             format!("a key was pressed in its terminal ({sig}); the input came from {by}")
         }

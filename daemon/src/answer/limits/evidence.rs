@@ -31,7 +31,7 @@ pub(in crate::answer) fn add_evidence(limits: &Limits, subject: &ProcessRef, ver
     for other in limits.limits.iter().filter(|limit| limit.full && limit.what() != fullest.what()) {
         evidence.push(format!("{} is full too: {} of {} used", other.what(), other.used, other.limit));
     }
-    let remedy = remedy(limits, fullest);
+    let remedy = remedy(limits, subject, fullest);
     if verdict.code == Code::Alive.name() {
         verdict.code = Code::CannotFork.name().into();
         verdict.words = Code::CannotFork.words().into();
@@ -78,19 +78,24 @@ fn add_failures(limits: &Limits, subject: &ProcessRef, verdict: &mut Verdict) {
     ));
 }
 
-fn remedy(limits: &Limits, fullest: &super::Limit) -> String {
+fn remedy(limits: &Limits, subject: &ProcessRef, fullest: &super::Limit) -> String {
+    // Each process has its own limit: to change those of a shell or a unit does not help one that runs.
+    let raise = match fullest.kind.as_str() {
+        "rlimit_nproc" => format!(
+            "for this process: prlimit --pid {} --nproc=N; for those that start later, {}",
+            subject.pid,
+            fullest.raise()
+        ),
+        _ => fullest.raise(),
+    };
     let zombies = fullest
         .consumers
         .iter()
         .find(|consumer| consumer.zombies > 0 && 2 * consumer.zombies >= fullest.used);
     match zombies.and_then(|zombies| zombies.parent.as_ref()) {
         Some(parent) if limits.process.as_ref().is_none_or(|process| process.pid != parent.pid) => {
-            format!(
-                "{parent} must wait for its zombies (taskscope explain {}), or {}",
-                parent.pid,
-                fullest.raise()
-            )
+            format!("{parent} must wait for its zombies (taskscope explain {}), or {}", parent.pid, raise)
         }
-        _ => fullest.raise(),
+        _ => raise,
     }
 }

@@ -74,7 +74,7 @@ impl ProcessFacts {
     }
 
     /// Returns the command that ends it: `kill`, or `kill -9` if SIGTERM would stay pending or be ignored. Only SIGKILL ends a killable
-    /// sleep in state D (`TASK_KILLABLE`).
+    /// sleep in state D (`TASK_KILLABLE`), and the init of a pid namespace that has no handler (`sig_task_ignored()`).
     #[must_use]
     pub fn kill_command(&self) -> &'static str {
         let is_held = |thread: &ThreadFacts| {
@@ -82,7 +82,9 @@ impl ProcessFacts {
                 || thread.blocked.is_some_and(|blocked| blocked.has(SIGTERM))
         };
         let ignores = self.ignored.is_some_and(|ignored| ignored.has(SIGTERM));
-        if ignores || self.live().all(is_held) { "kill -9" } else { "kill" }
+        let is_init = self.namespace_pids.len() > 1 && self.namespace_pids.last() == Some(&1);
+        let drops = is_init && self.caught.is_some_and(|caught| !caught.has(SIGTERM));
+        if ignores || drops || self.live().all(is_held) { "kill -9" } else { "kill" }
     }
 
     /// Whether all its threads are dead.

@@ -7,8 +7,9 @@ use lineage::effect::Bound;
 use lineage::flags::SIGCHLD;
 use lineage::id::{Ktime, Tid};
 
-/// A parent that polls for dead children usually reaps one within this time. Until then it looks the same as one that never does.
-const OVERDUE_NS: u64 = 60_000_000_000;
+/// A parent that polls for dead children usually reaps one within this time. Until then it looks the same as one that never does. crond
+/// of busybox polls once a minute, and sleeps for up to 61 s.
+const OVERDUE_NS: u64 = 75_000_000_000;
 
 /// A zombie and what is known of the processes that could end it.
 pub(crate) struct Case<'a> {
@@ -20,6 +21,8 @@ pub(crate) struct Case<'a> {
     pub(super) parent: Option<&'a Known>,
     pub(super) parent_thread: Option<Tid>,
     pub(super) tracer: Option<&'a Named>,
+    /// The tracer's state letter.
+    pub(super) tracer_state: Option<u8>,
     /// The tracer of the parent, with its state letter.
     pub(super) parents_tracer: Option<&'a (Named, Option<u8>)>,
     pub(super) vfork_child: Option<&'a VforkChild>,
@@ -52,6 +55,7 @@ impl<'a> Case<'a> {
             parent,
             parent_thread: child.parent_thread,
             tracer: child.tracer.as_ref(),
+            tracer_state: child.tracer_state,
             parents_tracer: facts.parents_tracer.as_ref(),
             vfork_child,
             new_reaper: facts.new_reaper.as_ref(),
@@ -230,6 +234,10 @@ impl<'a> Case<'a> {
         if self.has_waited() == Some(true) || self.blocked_thread().is_some() {
             return None;
         }
+        // When the init of a pid namespace ends, the kernel ends all its processes.
+        if self.parent?.init_of_level().is_some() {
+            return None;
+        }
         let new_reaper =
             self.new_reaper.map_or_else(|| "init or the nearest subreaper".into(), ToString::to_string);
         let kill = self.process().map_or("kill", ProcessFacts::kill_command);
@@ -361,7 +369,7 @@ impl<'a> Case<'a> {
         if self.has_waited() != Some(true) && !self.is_overdue() && self.parent.is_some() {
             lack(
                 "whether its parent waits for it later, as one that checks for dead children from time to time does",
-                "time: ask again when it has been a zombie for a minute",
+                "time: ask again when it has been a zombie for more than a minute",
             );
         }
         if self.has_waited() == Some(true) && self.zombies() > 1 {

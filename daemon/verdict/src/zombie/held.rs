@@ -1,7 +1,7 @@
 //! The parent cannot wait, or not for this zombie: a tracer, a stop, a frozen cgroup, a sleep in the kernel, its own exit.
 
 use super::Case;
-use crate::{Certainty, Code, Verdict, duration, stopped, vfork};
+use crate::{Certainty, Code, Verdict, duration, kill_tracer, stopped, vfork};
 use lineage::LifeState;
 
 pub(super) fn held_by_tracer(case: &Case<'_>) -> Option<Verdict> {
@@ -16,13 +16,13 @@ pub(super) fn held_by_tracer(case: &Case<'_>) -> Option<Verdict> {
             "its tracer {tracer} holds it: {who} cannot reap it before the tracer has waited for it, detached or ended"
         ),
     );
-    let pid = tracer.key.tgid;
+    let (pid, kill) = (tracer.key.tgid, kill_tracer(case.tracer_state));
     Some(
         verdict
             .since(format!("TracerPid of the zombie is {pid}, its parent is pid {}", case.pid()))
             .since("the tracer of a process can wait for it first; its parent is notified only after that (ptrace(2))")
             .remedy(format!(
-                "{tracer} must wait for it or detach; if the tracer ends, the parent can reap: kill {pid}"
+                "{tracer} must wait for it or detach; if the tracer ends, the parent can reap: {kill} {pid}"
             ))
             .by(tracer.clone()),
     )

@@ -33,6 +33,9 @@ const SYS_SECCOMP: i32 = 1;
 /// The mark of an out-of-memory victim follows its SIGKILL within microseconds; a preempted killer takes longer.
 const MARK_WITHIN_NS: u64 = 1_000_000_000;
 
+/// A handler that sends the signal on to its own process takes no longer than this.
+const HANDLED_WITHIN_NS: u64 = 10_000_000_000;
+
 /// What is known of a group that has ended.
 pub(super) struct Case<'a> {
     pub(super) status: Option<WaitStatus>,
@@ -74,10 +77,17 @@ impl Case<'_> {
         let Some(status) = self.status else { return unseen(unknown(Missing::Status)) };
         let Some(signal) = status.signal() else { return unseen(certain(Cause::Exited)) };
         match self.killer(signal) {
-            Some((by, sent)) => {
-                let (cause, missing) = self.judge(sent, by);
-                Conclusion { cause, missing, by: Some(by) }
-            }
+            Some((by, sent)) => match self.handled_before(sent, by) {
+                Some((first, sent)) => {
+                    let (cause, missing) = self.judge(sent, first);
+                    let missing = missing.or(Some(Missing::RaisedAgain));
+                    Conclusion { cause, missing, by: Some(first) }
+                }
+                None => {
+                    let (cause, missing) = self.judge(sent, by);
+                    Conclusion { cause, missing, by: Some(by) }
+                }
+            },
             None => unseen(self.without_a_signal(signal)),
         }
     }
@@ -88,6 +98,22 @@ impl Case<'_> {
         let mut fitting =
             self.sent.iter().enumerate().filter(|(_, sent)| sent.signal == signal && sent.is_delivered());
         if signal == SIGKILL { fitting.next() } else { fitting.next_back() }
+    }
+
+    /// Returns the signal that the group handled before it sent the same one to itself, as shells do: a program that cleans up in a
+    /// handler ends by the signal after that, so that its parent sees why it ended (signal(7) and bash(1) advise it).
+    fn handled_before(&self, own: &Sent, at: usize) -> Option<(usize, &Sent)> {
+        if !own.is_from_itself() || own.code.is_some_and(|code| code > 0) || own.info == SignalInfo::Kernel {
+            return None;
+        }
+        let earlier = self.sent.get(..at)?.iter().enumerate();
+        let is_cause = |sent: &Sent| {
+            sent.signal == own.signal
+                && sent.is_delivered()
+                && !sent.is_from_itself()
+                && own.at.since(sent.last) <= HANDLED_WITHIN_NS
+        };
+        earlier.rev().find(|(_, sent)| is_cause(sent))
     }
 
     fn without_a_signal(&self, signal: i32) -> (Cause, Option<Missing>) {

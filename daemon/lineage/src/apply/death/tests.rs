@@ -107,7 +107,17 @@ fn the_first_sigkill_ends_it_and_the_last_of_others() {
     assert_eq!(given(&[sent(9), later]).ends(9), (Cause::Killed, None));
     // A handler of SIGTERM that sends it again.
     let again = Sent { at: Ktime(2_000), ..own(sent(15)) };
-    assert_eq!(given(&[sent(15), again]).ends(15), (Cause::KilledByItself, None));
+    assert_eq!(given(&[sent(15), again.clone()]).ends(15), (Cause::Killed, Some(Missing::RaisedAgain)));
+    // A shell whose terminal is closed does so.
+    let hangup = with(sent(1), SignalInfo::Kernel, 0x80, true);
+    let raised = Sent { at: Ktime(2_000), ..own(sent(1)) };
+    assert_eq!(given(&[hangup, raised]).ends(1), (Cause::TerminalHangup, Some(Missing::OrphanedGroup)));
+    // One that was ignored, another signal, and one long before are not why.
+    let ignored = Sent { result: 1, ..sent(15) };
+    assert_eq!(given(&[ignored, again.clone()]).ends(15), (Cause::KilledByItself, None));
+    assert_eq!(given(&[sent(2), again.clone()]).ends(15), (Cause::KilledByItself, None));
+    let late = Sent { at: Ktime(20_000_000_000), ..again };
+    assert_eq!(given(&[sent(15), late]).ends(15), (Cause::KilledByItself, None));
 }
 
 #[test]

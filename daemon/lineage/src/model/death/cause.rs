@@ -133,11 +133,13 @@ pub enum Missing {
     NameOnly,
     /// SIGXCPU was not seen before the SIGKILL, and other limits of the kernel look the same.
     NoWarning,
+    /// It sent the signal to itself after it had handled the same one; what its handler decided by is not visible.
+    RaisedAgain,
 }
 
 impl Missing {
     /// Every fact that can be missing.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Status,
         Self::SignalHook,
         Self::NotWatched,
@@ -152,6 +154,7 @@ impl Missing {
         Self::FailedExec,
         Self::NameOnly,
         Self::NoWarning,
+        Self::RaisedAgain,
     ];
 
     /// Returns the stable code.
@@ -172,6 +175,7 @@ impl Missing {
             Self::FailedExec => "failed_exec",
             Self::NameOnly => "name_only",
             Self::NoWarning => "no_warning",
+            Self::RaisedAgain => "raised_again",
         }
     }
 
@@ -193,6 +197,7 @@ impl Missing {
             Self::FailedExec => "an execve that fails after its point of no return looks the same",
             Self::NameOnly => "the sender is known as timeout by its name alone",
             Self::NoWarning => "no SIGXCPU was seen before",
+            Self::RaisedAgain => "why its handler did so is not visible",
         }
     }
 }
@@ -211,7 +216,7 @@ mod tests {
         missing.sort_unstable();
         missing.dedup();
         assert_eq!(
-            (missing.len(), Missing::NoWarning as usize + 1),
+            (missing.len(), Missing::RaisedAgain as usize + 1),
             (Missing::ALL.len(), Missing::ALL.len())
         );
     }

@@ -16,6 +16,7 @@ pub(crate) const SCENARIOS: &[Entry] = &[
         escalation();
     }),
     ("death-itself", "a child sends SIGTERM to itself", |_| by_itself(libc::SIGTERM)),
+    ("death-raised", "a child handles SIGTERM, and ends by sending it to itself", |_| raised()),
     ("death-abort", "a child calls abort(3)", |_| abort()),
     ("death-fault", "a child reads an address that is not mapped", |_| fault()),
     ("death-pipe", "a child writes to a pipe without a reader", |_| broken_pipe()),
@@ -73,6 +74,23 @@ fn by_itself(signal: i32) {
         sys::kill(sys::getpid(), signal);
         sys::sleep_for_ever()
     });
+    ends(child);
+}
+
+fn raised() {
+    extern "C" fn raise(signal: i32) {
+        sys::reset(signal);
+        sys::kill(sys::getpid(), signal);
+    }
+    let ready = Channel::new();
+    let child = spawn("child", move || {
+        // SAFETY: the handler calls async-signal-safe functions only.
+        unsafe { libc::signal(libc::SIGTERM, raise as *const () as libc::sighandler_t) };
+        ready.send(1);
+        sys::sleep_for_ever()
+    });
+    ready.receive();
+    sys::kill(child, libc::SIGTERM);
     ends(child);
 }
 

@@ -3,13 +3,19 @@
 use crate::{
     Entry,
     actor::{spawn, wait},
-    fact::{Fact, die_with},
+    fact::{Fact, die_with, pause},
     number,
     sys::{self, Channel, Pid},
 };
 
-pub(crate) const SCENARIOS: &[Entry] =
-    &[("fork-bomb", "N (200) processes that all fork, limited by a pids cgroup DIR, else for a user", bomb)];
+pub(crate) const SCENARIOS: &[Entry] = &[
+    ("fork-bomb", "N (200) processes that all fork, limited by a pids cgroup DIR, else for a user", bomb),
+    (
+        "fork-bomb-burns",
+        "N (200) processes that all fork, limited for a user, in cgroups DIR..., until they are killed",
+        burns,
+    ),
+];
 
 /// A user without other processes, because `RLIMIT_NPROC` counts all processes of a user.
 const NOBODY_ELSE: u32 = 61_234;
@@ -55,6 +61,33 @@ fn bomb(args: &[String]) {
         }
     }
     Fact::new("crowd").text("role", "bomb").numbers("pids", &orphans).emit();
+}
+
+/// The bomb forks until somebody kills it, or for so long, and this reaps all of its processes.
+fn burns(args: &[String]) {
+    let limit = number(args, 0, 200);
+    sys::be_subreaper();
+    let begun = sys::now_ns();
+    let refusals = Channel::new();
+    let first = spawn("bomb", || {
+        sys::lead_a_group();
+        args.iter().skip(1).for_each(|directory| join(directory));
+        sys::set_limit(libc::RLIMIT_NPROC, limit.unsigned_abs().into());
+        sys::become_user(NOBODY_ELSE);
+        burn(begun + AT_MOST_NS, refusals)
+    });
+    refusals.receive();
+    pause("burning");
+    let (mut killed, mut others) = (0, 0);
+    loop {
+        match sys::wait4(-1, 0) {
+            Ok((_, status)) if status & 0x7f == libc::SIGKILL => killed += 1,
+            Ok(_) => others += 1,
+            Err(libc::ECHILD) => break,
+            Err(errno) => die_with("wait4", errno),
+        }
+    }
+    Fact::new("burnt").number("first", first).number("killed", killed).number("others", others).emit();
 }
 
 /// Runs in every process of the bomb: forks, reaps, and sometimes exits, so that another fork succeeds.

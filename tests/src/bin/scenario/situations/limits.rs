@@ -52,13 +52,24 @@ fn zombies(args: &[String]) {
     }
     Fact::new("refused").number("children", children).number("errno", refused).emit();
     pause("full");
+    retry();
     while sys::wait4(-1, libc::WNOHANG).is_ok_and(|(pid, _)| pid > 0) {}
+}
+
+/// Forks once more, after a test has raised the limit.
+fn retry() {
+    let errno = match sys::clone(0, libc::SIGCHLD) {
+        Ok(None) => sys::exit_group(0),
+        Ok(Some(_)) => 0,
+        Err(errno) => errno,
+    };
+    Fact::new("retried").number("errno", errno).emit();
 }
 
 fn threads(args: &[String]) {
     static REFUSED: AtomicI32 = AtomicI32::new(0);
     let (limit, user) = (number(args, 0, 20), number(args, 1, 61_237));
-    let full = Channel::new();
+    let [full, order, retried] = [(); 3].map(|()| Channel::new());
     let owner = spawn("owner", || {
         sys::set_limit(libc::RLIMIT_NPROC, u64::from(limit.unsigned_abs()));
         sys::become_user(user.unsigned_abs());
@@ -74,10 +85,15 @@ fn threads(args: &[String]) {
         }
         Fact::new("refused").number("threads", made).number("errno", REFUSED.load(Ordering::Relaxed)).emit();
         full.send(made);
+        order.receive();
+        retry();
+        retried.send(0);
         sys::sleep_for_ever()
     });
     full.receive();
     pause("full");
+    order.send(0);
+    retried.receive();
     end(owner, "owner");
 }
 
@@ -122,7 +138,7 @@ fn full_namespace(_: &[String]) {
     if !has_own_pid_max() {
         skip("kernel.pid_max of a pid namespace", libc::ENOSYS);
     }
-    let full = Channel::new();
+    let [full, order, retried] = [(); 3].map(|()| Channel::new());
     let owner = spawn_with("owner", libc::CLONE_NEWPID, libc::SIGCHLD, || {
         if let Err(error) = fs::write("/proc/sys/kernel/pid_max", LEAST) {
             full.send(-error.raw_os_error().unwrap_or(1));
@@ -148,6 +164,13 @@ fn full_namespace(_: &[String]) {
         }
         Fact::new("refused").number("errno", refused).emit();
         full.send(refused);
+        order.receive();
+        // The remedy, which only a process of the namespace can carry out.
+        if let Err(error) = fs::write("/proc/sys/kernel/pid_max", "1000") {
+            die_with("writing kernel.pid_max", error.raw_os_error().unwrap_or(0));
+        }
+        retry();
+        retried.send(0);
         sys::sleep_for_ever()
     });
     let refused = full.receive();
@@ -156,6 +179,8 @@ fn full_namespace(_: &[String]) {
         skip("writing kernel.pid_max", -refused);
     }
     pause("full");
+    order.send(0);
+    retried.receive();
     end(owner, "owner");
 }
 
