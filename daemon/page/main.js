@@ -3,7 +3,7 @@
 import { poll } from './api.js';
 import { Connection } from './connection.js';
 import { h, setText } from './dom.js';
-import { count, duration } from './format.js';
+import { count, duration, plural } from './format.js';
 import { history } from './history.js';
 import * as budget from './view/budget.js';
 import * as culprits from './view/culprits.js';
@@ -85,7 +85,7 @@ function trust(status) {
   const text = [
     `${count(status.tasks)} tasks`,
     `${count(status.processes)} processes`,
-    `${count(status.zombies)} zombies`,
+    plural(status.zombies, 'zombie', 'zombies'),
     status.zombies_unconfirmed ? `${count(status.zombies_unconfirmed)} unconfirmed` : '',
   ];
   spans(counts, text.map((it, n) => [it, n === 2 && status.zombies_old ? 'bad' : '']));

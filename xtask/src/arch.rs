@@ -38,6 +38,14 @@ impl Arch {
         Self::HOST == Some(self)
     }
 
+    /// Returns the architectures that this machine builds for.
+    pub(crate) fn buildable() -> Vec<Self> {
+        match Self::HOST {
+            Some(Self::X86_64) => Self::ALL.to_vec(),
+            host => host.into_iter().collect(),
+        }
+    }
+
     /// Returns the name of the Rust target, which `uname -m` and rpm use too.
     pub(crate) const fn name(self) -> &'static str {
         match self {

@@ -15,7 +15,10 @@ use crate::arch::Arch;
 use crate::{setup, shell, vm};
 
 /// The programs of the C toolchain that builds call, each under a name of its own in `DIR/bin`.
-const PROGRAMS: [&str; 2] = ["gcc", "ar"];
+const PROGRAMS: [&str; 3] = ["gcc", "ar", "strip"];
+
+/// The compiler of Debian's packages, for which they have standard libraries for other architectures.
+const DEBIAN_COMPILER: &str = "/usr/bin/rustc";
 
 /// Returns a cargo with the settings for static binaries of `arch`. `flags` are more flags of rustc's.
 pub(crate) fn cargo(arch: Arch, flags: &str) -> Result<Command> {
@@ -45,6 +48,24 @@ pub(crate) fn cargo(arch: Arch, flags: &str) -> Result<Command> {
     // With this variable, the binary would contain no eBPF programs.
     cargo.env_remove("AYA_BUILD_SKIP");
     Ok(cargo)
+}
+
+/// Returns the version of the compiler that [`cargo`] uses for `arch`.
+pub(crate) fn compiler_version(arch: Arch) -> Result<String> {
+    let own = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let rustc = if arch.is_host() || library_of_cargo(arch) { own } else { DEBIAN_COMPILER.into() };
+    let text = shell::answer(Command::new(&rustc).arg("--version"));
+    // The second word of `rustc 1.96.0 (HASH DATE)`.
+    let version = text.as_deref().and_then(|text| text.split_whitespace().nth(1));
+    Ok(version.with_context(|| format!("{} --version failed", rustc.display()))?.to_owned())
+}
+
+/// Returns a strip(1) for binaries of `arch`.
+pub(crate) fn strip(arch: Arch) -> Result<Command> {
+    if arch.is_host() {
+        return Ok(Command::new("strip"));
+    }
+    Ok(Command::new(Tools::obtain(arch)?.program("strip")))
 }
 
 /// What builds for another architecture.
@@ -84,7 +105,7 @@ impl Tools {
         {
             cargo.env_remove(key);
         }
-        cargo.env("RUSTC", "/usr/bin/rustc");
+        cargo.env("RUSTC", DEBIAN_COMPILER);
         cargo
     }
 

@@ -64,7 +64,7 @@ enum Command {
     Ci(test::Args),
     /// Run the integration tests on other kernels in QEMU
     Vm(Box<vm::Args>),
-    /// Make the packages: a Debian package, a static tarball, an OCI image
+    /// Make the packages: .deb, .rpm, a static tarball, an OCI image, SBOMs
     Dist(dist::Args),
     /// Storm for minutes with provoked losses and restarts, and compare every tree with /proc
     Soak(soak::Args),
@@ -72,7 +72,7 @@ enum Command {
     Fuzz(fuzz::Args),
     /// Add faults to recordings of real hosts, and check that the tree is repaired
     Simulate(simulate::Args),
-    /// Measure what taskscope and its rivals cost and miss, into docs/benchmarks
+    /// Measure what taskscope and similar tools cost and miss, into docs/benchmarks
     Bench(bench::Args),
 }
 

@@ -143,8 +143,11 @@ function bar(context, colours, lives, view, n, { left, right, top, x }) {
     context.fillRect(exit - Math.min(4, until - from), top, Math.min(4, until - from), BAR);
   }
   const exec = x(lives.exec[n]);
+  let begin = Math.max(left, 0) + 5;
   if (until - from > 8 && exec >= from - 4 && exec <= until) {
     const middle = Math.max(exec, from + 4);
+    // The text begins after the mark of an early exec.
+    if (exec < left + 14) begin = Math.max(begin, middle + 8);
     context.fillStyle = colours.text;
     context.beginPath();
     context.moveTo(middle, top + 3);
@@ -153,10 +156,9 @@ function bar(context, colours, lives, view, n, { left, right, top, x }) {
     context.lineTo(middle - 4, top + BAR / 2);
     context.fill();
   }
-  const begin = Math.max(left, 0) + 5;
-  // The text begins after the mark of an early exec, and ends before the tail if there is room.
+  // The text ends before the tail if there is room.
   const edge = exit - left > 60 ? exit : right;
-  label(context, colours, lives, n, exec >= left - 1 && exec < left + 14 ? Math.max(begin, exec + 7) : begin, Math.min(edge, view.width), top);
+  label(context, colours, lives, n, begin, Math.min(edge, view.width), top);
   if (n === view.chosen || n === view.hovered) {
     context.globalAlpha = 1;
     context.strokeStyle = n === view.chosen ? colours.link : colours.text;

@@ -19,14 +19,14 @@ use crate::{
     runtime::{EventSink, Place, replay::ReplaySink},
 };
 
-/// What the ids of tracks are made of.
+/// The parts of the ids of tracks.
 const PROCESS: u64 = 1;
 const THREAD: u64 = 2;
 
-/// The slices inside the one that is the life of a process or thread begin at this depth.
+/// The depth of slices inside the life of a process or thread.
 const LIFE: u32 = 1;
 
-/// The least difference that is taken for a wall clock that was set, ns.
+/// The least difference between two readings that means that the wall clock was set, ns.
 const CLOCK_SET_NS: u128 = 1_000_000;
 
 /// How many ended processes are remembered.
@@ -37,8 +37,8 @@ pub struct EffectTrace<W: Write> {
     trace: Trace<W>,
     processes: Tracks<Tgid>,
     threads: Tracks<Tid>,
-    /// The processes that ended last: senders of signals may be among them.
-    ended: VecDeque<GroupKey>,
+    /// The processes that ended last, with their tracks: senders of signals may be among them.
+    ended: VecDeque<(GroupKey, u64)>,
     /// When the recording began.
     begun: Ktime,
     /// The last time that was seen.
@@ -83,7 +83,7 @@ impl<W: Write> EffectTrace<W> {
         self.trace.has_failed()
     }
 
-    /// Ends the trace at this time: adds what did nothing since the beginning, and ends all slices.
+    /// Ends the trace at this time: adds tasks that did nothing since the beginning, and ends all slices.
     pub fn finish(mut self, lineage: &Lineage, now: Ktime) -> std::io::Result<Written> {
         let now = now.0.max(self.now);
         for group in lineage.groups() {
@@ -97,7 +97,7 @@ impl<W: Write> EffectTrace<W> {
                 credentials: None,
                 status: None,
             };
-            // The idle task is no process.
+            // The idle task is not a process.
             if process.key.tgid.0 == 0 {
                 continue;
             }
@@ -111,10 +111,12 @@ impl<W: Write> EffectTrace<W> {
         self.trace.finish()
     }
 
-    fn open_process(&mut self, process: &Process, at: u64) {
+    /// Introduces a process, if it is new, and returns its track: the id is that of the first time, when its start may not have
+    /// been known.
+    fn open_process(&mut self, process: &Process, at: u64) -> u64 {
         let Process { key, name, parent, executable, credentials, .. } = process;
-        if self.processes.get(key.tgid, start(*key)).is_some() {
-            return;
+        if let Some(track) = self.processes.get(key.tgid, start(*key)) {
+            return track.id;
         }
         let id = process_track(*key);
         let from = start(*key).unwrap_or(self.begun.0);
@@ -140,9 +142,11 @@ impl<W: Write> EffectTrace<W> {
         }
         track.begin(&mut self.trace, from, &name, &notes);
         self.processes.insert(&mut self.trace, key.tgid, track, at);
+        id
     }
 
     fn open_thread(&mut self, process: &Process, thread: &Thread, at: u64) {
+        let of = self.open_process(process, at);
         let TaskKey { tid, start } = thread.key;
         if self.threads.get(tid, Some(start.0)).is_some() {
             return;
@@ -150,23 +154,24 @@ impl<W: Write> EffectTrace<W> {
         let id = track_id(THREAD, tid.0, start.0);
         let name = text(thread.name.as_ref());
         let info = ThreadInfo { track: id, pid: process.key.tgid.0, tid: tid.0, name: &name };
-        self.trace.thread(&info, process_track(process.key), start.0);
+        self.trace.thread(&info, of, start.0);
         let mut track = Track::new(id, Some(start.0), start.0);
         track.begin(&mut self.trace, start.0, &name, &Notes::new());
         self.threads.insert(&mut self.trace, tid, track, at);
     }
 
-    /// Says the new names after an exec or a change of the comm.
+    /// Writes the new names after an exec or a change of the comm.
     fn rename(&mut self, effect: &Effect) {
         let Effect { process, thread, .. } = effect;
+        let of = self.open_process(process, effect.at.0);
         let name = text(thread.name.as_ref());
         let id = track_id(THREAD, thread.key.tid.0, thread.key.start.0);
         let info = ThreadInfo { track: id, pid: process.key.tgid.0, tid: thread.key.tid.0, name: &name };
-        self.trace.thread(&info, process_track(process.key), effect.at.0);
+        self.trace.thread(&info, of, effect.at.0);
         if thread.key.tid == process.key.tgid.leader() {
             let path = process.executable.as_ref().map(|path| String::from_utf8_lossy(path.bytes()));
             let info = ProcessInfo {
-                track: process_track(process.key),
+                track: of,
                 pid: process.key.tgid.0,
                 parent: None,
                 name: &name,
@@ -190,12 +195,11 @@ impl<W: Write> EffectTrace<W> {
             Action::LeaderDied { .. }
             | Action::GroupExited { .. }
             | Action::ZombieBegan { .. }
-            | Action::ZombieFlagged { .. } => self.open_process(process, at),
-            Action::Reaped { .. } | Action::Autoreaped | Action::Released { .. } => {}
-            _ => {
+            | Action::ZombieFlagged { .. } => {
                 self.open_process(process, at);
-                self.open_thread(process, thread, at);
             }
+            Action::Reaped { .. } | Action::Autoreaped | Action::Released { .. } => {}
+            _ => self.open_thread(process, thread, at),
         }
         match action {
             Action::Execed { path, .. } => {
@@ -253,11 +257,12 @@ impl<W: Write> EffectTrace<W> {
             Action::Released { .. } => {
                 self.threads.remove(&mut self.trace, tid, Some(thread_born), at);
                 if thread.key.tid == group.leader() {
+                    let id = self.processes.get(group, born).map(|track| track.id);
                     self.processes.remove(&mut self.trace, group, born, at);
                     if self.ended.len() >= ENDED {
                         self.ended.pop_front();
                     }
-                    self.ended.push_back(process.key);
+                    self.ended.extend(id.map(|id| (process.key, id)));
                 }
             }
             Action::Reaped { .. } | Action::Autoreaped => {
@@ -352,11 +357,13 @@ impl<W: Write> EffectTrace<W> {
         if let Some(track) = self.processes.get(key.tgid, start.map(|start| start.0)) {
             return Some(track.id);
         }
-        let is_same = |ended: &&GroupKey| ended.tgid == key.tgid && (start.is_none() || ended.start == start);
-        if let Some(ended) = self.ended.iter().rev().find(is_same) {
-            return Some(process_track(*ended));
+        let is_same = |(ended, _): &&(GroupKey, u64)| {
+            ended.tgid == key.tgid && (start.is_none() || ended.start.is_none() || ended.start == start)
+        };
+        if let Some((_, track)) = self.ended.iter().rev().find(is_same) {
+            return Some(*track);
         }
-        // What is younger than the recording was introduced when it was forked, and is forgotten.
+        // A process that is younger than the recording was introduced when it was forked.
         if task.key.start >= self.begun {
             return None;
         }
@@ -370,8 +377,7 @@ impl<W: Write> EffectTrace<W> {
             credentials: sent.sender.uid.map(|uid| (uid, uid)),
             status: None,
         };
-        self.open_process(&process, sent.at.0);
-        Some(process_track(key))
+        Some(self.open_process(&process, sent.at.0))
     }
 }
 
@@ -408,5 +414,59 @@ impl<W: Write> ReplaySink for EffectTrace<W> {
 
     fn gap(&mut self) {
         self.instant_of_all("a part of the recording is missing", &Notes::new());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        lineage::{TaskKind, effect::Provenance},
+        perfetto::trace::tests::introduced,
+    };
+
+    fn effect(at: u64, tid: u32, start: Option<u64>) -> Effect {
+        let group = GroupKey { tgid: Tgid(7), start: start.map(Ktime) };
+        Effect {
+            at: Ktime(at),
+            provenance: Provenance::Observed,
+            hook: None,
+            late_ns: 0,
+            process: Process {
+                key: group,
+                name: None,
+                parent: None,
+                vpid: None,
+                executable: None,
+                arguments: None,
+                credentials: None,
+                status: None,
+            },
+            thread: Thread {
+                key: TaskKey { tid: Tid(tid), start: Ktime(u64::from(tid)) },
+                name: None,
+                kind: TaskKind::Thread,
+                exit_signal: None,
+                exit_state: None,
+                exit_code: None,
+                flags: None,
+                cgroup_id: None,
+                namespace: None,
+            },
+            action: Action::Forked { creation: None, clone_flags: None, creator: None },
+        }
+    }
+
+    #[test]
+    fn a_thread_is_below_its_process_also_if_the_start_of_that_is_known_later() {
+        let mut out = Vec::new();
+        let mut trace = EffectTrace::new(&mut out, Ktime(1), 0);
+        trace.take(&mut vec![effect(10, 7, None), effect(20, 8, Some(7)), effect(30, 9, None)]);
+        trace.processes.end_all(&mut trace.trace, 40);
+        trace.threads.end_all(&mut trace.trace, 40);
+        trace.trace.finish().unwrap();
+        let (tracks, above) = introduced(&out);
+        assert_eq!(above.len(), 3);
+        assert!(above.iter().all(|track| tracks.contains(track)), "{above:?} {tracks:?}");
     }
 }

@@ -166,7 +166,7 @@ impl<W: Write> Trace<W> {
         }
     }
 
-    /// Says which wall-clock time a time of the trace is.
+    /// Writes the wall-clock time of a time of the trace.
     pub(super) fn clocks(&mut self, boot_ns: u64, wall_ns: i128) {
         let wall = u64::try_from(wall_ns).unwrap_or_default();
         self.packet(Some(boot_ns), |out| {
@@ -182,7 +182,7 @@ impl<W: Write> Trace<W> {
         });
     }
 
-    /// Introduces a process, or says what is new about it. `is_new` is whether it has not been introduced before.
+    /// Introduces a process, or updates its facts. `is_new`: it has not been introduced before.
     pub(super) fn process(&mut self, info: &ProcessInfo<'_>, at: u64, is_new: bool) {
         let ProcessInfo { track, pid, parent, name, executable, start, uid } = *info;
         self.written.processes += u64::from(is_new);
@@ -223,7 +223,7 @@ impl<W: Write> Trace<W> {
         });
     }
 
-    /// Introduces a thread, or says its new name.
+    /// Introduces a thread, or updates its name.
     pub(super) fn thread(&mut self, info: &ThreadInfo<'_>, process: u64, at: u64) {
         self.packet(Some(at), |out| {
             nested(packet::TRACK_DESCRIPTOR, out, |out| {
@@ -347,6 +347,24 @@ pub(super) mod tests {
             }
         }
         events
+    }
+
+    /// Returns the tracks that are introduced, and those that they are below.
+    pub(in crate::perfetto) fn introduced(bytes: &[u8]) -> (Vec<u64>, Vec<u64>) {
+        let (mut tracks, mut above) = (Vec::new(), Vec::new());
+        for packet in Fields::of(bytes) {
+            for field in Fields::of(packet.unwrap().1.bytes().unwrap()) {
+                let (packet::TRACK_DESCRIPTOR, descriptor) = field.unwrap() else { continue };
+                for field in Fields::of(descriptor.bytes().unwrap()) {
+                    match field.unwrap() {
+                        (1, Field::Number(track)) => tracks.push(track),
+                        (5, Field::Number(track)) => above.push(track),
+                        _ => {}
+                    }
+                }
+            }
+        }
+        (tracks, above)
     }
 
     /// Fails after some bytes.

@@ -28,7 +28,7 @@ fn has_programs() -> bool {
     !setting::skip_in_vm("a guest has no openssl, curl and Prometheus")
 }
 
-/// Makes a directory with certificates of a server, a client and a stranger.
+/// Creates a directory with certificates of a server, a client and a stranger.
 fn certificates() -> PathBuf {
     let directory = service::directory();
     authority(&directory, "ca");

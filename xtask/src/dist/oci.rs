@@ -1,4 +1,4 @@
-//! Makes an OCI image without a container engine: an image layout with one layer, as an archive.
+//! Creates OCI images without a container engine: an image layout as an archive, with an image of one layer for each architecture.
 //!
 //! Format: <https://github.com/opencontainers/image-spec/blob/main/image-layout.md>
 
@@ -12,20 +12,47 @@ use serde_json::{Value, json};
 use super::VERSION;
 use super::tarball::pack;
 use super::tree::{Tree, gzip};
+use crate::arch::Arch;
 use crate::shell;
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
-/// Packs `taskscope-VERSION-oci.tar`.
-pub(super) fn build(binary: &Path, out: &Path) -> Result<PathBuf> {
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+
+/// Packs `taskscope-VERSION-oci.tar` with an image for each program. If there are several, their index chooses one by architecture.
+pub(super) fn build(programs: &[(Arch, PathBuf)], out: &Path) -> Result<PathBuf> {
     let file = out.join(format!("taskscope-{VERSION}-oci.tar"));
     let tree = Tree::new(file.with_extension("tree"))?;
     let layout = Layout(tree.beside("layout")?);
     fs::create_dir_all(layout.0.join("blobs/sha256")).context("making the layout")?;
+    let mut images = Vec::new();
+    for (arch, program) in programs {
+        images.push(image(&layout, &tree, *arch, program)?);
+    }
+    let mut named = match <[Value; 1]>::try_from(images) {
+        Ok([image]) => image,
+        Err(images) => {
+            layout.add(INDEX, &json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": images }))?
+        }
+    };
+    named["annotations"] = json!({
+        "org.opencontainers.image.ref.name": VERSION,
+        // podman and containerd take the name of a loaded image from this annotation.
+        "io.containerd.image.name": format!("localhost/taskscope:{VERSION}"),
+    });
+    let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [named] });
+    fs::write(layout.0.join("index.json"), index.to_string()).context("writing index.json")?;
+    fs::write(layout.0.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#)
+        .context("writing oci-layout")?;
+    pack(&layout.0, ".", &file, "")?;
+    Ok(file)
+}
 
-    tree.copy(binary, "usr/bin/taskscope", 0o755)?;
+/// Adds the image of one architecture to the layout; returns its descriptor.
+fn image(layout: &Layout, tree: &Tree, arch: Arch, program: &Path) -> Result<Value> {
+    tree.copy(program, "usr/bin/taskscope", 0o755)?;
     tree.copy_packaging("taskscope.toml", "etc/taskscope/taskscope.toml")?;
     // getgrnam(3) reads this file to find the socket's group.
     tree.write(
@@ -39,11 +66,10 @@ pub(super) fn build(binary: &Path, out: &Path) -> Result<PathBuf> {
     let unpacked = sha256(&layer)?;
     gzip(&layer)?;
     let layer = layout.add_file(LAYER, &layer.with_extension("tar.gz"))?;
-
     let config = layout.add(
         CONFIG,
         &json!({
-            "architecture": "amd64",
+            "architecture": arch.debian(),
             "os": "linux",
             "config": {
                 "Entrypoint": ["/usr/bin/taskscope"],
@@ -59,18 +85,8 @@ pub(super) fn build(binary: &Path, out: &Path) -> Result<PathBuf> {
         MANIFEST,
         &json!({ "schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer] }),
     )?;
-    manifest["platform"] = json!({ "architecture": "amd64", "os": "linux" });
-    manifest["annotations"] = json!({
-        "org.opencontainers.image.ref.name": VERSION,
-        // podman and containerd take the name of a loaded image from this annotation.
-        "io.containerd.image.name": format!("localhost/taskscope:{VERSION}"),
-    });
-    let index = json!({ "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [manifest] });
-    fs::write(layout.0.join("index.json"), index.to_string()).context("writing index.json")?;
-    fs::write(layout.0.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#)
-        .context("writing oci-layout")?;
-    pack(&layout.0, ".", &file, "")?;
-    Ok(file)
+    manifest["platform"] = json!({ "architecture": arch.debian(), "os": "linux" });
+    Ok(manifest)
 }
 
 fn labels() -> Value {

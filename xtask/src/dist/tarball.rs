@@ -1,4 +1,4 @@
-//! Makes the tarball: the static binary, documentation and packaging files, for any Linux.
+//! Creates the tarball: the static binary, documentation and packaging files, for any Linux.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,14 +6,16 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::VERSION;
+use super::generated::{Generated, Zsh};
 use super::tree::Tree;
+use crate::arch::Arch;
 use crate::shell;
 
-/// Packs `taskscope-VERSION-x86_64-linux.tar.gz`.
-pub(super) fn build(binary: &Path, out: &Path) -> Result<PathBuf> {
-    let name = format!("taskscope-{VERSION}-x86_64-linux");
+/// Packs `taskscope-VERSION-ARCH-linux.tar.gz`.
+pub(super) fn build((arch, program): (Arch, &Path), generated: &Generated, out: &Path) -> Result<PathBuf> {
+    let name = format!("taskscope-{VERSION}-{arch}-linux");
     let tree = Tree::new(out.join(format!("{name}.tree")))?;
-    tree.copy(binary, &format!("{name}/bin/taskscope"), 0o755)?;
+    tree.copy(program, &format!("{name}/bin/taskscope"), 0o755)?;
     for (file, place) in [
         ("taskscope.toml", "etc/taskscope/taskscope.toml"),
         ("systemd/taskscope.service", "lib/systemd/system/taskscope.service"),
@@ -29,7 +31,7 @@ pub(super) fn build(binary: &Path, out: &Path) -> Result<PathBuf> {
     for licence in ["LICENSE-MIT", "LICENSE-APACHE"] {
         tree.copy(&shell::workspace().join(licence), &format!("{name}/{licence}"), 0o644)?;
     }
-    tree.generate(binary, &format!("{name}/share"))?;
+    generated.copy(&tree, &format!("{name}/share"), Zsh::Site)?;
     let file = out.join(format!("{name}.tar.gz"));
     pack(&tree.root(), &name, &file, "--use-compress-program=gzip -9n")?;
     Ok(file)

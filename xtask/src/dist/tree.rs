@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use super::{VERSION, config_page, packaging};
+use super::packaging;
 use crate::shell;
 
 /// A directory that stands for `/`. When this is dropped, it is removed with the directories beside it.
@@ -16,7 +16,7 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    /// Makes an empty tree.
+    /// Creates an empty tree.
     pub(super) fn new(base: PathBuf) -> Result<Self> {
         if base.exists() {
             fs::remove_dir_all(&base).with_context(|| format!("removing {}", base.display()))?;
@@ -30,7 +30,7 @@ impl Tree {
         self.base.join("root")
     }
 
-    /// Makes a directory that is no part of the package.
+    /// Creates a directory that is no part of the package.
     pub(super) fn beside(&self, name: &str) -> Result<PathBuf> {
         let path = self.base.join(name);
         fs::create_dir_all(&path).with_context(|| format!("making {}", path.display()))?;
@@ -72,34 +72,19 @@ impl Tree {
         Ok(())
     }
 
-    /// Runs the binary to generate manual pages into `man`, and completions into the directories of the shells below `share`.
-    pub(super) fn generate(&self, binary: &Path, share: &str) -> Result<()> {
-        let man = self.beside("man")?;
-        shell::run(Command::new(binary).arg("man").arg(&man))?;
-        let config = packaging("taskscope.toml");
-        let text = fs::read_to_string(&config).with_context(|| format!("reading {}", config.display()))?;
-        let page = config_page::page(&text, VERSION).with_context(|| config.display().to_string())?;
-        fs::write(man.join("taskscope.toml.5"), page).context("writing taskscope.toml.5")?;
-        for entry in fs::read_dir(&man).with_context(|| format!("reading {}", man.display()))? {
-            let path = entry?.path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let section = path.extension().unwrap_or_default().to_string_lossy().into_owned();
-            let place = self.copy(&path, &format!("{share}/man/man{section}/{name}"), 0o644)?;
-            gzip(&place)?;
+    /// Sets the modes of directories, which otherwise depend on the umask here.
+    pub(super) fn set_directory_modes(&self) -> Result<()> {
+        fn below(directory: &Path) -> std::io::Result<()> {
+            fs::set_permissions(directory, fs::Permissions::from_mode(0o755))?;
+            for entry in fs::read_dir(directory)? {
+                let entry = entry?;
+                if entry.file_type()?.is_dir() {
+                    below(&entry.path())?;
+                }
+            }
+            Ok(())
         }
-        for (name, place) in [
-            ("bash", "bash-completion/completions/taskscope"),
-            ("zsh", "zsh/vendor-completions/_taskscope"),
-            ("fish", "fish/vendor_completions.d/taskscope.fish"),
-        ] {
-            let output = Command::new(binary)
-                .args(["completions", name])
-                .output()
-                .with_context(|| format!("running {}", binary.display()))?;
-            anyhow::ensure!(output.status.success(), "taskscope completions {name}: {}", output.status);
-            self.write(&format!("{share}/{place}"), 0o644, &output.stdout)?;
-        }
-        Ok(())
+        below(&self.root()).with_context(|| format!("setting modes below {}", self.root().display()))
     }
 
     /// Returns the size of all files, KiB, as dpkg counts it.

@@ -13,12 +13,15 @@ use super::qemu::codename;
 use crate::arch::Arch;
 use crate::setup::DebianCompiler;
 
+/// The packages that static programs are linked with, and the headers of the kernel that they include.
+const LIBRARY: [&str; 2] = ["libc6-dev", "linux-libc-dev"];
+
 /// Returns the directory with the unpacked packages; fetches them if needed. Without a compiler of Debian, the standard library is
 /// left out.
 pub(crate) fn root(arch: Arch, compiler: Option<&DebianCompiler>) -> anyhow::Result<PathBuf> {
     let cache = Cache::open()?;
     let version = compiler.map_or("rustup", |compiler| compiler.version.as_str());
-    let place = format!("cross/{arch}-{}", version.replace([':', '~'], "-"));
+    let place = format!("cross/{arch}-libc6-{}", version.replace([':', '~'], "-"));
     let root = cache.path(&place);
     if root.is_dir() {
         return Ok(root);
@@ -29,22 +32,33 @@ pub(crate) fn root(arch: Arch, compiler: Option<&DebianCompiler>) -> anyhow::Res
     let security = format!("{codename}-security");
     let suites = [codename.as_str(), security.as_str()];
     let scratch = cache.scratch("cross")?;
-    let (gcc, libc) = (format!("gcc-{}", arch.gnu()), format!("libc6-dev-{}-cross", arch.debian()));
+    let gcc = format!("gcc-{}", arch.gnu());
     let tools = Apt::open(&cache, &suites, host)?;
     let found = tools.find(std::slice::from_ref(&gcc))?;
     let package = found.first().with_context(|| format!("{codename} has no package {gcc}"))?;
-    eprintln!("vm: fetching {gcc} {} and {libc}, 42 MB, to link for {arch}", package.version);
-    for deb in tools.download_with_dependencies(package, &[&libc], &codename)? {
+    eprintln!("vm: fetching {gcc} {}, 40 MB, to link for {arch}", package.version);
+    for deb in tools.download_with_dependencies(package, &[], &codename)? {
         unpack(&deb, scratch.path(), None)?;
     }
+    // The C library is that of the other architecture: the package for cross-compilers gets no fixes of security.
+    let apt = Apt::open(&cache, &suites, arch)?;
+    let mut wanted = apt.find(&LIBRARY.map(str::to_owned))?;
+    wanted.sort_by(|a, b| a.name.cmp(&b.name));
+    wanted.dedup_by(|a, b| a.name == b.name);
+    anyhow::ensure!(
+        wanted.len() == LIBRARY.len(),
+        "{codename} has not all of {} for {arch}",
+        LIBRARY.join(", ")
+    );
     if let Some(DebianCompiler { library, version }) = compiler {
-        let package = Package { name: library.clone(), version: version.clone() };
-        eprintln!("vm: fetching {library} {version} for {arch}, 34 MB");
-        // The download is in its directory, which it removes when it is dropped.
-        let apt = Apt::open(&cache, &suites, arch)?;
-        let deb = apt.download(&package).with_context(|| {
+        wanted.push(Package { name: library.clone(), version: version.clone() });
+    }
+    for package in &wanted {
+        eprintln!("vm: fetching {} {} for {arch}", package.name, package.version);
+        let deb = apt.download(package).with_context(|| {
             format!(
-                "the archive has no {library} of the compiler's version: upgrade the compiler with apt-get"
+                "the archive has no {} {} for {arch}: upgrade the compiler with apt-get",
+                package.name, package.version
             )
         })?;
         unpack(&deb, scratch.path(), None)?;

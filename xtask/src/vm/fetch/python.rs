@@ -8,10 +8,11 @@ use anyhow::Context as _;
 use super::cache::Cache;
 use crate::shell;
 
-/// Returns the interpreter of a virtual environment with this version of a package; makes the environment if needed.
+/// Returns the interpreter of a virtual environment with this version of a package; makes the environment if needed. The package's name
+/// can have extras in brackets.
 pub(crate) fn environment(package: &str, version: &str) -> anyhow::Result<PathBuf> {
     let cache = Cache::open()?;
-    let place = format!("tools/{package}-{version}");
+    let place = format!("tools/{}-{version}", package.split('[').next().unwrap_or(package));
     let python = cache.path(&place).join("bin/python");
     if python.exists() {
         return Ok(python);

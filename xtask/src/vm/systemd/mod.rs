@@ -22,7 +22,7 @@ use super::table;
 use super::tail::Tail;
 use super::{kvm, session};
 use crate::arch::Arch;
-use crate::{build, dist, shell};
+use crate::{dist, shell};
 
 /// Takes the place of the attach family in results.
 const FAMILY: &str = "systemd";
@@ -119,10 +119,10 @@ fn disk(root: &Path, binaries: &Binaries, logs: &Path) -> anyhow::Result<PathBuf
     }
     let image = dist::image(binaries.program("taskscope")?, &directory)?;
     fs::rename(&image, directory.join(IMAGE)).with_context(|| format!("renaming {}", image.display()))?;
-    let taskscope = build::release()?;
-    dist::package(&taskscope, dist::VERSION, &directory.join("taskscope.deb"))?;
+    let taskscope = binaries.program("taskscope")?;
+    dist::package(taskscope, dist::VERSION, &directory.join("taskscope.deb"))?;
     dist::package(
-        &taskscope,
+        taskscope,
         &format!("{}+upgrade", dist::VERSION),
         &directory.join("taskscope-upgrade.deb"),
     )?;
