@@ -82,7 +82,10 @@ fn zombies_of_kernel(parent: i64) -> usize {
 
 #[test]
 fn several_daemons_answer_as_one() {
-    let services: Vec<Service> = (0..3).map(|_| Service::start(&API)).collect();
+    let history = Directory::new("fleet-history");
+    let mut services =
+        vec![Service::start(&[&API[..], &["--history", history.0.to_str().unwrap()]].concat())];
+    services.extend((1..3).map(|_| Service::start(&API)));
     let metrics_only = Service::start(&[]);
     let mut scenario = scenario("never-waits", &[]);
     scenario.pause("owed");
@@ -150,6 +153,13 @@ fn several_daemons_answer_as_one() {
     }
     let (answer, _) = json(&["deaths", "--hosts", &list, "--all", "--limit", "2"]);
     assert_eq!(answer["deaths"].as_array().unwrap().len(), 2, "the limit is one for all hosts");
+
+    let (answer, _) = json(&["deaths", "--hosts", &list, "--since", "1h"]);
+    let histories = answer["histories"].as_array().unwrap();
+    assert!(
+        histories.len() == 1 && histories[0]["host"] == *hosts[0],
+        "only one host has a history: {histories:?}"
+    );
 
     let (answer, code) = json(&["status", "--hosts", &hosts[..3].join(",")]);
     assert_eq!(code, 0, "{answer:#}");

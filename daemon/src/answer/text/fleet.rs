@@ -10,6 +10,7 @@ use super::{
 use crate::{
     answer::{
         fleet::{Fleet, FleetDeaths, FleetStatus, FleetZombies, HostStatus, OfHost},
+        known::Known,
         place::Place,
         process::ProcessRef,
     },
@@ -100,6 +101,18 @@ pub fn fleet_deaths(fleet: &Fleet<FleetDeaths>, style: Style) -> String {
         })
         .collect();
     some("crash loops", &loops, Ink::Bad, style, &mut out);
+    let histories = &fleet.answer.histories;
+    let begins = |it: &OfHost<Known>| {
+        let since = it.row.known_since.as_ref()?;
+        Some(format!("{}: ends before {since} are not known", it.host))
+    };
+    let begins: Vec<String> = histories.iter().filter_map(begins).collect();
+    some("histories on disk", &begins, Ink::Faint, style, &mut out);
+    let lacks = |it: &OfHost<Known>| -> Vec<String> {
+        it.row.sentences().into_iter().map(|sentence| format!("{}: {sentence}", it.host)).collect()
+    };
+    let lacks: Vec<String> = histories.iter().flat_map(lacks).collect();
+    some("notes on what histories lack", &lacks, Ink::Odd, style, &mut out);
     out.push_str(&fleet_errors(fleet, style));
     out
 }

@@ -264,7 +264,9 @@ mod tests {
         assert!(told.lines().count() == NAMED + 1 && told.contains("1000 entries are wrong"), "{told}");
         let mut many = List::default();
         let mut same = List::default();
-        ["a=node1", "a=node2"].iter().for_each(|entry| same.add(entry, "list", false));
+        for entry in ["a=node1", "a=node2"] {
+            same.add(entry, "list", false);
+        }
         assert!(same.check().unwrap_err().contains("a is the name of another host"));
         (0..=HOSTS_MAX).for_each(|n| many.add(&format!("n{n}"), "list", false));
         assert!(many.check().unwrap_err().contains("10001 hosts"));
