@@ -15,5 +15,6 @@ pub mod setting;
 pub use events::{event, life, matcher, normal, replay, stream, view};
 pub use oracles::{facts, oracle, schema, skipped, tree, verdict, verifier};
 pub use processes::{
-    browser, cgroup, directory, history, observer, programs, remedy, scenario, service, spawner, tmux, top,
+    browser, certificates, cgroup, directory, history, hosts, observer, programs, remedy, scenario, service,
+    spawner, tmux, top,
 };

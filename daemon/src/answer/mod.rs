@@ -5,6 +5,7 @@
 //! answer is written in one place.
 //!
 //! - one file for each answer: `tree`, `task` (one task), `zombies`, `blocked`, `death`, `explain`, `limits`, `leaks`, `scope` and `stop`
+//! - `fleet`: the answers of many daemons as one
 //! - `now`, `spent`: what tasks are doing now, and what living and dead tasks used
 //! - `past/`: answers from the history; `parts/`: what several answers contain
 //! - `text/`: each answer as text
@@ -12,6 +13,7 @@
 pub mod blocked;
 pub mod death;
 pub mod explain;
+pub mod fleet;
 pub mod leaks;
 pub mod limits;
 pub mod now;

@@ -55,16 +55,28 @@ fn command() -> Command {
     Cli::command().disable_help_subcommand(true)
 }
 
-/// `taskscope.1`, and `taskscope-SUBCOMMAND.1` for each.
+/// `taskscope.1`, and `taskscope-SUBCOMMAND.1` for each, also for those of `fleet`.
 fn pages(directory: &Path) -> io::Result<()> {
     fs::create_dir_all(directory)?;
-    let whole = command();
+    let mut whole = command();
+    // Passes global arguments on to the subcommands.
+    whole.build();
     for subcommand in whole.get_subcommands().filter(|subcommand| !subcommand.is_hide_set()) {
         let name = format!("taskscope-{}", subcommand.get_name());
-        let titled = subcommand.clone().display_name(name.clone()).bin_name(name.replacen('-', " ", 1));
-        fs::write(directory.join(format!("{name}.1")), page(titled)?)?;
+        let called = format!("taskscope {}", subcommand.get_name());
+        for nested in subcommand.get_subcommands() {
+            let (name, called) =
+                (format!("{name}-{}", nested.get_name()), format!("{called} {}", nested.get_name()));
+            write_page(directory, nested, &name, &called)?;
+        }
+        write_page(directory, subcommand, &name, &called)?;
     }
     fs::write(directory.join("taskscope.1"), page(whole)?)
+}
+
+fn write_page(directory: &Path, of: &Command, name: &str, called: &str) -> io::Result<()> {
+    let titled = of.clone().display_name(name).bin_name(called);
+    fs::write(directory.join(format!("{name}.1")), page(titled)?)
 }
 
 /// Returns a page; examples and exit codes keep their lines.
@@ -101,20 +113,36 @@ fn roff(line: &str) -> String {
 mod tests {
     use super::*;
 
+    /// All subcommands that are shown, and theirs, with the global arguments.
+    fn all() -> Vec<Command> {
+        let mut whole = command();
+        whole.build();
+        let shown: Vec<&Command> = whole.get_subcommands().filter(|it| !it.is_hide_set()).collect();
+        shown.iter().copied().chain(shown.iter().flat_map(|it| it.get_subcommands())).cloned().collect()
+    }
+
     #[test]
     fn every_subcommand_has_a_page_with_its_examples() {
-        for subcommand in command().get_subcommands().filter(|subcommand| !subcommand.is_hide_set()) {
+        for subcommand in &all() {
             let name = subcommand.get_name().to_owned();
             let page = page(subcommand.clone()).unwrap();
             assert!(page.contains(".SH NAME") && page.contains(".SH OPTIONS"), "{name}: {page}");
-            assert!(page.contains(".SH \"EXAMPLES\""), "{name} has no examples: {page}");
+        }
+        let whole = command();
+        for subcommand in whole.get_subcommands().filter(|subcommand| !subcommand.is_hide_set()) {
+            // The views of `replay` are in its own examples.
+            let nested = subcommand.get_subcommands().filter(|_| subcommand.is_subcommand_required_set());
+            for with_examples in std::iter::once(subcommand).chain(nested) {
+                let page = page(with_examples.clone()).unwrap();
+                assert!(page.contains(".SH \"EXAMPLES\""), "{} has no examples", with_examples.get_name());
+            }
         }
         assert!(page(command()).unwrap().contains(".SH \"EXIT CODES\""));
     }
 
     #[test]
     fn every_argument_says_what_it_is() {
-        for subcommand in command().get_subcommands() {
+        for subcommand in &all() {
             let name = subcommand.get_name().to_owned();
             assert!(subcommand.get_about().is_some(), "{name} says nothing");
             for argument in subcommand.get_arguments() {

@@ -8,6 +8,7 @@ mod doctor;
 mod events;
 mod explain;
 mod export;
+mod fleet;
 mod job;
 mod leaks;
 mod limits;
@@ -82,6 +83,8 @@ enum Command {
     Limits(limits::Args),
     /// Show a live view in the terminal: zombies, deaths, blocked tasks, limits, the tree, events
     Top(top::Args),
+    /// Ask the daemons of many hosts at once: zombies, deaths, status, one process
+    Fleet(fleet::Args),
     /// Show the daemon's health: hooks, losses, repairs, memory, readers
     Status(status::Args),
     /// Show what this kernel supports, how each hook would be attached, and what cannot be reported
@@ -162,6 +165,7 @@ fn run(command: Command) -> ExitCode {
         Command::Leaks(args) => leaks::run(&args),
         Command::Limits(args) => limits::run(&args),
         Command::Top(args) => top::run(&args),
+        Command::Fleet(args) => fleet::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Schema(args) => schema::run(&args),

@@ -1,9 +1,11 @@
 //! Processes and cgroups that tests start and control.
 
 pub mod browser;
+pub mod certificates;
 pub mod cgroup;
 pub mod directory;
 pub mod history;
+pub mod hosts;
 pub mod observer;
 pub mod programs;
 pub mod remedy;

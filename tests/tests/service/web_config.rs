@@ -8,12 +8,13 @@ mod common;
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
 use common::scenario;
 use taskscope_tests::{
+    certificates::{authority, certificate, run},
     service::{self, Service},
     setting,
 };
@@ -25,42 +26,6 @@ const PASSWORD: &str = "scraper:correct horse";
 /// Whether this machine has the programs that the tests need; says why not.
 fn has_programs() -> bool {
     !setting::skip_in_vm("a guest has no openssl, curl and Prometheus")
-}
-
-fn run(directory: &Path, program: &str, args: &[&str]) -> Output {
-    let output = Command::new(program).args(args).current_dir(directory).output();
-    output.unwrap_or_else(|error| panic!("{program}: {error}: apt-get install openssl curl"))
-}
-
-fn openssl(directory: &Path, args: &str) {
-    let output = run(directory, "openssl", &args.split(' ').collect::<Vec<_>>());
-    assert!(output.status.success(), "openssl {args}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
-/// Creates a certificate for `name`, signed by `authority`.
-fn certificate(directory: &Path, authority: &str, name: &str, sans: &str) {
-    openssl(
-        directory,
-        &format!(
-            "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout {name}.key -out {name}.csr -subj /CN={name}"
-        ),
-    );
-    fs::write(directory.join("ext"), format!("subjectAltName={sans}\n")).unwrap();
-    openssl(
-        directory,
-        &format!(
-            "x509 -req -in {name}.csr -CA {authority}.crt -CAkey {authority}.key -CAcreateserial -days 2 -extfile ext -out {name}.crt"
-        ),
-    );
-}
-
-fn authority(directory: &Path, name: &str) {
-    openssl(
-        directory,
-        &format!(
-            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout {name}.key -out {name}.crt -days 2 -subj /CN={name}"
-        ),
-    );
 }
 
 /// Creates a directory with certificates of a server, a client and a stranger.

@@ -51,5 +51,7 @@ fn rules() -> Result<()> {
     let promtool = vm::program("prometheus", "promtool")?;
     let run = |args: &[&str], file: &Path| shell::run(Command::new(&promtool).args(args).arg(file));
     run(&["check", "rules"], &packaging("prometheus/taskscope.rules.yml"))?;
-    run(&["test", "rules"], &packaging("prometheus/tests.yml"))
+    run(&["check", "rules"], &packaging("prometheus/taskscope-fleet.rules.yml"))?;
+    run(&["test", "rules"], &packaging("prometheus/tests.yml"))?;
+    run(&["test", "rules"], &packaging("prometheus/fleet-tests.yml"))
 }

@@ -35,10 +35,9 @@ pub(super) fn build(
     tree.copy_packaging("systemd/taskscope.service", "usr/lib/systemd/system/taskscope.service")?;
     tree.copy_packaging("sysusers.d/taskscope.conf", "usr/lib/sysusers.d/taskscope.conf")?;
     let share = "usr/share/taskscope";
-    tree.copy_packaging(
-        "prometheus/taskscope.rules.yml",
-        &format!("{share}/prometheus/taskscope.rules.yml"),
-    )?;
+    for rules in ["prometheus/taskscope.rules.yml", "prometheus/taskscope-fleet.rules.yml"] {
+        tree.copy_packaging(rules, &format!("{share}/{rules}"))?;
+    }
     tree.copy_packaging("grafana/taskscope.json", &format!("{share}/grafana/taskscope.json"))?;
     tree.copy_packaging("kubernetes/daemonset.yaml", &format!("{DOCUMENTS}/examples/daemonset.yaml"))?;
     tree.copy_packaging("debian/copyright", &format!("{DOCUMENTS}/copyright"))?;

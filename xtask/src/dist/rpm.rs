@@ -63,6 +63,7 @@ fn stage(tree: &Tree, program: &Path, generated: &Generated) -> Result<()> {
         ("systemd/taskscope.service", "usr/lib/systemd/system/taskscope.service"),
         ("sysusers.d/taskscope.conf", "usr/lib/sysusers.d/taskscope.conf"),
         ("prometheus/taskscope.rules.yml", "usr/share/taskscope/prometheus/taskscope.rules.yml"),
+        ("prometheus/taskscope-fleet.rules.yml", "usr/share/taskscope/prometheus/taskscope-fleet.rules.yml"),
         ("grafana/taskscope.json", "usr/share/taskscope/grafana/taskscope.json"),
         ("kubernetes/daemonset.yaml", "usr/share/doc/taskscope/examples/daemonset.yaml"),
     ] {

@@ -21,6 +21,7 @@ pub(super) fn build((arch, program): (Arch, &Path), generated: &Generated, out: 
         ("systemd/taskscope.service", "lib/systemd/system/taskscope.service"),
         ("sysusers.d/taskscope.conf", "lib/sysusers.d/taskscope.conf"),
         ("prometheus/taskscope.rules.yml", "share/taskscope/prometheus/taskscope.rules.yml"),
+        ("prometheus/taskscope-fleet.rules.yml", "share/taskscope/prometheus/taskscope-fleet.rules.yml"),
         ("grafana/taskscope.json", "share/taskscope/grafana/taskscope.json"),
         ("kubernetes/daemonset.yaml", "share/taskscope/kubernetes/daemonset.yaml"),
     ] {

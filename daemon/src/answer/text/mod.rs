@@ -7,12 +7,14 @@ mod columns;
 mod deaths;
 mod difference;
 mod explain;
+mod fleet;
 mod leaks;
 mod limits;
 mod past_life;
 mod past_zombies;
 mod scopes;
 mod stops;
+mod table;
 mod tree;
 mod zombies;
 
@@ -21,6 +23,7 @@ pub use self::{
     deaths::{death, deaths},
     difference::difference,
     explain::explanation,
+    fleet::{fleet_deaths, fleet_errors, fleet_status, fleet_zombies},
     leaks::leaks,
     limits::limits,
     past_life::past_lives,

@@ -2,14 +2,18 @@
 
 use std::fmt::Write as _;
 
-use super::{Ink, Style, age, columns, escape, fitting, verdict};
+use super::{
+    Ink, Style, age, escape,
+    table::{Head, table},
+    verdict,
+};
 use crate::{
     answer::zombies::{Other, ZombieParent, Zombies},
     verdict::{Code, duration},
 };
 
 /// The most parents whose verdict is shown.
-const IN_FULL: usize = 3;
+pub(super) const IN_FULL: usize = 3;
 
 /// The most other processes that are named.
 const OTHERS: usize = 3;
@@ -48,11 +52,12 @@ pub fn zombies(answer: &Zombies, style: Style) -> String {
     if answer.zombies == 0 {
         out.push_str("no zombies\n");
     } else {
-        table(answer, style, &mut out);
-        let late = |parent: &&ZombieParent| parent.verdict.code != Code::JustDied.name();
-        for parent in answer.parents.iter().filter(late).take(IN_FULL) {
+        let (heads, rows): (Vec<_>, Vec<Vec<_>>) =
+            (heads().collect(), answer.parents.iter().map(|parent| row(parent).collect()).collect());
+        table(&heads, &rows, style, &mut out);
+        for parent in answer.parents.iter().filter(|parent| is_late(parent)).take(IN_FULL) {
             out.push('\n');
-            in_full(parent, style, &mut out);
+            in_full(parent, "", "taskscope explain ", style, &mut out);
         }
         out.push('\n');
         let mut text = String::new();
@@ -72,56 +77,32 @@ pub fn zombies(answer: &Zombies, style: Style) -> String {
     out
 }
 
-fn table(answer: &Zombies, style: Style, out: &mut String) {
-    let rows: Vec<[String; 7]> =
-        answer.parents.iter().map(|parent| TABLE.map(|(_, _, cell)| cell(parent))).collect();
-    // A column that is empty in all rows is left out.
-    let cells_of = |n: usize| rows.iter().filter_map(move |row| row.get(n));
-    let shown: Vec<(usize, bool, usize)> = TABLE
-        .iter()
-        .enumerate()
-        .filter(|(n, _)| cells_of(*n).any(|cell| cell != "-"))
-        .map(|(n, (title, is_number, _))| {
-            (n, *is_number, cells_of(n).map(|cell| columns(cell)).fold(columns(title), usize::max))
-        })
-        .collect();
-    let mut line = |cells: &[String; 7], ink: Option<Ink>| {
-        let mut text = String::new();
-        for (cell, is_number, width) in
-            shown.iter().filter_map(|&(n, is_number, width)| Some((cells.get(n)?, is_number, width)))
-        {
-            let pad = " ".repeat(width.saturating_sub(columns(cell)));
-            let separator = if text.is_empty() { "" } else { "  " };
-            let (before, after) = if is_number { (pad.as_str(), "") } else { ("", pad.as_str()) };
-            let _ = write!(text, "{separator}{before}{cell}{after}");
-        }
-        let cut = fitting(text.trim_end(), style.width.unwrap_or(usize::MAX));
-        // Cells are escaped already.
-        match ink {
-            Some(ink) => out.push_str(&style.paint(ink, cut)),
-            None => out.push_str(cut),
-        }
-        out.push('\n');
-    };
-    line(&TABLE.map(|(title, _, _)| title.into()), Some(Ink::Strong));
-    for row in &rows {
-        line(row, None);
-    }
+/// Returns the titles of the table.
+pub(super) fn heads() -> impl Iterator<Item = Head> {
+    TABLE.iter().map(|(title, is_number, _)| (*title, *is_number))
 }
 
-fn in_full(parent: &ZombieParent, style: Style, out: &mut String) {
+/// Returns the row of a parent, escaped.
+pub(super) fn row(parent: &ZombieParent) -> impl Iterator<Item = String> {
+    TABLE.iter().map(|(_, _, cell)| cell(parent))
+}
+
+/// Returns whether the verdict on a parent is shown: not while its zombies died just now.
+pub(super) fn is_late(parent: &ZombieParent) -> bool {
+    parent.verdict.code != Code::JustDied.name()
+}
+
+/// Appends the verdict on a parent. `before` is put before its sentence; `explain` is the command before a pid.
+pub(super) fn in_full(parent: &ZombieParent, before: &str, explain: &str, style: Style, out: &mut String) {
     let sure = if parent.verdict.certainty == "likely" { "likely: " } else { "" };
-    let text = style.wrap(&format!("{sure}{}", parent.verdict.summary), 0);
+    let text = style.wrap(&format!("{before}{sure}{}", parent.verdict.summary), 0);
     out.push_str(&style.paint(Ink::Bad, &text));
     out.push('\n');
     verdict(&parent.verdict, style, out);
     if let Some(oldest) = parent.oldest_zombies.first() {
         let culprit = parent.verdict.culprit.as_ref().map_or(parent.process.pid, |culprit| culprit.pid);
         let who = oldest.process.to_string();
-        let text = format!(
-            "oldest zombie {who}; taskscope explain {}, taskscope explain {culprit}",
-            oldest.process.pid
-        );
+        let text = format!("oldest zombie {who}; {explain}{}, {explain}{culprit}", oldest.process.pid);
         let _ = writeln!(out, "  {:<10}{}", "more", style.wrap(&text, 12));
     }
 }
@@ -170,6 +151,7 @@ fn others(what: &str, means: &str, others: &[Other], style: Style, out: &mut Str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::answer::text::columns;
     use crate::answer::{
         Made,
         place::{Cgroup, Place},

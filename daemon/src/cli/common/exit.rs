@@ -23,6 +23,8 @@ pub enum Exit {
     Degraded = 8,
     /// `zombies`: a parent has not waited for its zombies.
     Zombies = 9,
+    /// `fleet`: some hosts did not answer.
+    HostsMissing = 10,
 }
 
 /// For `--help`.
@@ -35,7 +37,8 @@ Exit codes:
   4  this kernel cannot be observed, or not from this pid namespace (use --pid=host, hostPID: true)
   5  the eBPF object does not match this binary, or is missing in it
   8  doctor: observing works, but not everything can be reported
-  9  zombies: a parent has not waited for its zombies";
+  9  zombies: a parent has not waited for its zombies
+  10  fleet: some hosts did not answer; the others are shown";
 
 impl Exit {
     /// Logs why the command failed.
@@ -99,6 +102,7 @@ mod tests {
             Exit::Object,
             Exit::Degraded,
             Exit::Zombies,
+            Exit::HostsMissing,
         ] {
             assert!(HELP.contains(&format!("\n  {}  ", exit as u8)), "{exit:?} is not in the help");
         }

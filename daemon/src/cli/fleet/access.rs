@@ -1,0 +1,162 @@
+//! How daemons are asked: certificates, password, and limits of time and size.
+
+use std::{
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::http::HeaderValue;
+use base64::Engine as _;
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+};
+use tokio_rustls::TlsConnector;
+
+use crate::{bounded, duration};
+
+/// The longest PEM file, bytes: a bundle of all public authorities has 220 KB.
+const PEM_MAX: usize = 1 << 20;
+
+/// The longest file with a password, bytes.
+const PASSWORD_MAX: usize = 4096;
+
+/// Arguments of all subcommands of `fleet`.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct AccessArgs {
+    /// Ask by https, and accept certificates that an authority in this PEM file has signed; hosts with http:// are asked without TLS
+    #[arg(long, value_name = "FILE", global = true)]
+    ca: Option<PathBuf>,
+    /// Client certificate, with its chain, in PEM
+    #[arg(long, value_name = "FILE", global = true, requires = "key")]
+    cert: Option<PathBuf>,
+    /// Key of the client certificate in PEM, without a passphrase
+    #[arg(long, value_name = "FILE", global = true, requires = "cert")]
+    key: Option<PathBuf>,
+    /// File with one line USER:PASSWORD for basic authentication
+    #[arg(long, value_name = "FILE", global = true)]
+    basic_auth_file: Option<PathBuf>,
+    /// How long one host may take to answer, from the look-up of its name to the last byte
+    #[arg(long, value_name = "AGE", global = true, default_value = "10s", value_parser = duration::parse)]
+    timeout: Duration,
+}
+
+/// How daemons are asked.
+#[derive(Clone)]
+pub(super) struct Access {
+    pub(super) tls: Option<TlsConnector>,
+    /// The header `authorization`.
+    pub(super) authorization: Option<HeaderValue>,
+    pub(super) timeout: Duration,
+}
+
+/// The shortest time that a host gets.
+const TIMEOUT_MIN: Duration = Duration::from_millis(10);
+
+impl AccessArgs {
+    /// Whether hosts without a scheme are asked by https.
+    pub(super) const fn is_https(&self) -> bool {
+        self.ca.is_some()
+    }
+
+    /// Reads the files.
+    pub(super) fn read(&self) -> Result<Access, String> {
+        let pair = self.cert.as_deref().zip(self.key.as_deref());
+        let tls = match &self.ca {
+            Some(ca) => Some(TlsConnector::from(Arc::new(config(ca, pair)?))),
+            None if pair.is_some() => {
+                return Err(
+                    "--cert needs --ca FILE: the authority that has signed the hosts' certificates".into()
+                );
+            }
+            None => None,
+        };
+        let authorization = self.basic_auth_file.as_deref().map(password).transpose()?;
+        Ok(Access { tls, authorization, timeout: self.timeout.max(TIMEOUT_MIN) })
+    }
+}
+
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let name = file.display();
+    let bytes = bounded::read(file, PEM_MAX).map_err(|error| format!("reading {name}: {error}"))?;
+    let list: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
+    match list {
+        Ok(list) if list.is_empty() => {
+            Err(format!("{name} has no certificate in PEM (-----BEGIN CERTIFICATE-----)"))
+        }
+        Ok(list) => Ok(list),
+        Err(error) => Err(format!("{name} is not PEM: {error}")),
+    }
+}
+
+fn config(ca: &Path, pair: Option<(&Path, &Path)>) -> Result<ClientConfig, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(ca)? {
+        roots
+            .add(certificate)
+            .map_err(|error| format!("a certificate in {} is not valid: {error}", ca.display()))?;
+    }
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| format!("preparing TLS: {error}"))?
+        .with_root_certificates(roots);
+    let mut config = match pair {
+        None => builder.with_no_client_auth(),
+        Some((cert, key)) => {
+            let chain = certificates(cert)?;
+            let name = key.display();
+            let bytes = bounded::read(key, PEM_MAX).map_err(|error| format!("reading {name}: {error}"))?;
+            let key = PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| {
+                format!("{name} has no private key in PEM, without a passphrase: {error}")
+            })?;
+            builder
+                .with_client_auth_cert(chain, key)
+                .map_err(|error| format!("{} does not go with {name}: {error}", cert.display()))?
+        }
+    };
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// Reads a file with `USER:PASSWORD`; returns the header.
+fn password(file: &Path) -> Result<HeaderValue, String> {
+    let name = file.display();
+    let bytes = bounded::read(file, PASSWORD_MAX).map_err(|error| format!("reading {name}: {error}"))?;
+    let text = String::from_utf8(bytes).map_err(|_| format!("{name} is not text in UTF-8"))?;
+    let line = text.trim_end_matches(['\r', '\n']);
+    let (user, _) = line.split_once(':').unwrap_or_default();
+    if user.is_empty() || line.contains(['\r', '\n']) {
+        return Err(format!("{name} must have one line USER:PASSWORD"));
+    }
+    if std::fs::metadata(file).is_ok_and(|metadata| metadata.mode() & 0o007 != 0) {
+        log::warn!("{name} has a password, and every user may open it: chmod o= {name}");
+    }
+    let encoded = base64::engine::general_purpose::STANDARD.encode(line);
+    let mut value = HeaderValue::try_from(format!("Basic {encoded}")).map_err(|error| error.to_string())?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_one_line_with_a_user() {
+        let path = std::env::temp_dir().join(format!("taskscope-fleet-password-{}", std::process::id()));
+        let of = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            password(&path)
+        };
+        assert_eq!(of("scraper:correct horse\n").unwrap(), "Basic c2NyYXBlcjpjb3JyZWN0IGhvcnNl");
+        assert_eq!(of("a:b:c").unwrap(), "Basic YTpiOmM=");
+        for wrong in ["", "scraper", ":x", "a:b\nc:d\n"] {
+            assert!(of(wrong).unwrap_err().contains("one line USER:PASSWORD"), "{wrong:?}");
+        }
+        std::fs::remove_file(&path).unwrap();
+        assert!(password(&path).unwrap_err().contains("reading"));
+    }
+}

@@ -1,0 +1,89 @@
+//! Asks many daemons at once, a bounded number at a time, and merges what they answer.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use tokio::task::JoinSet;
+
+use super::{
+    access::Access,
+    client::{self, Failure},
+    hosts::Host,
+};
+use crate::{
+    answer::fleet::{ErrorKind, Fleet, HostError, Merge},
+    cli::exit::Exit,
+    event_loop,
+};
+
+/// The most bytes of one host's answer. The longest answers of real hosts have some hundred KiB.
+pub(super) const ANSWER_MAX: usize = 8 << 20;
+
+/// What a host answered, and its place in the list.
+type Outcome<T> = (usize, Result<T, Failure>);
+
+/// Asks all hosts for `path`, `parallel` at a time.
+pub(super) fn all<T: Merge>(
+    hosts: &[Host],
+    access: &Access,
+    parallel: usize,
+    path: &str,
+    most: usize,
+    mut answer: T,
+) -> Result<Fleet<T>, Exit> {
+    let runtime = event_loop::start().map_err(Exit::failed)?;
+    let path: Arc<str> = path.into();
+    let mut failures: Vec<(usize, Failure)> = Vec::new();
+    let mut answered = 0_u64;
+    let mut is_done = vec![false; hosts.len()];
+    runtime.block_on(async {
+        let mut waiting: VecDeque<(usize, Host)> = hosts.iter().cloned().enumerate().collect();
+        let mut asked: JoinSet<Outcome<T::Answer>> = JoinSet::new();
+        loop {
+            while asked.len() < parallel.max(1) {
+                let Some((index, host)) = waiting.pop_front() else { break };
+                let (access, path) = (access.clone(), path.clone());
+                asked.spawn(async move { (index, one(&access, &host, &path, most).await) });
+            }
+            let Some(done) = asked.join_next().await else { break };
+            // The hook has logged a panic; the host is added below.
+            let Ok((index, outcome)) = done else { continue };
+            if let Some(is_done) = is_done.get_mut(index) {
+                *is_done = true;
+            }
+            let merged = outcome.and_then(|it| {
+                let name = hosts.get(index).map_or_else(|| "".into(), |host| host.name.clone());
+                answer.add(&name, it).map_err(|error| Failure::new(ErrorKind::Nonsense, error))
+            });
+            match merged {
+                Ok(()) => answered += 1,
+                Err(failure) => failures.push((index, failure)),
+            }
+        }
+    });
+    for (index, _) in is_done.iter().enumerate().filter(|(_, is_done)| !**is_done) {
+        failures
+            .push((index, Failure::new(ErrorKind::Local, "a bug of taskscope: its answer caused a panic")));
+    }
+    failures.sort_by_key(|(index, _)| *index);
+    let errors: Vec<HostError> = failures
+        .into_iter()
+        .filter_map(|(index, Failure { kind, message, .. })| {
+            Some(HostError { host: hosts.get(index)?.name.clone(), kind, message })
+        })
+        .collect();
+    answer.finish();
+    Ok(Fleet { hosts_asked: hosts.len() as u64, hosts_answered: answered, answer, errors })
+}
+
+async fn one<T: serde::de::DeserializeOwned>(
+    access: &Access,
+    host: &Host,
+    path: &str,
+    most: usize,
+) -> Result<T, Failure> {
+    let text = client::get(access, host, path, most).await?;
+    serde_json::from_slice(&text).map_err(|error| {
+        let message = format!("its answer is not that of a taskscope of this version: {error}");
+        Failure::new(ErrorKind::Nonsense, message)
+    })
+}
