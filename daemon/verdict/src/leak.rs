@@ -32,7 +32,7 @@ pub struct EndAll {
     pub reach: String,
     /// Whether the culprit is among that.
     pub with_culprit: bool,
-    /// Processes among that which do not descend from the culprit, as far as they are named.
+    /// Those of the processes it ends that do not descend from the culprit, as far as they are named.
     pub also: Vec<Named>,
     /// How many there are.
     pub also_count: usize,
@@ -46,10 +46,7 @@ impl EndAll {
         if more > 0 {
             ends.push(format!("{more} more"));
         }
-        let among = match ends.is_empty() {
-            true => String::new(),
-            false => format!(", among them {}", ends.join(", ")),
-        };
+        let among = if ends.is_empty() { String::new() } else { format!(", among them {}", ends.join(", ")) };
         format!("{} (this ends {}{among})", self.command, self.reach)
     }
 }

@@ -76,20 +76,12 @@ impl Case<'_> {
     pub(super) fn conclude(&self) -> Conclusion {
         let Some(status) = self.status else { return unseen(unknown(Missing::Status)) };
         let Some(signal) = status.signal() else { return unseen(certain(Cause::Exited)) };
-        match self.killer(signal) {
-            Some((by, sent)) => match self.handled_before(sent, by) {
-                Some((first, sent)) => {
-                    let (cause, missing) = self.judge(sent, first);
-                    let missing = missing.or(Some(Missing::RaisedAgain));
-                    Conclusion { cause, missing, by: Some(first) }
-                }
-                None => {
-                    let (cause, missing) = self.judge(sent, by);
-                    Conclusion { cause, missing, by: Some(by) }
-                }
-            },
-            None => unseen(self.without_a_signal(signal)),
-        }
+        let Some(last) = self.killer(signal) else { return unseen(self.without_a_signal(signal)) };
+        let handled = self.handled_before(last.1, last.0);
+        let (at, sent) = handled.unwrap_or(last);
+        let (cause, missing) = self.judge(sent, at);
+        let missing = missing.or(handled.map(|_| Missing::RaisedAgain));
+        Conclusion { cause, missing, by: Some(at) }
     }
 
     /// Returns the signal that ended the group. That is the first SIGKILL, which ends a group at once, or the last of other
