@@ -30,7 +30,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
         let (number, tail) = rest.split_at_checked(digits).unwrap_or_default();
         if number.is_empty() {
-            return Err(format!("`{text}` is not a length of time such as 500ms, 10s, 2m, 1d or 1h30m"));
+            return Err(format!("`{text}` is not a duration such as 500ms, 10s, 2m, 1d or 1h30m"));
         }
         let letters = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
         let (name, tail) = tail.split_at_checked(letters).unwrap_or_default();
@@ -40,9 +40,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
             return Err(format!("`{name}` in `{text}` is not a unit of time: use ms, s, m, h or d"));
         };
         if unit < next_unit {
-            return Err(format!(
-                "`{text}` is not a length of time: the larger unit comes first, as in 1h30m"
-            ));
+            return Err(format!("`{text}` is not a duration: the larger unit comes first, as in 1h30m"));
         }
         next_unit = unit + 1;
         // A number that does not fit is too large in any unit.

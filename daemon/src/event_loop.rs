@@ -11,12 +11,12 @@ use tokio::{
 /// The shortest period of [`every`].
 const SHORTEST: Duration = Duration::from_millis(10);
 
-/// The event loop could not be made: descriptors or memory are used up.
+/// The event loop could not be created: descriptors or memory are used up.
 #[derive(Debug, Error)]
 #[error("starting the event loop: {0}")]
 pub struct EventLoopError(#[from] pub io::Error);
 
-/// Makes an event loop with timers and I/O. It needs an epoll descriptor, an eventfd and a pair of sockets.
+/// Creates an event loop with timers and I/O. It needs an epoll descriptor, an eventfd and a pair of sockets.
 pub fn start() -> Result<Runtime, EventLoopError> {
     Ok(Builder::new_current_thread().enable_all().build()?)
 }

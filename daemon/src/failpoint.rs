@@ -24,7 +24,7 @@ pub(crate) enum Point {
     Clone,
     /// Writing a segment of the history.
     HistoryWrite,
-    /// Reading a file of the host that is no process's, or listing a directory.
+    /// Reading a file of the host that belongs to no process, or listing a directory.
     HostRead,
     /// Opening one of the kernel's iterators.
     IteratorOpen,

@@ -1,4 +1,4 @@
-//! Files of the host that are no process's: its limits, mounts and cgroups.
+//! Files of the host that belong to no process: its limits, mounts and cgroups.
 
 mod identity;
 

@@ -7,13 +7,13 @@
 //! - `polling`: when the ring is polled
 //! - `records`: adds what records lack, passes them to the lineage, and counts those that are applied or lost
 //! - `comparison`: compares the tree with the kernel's tasks and repairs it; `zombies` does the same for zombies, by /proc
-//! - `canary`: children of the daemon whose whole life must be seen
+//! - `canary`: short-lived children of the daemon, of which all records must arrive
 //! - `signals`: the signals that the attached hooks report
 //! - `tick`: what is done four times a second
-//! - `blocked`: tasks that stay in uninterruptible sleep; `leaks`: threads, starts, forks and orphans that leak
+//! - `blocked`: tasks that stay in uninterruptible sleep; `leaks`: leaks other than zombies
 //! - `older`: programs and arguments of processes that are older than taskscope
 //! - `wall`: the wall clock beside `CLOCK_BOOTTIME`
-//! - `recorded`: the lineage, whose changes can be recorded; `replay`: makes the same changes again, from a recording
+//! - `recorded`: the lineage, whose changes can be recorded; `replay`: repeats the changes, from a recording
 
 mod blocked;
 mod canary;
@@ -83,7 +83,7 @@ pub struct Pipeline {
     /// Tasks that stay in uninterruptible sleep.
     pub blocked: Blocked,
     last_poll: LastPoll,
-    /// Leaks that are no zombies.
+    /// Leaks other than zombies.
     pub leaks: Leaks,
     /// How often all hooks were attached again because canaries were not seen.
     pub reattached: u64,
@@ -156,7 +156,7 @@ impl Pipeline {
             .then(|| format!("degraded: {lost} records lost, tree not yet compared with the kernel's tasks"))
     }
 
-    /// Returns how long ago a record last came through while no canary can be made: see [`Canary::refusal`]. `None` if hooks are
+    /// Returns how long ago a record last came through while no canary can be created: see [`Canary::refusal`]. `None` if hooks are
     /// in doubt, or one is not attached any more.
     #[must_use]
     pub fn proof_age(&self, now: Ktime) -> Option<Duration> {

@@ -72,9 +72,9 @@ fn read(process: &Path) -> Shift {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Shift::Known(0),
         Err(error) => return Shift::Unknown(format!("reading /proc/self/ns/time: {error}")),
     };
-    // The file is about the namespace that children are born in.
+    // The file is about the namespace of new children.
     if !inode("time_for_children").is_ok_and(|children| children == own) {
-        return Shift::Unknown("its children are born in another one".into());
+        return Shift::Unknown("children of taskscope are created in another one".into());
     }
     match fs::read_to_string(process.join("timens_offsets")) {
         Ok(text) => boottime_of(&text).map_or_else(

@@ -270,7 +270,7 @@ fn open_at(directory: &File, name: &CStr, flags: i32) -> io::Result<File> {
     // SAFETY: a descriptor that is open, and a name that ends with NUL.
     match unsafe { libc::openat(directory.as_raw_fd(), name.as_ptr(), flags | libc::O_CLOEXEC, 0o640) } {
         -1 => Err(io::Error::last_os_error()),
-        // SAFETY: the call has just made this descriptor, and nothing else owns it.
+        // SAFETY: the call has just created this descriptor, and nothing else owns it.
         fd => Ok(unsafe { File::from_raw_fd(fd) }),
     }
 }

@@ -45,7 +45,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     if args.check { check() } else { write() }
 }
 
-/// Makes the eBPF toolchain if the daemon for `arch` cannot be built with the committed object.
+/// Creates the eBPF toolchain if the daemon for `arch` cannot be built with the committed object.
 pub(crate) fn ensure(arch: Arch) -> Result<()> {
     let sources = committed::hash_sources(shell::workspace())?;
     if committed::load(&dir(arch)).is_none_or(|committed| committed.sources != sources) {
@@ -172,7 +172,7 @@ fn build(archs: &[Arch]) -> Result<Vec<(Arch, Vec<u8>, BuiltFrom)>> {
     })
 }
 
-/// Makes an empty directory at the fixed path, locked for this process.
+/// Creates an empty directory at the fixed path, locked for this process.
 fn own_place() -> Result<(PathBuf, File)> {
     let place = PathBuf::from(PLACE);
     let lock = place.with_extension("lock");

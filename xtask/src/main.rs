@@ -72,7 +72,7 @@ enum Command {
     Fuzz(fuzz::Args),
     /// Add faults to recordings of real hosts, and check that the tree is repaired
     Simulate(simulate::Args),
-    /// Measure what taskscope and its rivals cost and miss, into docs/benchmarks
+    /// Measure what taskscope and similar tools cost and miss, into docs/benchmarks
     Bench(bench::Args),
 }
 

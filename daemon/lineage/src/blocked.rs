@@ -148,7 +148,7 @@ impl Episode {
             .store
             .find(reported.thread.key)
             .and_then(|ix| lineage.effect(EventContext::observed(at), ix, action.clone()));
-        // It may have ended since: as it was then.
+        // If the task has ended since, the effect shows it as it was when it was flagged.
         out.push(now.unwrap_or(Effect { at, action, ..*reported }));
     }
 }

@@ -36,11 +36,11 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `model` | what goes in and what comes out: records, effects, lives |
+//! | `model` | input and output: records, effects, lives |
 //! | `store` | tasks, groups and the links between them; its fields are private and `Store::check` states the invariants |
-//! | `apply` | one file a kernel event |
-//! | `reconcile` | what is uncertain: snapshots, concluded ends, conflicts between the two, zombies after a loss |
-//! | `accounting` | CPU time and memory that ended tasks used |
+//! | `apply` | one file for each kernel event |
+//! | `reconcile` | uncertain facts: snapshots, concluded ends, conflicts between records and snapshots, zombies after a loss |
+//! | `accounting` | what ended tasks used: CPU time, page faults, context switches |
 //! | `history` | processes that ended, and queries |
 //! | [`blocked`] | tasks that stay in uninterruptible sleep |
 //!
@@ -52,7 +52,7 @@
 //! | term | meaning |
 //! |---|---|
 //! | task | one `task_struct`: a thread. Identified by tid and start time, because tids are reused |
-//! | thread group | the tasks that share a tgid: what users call a process. Its leader is the task with tid == tgid |
+//! | thread group | the tasks with the same tgid: what users call a process. Its leader is the task with tid == tgid |
 //! | `real_parent` | the task that is sent the exit signal; a tracer is the `parent` of a traced task instead |
 //! | zombie | a leader in `EXIT_ZOMBIE` **and no other task left in its group**: only a wait(2) is missing |
 //! | dead leader | a leader in `EXIT_ZOMBIE` whose group has live threads: no wait(2) can reap it |
@@ -223,7 +223,7 @@ impl Lineage {
         self.config.reports_lives = reports;
     }
 
-    /// Sets whose effects are built from now on; the tree does not depend on it.
+    /// Sets the processes whose effects are built from now on; the tree does not depend on it.
     pub const fn set_wanted(&mut self, wanted: Wanted) {
         self.wanted = wanted;
     }
@@ -233,7 +233,7 @@ impl Lineage {
         self.briefs.drain(..)
     }
 
-    /// Gives back memory for more than so many of them: a comparison of many tasks makes many at once.
+    /// Frees memory for more than `most` briefs: a comparison of many tasks creates many at once.
     pub fn trim_briefs(&mut self, most: usize) {
         self.briefs.shrink_to(most);
     }
@@ -261,7 +261,7 @@ impl Lineage {
         self.store.prefetch(records);
     }
 
-    /// Takes in one record and adds its effects to `out`. `now` is `CLOCK_BOOTTIME` as the caller reads it.
+    /// Applies one record and adds its effects to `out`. `now` is `CLOCK_BOOTTIME` as the caller reads it.
     pub fn apply(&mut self, record: &Record, now: Ktime, out: &mut Vec<Effect>) -> Outcome {
         self.stats.records += 1;
         self.outcome = Outcome::Applied;

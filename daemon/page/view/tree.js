@@ -232,7 +232,7 @@ export function show({ main, parameters, connection, signal }) {
     const parts = [];
     if (node.state === 'zombie') parts.push(many ? 'zombies' : `zombie for ${zombieAge(node)}`);
     else if (node.state !== 'running') parts.push(node.state.replaceAll('_', ' '));
-    if (node.zombies) parts.push(`owes ${plural(node.zombies, 'wait', 'waits')}`);
+    if (node.zombies) parts.push(`has not waited for ${plural(node.zombies, 'zombie', 'zombies')}`);
     if (node.subreaper) parts.push('subreaper');
     if (node.orphan_of && !many) parts.push(`orphan of ${clean(node.orphan_of.name ?? '?')} (${node.orphan_of.pid})`);
     if (node.cgroup?.unit) parts.push(clean(node.cgroup.unit));

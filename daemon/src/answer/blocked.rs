@@ -1,4 +1,4 @@
-//! Tasks in uninterruptible sleep now: for how long, where in the kernel, and for what or whom.
+//! Tasks in uninterruptible sleep now: for how long, where in the kernel, and what or which process they wait for.
 
 use std::collections::HashMap;
 
@@ -68,7 +68,7 @@ const REASONS: &[(&[&str], &str, &str)] = &[
 /// The answer to `/v1/blocked`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlockedTasks {
-    /// When the answer was made.
+    /// When the answer was computed.
     #[serde(flatten)]
     pub made: Made,
     /// How many tasks there are.
@@ -120,7 +120,7 @@ pub struct FirstPoll {
 }
 
 impl FirstPoll {
-    /// Makes the poll from what the iterator shows.
+    /// Creates the poll from what the iterator shows.
     #[must_use]
     pub fn of(figures: &[Figures]) -> Self {
         let asleep = figures.iter().filter(|figures| figures.doing.is_blocked());

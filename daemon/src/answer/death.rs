@@ -42,7 +42,7 @@ use crate::{
 /// The answer to `/v1/deaths`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deaths {
-    /// When the answer was made.
+    /// When the answer was computed.
     #[serde(flatten)]
     pub made: Made,
     /// How processes ended, the last first.
@@ -50,13 +50,13 @@ pub struct Deaths {
     /// Units and containers whose processes keep ending by the same cause. The filter does not apply to them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub crash_loops: Vec<CrashLoop>,
-    /// What the history knows, if the answer is from it too.
+    /// What the history covers, if the answer is also from it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history: Option<Box<Known>>,
 }
 
 impl Deaths {
-    /// Makes an answer from the history alone.
+    /// Creates an answer from the history alone.
     #[must_use]
     pub fn of_history(stamp: &Stamp, now: Ktime) -> Self {
         let made = Made::at(now, None, stamp);
@@ -89,7 +89,7 @@ pub struct Death {
     /// When its last task died, by the wall clock.
     #[serde(rename = "@timestamp")]
     pub timestamp: String,
-    /// The same moment on `CLOCK_BOOTTIME`.
+    /// The same time on `CLOCK_BOOTTIME`.
     pub boottime_ns: u64,
     /// The process that ended.
     pub process: ProcessRef,
@@ -123,7 +123,7 @@ pub struct Death {
     /// The process whose allocation caused the out-of-memory kill.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oom_trigger: Option<ProcessRef>,
-    /// The limit that the out-of-memory killer met.
+    /// The memory limit that was reached when the out-of-memory killer ran.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oom: Option<Oom>,
     /// What its parent did afterwards, if a signal ended it.
@@ -267,7 +267,7 @@ impl DeathsDraft {
     pub fn of(lineage_at: &LineageAt<'_>, filter: DeathFilter) -> Self {
         let lineage = lineage_at.lineage;
         let mut deaths: Vec<_> = lineage.deaths().filter(|death| filter.wants(death)).cloned().collect();
-        // What is asked for from one that descends from somebody.
+        // Of a subtree, only the ends of its processes.
         let mut subtrees = Subtrees::new(&filter.subtrees, lineage_at);
         if filter.all {
             let plain = lineage.dead_lives().filter(|life| life.death.is_none()).map(|life| exited(&life));
@@ -349,7 +349,7 @@ fn exited(life: &Life) -> GroupDeath {
 }
 
 impl Death {
-    /// Makes the record of a dead group, with what its parent did then.
+    /// Creates the record of a dead group, with what its parent did then.
     pub(super) fn with_parent(of: &GroupDeath, then: Option<&Then>, host_facts: &mut HostFacts<'_>) -> Self {
         let mut death = Self::of(of, host_facts);
         if let Some(then) = then {
@@ -360,7 +360,7 @@ impl Death {
         death
     }
 
-    /// Makes the record of a dead group.
+    /// Creates the record of a dead group.
     #[must_use]
     pub fn of(death: &GroupDeath, host_facts: &mut HostFacts<'_>) -> Self {
         let stamp = host_facts.stamp;

@@ -32,7 +32,7 @@ use crate::{
 /// The answer to `/v1/explain/{pid}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explanation {
-    /// When the answer was made.
+    /// When the answer was computed.
     #[serde(flatten)]
     pub made: Made,
     /// The process.
@@ -70,7 +70,7 @@ pub struct Explanation {
     /// How its unit or container stopped or is stopping, the latest stop first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stops: Vec<StopStory>,
-    /// When its unit or container began and ended: the one that lives, and then the last ends.
+    /// When its unit or container began and ended: the present one first, then earlier ones.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scopes: Vec<ScopeStory>,
     /// Leaks that it causes or takes part in.
@@ -177,14 +177,14 @@ impl ExplainDraft {
         self
     }
 
-    /// Takes over which of its forks failed lately.
+    /// Adds its forks that failed recently.
     #[must_use]
     pub fn with_fork_failures(mut self, failures: Option<ForkFailures>) -> Self {
         self.limits = self.limits.map(|limits| limits.with_failures(failures));
         self
     }
 
-    /// Takes over the leaks that it takes part in.
+    /// Adds the leaks that it takes part in.
     #[must_use]
     pub fn with_leaks(mut self, leaks: Vec<Arc<LineageLeak>>, lineage_at: &LineageAt<'_>) -> Self {
         let own: Vec<_> = leaks.into_iter().filter(|leak| leak.concerns(self.key())).collect();
@@ -271,7 +271,7 @@ fn held_to(limits: Option<Limits>, verdict: &mut Verdict) -> Vec<Limit> {
     let Some(limits) = limits else { return Vec::new() };
     let Some(subject) = &limits.process else { return Vec::new() };
     limits::add_evidence(&limits, subject, verdict);
-    // If something else is wrong with the process, unread limits are not what the verdict lacks.
+    // If something else is wrong with the process, the verdict does not need the limits that could not be read.
     if verdict.code == Code::Alive.name() || limits.pid_max_is_left() {
         verdict.missing.extend(limits.missing.iter().cloned());
     }

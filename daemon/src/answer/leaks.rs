@@ -1,4 +1,4 @@
-//! Leaks that are no zombies: which process causes each, how fast, and what to do.
+//! Leaks other than zombies: which process causes each, how fast, and what to do.
 
 use std::{sync::Arc, time::Duration};
 
@@ -36,9 +36,9 @@ pub struct Leaks {
     /// Leaks that are not listed.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub leaks_left_off: u64,
-    /// The time in which leaks are looked for, ns.
+    /// The time over which leaks are looked for, ns.
     pub window_ns: u64,
-    /// What the answer cannot show, if a command observed for less than [`SHORT`] without a daemon.
+    /// What the answer cannot show because a command observed for less than [`SHORT`], without a daemon.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inconclusive: Vec<String>,
 }
@@ -62,11 +62,11 @@ impl Leaks {
         let time = verdict::duration(crate::duration::ns(observed));
         self.inconclusive = vec![
             format!(
-                "observed for {time}: threads that grow by fewer than {threads}, a program that ends fewer than {respawns} \
-                 times, and fewer than {forks_per_second} forks a second in that time are not found"
+                "observed for {time}: a leak is found only if in that time a process gains {threads} threads, a program \
+                 ends {respawns} times, or there are {forks_per_second} forks a second"
             ),
             format!(
-                "a program that starts up looks like a leak for {time}: what is listed is likely at most; observe for {} or \
+                "for {time} a program that is starting up looks like a leak, so no leak is certain; observe for {} or \
                  more, or ask a daemon (taskscope run)",
                 verdict::duration(crate::duration::ns(SHORT))
             ),
@@ -92,7 +92,7 @@ pub struct Leak {
     pub place: Option<Place>,
     /// When the counting began, by the wall clock.
     pub since: String,
-    /// The same moment on `CLOCK_BOOTTIME`.
+    /// The same time on `CLOCK_BOOTTIME`.
     pub since_boottime_ns: u64,
     /// For how long it was counted, ns.
     pub span_ns: u64,

@@ -1,11 +1,11 @@
 //! SHELL: answers to questions about tasks, as the JSON of the API and as text.
 //!
-//! An answer is made in two steps. The owner of the lineage makes a draft between two batches of records. Then the thread that
+//! An answer is computed in two steps. The owner of the lineage writes a draft between two batches of records. Then the thread that
 //! asked completes it from /proc, which may take longer. A client parses the JSON into the same structs, so that the text of an
-//! answer is made in one place.
+//! answer is written in one place.
 //!
 //! - one file for each answer: `tree`, `task` (one task), `zombies`, `blocked`, `death`, `explain`, `limits`, `leaks`, `scope` and `stop`
-//! - `now`, `spent`: what tasks are doing now, and what they and dead ones used
+//! - `now`, `spent`: what tasks are doing now, and what living and dead tasks used
 //! - `past/`: answers from the history; `parts/`: what several answers contain
 //! - `text/`: each answer as text
 
@@ -67,8 +67,8 @@ pub struct HostFacts<'a> {
 pub enum NotFound {
     /// No live or stored process has this pid.
     #[error(
-        "no process has the pid {0}, and none that had it is remembered: dead ones are known only to a daemon that \
-         was running then (`taskscope run`)"
+        "no process has the pid {0}, and no ended process with it is remembered: only a daemon that was running then \
+         knows it (`taskscope run`)"
     )]
     Pid(u32),
     /// It was a zombie and may have been reaped.
@@ -185,7 +185,7 @@ pub struct Made {
     /// Wall clock.
     #[serde(rename = "@timestamp")]
     pub timestamp: String,
-    /// The same moment on `CLOCK_BOOTTIME`.
+    /// The same time on `CLOCK_BOOTTIME`.
     pub boottime_ns: u64,
     /// How long all tasks had been observed, ns; absent if there is only a snapshot of the present.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -95,7 +95,7 @@ pub struct AllFigures {
 }
 
 impl AllFigures {
-    /// Makes the figures from what was read, or from the error.
+    /// Creates the figures from what was read, or from the error.
     #[must_use]
     #[expect(clippy::type_complexity, reason = "two outcomes that are taken apart at once")]
     pub fn new(

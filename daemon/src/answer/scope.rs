@@ -25,7 +25,7 @@ pub struct Scopes {
     pub made: Made,
     /// Whether the kernel reports beginnings and ends: without the hook `cgroup_notify_populated` none is known.
     pub watched: bool,
-    /// Those that tasks are in, and then those that have ended, the last first.
+    /// Scopes with tasks, and then those that have ended, the last first.
     pub scopes: Vec<ScopeStory>,
 }
 
@@ -40,34 +40,34 @@ pub struct ScopeStory {
     /// Name of the cgroup's directory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// When the first task came, by the wall clock.
+    /// When it got its first task, by the wall clock.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub began: Option<String>,
-    /// The same moment on `CLOCK_BOOTTIME`.
+    /// The same time on `CLOCK_BOOTTIME`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub began_boottime_ns: Option<u64>,
     /// When the last task left.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended: Option<String>,
-    /// The same moment on `CLOCK_BOOTTIME`.
+    /// The same time on `CLOCK_BOOTTIME`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_boottime_ns: Option<u64>,
-    /// From the one to the other.
+    /// The time from its beginning to its end, ns.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duration_ns: Option<u64>,
     /// How the last task left: `exited`, `moved`, `unknown`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end: Option<String>,
-    /// Times that a cgroup of this name began here, as far as seen.
+    /// How often a cgroup of this name was seen to begin below the same parent cgroup.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub starts: Option<u32>,
-    /// For how long it was empty before.
+    /// How long it was empty before, ns.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub empty_ns: Option<u64>,
-    /// Who made the cgroup.
+    /// The process that created the cgroup.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub made_by: Option<ProcessRef>,
-    /// The process that came first.
+    /// The first process in it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first: Option<ProcessRef>,
     /// The process that left last.
@@ -83,7 +83,7 @@ pub struct ScopeStory {
     pub summary: String,
 }
 
-/// Scopes as the lineage has them, to be completed with their places.
+/// Scopes from the lineage; places are added later.
 pub struct ScopesDraft {
     scopes: Vec<Arc<Scope>>,
     filter: StopFilter,
@@ -93,7 +93,7 @@ pub struct ScopesDraft {
 }
 
 impl ScopesDraft {
-    /// Takes what is asked for from the lineage.
+    /// Selects what the query asks for.
     #[must_use]
     pub fn of(lineage_at: &LineageAt<'_>, filter: StopFilter) -> Self {
         let (scopes, is_watched) =
@@ -101,7 +101,7 @@ impl ScopesDraft {
         Self { scopes, filter, is_watched, now: lineage_at.now, observed_since: lineage_at.observed_since }
     }
 
-    /// Cgroups whose places are wanted.
+    /// Returns the cgroups whose places the answer needs.
     #[must_use]
     pub fn cgroups(&self) -> Vec<u64> {
         self.scopes.iter().flat_map(|scope| cgroups(scope)).collect()
@@ -120,18 +120,18 @@ impl ScopesDraft {
     }
 }
 
-/// Its cgroup, and those that its first death names.
+/// Returns its cgroup, and those in its first death.
 pub(super) fn cgroups(scope: &Scope) -> impl Iterator<Item = u64> + use<> {
     let of_death: Vec<_> = scope.first_death.iter().flat_map(|it| death::cgroups(it)).collect();
     std::iter::once(scope.cgroup_id).chain(of_death)
 }
 
-/// Whether there is anything to report: neither beginning nor end of a cgroup that is older than taskscope and lives is known.
+/// Whether there is anything to report. Of a cgroup that is older than taskscope and still has tasks, neither beginning nor end is known.
 const fn is_reported(scope: &Scope) -> bool {
     scope.began.is_some() || scope.end.is_some()
 }
 
-/// Those of the unit or container that a process lives in or lived in: the one that lives, and then the last ends.
+/// Returns the scopes of the unit or container of a process: the present one first, then earlier ones.
 pub(super) fn of_place(
     scopes: &[Arc<Scope>],
     cgroup_id: Option<u64>,

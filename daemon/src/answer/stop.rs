@@ -34,7 +34,7 @@ pub struct StopStory {
     /// When the first stop signal came, by the wall clock.
     #[serde(rename = "@timestamp")]
     pub timestamp: String,
-    /// The same moment on `CLOCK_BOOTTIME`.
+    /// The same time on `CLOCK_BOOTTIME`.
     pub boottime_ns: u64,
     /// The unit, container or pod that stopped.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
@@ -51,7 +51,7 @@ pub struct StopStory {
     /// The time until the first SIGKILL, ns.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kill_after_ns: Option<u64>,
-    /// The story as one sentence.
+    /// The stop as one sentence.
     pub summary: String,
     /// Its processes.
     pub processes: Vec<StoppedProcess>,
@@ -97,7 +97,7 @@ pub struct StoppedProcess {
     /// Why it ended: a code of docs/deaths.md.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
-    /// The story as one sentence.
+    /// What happened to it, as one sentence.
     pub summary: String,
 }
 
@@ -113,7 +113,7 @@ pub struct StopFilter {
 }
 
 impl StopFilter {
-    /// Makes a filter from a name on the command line: a unit with or without its suffix, or a prefix of a container's id.
+    /// Creates a filter from a name on the command line: a unit with or without its suffix, or a prefix of a container's id.
     #[must_use]
     pub fn named(name: &str) -> Self {
         let is_id = name.len() >= 6 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -198,7 +198,7 @@ pub(super) fn of_place(
 }
 
 impl StopStory {
-    /// Makes the story of a stop.
+    /// Describes a stop.
     pub(super) fn of(stop: &Stop, place: Option<Place>, now: Ktime, host_facts: &mut HostFacts<'_>) -> Self {
         let stamp = host_facts.stamp;
         let names: HashMap<GroupKey, &StopMember> =

@@ -264,7 +264,7 @@ pub struct Task {
 }
 
 impl Task {
-    /// Makes it from a life.
+    /// Creates it from a life.
     #[must_use]
     pub fn of(life: &Life, now: Ktime, stamp: &Stamp) -> Self {
         let end = life.released_at.unwrap_or(now);
@@ -347,7 +347,7 @@ pub struct TaskAnswer {
 }
 
 impl TaskAnswer {
-    /// Makes the answer about one life.
+    /// Creates the answer about one life.
     #[must_use]
     pub fn of(
         life: &Life,

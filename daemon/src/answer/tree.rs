@@ -68,7 +68,7 @@ pub enum TreeError {
 /// The answer to `/v1/tree`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tree {
-    /// When the answer was made.
+    /// When the answer was computed.
     #[serde(flatten)]
     pub made: Made,
     /// The time that is shown, if it is in the past.
@@ -77,10 +77,10 @@ pub struct Tree {
     /// Requested facts that could not be read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<Missing>,
-    /// Processes that ended before this time are forgotten, so some of the time shown may be missing. Absent if none is.
+    /// Processes that ended before this time were forgotten, so the tree may be incomplete. Absent if it is complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incomplete_before: Option<String>,
-    /// What the history knows, if the answer is from it too.
+    /// What the history covers, if the answer is also from it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history: Option<Box<Known>>,
     /// The processes in depth-first order.

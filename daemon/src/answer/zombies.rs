@@ -23,12 +23,12 @@ use super::{
 /// The answer to `/v1/zombies`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Zombies {
-    /// When the answer was made.
+    /// When the answer was computed.
     #[serde(flatten)]
     pub made: Made,
     /// How many zombies there are.
     pub zombies: u64,
-    /// Zombies that died a moment ago, which their parent may be about to reap.
+    /// Zombies that died just now, which their parent may be about to reap.
     pub just_died: u64,
     /// Parents that have not waited for them, the one with most zombies first.
     pub parents: Vec<ZombieParent>,

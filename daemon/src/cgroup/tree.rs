@@ -55,7 +55,7 @@ pub struct Cgroups {
 }
 
 impl Cgroups {
-    /// The cgroups of this host, wherever its hierarchies are mounted.
+    /// The cgroups of this host, in all mounted hierarchies.
     #[must_use]
     pub fn of_host() -> Self {
         Self::of(host::cgroup_mounts())
@@ -107,7 +107,7 @@ impl Cgroups {
         self.places.get(&id)
     }
 
-    /// Returns the place with this id. An unknown id makes the hierarchy be read, but only a few times a second.
+    /// Returns the place with this id. Reads the hierarchy if the id is unknown, but only a few times a second.
     pub fn place(&mut self, id: u64, now_ns: u64) -> Option<&Arc<Place>> {
         if !self.join(id) && now_ns >= self.next_walk_ns {
             let begun = Instant::now();
@@ -120,12 +120,12 @@ impl Cgroups {
         self.places.get(&id)
     }
 
-    /// Takes in a cgroup whose place is known, from a recording.
+    /// Adds a cgroup whose place is known, from a recording.
     pub fn insert(&mut self, id: u64, place: Place) {
         self.places.insert(id, Arc::new(place));
     }
 
-    /// Takes in a cgroup that was made below another one: it may be gone before the hierarchy is read. The numbers are those of one
+    /// Adds a cgroup that was created below another one, because it may be gone before the hierarchy is read. The numbers are those of one
     /// hierarchy each: ids of the v2 hierarchy, or pairs of 0 and an id of the v1 controller.
     pub fn learn(&mut self, number: u64, parent: u64, name: &str) {
         let (below, above) = (CgroupPair::of(number), CgroupPair::of(parent));

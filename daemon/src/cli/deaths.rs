@@ -33,7 +33,7 @@ Examples:
   taskscope deaths --cause oom --cause fault
   taskscope deaths --comm 'nginx*' --format json | jq '.deaths[] | [.process.pid, .cause, .summary]'
   taskscope deaths --since 2d            further back than memory: from the daemon's history (docs/lives.md)
-  taskscope deaths --at 10m              the latest ends of ten minutes ago
+  taskscope deaths --at 10m              the last processes that ended up to ten minutes ago
   taskscope deaths --from ./copy         from a copy of a history; needs no daemon and no privileges
   taskscope deaths --observe 10s         without a daemon
 
@@ -42,7 +42,7 @@ pub(super) struct Args {
     /// Output format; with --follow one JSON object for ends that arrive together
     #[arg(long, value_enum, default_value_t)]
     format: Format,
-    /// Show also processes that exited with code 0
+    /// Also show processes that exited with code 0
     #[arg(long)]
     all: bool,
     /// Only this cause, such as killed, oom or fault
@@ -51,7 +51,7 @@ pub(super) struct Args {
     /// Only this process
     #[arg(long = "pid", value_name = "PID|NAME|UNIT")]
     pid_selectors: Vec<Selector>,
-    /// Only this process and those that descend from it; a name or a unit is that of a process which lives
+    /// Only this process and its descendants; a name or a unit must be that of a living process
     #[arg(long = "subtree", value_name = "PID|NAME|UNIT")]
     subtree_selectors: Vec<Selector>,
     /// `--pid` as pids.
@@ -69,10 +69,10 @@ pub(super) struct Args {
     /// Only processes in this container, by the beginning of its id
     #[arg(long, value_name = "ID")]
     container: Vec<String>,
-    /// Only ends within this time, also those that only the history on disk has
+    /// Only processes that ended within this time, including those in the history on disk
     #[arg(long, value_name = "AGE", value_parser = crate::duration::parse, conflicts_with_all = ["follow", "subtree_selectors"])]
     since: Option<Duration>,
-    /// Only ends up to this time, also those that only the history has: 10m (ago), 14:30:05 in local time, 2026-11-20T14:30:05Z
+    /// Only processes that ended up to this time, including those in the history on disk: 10m (ago), 14:30:05 in local time, 2026-11-20T14:30:05Z
     #[arg(long, value_name = "TIME", conflicts_with_all = ["follow", "since", "alone", "observe"])]
     at: Option<String>,
     /// `--at` in UTC, and as ms since the epoch.
@@ -80,7 +80,7 @@ pub(super) struct Args {
     until: Option<(String, i64)>,
     #[command(flatten)]
     directory: FromDirectory,
-    /// The most ends to show; with --follow, of those before it started
+    /// How many ends to show at most; with --follow, how many of those before it started
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: usize,
     /// Show the ends so far, oldest first, then each new end; needs a daemon

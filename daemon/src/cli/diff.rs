@@ -28,12 +28,12 @@ const MOST_KEPT: usize = 4_000_000;
 #[command(after_help = "\
 Examples:
   taskscope diff 10m now                     what began, ended and moved in the last ten minutes, and what it used
-  taskscope diff 14:00 14:30 nginx.service   the same of a systemd unit between two times
+  taskscope diff 14:00 14:30 nginx.service   the same for a systemd unit, between two times
   taskscope diff 1h now 4711                 the same for a process and its descendants
-  taskscope diff 14:00 15:00 --from ./copy   of a copy of a history; processes that still exist are not in it
+  taskscope diff 14:00 15:00 --from ./copy   from a copy of a history, which lacks processes that still exist
   taskscope diff 1d now --format json | jq '.gone[] | select(.death.cause == \"oom\")'
 
-CPU time is that of processes that began after the first time. OLDER, ENDED is that of older processes \
+CPU TIME is that of processes that began after the first time. OLDER, ENDED is that of older processes \
 that ended in between, including what they used before the first time. Times are as in `tree --at`: 10m (ago), 14:30:05 or 2026-11-20T14:30:05 in local time, 2026-11-20T14:30:05Z in UTC.")]
 pub(super) struct Args {
     /// The first time

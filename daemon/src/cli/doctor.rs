@@ -26,7 +26,7 @@ Examples:
   taskscope doctor --attach tracepoint   what could be reported without kprobes and fentry
 
 Exit codes: 0 everything can be reported, 8 observing works but not everything can be reported,
-4 nothing can be observed, or not from this pid namespace, 3 not permitted to find out.")]
+4 nothing can be observed, or not from this pid namespace, 3 a privilege is missing.")]
 pub(super) struct Args {
     /// Output format
     #[arg(long, value_enum, default_value_t)]

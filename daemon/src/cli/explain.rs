@@ -78,7 +78,7 @@ pub(super) fn run(args: &Args) -> Exit {
     shown.map_or_else(|exit| exit, |()| Exit::Success)
 }
 
-/// A unit or container that no process has the name of: what the daemon remembers.
+/// What the daemon remembers of a unit or container that has ended.
 #[derive(Debug, serde::Serialize)]
 struct GoneUnit {
     #[serde(flatten)]
@@ -96,7 +96,7 @@ impl GoneUnit {
     }
 }
 
-/// Shows the stops and lives of a unit or container that is gone; `None` if the daemon remembers none of that name.
+/// Shows the stops and scopes of a unit or container that has ended; `None` if the daemon remembers none of that name.
 fn stopped(args: &Args) -> Option<Exit> {
     let (Selector::Name(name), Some(socket)) = (&args.selector, args.source.daemon()) else { return None };
     if args.selector.is_there(Some(socket)) {

@@ -38,13 +38,13 @@ Examples:
 
 Open the file at https://ui.perfetto.dev, which reads it in the browser, or with trace_processor. docs/perfetto.md says what is in it.")]
 pub(super) struct Args {
-    /// Write a trace for Perfetto to this file; one that has content is not overwritten
+    /// Write a trace for Perfetto to this file; a file that has content is not overwritten
     #[arg(long, value_name = "FILE", required = true)]
     perfetto: PathBuf,
-    /// A file that `taskscope record` made
+    /// A file that `taskscope record` wrote
     #[arg(value_name = "RECORDING", conflicts_with_all = ["since", "from"])]
     recording: Option<PathBuf>,
-    /// Only processes that ended within this time, also those that only the history on disk has
+    /// Only processes that ended within this time, including those in the history on disk
     #[arg(long, value_name = "AGE", value_parser = duration::parse)]
     since: Option<Duration>,
     #[command(flatten)]

@@ -20,12 +20,12 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  taskscope leaks                        what leaks now, by the running daemon
+  taskscope leaks                        leaks now, from the running daemon
   taskscope leaks --format json | jq '.leaks[] | [.kind, .process.pid, .per_hour]'
   taskscope leaks --observe 60s          without a daemon: observes for 60 s, and looks for leaks over that time
 
-A leak is a process whose threads only grow, a program that is started again and again and ends quickly, a process or a family of \
-processes that forks too fast, or a process that has outlived its session. docs/leaks.md says when each is one, and what is none.")]
+A leak is a process whose number of threads only grows, a program that is started again and again and ends quickly, a process or a family of \
+processes that forks too fast, or a process that has outlived its session. docs/leaks.md defines each kind and its exceptions.")]
 pub(super) struct Args {
     /// Output format
     #[arg(long, value_enum, default_value_t)]

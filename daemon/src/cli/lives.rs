@@ -53,7 +53,7 @@ pub(super) struct Args {
     /// Only processes that ended by this cause, such as killed, oom or fault
     #[arg(long, value_name = "CAUSE")]
     cause: Vec<String>,
-    /// The most lives to show, the oldest first
+    /// How many lives to show at most, the oldest first
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
     #[command(flatten)]

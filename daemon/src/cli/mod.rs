@@ -1,4 +1,4 @@
-//! The command line: one file for each subcommand. `common/` has what they share; `manual` makes man pages and completions.
+//! The command line: one file for each subcommand. `common/` has shared code; `manual` writes man pages and completions.
 
 mod blocked;
 mod common;
@@ -62,15 +62,15 @@ enum Command {
     Deaths(deaths::Args),
     /// Print the life of each released process, one JSON object per line
     Lives(lives::Args),
-    /// Show what changed between two times: processes that are new, gone or moved, and what was used
+    /// Show what changed between two times: new, gone and reparented processes, and the CPU time used
     Diff(diff::Args),
     /// Draw the lives of processes as an SVG picture: parents, zombies, signals, orphans
     Timeline(timeline::Args),
-    /// Record what all tasks do in a file, until Ctrl-C or while a command runs
+    /// Write what all tasks do to a file, until Ctrl-C or while a command runs
     Record(record::Args),
     /// Run a command and report what it and its descendants did, cost and left behind, and why it took that long
     Job(job::Args),
-    /// Show the events of a recording, or the tree, a process, zombies, deaths and more as of a time in it
+    /// Replay a recording: its events, or the tree, a process, zombies, deaths and more at a time in it
     Replay(replay::Args),
     /// Write a trace for Perfetto: lives, zombies, signals; from a recording, the history or the daemon
     Export(export::Args),

@@ -28,8 +28,8 @@ use crate::{
     size,
 };
 
-/// How long recording goes on after the command has ended: it is waited for before its last switch, and the report of its release
-/// comes an RCU grace period later.
+/// How long recording continues after the command was reaped, because its last switch comes after that, and the report of its release
+/// an RCU grace period later.
 const LAST_RECORDS: Duration = Duration::from_millis(100);
 
 /// Arguments of `record`.
@@ -40,7 +40,7 @@ Examples:
   taskscope record web.rec                  until Ctrl-C
   taskscope record build.rec -- make -j8    until the command has ended; exits with its status
   taskscope record --redact send.rec        names replaced by hashes, to send it to somebody
-  taskscope replay web.rec                  the events of it, on any host and without privileges
+  taskscope replay web.rec                  its events, on any host and without privileges
 
 It observes the kernel itself, whether a daemon runs or not. Arguments of programs are left out unless --args is given. docs/recordings.md
 describes the format.
@@ -48,7 +48,7 @@ describes the format.
 Exit codes: that of the command, 128 and the number of the signal that ended it, 126 or 127 if it could not be started; without a
 command as in `taskscope --help`.")]
 pub(super) struct Args {
-    /// The file to make; one that has content is not overwritten
+    /// The file to create; a file that has content is not overwritten
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Record until this command has ended

@@ -51,18 +51,18 @@ Examples:
   taskscope replay web.rec --at +10s tree               the tree ten seconds after the recording began
   taskscope replay web.rec explain 4711                 the history of a process, as of the end of the recording
   taskscope replay web.rec --at 10s top                 a frame of the live view, ten seconds before the end
-  taskscope replay web.rec --speed 1 events --format text   as fast as it happened
+  taskscope replay web.rec --speed 1 events --format text   in real time
 
 It needs no privileges and no daemon, and reads nothing of this host. docs/recordings.md says what a replay cannot know.")]
 #[command(subcommand_value_name = "VIEW", subcommand_help_heading = "Views")]
 pub(super) struct Args {
-    /// A file that `taskscope record` made
+    /// A file that `taskscope record` wrote
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Stop at this time: +10s (since the recording began), 10s (before its end), 14:30:05 in local time, 2026-11-20T14:30:05Z in UTC
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
-    /// How many times as fast as it happened, such as 1 or 0.5; max does not wait
+    /// Speed as a multiple of real time, such as 1 or 0.5; max does not wait
     #[arg(long, value_name = "N", default_value = "max", value_parser = speed)]
     speed: Speed,
     /// Print the metrics of the events at the end, instead of the view
@@ -133,7 +133,7 @@ pub(super) fn run(args: &Args) -> Exit {
 }
 
 impl Replayed {
-    /// A damaged recording is a failure, whatever could be replayed.
+    /// A damaged recording is a failure, even if most of it could be replayed.
     pub(super) const fn exit(&self, exit: Exit) -> Exit {
         if self.damaged { Exit::Failure } else { exit }
     }
@@ -215,7 +215,7 @@ pub(super) fn summary(replayed: &Replayed) -> String {
     )
 }
 
-/// Replays the file up to `--at` into a sink that `start` makes, as long as `goes_on`.
+/// Replays the file up to `--at` into a sink that `start` returns, while `goes_on` returns true.
 pub(super) fn replay<S: ReplaySink>(
     source: &Source<'_>,
     lives: bool,

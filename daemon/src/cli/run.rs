@@ -63,13 +63,13 @@ pub(super) struct Args {
     /// Duration at which an uninterruptible sleep (state D) is flagged; 0s is never [default: 10s]
     #[arg(long, value_name = "AGE", value_parser = crate::duration::parse)]
     blocked_after: Option<Duration>,
-    /// Time over which leaks other than zombies are looked for: see docs/leaks.md [default: 10m]
+    /// Time over which to look for leaks other than zombies: see docs/leaks.md [default: 10m]
     #[arg(long, value_name = "AGE", value_parser = crate::duration::parse)]
     leak_window: Option<Duration>,
-    /// Flag a process whose threads grew by this many in that time, if hardly any ended; 0 is never [default: 100]
+    /// Flag a process that gained this many threads in that time, if hardly any thread exited; 0 is never [default: 100]
     #[arg(long, value_name = "N")]
     thread_leak: Option<u32>,
-    /// Flag a program that was started again after each of this many quick failures; 0 is never [default: 5]
+    /// Flag a program that failed quickly this many times and was restarted each time; 0 is never [default: 5]
     #[arg(long, value_name = "N")]
     respawn_loop: Option<u32>,
     /// Flag a process, or a family of processes, that forks this many times a second; 0 is never [default: 1000]
@@ -84,7 +84,7 @@ pub(super) struct Args {
     /// Interval of canaries, short-lived processes by which taskscope checks itself; 0s is never [default: 15s]
     #[arg(long, value_name = "AGE", value_parser = crate::duration::parse)]
     canary_every: Option<Duration>,
-    /// The most ended processes that are remembered [default: 16384]
+    /// How many ended processes are remembered at most [default: 16384]
     #[arg(long, value_name = "N")]
     dead_lives: Option<usize>,
     /// How long ended processes are remembered [default: 15m]
@@ -98,7 +98,7 @@ pub(super) struct Args {
     /// processes, then refuses new readers [default: 90 % of the limit of its memory cgroup]
     #[arg(long, value_name = "SIZE")]
     memory_max: Option<String>,
-    /// Parents named in metrics, those with most zombies first [default: 20]
+    /// How many parents metrics name, those with the most zombies first [default: 20]
     #[arg(long, value_name = "N")]
     top: Option<usize>,
     /// Directory for the history of ended processes and rare events, such as /var/lib/taskscope (docs/lives.md)
@@ -123,10 +123,10 @@ pub(super) struct Args {
     /// (if the kernel has them) as soon as its programs are attached
     #[arg(long)]
     no_sandbox: bool,
-    /// Do not write flagged zombies, kills and losses to the journal. An [[output]] of the configuration says what goes where
+    /// Do not write flagged zombies, kills and losses to the journal. To choose what is sent where, add [[output]] to the configuration
     #[arg(long)]
     no_journald: bool,
-    /// Keep all capabilities, for work on taskscope itself
+    /// Keep all capabilities, for development of taskscope
     #[arg(long, hide_short_help = true)]
     keep_capabilities: bool,
     /// Use this eBPF object instead of the embedded one, for development of the programs
@@ -204,7 +204,7 @@ pub(super) fn run(args: &Args) -> Exit {
         }
         return output::answer(&settings.to_string()).into();
     }
-    // Before the socket is made: a daemon that cannot observe leaves nothing behind.
+    // Before the socket is created: a daemon that cannot observe leaves nothing behind.
     let missing = privilege::missing();
     if !missing.is_empty() {
         let names: Vec<_> = missing.iter().map(|capability| capability.name).collect();

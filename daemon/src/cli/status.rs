@@ -154,7 +154,7 @@ fn text(status: &Status) -> String {
     text
 }
 
-/// Returns what was given up for lack of memory.
+/// Returns what was dropped for lack of memory.
 fn given_up(status: &Status) -> Vec<String> {
     let mut shown = Vec::new();
     if let Some(what) = &status.memory_given_up {

@@ -62,7 +62,10 @@ fn draw(args: &Args) -> Result<(), Exit> {
     let (tree, lives) = runtime.block_on(ask(args)).map_err(|error| error.exit())?;
     let mut timeline = Timeline::of(&tree, lives, duration::ns(args.since));
     if timeline.left_out > 0 {
-        log::warn!("{} older lives are left out; show less time by --since", timeline.left_out);
+        log::warn!(
+            "{} older lives are left out; to see them all, give a shorter time with --since",
+            timeline.left_out
+        );
     }
     if let Some(pid) = root
         && !timeline.keep_subtree(pid)

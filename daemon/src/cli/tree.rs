@@ -49,7 +49,7 @@ Examples:
   taskscope tree --format json | jq '.processes[] | select(.state == \"zombie\") | .pid'
 
 After the name and the pid a line can have these marks: `vpid`, the pid in its own pid namespace; `zombie` with its age; `dead leader`, \
-the main thread has ended and others run; `exiting`; `owes`, zombies that it has not waited for; `subreaper`, orphans were reparented \
+the main thread has ended and others run; `exiting`; `has not waited for`, with the number of its zombies; `subreaper`, orphans were reparented \
 to it; its pid namespace, unit or container, if its parent is in another one.
 
 Columns of --usage are CPU times as the kernel counts them. TOTAL: the process, its ended children and its descendants. OWN: its own \
@@ -110,7 +110,7 @@ pub(super) fn run(args: &Args) -> Exit {
     shown.map_or_else(|exit| exit, |()| Exit::Success)
 }
 
-/// Makes the tree from a directory: processes that existed then and have ended since.
+/// Creates the tree from a directory: processes that existed then and have ended since.
 fn from_directory(args: &Args, directory: &Path) -> Result<Tree, Exit> {
     let Some(at) = &args.at else {
         log::error!("--from needs --at: the history has processes that have ended");
@@ -134,7 +134,7 @@ fn ask(args: &Args) -> Result<Tree, Exit> {
     }
     let root = args.pid.as_ref().map(|pid| pid.pid(args.source.daemon())).transpose()?;
     let now_ns = i128::from(clock::boottime().0) + clock::wall_offset_ns();
-    // A text that is not a moment is refused by the API with its name.
+    // The API refuses a text that is not a time, and names the parameter.
     let utc = |text: &String| time_arg::to_utc(text, now_ns, Zone::Local).unwrap_or_else(|| text.clone());
     let at = args.at.as_ref().map(utc);
     match ask::from_daemon(&args.source, &path(args, root, at.as_deref()))? {

@@ -35,7 +35,7 @@ Examples:
   taskscope zombies --watch 2s           repeat this every 2 s, with ages and rates
   taskscope zombies --unit 'nginx*'       only parents in these systemd units
   taskscope zombies --observe 1s --min-age 500ms   only zombies that are at least 500 ms old
-  taskscope zombies --at 2h              who was a zombie two hours ago, from a daemon that was running then, or from its history
+  taskscope zombies --at 2h              the zombies of two hours ago, from a daemon that was running then, or from its history
   taskscope zombies --at '2026-11-20 14:30' --from ./copy   from a copy of a history (docs/lives.md)
   taskscope zombies --format json | jq '.parents[] | [.process.pid, .verdict.code]'
 
@@ -53,7 +53,7 @@ pub(super) struct Args {
     /// Only zombies of parents in this systemd unit; * and ? as in a shell
     #[arg(long, value_name = "GLOB")]
     unit: Option<String>,
-    /// Show who was a zombie at this time, and which parent had not waited: 10m (ago), 14:30:05 or 2026-11-20T14:30:05 in local
+    /// Show the zombies of this time, and the parents that had not waited for them: 10m (ago), 14:30:05 or 2026-11-20T14:30:05 in local
     /// time, 2026-11-20T14:30:05Z in UTC
     #[arg(long, value_name = "TIME", conflicts_with_all = ["watch", "observe", "alone"])]
     at: Option<String>,

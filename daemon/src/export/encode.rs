@@ -304,7 +304,7 @@ mod tests {
         assert_eq!(value["name"], name);
     }
 
-    /// The name that a reader makes of a line, as docs/events.md says.
+    /// The name that a reader of a line decodes, as docs/events.md describes.
     fn read_back(line: &str) -> Vec<u8> {
         let value: serde_json::Value = serde_json::from_str(line).unwrap();
         match value.get("name_bytes").and_then(serde_json::Value::as_str) {

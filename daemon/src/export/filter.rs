@@ -47,7 +47,7 @@ pub struct Filter {
 pub struct UnknownAction(String);
 
 impl EventSelection {
-    /// Makes a filter of this selection, for events from now on.
+    /// Creates a filter of this selection, for events from now on.
     pub fn filter(self, lineage: &Lineage) -> Result<Filter, UnknownAction> {
         let mut actions = 0;
         for name in &self.actions {

@@ -13,7 +13,7 @@ use crate::lineage::id::{GroupKey, Ktime, TaskRef};
 use crate::lineage::record::Comm;
 use crate::lineage::status::WaitStatus;
 
-/// Appends an event to `line`. `place` is the task's place, as far as it is known.
+/// Appends an event to `line`. `place` is the task's cgroup, unit and container, if known.
 pub fn write(effect: &Effect, sequence: u64, stamp: &Stamp, place: Option<&Place>, line: &mut Vec<u8>) {
     let mut event = Object::open(line);
     event.text(key!("@timestamp"), |out| rfc3339(out, stamp.wall_ns(effect.at)));

@@ -55,7 +55,7 @@ impl Stamp {
         self.wall_offset_ns = wall_offset_ns;
     }
 
-    /// Returns the wall-clock time of a moment, ns since the epoch.
+    /// Returns a boot time as wall-clock time, ns since the epoch.
     #[must_use]
     pub fn wall_ns(&self, at: Ktime) -> i128 {
         i128::from(at.0) + self.wall_offset_ns
@@ -79,7 +79,7 @@ impl Stamp {
         u64::try_from(wall_ns - self.wall_offset_ns).ok().map(Ktime)
     }
 
-    /// Returns the wall-clock time of a moment as RFC 3339.
+    /// Returns a boot time as wall-clock time in RFC 3339.
     #[must_use]
     pub fn timestamp(&self, at: Ktime) -> String {
         let mut text = Vec::with_capacity(30);

@@ -50,7 +50,7 @@ fn utc(since_epoch_ns: i128) -> Utc {
     }
 }
 
-/// Writes a moment as `2026-11-20T21:30:00.123456789Z`.
+/// Writes a time as `2026-11-20T21:30:00.123456789Z`.
 pub(super) fn rfc3339(out: &mut Vec<u8>, since_epoch_ns: i128) {
     let utc = utc(since_epoch_ns);
     digits(out, utc.year.unsigned_abs(), 4);

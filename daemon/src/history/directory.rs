@@ -26,7 +26,7 @@ const FILE_MODE: u32 = 0o640;
 /// Why there is no history.
 #[derive(Debug, Error)]
 pub enum HistoryError {
-    /// The directory cannot be made or opened.
+    /// The directory cannot be created or opened.
     #[error(
         "history: opening the directory {path}: {source}; make it for the user of the daemon, or set another `history`"
     )]
@@ -64,7 +64,7 @@ pub enum HistoryError {
         /// The directory.
         path: PathBuf,
     },
-    /// No file can be made in the directory.
+    /// No file can be created in the directory.
     #[error(
         "history: making a file in the directory {path}: {source}; it must be writable, on a file system with room"
     )]
@@ -94,7 +94,7 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Opens the directory for writing, makes it if it is missing, and holds a lock against other daemons until it is dropped.
+    /// Opens the directory for writing, creates it if it is missing, and holds a lock against other daemons until it is dropped.
     pub fn open(path: &Path) -> Result<Self, HistoryError> {
         let wrong = |source: Errno| HistoryError::Open { path: path.to_owned(), source: source.into() };
         match mkdirat(CWD, path, Mode::from_raw_mode(DIRECTORY_MODE)) {
@@ -121,7 +121,7 @@ impl Directory {
         Ok(directory)
     }
 
-    /// Makes and removes a file, so that a read-only or full file system is reported at the start.
+    /// Creates and removes a file, so that a read-only or full file system is reported at the start.
     fn try_writing(&self) -> Result<(), HistoryError> {
         const NAME: &str = ".taskscope-try";
         let wrong = |source: Errno| HistoryError::Write { path: self.path.clone(), source: source.into() };
@@ -164,7 +164,7 @@ impl Directory {
         Ok(found)
     }
 
-    /// Makes a segment that must not exist yet.
+    /// Creates a segment that must not exist yet.
     pub(super) fn create(&self, name: &SegmentName) -> io::Result<OwnedFd> {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::APPEND | OFlags::CLOEXEC;
         Ok(openat(self.fd(), name.to_string(), flags, Mode::from_raw_mode(FILE_MODE))?)
@@ -187,7 +187,7 @@ impl Directory {
     }
 }
 
-/// Sets the umask so that the group can read files that this process makes from now on.
+/// Sets the umask so that the group can read files that this process creates from now on.
 pub(super) fn let_group_read() {
     umask(Mode::from_raw_mode(0o027));
 }

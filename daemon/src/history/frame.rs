@@ -1,4 +1,4 @@
-//! Makes zstd frames. Each can be read by itself and has a checksum of its content.
+//! Creates zstd frames. Each can be read by itself and has a checksum of its content.
 //!
 //! Crate `zstd` binds the reference library, which all readers are tested against. It writes checksums and sizes. It is written
 //! in C; what it reads are segments, whose frames `read::extent` has found before.
@@ -11,7 +11,7 @@ use zstd::{bulk::Compressor, zstd_safe::CParameter};
 /// 6 and 48 at 9, at 516, 415, 78 and 19 MB/s.
 const LEVEL: i32 = 1;
 
-/// Makes frames.
+/// Creates frames.
 pub(super) struct FrameMaker(Compressor<'static>);
 
 impl FrameMaker {

@@ -15,7 +15,7 @@ const IDENT: [u8; 4] = *b"tsx1";
 /// Bits of the filter for each key: one frame in 300 is read without need.
 const BITS: usize = 12;
 
-/// Positions of a key in the filter.
+/// The number of positions of a key in the filter.
 const HASHES: u64 = 8;
 
 /// The most bytes of a filter. More keys than fit make it less selective, and never wrong.
@@ -107,7 +107,7 @@ impl IndexMaker {
     }
 }
 
-/// What is known of a frame without reading it.
+/// The index of a frame: what is known without reading the frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Index {
     /// The number of its lines.
@@ -134,12 +134,12 @@ impl Index {
         [&MAGIC[..], &length.to_le_bytes(), &IDENT, &check, &checked].concat()
     }
 
-    /// Whether a skippable frame begins as one of ours does.
+    /// Whether a skippable frame begins like an index of taskscope.
     pub(super) fn is_ours(frame: &[u8]) -> bool {
         frame.starts_with(&MAGIC) && frame.get(8..).is_some_and(|content| content.starts_with(&IDENT))
     }
 
-    /// Parses a skippable frame; `None` if it is none of ours, or damaged.
+    /// Parses a skippable frame; `None` if it is not an index of taskscope, or is damaged.
     pub(super) fn parse(frame: &[u8]) -> Option<Self> {
         let content = frame.strip_prefix(&MAGIC)?.get(4..)?.strip_prefix(&IDENT)?;
         let (check, checked) = content.split_first_chunk::<4>()?;

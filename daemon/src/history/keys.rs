@@ -1,4 +1,4 @@
-//! The keys of a line in the index of its frame: what questions ask for.
+//! The keys of a line in the index of its frame, by which queries select frames.
 
 use super::index::{Field, IndexMaker, key, pid_key};
 use crate::{

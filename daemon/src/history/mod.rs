@@ -1,9 +1,9 @@
-//! SHELL: stores lives and rare events on disk, so that they survive the daemon and its limits of memory.
+//! SHELL: stores lives and rare events on disk, so that they survive the daemon and reach further back than its memory.
 //!
 //! The history is a directory of segments. Each segment is a file of zstd frames (RFC 8878) of NDJSON with checksums, so that
 //! `zstdcat`, `DuckDB` and polars can read it directly. docs/lives.md describes the directory.
 //!
-//! The owner of the lineage hands batches to a bounded queue ([`History`]) and never waits. One thread, made at the start,
+//! The owner of the lineage hands batches to a bounded queue ([`History`]) and never waits. One thread, created at the start,
 //! encodes, compresses and writes (`writer`). Lines that it cannot write are counted ([`Stats`]) and reported by a gap line.
 //! `read` answers questions from the segments.
 

@@ -96,7 +96,7 @@ pub(super) fn rfc3339_of(moment: &str) -> Option<String> {
     Some(format!("{year}-{month}-{day}T{hour}:{minute}:{rest}"))
 }
 
-/// Returns a time of a name as ms since the epoch; `None` if it is no time of a calendar.
+/// Returns a time of a name as ms since the epoch; `None` if the calendar has no such time.
 pub(super) fn ms_of(moment: &str) -> Option<i64> {
     i64::try_from(time_arg::wall_ns(&rfc3339_of(moment)?)? / 1_000_000).ok()
 }

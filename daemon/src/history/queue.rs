@@ -52,7 +52,7 @@ pub(super) enum Line {
 pub(super) struct Batch {
     pub(super) lines: Vec<Line>,
     pub(super) stamp: Arc<Stamp>,
-    /// If a question wants to read these and all earlier lines: the number of its request.
+    /// The number of the query that wants to read these and all earlier lines, if there is one.
     pub(super) flush: Option<u64>,
 }
 

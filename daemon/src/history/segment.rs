@@ -26,7 +26,7 @@ pub(super) struct Segment {
 }
 
 impl Segment {
-    /// Makes a segment whose first line has this time. If a segment of that millisecond exists, the next free millisecond is
+    /// Creates a segment whose first line has this time. If a segment of that millisecond exists, the next free millisecond is
     /// used.
     pub(super) fn begin(directory: &Directory, kind: Kind, from: &str) -> io::Result<Self> {
         let mut name = SegmentName { from: from.to_owned(), kind, to: None };
@@ -109,7 +109,7 @@ pub(super) fn close_left_open(directory: &Directory) -> io::Result<(u64, bool)> 
         if torn > 0 {
             file.set_len(whole)?;
             log::warn!(
-                "history: {}: its last {torn} bytes were not written whole when taskscope ended, and are cut off",
+                "history: {}: its last {torn} bytes are an incomplete frame, which is cut off",
                 found.name
             );
             cut += torn;

@@ -263,7 +263,7 @@ impl Writer {
                 self.stats.wrote(of_lives, of_events, bytes, text_bytes);
                 self.again = None;
                 if self.stats.set_error(None) {
-                    log::info!("history: it is written again");
+                    log::info!("history: writing works again");
                 }
             }
             Some(Err(error)) => {

@@ -1,4 +1,4 @@
-//! Makes the report of the facts.
+//! Creates the report from the facts.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -17,7 +17,7 @@ use super::{
 /// The most programs, and command lines, of a report.
 const MOST_CONSUMERS: usize = 50;
 
-/// What the facts do not tell.
+/// What the facts do not contain.
 #[derive(Clone, Debug, Default)]
 pub struct Setting {
     /// The job's name.
@@ -30,9 +30,9 @@ pub struct Setting {
     pub cpus: u32,
     /// What wait4(2) of the command returned.
     pub wait4: Option<Rusage>,
-    /// The time of the report, ns of `CLOCK_BOOTTIME`: until then leftovers have lived.
+    /// The time of the report, ns of `CLOCK_BOOTTIME`: leftovers were alive until then.
     pub now_ns: u64,
-    /// A zombie of this age counts, ns.
+    /// Zombies of at least this age are counted, ns.
     pub zombie_after_ns: u64,
     /// What was left at the end.
     pub leftovers: Vec<Leftover>,
@@ -40,7 +40,7 @@ pub struct Setting {
     pub notes: Vec<String>,
 }
 
-/// By whom a process's figures were collected.
+/// Which process collected a process's figures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Collected {
     Waited,
@@ -49,7 +49,7 @@ enum Collected {
     Left,
 }
 
-/// Makes the report.
+/// Creates the report.
 #[must_use]
 pub fn report(members: &Members, setting: Setting) -> Report {
     let command = members.command();
@@ -138,7 +138,7 @@ fn usage(members: &Members, wait4: Option<Rusage>) -> UsageReport {
     usage
 }
 
-/// Follows the processes that waited, up to the command or to the first that nobody in the job waited for.
+/// Follows the processes that waited, up to the command or to the first process that no process of the job waited for.
 fn collected(
     members: &Members,
     by_pid: &HashMap<u32, Vec<usize>>,
@@ -167,7 +167,7 @@ fn collected(
                 match reaper {
                     // A process waits for processes that began after it did, so the chain ends.
                     Some(reaper) if !chain.contains(&reaper) => next = reaper,
-                    // Where the kernel does not say which process waited, it was the parent.
+                    // If no record shows which process waited, it was the parent.
                     None if by.is_none() => match (member.forked_by, &member.reparented) {
                         (Some(forker), None) if !chain.contains(&forker) => next = forker,
                         (None, _) => break Collected::Waited,

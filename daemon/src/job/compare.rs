@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use super::report::Report;
 use crate::verdict::duration;
 
-/// A smaller share of the larger figure is no change, percent.
+/// A difference below this share of the larger figure is not reported, percent.
 const LEAST_PERCENT: u64 = 5;
 
-/// A smaller difference of times is none, ns.
+/// A difference of times below this is not reported, ns.
 const LEAST_NS: u64 = 5_000_000;
 
 /// An earlier report beside this one.

@@ -1,4 +1,4 @@
-//! How many processes were alive, and how many worked, at once.
+//! How many processes were alive at once, and how many of them worked.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -21,7 +21,7 @@ pub(super) fn most_at_once(members: &Members) -> u64 {
             changes.push((ended, -1));
         }
     }
-    // An end comes before a start of the same moment.
+    // An end comes before a start at the same time.
     changes.sort_unstable();
     let (mut alive, mut most) = (0_i64, 0_i64);
     for (_, change) in changes {
@@ -60,7 +60,7 @@ pub(super) fn parallelism(members: &Members, (start_ns, end_ns): (u64, u64), cpu
     }
 }
 
-/// What a leftover used after the end is not the job's.
+/// What a leftover used after the end does not belong to the job.
 fn used_until(member: &Member, cpu_ns: u64, end_ns: u64) -> u64 {
     cpu_ns.min(end_ns.saturating_sub(member.start_ns).saturating_mul(u64::from(member.threads) + 1))
 }

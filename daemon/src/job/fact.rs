@@ -1,4 +1,4 @@
-//! What the report is made of: the events of a job's processes, as docs/events.md describes them.
+//! The input of the report: events of a job's processes, as docs/events.md describes them.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ pub enum What {
     Forked {
         /// The process whose thread called clone(2), if that is not the parent.
         creator: Option<u32>,
-        /// Whether a record showed it. If not, it was found later, and its first parent may be another.
+        /// Whether a record showed the fork. If not, the process was found later, and may have had another parent before.
         seen: bool,
     },
     /// One of its threads was created.
@@ -44,7 +44,7 @@ pub enum What {
         /// Whether it held the parent that vforked it until now.
         held_parent: bool,
     },
-    /// A task of it died that held the parent that vforked it until now.
+    /// One of its tasks died, which had held the parent that vforked it until now.
     LetParentGo,
     /// Its last task died.
     Ended {
@@ -76,7 +76,7 @@ pub enum What {
         /// What its tasks used.
         cost: Option<Cost>,
     },
-    /// It slept uninterruptibly for so long before this event.
+    /// It slept uninterruptibly before this event.
     Slept {
         /// How long, ns.
         ns: u64,
@@ -90,7 +90,7 @@ pub enum What {
     },
 }
 
-/// Why a line is no fact.
+/// Why a line could not be parsed.
 #[derive(Debug, thiserror::Error)]
 #[error("a line of the event stream cannot be read: {0}")]
 pub struct LineError(#[from] serde_json::Error);
@@ -202,12 +202,12 @@ impl Usage {
 /// The hook that reports a release an RCU grace period later.
 const LATE_HOOK: &str = "sched_process_free";
 
-/// Actions whose events make a report; the subtree is followed by all.
+/// The actions that a report needs; the filter of a subtree needs all of them.
 pub const ACTIONS: &str = "forked,execed,exited,group_exited,reparented,reaped,autoreaped,released,\
                            blocked_cleared";
 
 impl Fact {
-    /// Reads a line of the event stream; `None` if it says nothing about the job.
+    /// Parses a line of the event stream; `None` if it has no fact about the job.
     pub fn of_line(line: &[u8]) -> Result<Option<Self>, LineError> {
         let line: Line = serde_json::from_slice(line)?;
         if let Some(Gap { place, lost }) = line.gap {
@@ -256,7 +256,7 @@ impl Fact {
         }))
     }
 
-    /// Makes the fact that events are missing.
+    /// Creates the fact that events are missing.
     #[must_use]
     pub fn lost(place: String, count: Option<u64>) -> Self {
         let what = What::Lost { count, place };

@@ -1,4 +1,4 @@
-//! The report as a page that needs nothing else: no script, no font, no file from elsewhere.
+//! The report as one HTML file, without scripts, fonts or other files.
 
 use std::fmt::Write as _;
 
@@ -12,7 +12,7 @@ use crate::{answer::text::escape, verdict::duration};
 /// The most rows of a table.
 const MOST_ROWS: usize = 40;
 
-/// Narrower steps are not drawn by themselves, per mille.
+/// Steps that are narrower are joined with others, per mille of the width.
 const LEAST_PER_MILLE: u64 = 2;
 
 const STYLE: &str = "\
@@ -63,7 +63,7 @@ pub fn html(report: &Report, comparison: Option<&Comparison>) -> String {
     out
 }
 
-/// The figures that one looks for first.
+/// Writes the most important figures.
 fn cards(out: &mut String, report: &Report) {
     let count = |count: usize| count.to_string();
     let cards = [
@@ -83,7 +83,7 @@ fn cards(out: &mut String, report: &Report) {
     out.push_str("</div>\n");
 }
 
-/// The critical path as one bar: a step is as wide as it was long, and its colours are what its time was.
+/// Draws the critical path as one bar. The width of a step is its duration, and its colours are the kinds of its time.
 fn draw_path(out: &mut String, report: &Report) {
     let all = report.critical_path.time.wall_ns.max(1);
     out.push_str("<div class=\"path\">");
@@ -129,7 +129,7 @@ fn write_table(out: &mut String, section: &Section) {
     out.push_str("</tbody></table></div>\n");
 }
 
-/// Escapes what HTML would take for itself, also in attributes.
+/// Escapes the characters with a meaning in HTML, also in attributes.
 fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in escape(text).chars() {

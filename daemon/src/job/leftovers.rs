@@ -7,7 +7,7 @@ use super::{
     report::Leftover,
 };
 
-/// Returns them as a tree by who forked whom: each before its children, the oldest first.
+/// Returns them as a tree by forks: each process before its children, the oldest first.
 #[must_use]
 pub fn leftovers(members: &Members, now_ns: u64) -> Vec<Leftover> {
     let alive: BTreeSet<usize> =
@@ -36,7 +36,7 @@ pub fn leftovers(members: &Members, now_ns: u64) -> Vec<Leftover> {
     found
 }
 
-/// The command itself has ended, and an orphan that has ended is not the job's any more.
+/// Whether a process is left. The command itself has ended, and an orphan that has ended does not belong to the job any more.
 fn is_left(member: &Member) -> bool {
     match member.ended {
         None => true,
@@ -44,7 +44,7 @@ fn is_left(member: &Member) -> bool {
     }
 }
 
-/// Returns the nearest leftover above one.
+/// Returns the nearest ancestor of a leftover that is a leftover too.
 fn above(members: &Members, alive: &BTreeSet<usize>, at: usize) -> Option<usize> {
     let mut next = members.all.get(at)?.forked_by;
     while let Some(forker) = next {
@@ -56,7 +56,7 @@ fn above(members: &Members, alive: &BTreeSet<usize>, at: usize) -> Option<usize>
     None
 }
 
-/// Returns the children of one, the last first.
+/// Returns the children of a leftover, the last first.
 fn below(children: &BTreeMap<Option<usize>, Vec<usize>>, of: Option<usize>, depth: u32) -> Vec<(usize, u32)> {
     children.get(&of).into_iter().flatten().rev().map(|&at| (at, depth)).collect()
 }

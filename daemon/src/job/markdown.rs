@@ -54,7 +54,7 @@ fn write_section(out: &mut String, section: &Section) {
     }
 }
 
-/// Escapes what Markdown and HTML would take for themselves.
+/// Escapes the characters with a meaning in Markdown and HTML.
 fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let indent = text.len() - text.trim_start_matches(' ').len();

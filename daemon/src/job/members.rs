@@ -1,7 +1,7 @@
 //! The processes of a job: the command and all its descendants.
 //!
-//! A process is a member if a member forked it, whoever its parent is now: neither a double fork, nor setsid(2), nor reparenting
-//! takes it out of the job.
+//! A process is a member if a member forked it, even if its parent is another process now: neither a double fork, nor setsid(2), nor
+//! reparenting takes it out of the job.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -13,7 +13,7 @@ use super::{
     fact::{Fact, What},
 };
 
-/// The most processes whose whole lives are kept. Later ones are counted.
+/// The most processes that are stored. Later ones are only counted.
 pub(super) const MOST: usize = 200_000;
 
 /// A program that a process ran, from a time on.
@@ -40,7 +40,7 @@ pub struct Ended {
     pub cause: Option<String>,
 }
 
-/// How a process was taken away after its end.
+/// How a process was reaped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taken {
     /// By a wait(2).
@@ -73,7 +73,7 @@ pub struct Member {
     pub stages: Vec<Stage>,
     /// How often it called execve(2).
     pub execs: u32,
-    /// Threads that it made.
+    /// Threads that it created.
     pub threads: u32,
     /// Until when it held the parent that vforked it.
     pub held_until_ns: Option<u64>,
@@ -102,7 +102,7 @@ pub(super) struct Loss {
     pub(super) count: Option<u64>,
 }
 
-/// The processes of a job, as its facts tell.
+/// The processes of a job, from its facts.
 #[derive(Debug)]
 pub struct Members {
     /// In the order in which they were seen; the command is the first.
@@ -171,7 +171,7 @@ impl Members {
         self.all.iter().enumerate().filter(|(_, member)| member.ended.is_none() || member.taken.is_none())
     }
 
-    /// Returns a member by index, to complete what its facts do not tell.
+    /// Returns a member by index, to add what its facts do not contain.
     pub fn get_mut(&mut self, at: usize) -> Option<&mut Member> {
         self.all.get_mut(at)
     }
@@ -202,7 +202,7 @@ impl Members {
         }
     }
 
-    /// One text for all members that have the same one.
+    /// Returns one shared text for all members that have the same one.
     fn shared(&mut self, text: Arc<str>) -> Arc<str> {
         if let Some(known) = self.texts.get(&text) {
             return Arc::clone(known);
@@ -293,7 +293,7 @@ impl Member {
                 self.taken = Some(Taken::Reaped { at_ns, by, zombie_ns, is_late });
             }
             What::Autoreaped => self.taken = Some(Taken::Autoreaped),
-            // The last word: what a task used until its last switch is in it where the kernel reports that in time.
+            // The final figures: they include what a task used until its last switch, if the kernel reported that in time.
             What::Released { cost } => {
                 self.cost = cost.or(self.cost);
                 // Before its end, this is the former leader, whose tid an exec in a thread took over.

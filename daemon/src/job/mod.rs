@@ -1,6 +1,6 @@
 //! PURE: what a command and all its descendants did, cost and left behind. No clock, no file, no process.
 //!
-//! - `fact`: the events that a report is made of; `members`: the processes of the job, as these tell
+//! - `fact`: the events that are the input of a report; `members`: the processes of the job, from these facts
 //! - `path`: the chain of processes that decided how long it took; `steps`: what the time of each step was
 //! - `concurrency`: how many processes worked at once
 //! - `failures`, `zombies`, `leftovers`: what went wrong

@@ -15,13 +15,13 @@ use super::members::{Member, Members, Taken};
 /// A child that is reaped this soon after its end was being waited for, ns.
 const AT_ONCE_NS: u64 = 5_000_000;
 
-/// A longer delay counts as this too if it is at most this part of the child's life: on a busy host the parent waits for a CPU.
+/// A longer delay counts as at once too, if it is at most this fraction of the child's life: on a busy host the parent waits for a CPU.
 const PART_OF_LIFE: u64 = 50;
 
 /// But never longer than this, ns.
 const AT_MOST_NS: u64 = 50_000_000;
 
-/// Where reaps are reported late (the tracepoint rung), this is the longest delay that counts as at once, ns: an RCU grace period
+/// Where reaps are reported late (with tracepoints), this is the longest delay that counts as at once, ns: an RCU grace period
 /// on a busy host.
 const LATE_NS: u64 = 500_000_000;
 
@@ -54,7 +54,7 @@ pub struct Piece {
     pub edge: Edge,
 }
 
-/// When a member continued, because a child let it.
+/// When a member continued, because a child exited or called execve(2).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Continued {
     /// When the parent went on.
@@ -130,7 +130,7 @@ pub fn critical_path(members: &Members) -> Vec<Piece> {
         let before = list.partition_point(|wait| wait.at_ns <= to_ns);
         let last = list.get(..before).unwrap_or_default().iter().rev().find(|wait| {
             let child = members.all.get(wait.child);
-            // A wait for a child that begins and ends in no time would go on for ever.
+            // A wait for a child that begins and ends in no time would go on forever.
             wait.freed_ns < to_ns.max(1) && child.is_some_and(|child| child.start_ns < wait.freed_ns)
         });
         let from = last.map_or(start, |wait| wait.freed_ns.max(start));

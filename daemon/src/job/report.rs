@@ -46,7 +46,7 @@ pub struct Report {
     pub critical_path: PathReport,
     /// How many processes worked at once.
     pub parallelism: Parallelism,
-    /// Events that were lost: with one, figures say at least.
+    /// Events that were lost; if there are any, figures are lower bounds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lost: Vec<LossReport>,
     /// Whether something is missing.
@@ -70,18 +70,18 @@ pub struct ExitReport {
     pub cause: Option<String>,
 }
 
-/// What the processes of a job used, each in one of four sums by who got its figures.
+/// What the processes of a job used. Each process is in one of four sums, by which process collected its figures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UsageReport {
     /// All of them.
     pub all: Sum,
     /// Those that wait4(2) of the command accounts for: each was waited for, and so were its ancestors.
     pub waited_for: Sum,
-    /// Autoreaped ones and what these had waited for: no rusage has them.
+    /// Autoreaped processes, and those that these had waited for; no rusage includes them.
     pub autoreaped: Sum,
-    /// Those that a process outside of the job reaped, and what these had waited for.
+    /// Those that a process outside of the job reaped, and those that these had waited for.
     pub orphaned: Sum,
-    /// Those still there at the end, and what these had waited for.
+    /// Those that were left at the end, and those that these had waited for.
     pub left: Sum,
     /// What wait4(2) of the command returned, if taskscope called it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -174,7 +174,7 @@ pub struct Zombies {
     pub count: u64,
     /// Those that are still there.
     pub left: u64,
-    /// The processes that made them.
+    /// The parents that left them unreaped.
     pub parents: Vec<ZombieParent>,
 }
 
@@ -187,7 +187,7 @@ pub struct ZombieParent {
     pub name: String,
     /// How many.
     pub zombies: u64,
-    /// How long the longest was one.
+    /// How long the longest was a zombie, ns.
     pub longest_ns: u64,
 }
 
@@ -204,7 +204,7 @@ pub struct Leftover {
     /// The path of its program.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub program: Option<String>,
-    /// Leftovers above it, by who forked whom.
+    /// The number of its ancestors that are leftovers, by forks.
     pub depth: u32,
     /// How old it is.
     pub age_ns: u64,
@@ -220,13 +220,13 @@ pub struct Leftover {
 /// The critical path.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PathReport {
-    /// What the time of all steps was.
+    /// The kinds of time of all steps together.
     pub time: StepTime,
     /// The steps, in order of time, without gaps.
     pub steps: Vec<Step>,
 }
 
-/// What the time of a step was.
+/// The kinds of time of a step, ns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepTime {
     /// All of it.

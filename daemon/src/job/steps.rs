@@ -1,4 +1,4 @@
-//! The steps of the critical path with what their time was.
+//! The steps of the critical path, each with its kinds of time.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use super::{
     report::{PathReport, Step, StepTime},
 };
 
-/// The most steps of a report. Beyond, the shortest are joined to the one before.
+/// The most steps of a report. If there are more, the shortest are joined to the step before.
 const MOST: usize = 2_000;
 
 /// Returns the steps of a path.

@@ -1,4 +1,4 @@
-//! The report of jobs that are made up.
+//! Reports of invented jobs.
 
 use super::{Cost, Fact, Members, Report, Setting, What, compare, html, leftovers, markdown, report, text};
 

@@ -38,8 +38,8 @@ pub(super) fn check(ring_bytes: u32) -> Result<(), AddressSpaceError> {
             fits(Some(limit), used.saturating_add(FOR_THE_PAST), ring_bytes)
     {
         log::warn!(
-            "the address space of this process is limited to {} KiB (RLIMIT_AS, ulimit -v): in a storm the events and lives that are \
-             kept may not fit, which ends taskscope; {} KiB leave room for them",
+            "the address space of this process is limited to {} KiB (RLIMIT_AS, ulimit -v): under high load the kept events and \
+             lives may not fit, and taskscope then ends; {} KiB are enough",
             limit / 1024,
             needed.div_ceil(1024)
         );

@@ -1,4 +1,4 @@
-//! The two clocks of an event: the kernel's boottime, and the wall clock made from it; which boot and kernel they are of.
+//! The two clocks of an event: the kernel's boottime, and the wall clock computed from it; the boot id and the kernel.
 
 use std::{
     fs, io,

@@ -1,4 +1,4 @@
-//! An Alertmanager: flagged things as alerts, by `POST /api/v2/alerts`.
+//! An Alertmanager: flags as alerts, by `POST /api/v2/alerts`.
 //!
 //! An alert fires from the flag until the event that clears it. Alertmanager forgets an alert that is not repeated, so those that fire
 //! are sent again each minute, each time with an end that is some minutes away: if taskscope ends, they end soon after.
@@ -28,10 +28,10 @@ use crate::{
 /// Time between two times that firing alerts are sent.
 pub(super) const REPEAT: Duration = Duration::from_secs(60);
 
-/// An alert that is not sent again ends so long after.
+/// An alert that is not sent again ends after this time.
 const LASTS: Duration = Duration::from_secs(240);
 
-/// The most alerts that fire at once; further ones are sent once.
+/// The most alerts that are repeated; further ones are sent once.
 const FIRING_MOST: usize = 1024;
 
 /// The alert of an event, as a record has it: the alert of the API with what identifies it.
@@ -51,7 +51,7 @@ enum State {
     Fires,
     /// It ends.
     Ends,
-    /// It happened, and is not a state.
+    /// It happened once, and no event ends it.
     Once,
 }
 
@@ -83,7 +83,7 @@ impl Alertmanager {
                     }
                 }
                 State::Ends => {
-                    // What did not fire need not end.
+                    // An alert that did not fire need not be ended.
                     if let Some(fired) = firing.remove(&alert.key) {
                         alerts.push(fired.to_json(now));
                     }

@@ -1,5 +1,5 @@
-//! How long to wait before something is tried again: twice as long each time, with jitter, so that many hosts do not come back to a
-//! server at once.
+//! How long to wait before the next attempt: twice as long each time, with jitter, so that many hosts do not return to a server at
+//! once.
 
 use std::{
     collections::hash_map::RandomState,

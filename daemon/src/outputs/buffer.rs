@@ -1,7 +1,7 @@
 //! The records of one output that are encoded and not sent yet: bounded, in memory and, if there is one, in a spill file.
 //!
-//! The oldest are in memory. If there is no room, the newest are dropped; the next record that finds room is preceded by a gap record
-//! with their number. So a gap stands where the events are missing.
+//! The oldest are in memory. If there is no room, the newest are dropped, and a gap record with their number precedes the next record
+//! for which there is room. So the gap is where the events are missing.
 
 use std::collections::VecDeque;
 
@@ -66,7 +66,7 @@ impl Buffer {
     }
 
     /// Appends a pending gap, if nothing else waits: a gap need not wait for the next event. Returns whether it did.
-    pub(super) fn tell_gap(&mut self, make_gap: impl FnOnce(u64) -> Bytes) -> bool {
+    pub(super) fn append_gap(&mut self, make_gap: impl FnOnce(u64) -> Bytes) -> bool {
         if self.gap == 0 || !self.records.is_empty() {
             return false;
         }
@@ -107,8 +107,8 @@ impl Buffer {
         lost
     }
 
-    /// Returns the oldest records, up to so many and so many bytes but at least one; they stay. And how many events were lost in the
-    /// spill file.
+    /// Returns the oldest records without removing them, at most `most` and at most `bytes`, but at least one; and the number of events that
+    /// were lost in the spill file.
     pub(super) fn oldest(&mut self, most: usize, bytes: usize) -> (Vec<Record>, u64) {
         let lost = self.refill();
         let mut sum = 0;
@@ -203,10 +203,10 @@ mod tests {
         let mut buffer = Buffer::new(2, None);
         let dropped: u64 = (0..5).map(|number| buffer.push(event(number), gap)).sum();
         assert_eq!(dropped, 3);
-        assert!(!buffer.tell_gap(gap), "not before older events");
+        assert!(!buffer.append_gap(gap), "not before older events");
         assert_eq!(buffer.oldest(9, 99).0.len(), 2);
         assert_eq!(buffer.remove(2), 2);
-        assert!(buffer.tell_gap(gap));
+        assert!(buffer.append_gap(gap));
         assert_eq!(buffer.oldest(9, 99).0, [Record { bytes: gap(3), is_event: false }]);
     }
 }

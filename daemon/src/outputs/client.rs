@@ -1,5 +1,5 @@
-//! A client of one server over HTTP/1.1, which keeps its connection. It makes no thread: names are looked up by one that was made at
-//! the start.
+//! A client of one server over HTTP/1.1, which keeps its connection. It creates no thread: a thread that was created at the start looks
+//! up names.
 
 use std::{
     fmt,
@@ -23,7 +23,7 @@ use super::{
 };
 
 /// How long connecting and a request may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The most bytes of an answer that are read.
 const ANSWER_MAX: usize = 64 << 10;
@@ -114,12 +114,12 @@ impl Client {
         Self { url, headers, names, connection: None }
     }
 
-    /// Sends a body. An error means that nothing is known of what became of it.
+    /// Sends a body. After an error it is unknown whether the server has processed it.
     pub(super) async fn post(&mut self, body: Bytes, content_type: &'static str) -> Result<Answer, String> {
         let url = self.url.text.clone();
-        let answered = match timeout(PATIENCE, self.try_post(body, content_type)).await {
+        let answered = match timeout(ANSWER_TIMEOUT, self.try_post(body, content_type)).await {
             Ok(answered) => answered,
-            Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
+            Err(_) => Err(format!("no answer within {} s", ANSWER_TIMEOUT.as_secs())),
         };
         answered.map_err(|why| {
             self.connection = None;
@@ -174,7 +174,7 @@ impl Client {
 }
 
 impl Answer {
-    /// What became of `count` records whose acknowledgement this is.
+    /// Returns the outcome of `count` records, of which this is the answer.
     pub(super) fn outcome(&self, count: usize) -> Outcome {
         if self.status.is_success() {
             return Outcome { accepted: count, rest: Rest::None };
@@ -203,7 +203,7 @@ fn retry_after(value: &HeaderValue) -> Option<Duration> {
     Some(Duration::from_secs(u64::try_from(wait.as_secs()).unwrap_or(0)))
 }
 
-/// An error with those below it.
+/// Returns an error with its causes.
 fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -28,7 +28,7 @@ use crate::{host::Identity, kernel::clock};
 pub(super) struct Outlet {
     pub(super) stats: Arc<OutputStats>,
     buffer: Mutex<Buffer>,
-    /// Notifies the sender that something came, or that nothing comes any more.
+    /// Notifies the sender of a new record, or that there will be no more.
     pub(super) changed: Notify,
     is_closed: AtomicBool,
     encoding: Encoding,
@@ -49,7 +49,7 @@ impl Outlet {
     /// Appends a record, after a gap if events are missing before it.
     pub(super) fn push(&self, record: Record) {
         let mut buffer = self.buffer();
-        buffer.note_gap(self.stats.take_untold());
+        buffer.note_gap(self.stats.take_unreported());
         let dropped = buffer.push(record, |lost| self.gap(lost));
         drop(buffer);
         self.stats.dropped(dropped);
@@ -64,17 +64,17 @@ impl Outlet {
     }
 
     /// Appends a gap that no event has preceded. Returns whether there is something to send.
-    fn tell_gap(&self) -> bool {
+    fn append_gap(&self) -> bool {
         let mut buffer = self.buffer();
-        buffer.note_gap(self.stats.take_untold());
-        buffer.tell_gap(|lost| self.gap(lost))
+        buffer.note_gap(self.stats.take_unreported());
+        buffer.append_gap(|lost| self.gap(lost))
     }
 
     pub(super) fn buffer(&self) -> MutexGuard<'_, Buffer> {
         self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Nothing comes any more: the sender ends when it has sent everything.
+    /// There will be no more records: the sender ends when it has sent everything.
     pub(super) fn close(&self) {
         self.is_closed.store(true, Ordering::Relaxed);
         self.changed.notify_one();
@@ -97,7 +97,7 @@ impl Outlet {
     }
 
     /// Drops the oldest record or leaves out `count` that the target left out, and notes a gap.
-    fn gave_up(&self, count: u64) {
+    fn drop_refused(&self, count: u64) {
         self.stats.dropped(count);
         self.buffer().note_gap(count);
     }
@@ -125,7 +125,7 @@ impl Sender {
             let (records, lost) = self.outlet.buffer().oldest(most, bytes);
             self.outlet.stats.dropped(lost);
             if records.is_empty() {
-                if self.outlet.tell_gap() {
+                if self.outlet.append_gap() {
                     continue;
                 }
                 if self.outlet.is_closed() {
@@ -145,7 +145,7 @@ impl Sender {
         }
     }
 
-    /// Waits until something comes or has to be repeated.
+    /// Waits for a record, or until alerts have to be repeated.
     async fn wait(&mut self) {
         let Some(every) = self.target.repeats_every() else { return self.outlet.changed.notified().await };
         let at = *self.repeat_at.get_or_insert_with(|| Instant::now() + every);
@@ -163,7 +163,7 @@ impl Sender {
         }
     }
 
-    /// Accounts for what became of `count` records. Returns how long to wait before the next attempt.
+    /// Counts the outcome of `count` records. Returns how long to wait before the next attempt.
     fn took(&mut self, outcome: Outcome, count: usize) -> Option<Duration> {
         let outlet = &self.outlet;
         let Outcome { accepted, rest } = outcome;
@@ -181,7 +181,7 @@ impl Sender {
             }
             Rest::LeftOut { why, count } => {
                 outlet.failed(&why);
-                outlet.gave_up(count);
+                outlet.drop_refused(count);
                 (None, count)
             }
             Rest::Retry { why, after } => {
@@ -197,7 +197,7 @@ impl Sender {
             Rest::Refused(why) => {
                 outlet.failed(&why);
                 let dropped = outlet.buffer().remove(1);
-                outlet.gave_up(dropped);
+                outlet.drop_refused(dropped);
                 self.singly = self.singly.saturating_sub(1);
                 (None, 0)
             }

@@ -36,7 +36,7 @@ impl Dispatcher {
         while let Some(batch) = batches.recv().await {
             self.take(&batch);
             for route in &self.routes {
-                // It tells what the owner could not queue.
+                // A gap with the number of events that the owner could not queue.
                 route.outlet.changed.notify_one();
             }
         }

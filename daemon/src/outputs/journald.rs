@@ -27,7 +27,7 @@ pub(super) struct Journald {
 }
 
 impl Journald {
-    /// Makes the socket from which it sends: the sandbox allows none later.
+    /// Creates the socket from which it sends, because the sandbox allows no new sockets later.
     pub(super) fn new(path: &Path) -> io::Result<Self> {
         let socket = UnixDatagram::unbound()?;
         socket.set_nonblocking(true)?;

@@ -1,4 +1,4 @@
-//! One event as a sentence, with how serious it is.
+//! One event as a sentence, with its severity.
 
 use crate::{
     export::text,
@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-/// How serious an event is, in the words of syslog(3).
+/// The severity of an event, as in syslog(3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Severity {
     Error,
@@ -79,7 +79,7 @@ pub(super) fn of(effect: &Effect) -> String {
             format!("{who} is no longer in uninterruptible sleep, after {}", seconds(blocked.ns))
         }
         Action::LeakFlagged(leak) => format!("{who} leaks: {}, {}", leak.kind().name(), leak.count()),
-        Action::LeakCleared(leak) => format!("{who} leaks no more: {}", leak.kind().name()),
+        Action::LeakCleared(leak) => format!("{who} no longer leaks: {}", leak.kind().name()),
         Action::ExitStuck { stuck_ns } => {
             format!("{who} has been in do_exit() for {}", seconds(*stuck_ns))
         }

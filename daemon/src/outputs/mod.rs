@@ -1,14 +1,14 @@
-//! SHELL: sends chosen events to where people keep them: the journal, an OpenTelemetry collector, an Alertmanager.
+//! SHELL: sends chosen events to the journal, to an OpenTelemetry collector and to an Alertmanager.
 //!
 //! The owner of the lineage hands the events that an output may want to one bounded queue ([`Outputs`]) and never waits. One thread,
-//! made at the start, does the rest:
+//! created at the start, does the rest:
 //!
 //! - `dispatch`: applies each output's filter, encodes, and appends to the output's `buffer`, which continues in a `spill` file
 //! - `deliver`: sends what is in a buffer, with `backoff`; one task for each output
 //! - `target`: what an output sends to: `journald`, `otlp`, `alertmanager`; the latter two over `client`
 //! - `stats`: what was sent, dropped and tried again
 //!
-//! What is dropped is counted, and told in the output itself by a gap record before the next event.
+//! Dropped events are counted, and a gap record before the next event reports them in the output itself.
 
 mod alertmanager;
 mod backoff;

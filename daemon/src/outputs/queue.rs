@@ -36,7 +36,7 @@ const LINES: usize = 16_384;
 const BATCHES: usize = 1024;
 
 /// How long outputs may send what is left when the daemon ends.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+const FINAL_SEND: Duration = Duration::from_secs(2);
 
 /// The data of one record.
 pub(super) enum Line {
@@ -62,7 +62,7 @@ impl Waiting {
     }
 }
 
-/// What the sandbox must leave to outputs.
+/// What the sandbox must allow for outputs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reach {
     /// TCP ports of servers.
@@ -169,7 +169,7 @@ impl Outputs {
         }
     }
 
-    /// Follows another age at which zombies are flagged.
+    /// Sets another age at which zombies are flagged.
     pub fn set_zombie_ns(&mut self, zombie_ns: u64) {
         self.wanted = WantedActions::default();
         for (output, (wanted, _)) in self.settings.iter().zip(&mut self.each) {
@@ -178,7 +178,7 @@ impl Outputs {
         }
     }
 
-    /// What the sandbox must leave.
+    /// Returns what the sandbox must allow.
     #[must_use]
     pub const fn reach(&self) -> &Reach {
         &self.reach
@@ -245,7 +245,7 @@ impl Outputs {
                 let dropped = lines
                     .iter()
                     .filter(|line| matches!(line, Line::Event(effect, ..) if wanted.has(&effect.action)));
-                stats.dropped_untold(dropped.count() as u64);
+                stats.dropped_unreported(dropped.count() as u64);
             }
         }
     }
@@ -275,7 +275,7 @@ impl Prepared {
                     sending.spawn(sender.run());
                 }
                 dispatcher.run(batches).await;
-                let _ = timeout(LAST_WORDS, async { while sending.join_next().await.is_some() {} }).await;
+                let _ = timeout(FINAL_SEND, async { while sending.join_next().await.is_some() {} }).await;
             });
             for outlet in outlets {
                 let unsent = outlet.buffer().save();

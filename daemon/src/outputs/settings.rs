@@ -286,7 +286,7 @@ impl OutputSettings {
         let kinds = named.fold(0, |kinds, kind| kinds | kind.bit());
         // A subtree is followed by all events.
         let needs_all = kinds == 0 || self.selection.subtree.is_some();
-        // An alert ends with the zombie; who asked for `reaped` wants all.
+        // An alert needs only the reaping of flagged zombies; a configuration with `reaped` wants all.
         let is_alert = matches!(self.target, TargetSettings::Alertmanager { .. });
         WantedActions {
             kinds: if needs_all { u32::MAX } else { kinds },

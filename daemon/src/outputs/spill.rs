@@ -1,7 +1,7 @@
 //! A file of fixed size in which an output keeps what its memory cannot hold: a ring of encoded records.
 //!
-//! The file is opened at the start, so that later no file is opened or made. It survives the daemon: what was not sent is sent by the
-//! next one. Layout: a head of [`HEAD`] bytes (magic, capacity, read and write positions, CRC of these), then the ring; each record is
+//! The file is opened at the start, because the sandbox does not allow it later. It survives the daemon: the next daemon sends what was
+//! not sent. Layout: a head of [`HEAD`] bytes (magic, capacity, read and write positions, CRC of these), then the ring; each record is
 //! its length, its CRC and its bytes. Positions only grow; modulo the capacity they are places in the ring.
 
 use std::{
@@ -18,10 +18,10 @@ const MAGIC: &[u8; 8] = b"TSKSPIL1";
 /// Bytes before the ring.
 const HEAD: u64 = 64;
 
-/// Bytes before a record's own.
+/// Bytes of the head of a record.
 const RECORD_HEAD: usize = 9;
 
-/// The longest record that is believed.
+/// The longest valid record; a longer one is damage.
 const RECORD_MAX: usize = 1 << 20;
 
 /// See the module.
@@ -36,7 +36,7 @@ pub(super) struct Spill {
 }
 
 impl Spill {
-    /// Opens or makes the file. Returns it, and how many bytes of an earlier daemon were damaged and are left out.
+    /// Opens or creates the file. Returns it, and how many bytes of an earlier daemon were damaged and are left out.
     pub(super) fn open(path: &Path, capacity: u64) -> io::Result<(Self, u64)> {
         let file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
@@ -131,7 +131,7 @@ impl Spill {
         Ok(true)
     }
 
-    /// Takes the oldest record; `None` if there is none, or none that can be read: what is left then is given up.
+    /// Takes the oldest record; `None` if there is none, or if it cannot be read: then the rest of the file is dropped.
     pub(super) fn pop(&mut self) -> Option<Record> {
         if self.is_empty() {
             return None;
@@ -221,7 +221,7 @@ mod tests {
         let (mut spill, damaged) = Spill::open(&path, 1000).unwrap();
         assert_eq!((spill.events(), damaged), (2, 3 * (RECORD_HEAD as u64 + 8)));
         assert_eq!([spill.pop(), spill.pop(), spill.pop()], [Some(record(0)), Some(record(1)), None]);
-        // Another capacity, or another file, begins anew.
+        // A file of another capacity, or another file, starts empty.
         std::fs::write(&path, b"something else").unwrap();
         assert!(Spill::open(&path, 1000).unwrap().0.is_empty());
         let _ = std::fs::remove_file(&path);

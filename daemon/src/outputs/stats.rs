@@ -18,19 +18,19 @@ pub struct OutputStats {
     retries: AtomicU64,
     queued: AtomicU64,
     spilled: AtomicU64,
-    /// Dropped by the owner of the lineage, and not in a gap record yet.
-    untold: AtomicU64,
+    /// Events that the owner of the lineage dropped and that no gap record has reported yet.
+    unreported: AtomicU64,
     error: Mutex<Option<String>>,
 }
 
-/// The counters at one moment.
+/// The counters at one time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OutputFigures {
     /// Events that the target has acknowledged.
     pub sent: u64,
     /// Attempts that failed.
     pub errors: u64,
-    /// Events that were given up.
+    /// Events that were dropped.
     pub dropped: u64,
     /// Attempts that repeated a failed one.
     pub retries: u64,
@@ -60,14 +60,14 @@ impl OutputStats {
     }
 
     /// Counts events that the owner of the lineage could not queue.
-    pub(super) fn dropped_untold(&self, count: u64) {
+    pub(super) fn dropped_unreported(&self, count: u64) {
         self.dropped(count);
-        self.untold.fetch_add(count, Ordering::Relaxed);
+        self.unreported.fetch_add(count, Ordering::Relaxed);
     }
 
     /// Takes the number of those that no gap record has yet.
-    pub(super) fn take_untold(&self) -> u64 {
-        self.untold.swap(0, Ordering::Relaxed)
+    pub(super) fn take_unreported(&self) -> u64 {
+        self.unreported.swap(0, Ordering::Relaxed)
     }
 
     pub(super) fn set_waiting(&self, events: u64, spilled: u64) {

@@ -24,15 +24,15 @@ pub(super) struct Happened<'a> {
     pub(super) host: &'a Identity,
 }
 
-/// What became of records that were sent.
+/// The result of sending records.
 #[derive(Debug)]
 pub(super) struct Outcome {
-    /// So many are with the target.
+    /// The number of records that the target acknowledged.
     pub(super) accepted: usize,
     pub(super) rest: Rest,
 }
 
-/// What became of those after them.
+/// The result for the records after these.
 #[derive(Debug)]
 pub(super) enum Rest {
     /// There are none.
@@ -41,7 +41,7 @@ pub(super) enum Rest {
     Retry { why: String, after: Option<Duration> },
     /// The target will not take them: all of them, or at least one.
     Refused(String),
-    /// The target took the batch but left out so many.
+    /// The target accepted the batch but left out `count` records.
     LeftOut { why: String, count: u64 },
 }
 
@@ -71,7 +71,7 @@ impl Encoding {
         }
     }
 
-    /// Encodes a gap that is told at a time, ns since the epoch.
+    /// Encodes a gap with the time at which it is reported, ns since the epoch.
     pub(super) fn gap(self, place: &str, lost: u64, wall_ns: i128, host: &Identity) -> Bytes {
         match self {
             Self::Journald => journald::encode_gap(place, lost),
@@ -122,7 +122,7 @@ impl Target {
         }
     }
 
-    /// How long it may be left alone; `None` for ever.
+    /// Returns the interval at which the target needs a message even if nothing happens; `None` if it needs none.
     pub(super) fn repeats_every(&self) -> Option<Duration> {
         matches!(self, Self::Alertmanager(_)).then_some(alertmanager::REPEAT)
     }

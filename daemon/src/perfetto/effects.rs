@@ -19,14 +19,14 @@ use crate::{
     runtime::{EventSink, Place, replay::ReplaySink},
 };
 
-/// What the ids of tracks are made of.
+/// The parts of the ids of tracks.
 const PROCESS: u64 = 1;
 const THREAD: u64 = 2;
 
-/// The slices inside the one that is the life of a process or thread begin at this depth.
+/// The depth of slices inside the life of a process or thread.
 const LIFE: u32 = 1;
 
-/// The least difference that is taken for a wall clock that was set, ns.
+/// The least difference between two readings that means that the wall clock was set, ns.
 const CLOCK_SET_NS: u128 = 1_000_000;
 
 /// How many ended processes are remembered.
@@ -83,7 +83,7 @@ impl<W: Write> EffectTrace<W> {
         self.trace.has_failed()
     }
 
-    /// Ends the trace at this time: adds what did nothing since the beginning, and ends all slices.
+    /// Ends the trace at this time: adds tasks that did nothing since the beginning, and ends all slices.
     pub fn finish(mut self, lineage: &Lineage, now: Ktime) -> std::io::Result<Written> {
         let now = now.0.max(self.now);
         for group in lineage.groups() {
@@ -97,7 +97,7 @@ impl<W: Write> EffectTrace<W> {
                 credentials: None,
                 status: None,
             };
-            // The idle task is no process.
+            // The idle task is not a process.
             if process.key.tgid.0 == 0 {
                 continue;
             }
@@ -160,7 +160,7 @@ impl<W: Write> EffectTrace<W> {
         self.threads.insert(&mut self.trace, tid, track, at);
     }
 
-    /// Says the new names after an exec or a change of the comm.
+    /// Writes the new names after an exec or a change of the comm.
     fn rename(&mut self, effect: &Effect) {
         let Effect { process, thread, .. } = effect;
         let of = self.open_process(process, effect.at.0);
@@ -363,7 +363,7 @@ impl<W: Write> EffectTrace<W> {
         if let Some((_, track)) = self.ended.iter().rev().find(is_same) {
             return Some(*track);
         }
-        // What is younger than the recording was introduced when it was forked, and is forgotten.
+        // A process that is younger than the recording was introduced when it was forked.
         if task.key.start >= self.begun {
             return None;
         }

@@ -1,4 +1,4 @@
-//! A trace from records of lives, in any order. Nothing is kept of a life once it is written.
+//! A trace from records of lives, in any order. A life needs no memory after it is written.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -13,7 +13,7 @@ use crate::answer::{
     tree::{Node, Tree},
 };
 
-/// Senders of signals that are remembered as introduced. To introduce one again is no error, only longer.
+/// The most senders of signals that are remembered as introduced. Introducing one again only makes the trace longer.
 const INTRODUCED: usize = 65_536;
 
 /// Writes a trace from records of lives.
@@ -79,7 +79,7 @@ impl<W: Write> LifeTrace<W> {
         self.trace.finish()
     }
 
-    /// Returns what to add to times of a boot, of which one time is known on both clocks.
+    /// Returns the offset to add to times of a boot, given one time on both clocks.
     fn shift(&mut self, boot: &str, boot_ns: u64, wall_ns: i128) -> i128 {
         if let Some(shift) = self.boots.get(boot) {
             return *shift;

@@ -166,7 +166,7 @@ impl<W: Write> Trace<W> {
         }
     }
 
-    /// Says which wall-clock time a time of the trace is.
+    /// Writes the wall-clock time of a time of the trace.
     pub(super) fn clocks(&mut self, boot_ns: u64, wall_ns: i128) {
         let wall = u64::try_from(wall_ns).unwrap_or_default();
         self.packet(Some(boot_ns), |out| {
@@ -182,7 +182,7 @@ impl<W: Write> Trace<W> {
         });
     }
 
-    /// Introduces a process, or says what is new about it. `is_new` is whether it has not been introduced before.
+    /// Introduces a process, or updates its facts. `is_new`: it has not been introduced before.
     pub(super) fn process(&mut self, info: &ProcessInfo<'_>, at: u64, is_new: bool) {
         let ProcessInfo { track, pid, parent, name, executable, start, uid } = *info;
         self.written.processes += u64::from(is_new);
@@ -223,7 +223,7 @@ impl<W: Write> Trace<W> {
         });
     }
 
-    /// Introduces a thread, or says its new name.
+    /// Introduces a thread, or updates its name.
     pub(super) fn thread(&mut self, info: &ThreadInfo<'_>, process: u64, at: u64) {
         self.packet(Some(at), |out| {
             nested(packet::TRACK_DESCRIPTOR, out, |out| {

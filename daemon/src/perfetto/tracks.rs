@@ -96,7 +96,7 @@ impl<K: Eq + Hash + Copy + Ord> Tracks<K> {
         }
     }
 
-    /// Ends all slices at the end of the trace: their processes and threads go on.
+    /// Ends all slices at the end of the trace. Their processes and threads still exist.
     pub(super) fn end_all(&mut self, trace: &mut Trace<impl Write>, at: u64) {
         let mut all: Vec<_> = self.0.drain().collect();
         all.sort_by_key(|(number, _)| *number);

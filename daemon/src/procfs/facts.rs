@@ -31,7 +31,7 @@ const MOST_THREADS: usize = 256;
 /// The most descriptors of one process that are searched for a signalfd.
 const MOST_DESCRIPTORS: usize = 4096;
 
-/// A thread that is in state D, or that blocks SIGCHLD, is read again after this time: a moment of it means nothing.
+/// A thread that is in state D, or that blocks SIGCHLD, is read again after this time, because it may be so only for an instant.
 const SECOND_READ: Duration = Duration::from_millis(30);
 
 /// A process in state T is read again after this time: cpulimit(1) stops and continues a process ten times a second.
@@ -57,9 +57,7 @@ impl Procfs {
     /// Reads the facts of a process; the error says in words for a verdict why there are none.
     pub fn facts(&self, key: GroupKey) -> Result<ProcessFacts, String> {
         if self.is_absent() {
-            return Err(
-                "the host that was recorded, at that time: a recording has nothing else of its /proc".into(),
-            );
+            return Err("the recorded host at that time: a recording does not have its /proc".into());
         }
         let sight = self.sight();
         if sight == Sight::None {

@@ -8,7 +8,7 @@ use crate::lineage::id::Tgid;
 /// `CAP_SYS_ADMIN` and `CAP_SYS_RESOURCE`: a process that has one in the initial user namespace is exempt from `RLIMIT_NPROC`.
 const EXEMPTING: u64 = 1 << 21 | 1 << 24;
 
-/// The pid namespace that a process's next child is born into.
+/// The pid namespace of a process's next child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NextNamespace {
     /// The namespace with this inode.

@@ -1,4 +1,4 @@
-//! Which processes have a pipe open, and which process waits for the file lock of which other. /proc is read once for each answer,
+//! Finds the processes that have a pipe open, and those that hold a file lock for which others wait. /proc is read once for each answer,
 //! because an answer about a hundred parents asks a hundred times.
 
 use std::{
@@ -170,7 +170,7 @@ mod tests {
         }
     }
 
-    /// Makes a /proc with many processes, each with many descriptors; the last of each is a pipe.
+    /// Creates a /proc with many processes, each with many descriptors; the last of each is a pipe.
     fn tree(name: &str, processes: u32, descriptors: u32) -> std::path::PathBuf {
         let root = std::env::temp_dir().join(format!("taskscope-open-{}-{name}", std::process::id()));
         for pid in 1..=processes {

@@ -44,7 +44,7 @@ impl Procfs {
                  without hidepid, or with gid= of a group that taskscope is in",
             ),
             Sight::None => Some(
-                "/proc is of another pid namespace, or none: what only it knows stays unknown; run taskscope in the initial pid namespace",
+                "/proc is of another pid namespace, or not mounted: facts that only /proc has stay unknown; run taskscope in the initial pid namespace",
             ),
         }
     }

@@ -1,5 +1,5 @@
-//! Entries: what the pipeline took in, in order. A recording is one endless message, and each entry is a field of it: the number of
-//! the field is the kind of the entry.
+//! Entries: the input of the pipeline, in order. A recording is one message without end, and each entry is one of its fields: the number
+//! of the field is the kind of the entry.
 
 use super::{
     facts::{get_record, put_record},
@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// What the pipeline took in.
+/// An input of the pipeline.
 #[derive(Clone, Debug)]
 pub enum Entry {
     /// The first entry.
@@ -35,7 +35,7 @@ pub enum Entry {
     SnapshotEnded(Ktime),
     /// It could not be read to its end.
     SnapshotAbandoned,
-    /// It has shown this task, and nothing else of it was applied.
+    /// It has shown this task, and changed nothing else.
     ShownUnchanged(TaskKey),
     /// Time passed.
     Tick {

@@ -1,4 +1,4 @@
-//! What a recording says about itself and about the host that it was made on.
+//! What a recording says about itself and about the recorded host.
 
 use super::wire::{Malformed, Plain, Value, message};
 use crate::lineage::{Config, death::Watch, id::Ktime};

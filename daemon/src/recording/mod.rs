@@ -1,7 +1,7 @@
 //! SHELL: recordings: what the pipeline took in, in a file from which it can be replayed. docs/recordings.md describes the format.
 //!
 //! - `entry`: the kinds of entries; `facts`, `header`: the fields of their messages; `wire`: the encoding
-//! - `writer`: makes a file; `redact`: replaces names by hashes
+//! - `writer`: writes a file; `redact`: replaces names by hashes
 //! - `reader`, `frames`: read a file, and leave out what is damaged
 //!
 //! An entry is a decoded record or another input of the lineage, not the bytes of the ring: those are of one version of the programs,
@@ -36,7 +36,7 @@ pub use self::{
 /// Why a recording cannot be written or read.
 #[derive(Debug, Error)]
 pub enum RecordingError {
-    /// The file cannot be made.
+    /// The file cannot be created.
     #[error("{}: making the recording: {source}", path.display())]
     Create {
         /// The file.

@@ -87,7 +87,7 @@ impl Redaction {
         Comm(hashed)
     }
 
-    /// Each name of a path by itself, so that two paths in one directory still are.
+    /// Each name of a path separately, so that two paths in one directory keep the same prefix.
     fn path(&self, path: &[u8]) -> Vec<u8> {
         const DELETED: &[u8] = b" (deleted)";
         let (path, mark) = match path.strip_suffix(DELETED) {

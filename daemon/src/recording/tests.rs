@@ -201,7 +201,7 @@ impl Drop for TestFile {
     }
 }
 
-/// Makes a recording whose frames have a mark each, and returns its bytes.
+/// Creates a recording whose frames have a mark each, and returns its bytes.
 fn recorded(name: &str, frames: u64) -> Vec<u8> {
     let file = TestFile::new(name);
     let journal = Journal::create(&file.0, 1 << 30, None).unwrap();

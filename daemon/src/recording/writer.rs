@@ -34,7 +34,7 @@ const FRAME_NS: u64 = 1_000_000_000;
 /// Room that is kept for the frame with the end.
 const END_BYTES: u64 = 512;
 
-/// The recording that is being made. Clones write to the same file.
+/// The recording that is being written. Clones write to the same file.
 #[derive(Clone)]
 pub struct Journal {
     recorder: Arc<Mutex<Recorder>>,
@@ -76,7 +76,7 @@ pub struct Recorded {
 }
 
 impl Journal {
-    /// Makes the file. A file that has content is not overwritten.
+    /// Creates the file. A file that has content is not overwritten.
     pub fn create(path: &Path, max_bytes: u64, redaction: Option<Redaction>) -> Result<Self, RecordingError> {
         let wrong = |source| RecordingError::Create { path: path.to_owned(), source };
         let open = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
@@ -104,7 +104,7 @@ impl Journal {
         Ok(Self { recorder: Arc::new(Mutex::new(recorder)), stopped })
     }
 
-    /// Resolves when recording has ended by itself: the file is full or cannot be written.
+    /// Resolves when recording has ended because the file is full or cannot be written.
     pub fn stopped(&self) -> impl Future<Output = ()> + use<> {
         let stopped = Arc::clone(&self.stopped);
         async move { stopped.notified().await }

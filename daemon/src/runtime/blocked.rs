@@ -14,19 +14,17 @@ use crate::{
     recording::Entry,
 };
 
-/// How many polls are made in the time of the threshold. The second poll that finds the task asleep for long enough flags it, so
-/// the flag comes up to two polls late.
+/// Polls per threshold. The second poll that finds the task asleep for long enough flags it, so the flag comes up to two polls late.
 const POLLS: u32 = 4;
 
-/// A poll that walks over all tasks takes long. The next one comes at the earliest after this many times its CPU time, so that all polls together
-/// take at most a hundredth of one CPU.
+/// A poll that walks over all tasks takes long. The next one comes at the earliest after this many times its CPU time, so that all polls
+/// together take at most a hundredth of one CPU.
 const POLL_COST_DIVISOR: u64 = 100;
 
-/// Polls are made at ticks: a poll that is due within half a tick is not put off by a whole one.
+/// Polls happen at ticks. A poll that is due within half a tick happens at once instead of a whole tick later.
 const SLACK_NS: u64 = 125_000_000;
 
-/// Between two walks there are at most so many polls of the tasks that were noted: a walk finds those that were not, for whatever
-/// reason.
+/// The most polls of noted tasks between two walks over all tasks. A walk finds tasks that were not noted for any reason.
 const POLLS_PER_WALK: u32 = 40;
 
 /// The last poll.
@@ -96,7 +94,7 @@ impl Pipeline {
             self.last_poll.until_walk = polls;
             return Ok(asleep);
         }
-        log::debug!("all tasks are walked over for those in uninterruptible sleep");
+        log::debug!("walking over all tasks to find those in uninterruptible sleep");
         // The walk adds to the noted tasks what it finds.
         let asleep = self.observer.figures(Want::Blocked).map_err(|error| error.to_string())?;
         (self.last_poll.until_walk, self.last_poll.unnoted) = (POLLS_PER_WALK, unnoted);

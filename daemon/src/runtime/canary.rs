@@ -1,4 +1,4 @@
-//! A canary is a short-lived child of the daemon, made at intervals, whose whole life must be seen. It detects faults that no
+//! A canary is a short-lived child of the daemon, forked at intervals. All its records must arrive. It detects faults that no
 //! counter shows, such as detached probes.
 
 mod refused;
@@ -68,17 +68,17 @@ pub struct Canary {
     alarmed: u32,
     /// Whether records were lost since the last launch.
     lossy: bool,
-    /// Lives that were seen whole.
+    /// Canaries of which all records arrived.
     pub whole: u64,
-    /// Lives that were not.
+    /// Canaries of which a record did not arrive.
     pub broken: u64,
-    /// Canaries that could not be made, because no pid or memory was left (`EAGAIN`, `ENOMEM`).
+    /// Canaries that could not be created, because no pid or memory was left (`EAGAIN`, `ENOMEM`).
     pub no_pid: u64,
-    /// Why canaries cannot be made; kept until the life of the next one is over.
+    /// Why canaries cannot be created; kept until the next one is released.
     refused: Option<Refused>,
-    /// Shows that records arrive while no canary can be made.
+    /// Shows that records arrive while no canary can be created.
     rename: RenameProbe,
-    /// Lives that were seen except for a release that this kernel may hide.
+    /// Canaries of which all records arrived except a release, which this kernel may hide.
     pub hidden: u64,
     pub(super) hidden_releases: HiddenReleases,
     stack: Box<[u128]>,
@@ -91,7 +91,7 @@ extern "C" fn die(_: *mut libc::c_void) -> libc::c_int {
 }
 
 impl Canary {
-    /// Makes a canary each `every`; none if that is zero.
+    /// Returns a state that forks a canary once in `every`; never if that is zero.
     #[must_use]
     pub fn new(every: Duration) -> Self {
         Self {
@@ -121,18 +121,18 @@ impl Canary {
         self.last_whole.map(|at| Duration::from_nanos(now.since(at)))
     }
 
-    /// Returns why canaries cannot be made at present; `None` if they can.
+    /// Returns why canaries cannot be created at present; `None` if they can.
     #[must_use]
     pub fn refusal(&self) -> Option<String> {
         self.refused
             .map(|refused| format!("the canary cannot fork ({}): {}", refused.name(), refused.cause()))
     }
 
-    /// Returns when a record was last seen while no canary can be made; at first, when that began. `None` if canaries can be
-    /// made, or if the last one was not seen for an unknown reason: then the hooks are in doubt, whatever else comes through.
+    /// Returns when a record was last seen while no canary can be created; at first, when that began. `None` if canaries can be
+    /// created, or if the last one was not seen for an unknown reason: then the hooks are in doubt, even if other records arrive.
     ///
     /// A rename shows that programs run and records arrive. If `failures_are_seen`, the refused clone must be seen as well,
-    /// because a `copy_process()` that fails makes a record. In a known loss both may be missing; the time of the youngest
+    /// because a `copy_process()` that fails leads to a record. In a known loss both may be missing; the time of the youngest
     /// record, `youngest`, is used then.
     pub(super) fn proof(&self, failures_are_seen: bool, youngest: Ktime) -> Option<Ktime> {
         let refused = self.refused?;
@@ -203,10 +203,10 @@ impl Canary {
         self.judge(launched, &missing);
     }
 
-    /// A life is over or given up; `missing` are the events that were not seen.
+    /// Counts a canary that was released or has timed out; `missing` are the events that were not seen.
     fn judge(&mut self, launched: Ktime, missing: &[&str]) {
         if self.refused.take().is_some() {
-            log::warn!("canary: processes can be made again");
+            log::warn!("canary: processes can be created again");
         }
         if missing.is_empty() {
             self.whole += 1;
@@ -282,7 +282,7 @@ impl Canary {
         }
     }
 
-    /// Handles a canary that could not be made. That shows nothing about the programs, so a rename tests whether records arrive.
+    /// Handles a canary that could not be created. That shows nothing about the programs, so a rename tests whether records arrive.
     fn refuse(&mut self, errno: i32, now: Ktime) {
         self.no_pid += 1;
         let (since, seen) = self.refused.map_or((now, None), |refused| (refused.since, refused.seen));
@@ -301,7 +301,7 @@ impl Canary {
         failpoint::check(Point::Clone)?;
         let top = self.stack.as_mut_ptr_range().end;
         // SAFETY: the child gets a stack of its own, aligned to 16 bytes, that lives as long as `self` and is used by one child
-        // at a time (the next is made only after this one was waited for); it returns at once and touches nothing shared.
+        // at a time (the next is created only after this one was waited for); it returns at once and touches nothing shared.
         let pid =
             unsafe { libc::clone(die, top.cast(), libc::CLONE_VM | libc::SIGCHLD, std::ptr::null_mut()) };
         if pid < 0 { Err(io::Error::last_os_error()) } else { Ok(pid) }

@@ -1,10 +1,10 @@
-//! Finds leaks that are no zombies. `lineage` follows the groups that may leak; /proc shows which session orphans belong to.
+//! Finds leaks other than zombies. `lineage` follows the groups that may leak; /proc shows which session orphans belong to.
 
 use super::{EventSink, Pipeline};
 use crate::kernel::clock::boottime;
 
 impl Pipeline {
-    /// Looks at the groups that may leak.
+    /// Checks the groups that may leak.
     pub(super) fn poll_leaks(&mut self, sink: &mut impl EventSink) {
         let now = boottime();
         for key in self.leaks.wants_sessions(&self.lineage, now) {

@@ -1,7 +1,7 @@
-//! The lineage of a pipeline, and the recording of what changes it.
+//! The lineage of a pipeline, and the recording of its changes.
 //!
-//! Only the methods here change the lineage, and each notes in the recording, if there is one, what it was called with. So a replay that
-//! makes the same calls has the same tree and the same effects.
+//! Only the methods here change the lineage. Each writes its arguments to the recording, if there is one. So a replay that makes the
+//! same calls has the same tree and the same effects.
 
 use std::{ops::Deref, sync::Arc, time::Duration, vec::Drain};
 
@@ -75,7 +75,7 @@ impl Deref for RecordedLineage {
 }
 
 impl RecordedLineage {
-    /// Makes a lineage; the caller has written the header of the recording.
+    /// Creates a lineage; the caller has written the header of the recording.
     pub(super) fn new(config: Config, journal: Option<Journal>) -> Self {
         Self { lineage: Lineage::new(config.clone()), config, journal }
     }
@@ -234,7 +234,8 @@ impl RecordedLineage {
         self.note(|| Entry::Config(Box::new(self.config.clone())));
     }
 
-    /// Forgets ended processes until so many are left; returns how many it forgot. A replay does not: its memory is its own matter.
+    /// Forgets ended processes until `keep` are left; returns how many it forgot. This is not recorded, because it depends on the
+    /// memory of the host.
     pub fn shed_lives(&mut self, keep: usize) -> usize {
         self.lineage.shed_lives(keep)
     }

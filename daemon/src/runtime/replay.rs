@@ -1,5 +1,5 @@
-//! Replays a recording: makes the calls again that changed the lineage, so that the tree and the effects are the same as when it was
-//! recorded. It reads no clock, no file of this host, and no kernel.
+//! Replays a recording: repeats the calls that changed the lineage, so that the tree and the effects are the same as when it was
+//! recorded. It reads no clock, no file of this host, and nothing from the kernel.
 
 mod lineage_calls;
 
@@ -20,11 +20,11 @@ use crate::{
     runtime::{EventSink, Place, Wall},
 };
 
-/// Takes the effects of a replay, and what a live sink finds out by itself.
+/// Takes the effects of a replay, and the facts that a live sink finds out itself.
 pub trait ReplaySink: EventSink {
     /// The wall clock was set: nanoseconds to add to a boottime.
     fn set_wall(&mut self, offset_ns: i128);
-    /// Where a cgroup is.
+    /// The path of a cgroup.
     fn set_cgroup(&mut self, id: u64, place: &CgroupPlace);
     /// A part of the recording is missing.
     fn gap(&mut self);
@@ -36,7 +36,7 @@ pub struct Replay {
     pub lineage: Lineage,
     /// Tasks that stay in uninterruptible sleep.
     pub blocked: Blocked,
-    /// Leaks that are no zombies.
+    /// Leaks other than zombies.
     pub leaks: Leaks,
     /// The recorder's wall clock, and its boot.
     pub wall: Wall,
@@ -145,7 +145,7 @@ impl Replay {
         }
     }
 
-    /// Takes in one entry.
+    /// Applies one entry.
     pub fn step(&mut self, entry: &Entry, sink: &mut impl ReplaySink) {
         match entry {
             Entry::Wall(offset_ns) => {
@@ -217,7 +217,7 @@ impl Replay {
         }
     }
 
-    /// Makes the call again that the entry is about.
+    /// Repeats the call that the entry recorded.
     fn change(&mut self, entry: &Entry) {
         let Self { lineage, effects, blocked, leaks, overdue, polls, .. } = self;
         match entry {

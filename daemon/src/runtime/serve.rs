@@ -79,7 +79,7 @@ impl Pipeline {
                 () = &mut stop => break,
                 () = ticks.due() => {
                     self.tick(sink);
-                    // If ticks take longer than the time between them, as a comparison under load does, nothing else gets a turn.
+                    // If ticks take longer than the time between them, as a comparison under load can, no other branch runs.
                     for _ in 0..QUESTIONS_A_TICK {
                         let Ok(question) = questions.try_recv() else { break };
                         self.answer(question, sink);

@@ -10,9 +10,9 @@ pub const MAX_BATCH_DELAY: Duration = Duration::from_millis(1);
 
 /// Takes effects: the daemon's counters and readers, or the lines of a command.
 pub trait EventSink {
-    /// Takes a batch of effects, in order. Those that it keeps it takes out; the caller drops the others.
+    /// Takes a batch of effects, in order. It removes those that it keeps; the caller drops the others.
     fn take(&mut self, effects: &mut Vec<Effect>);
-    /// Whether effects are built from now on. If not, only those of the pipeline's own processes are, and briefs stand in for all others.
+    /// Whether effects are built from now on. If not, only those of the pipeline's own processes are built, and briefs replace all others.
     fn wants_effects(&self) -> bool {
         true
     }
@@ -24,19 +24,19 @@ pub trait EventSink {
     fn is_kept(&self) -> bool {
         false
     }
-    /// Takes what happened while no effects were built, in order.
+    /// Takes the briefs that replaced effects, in order.
     fn take_briefs(&mut self, _briefs: &[Brief]) {}
     /// Takes the number of records that were lost at `place` before they could be applied.
     fn lost(&mut self, place: Place, count: u64);
-    /// Returns for how long an effect may wait for the next poll of the ring after one that found records: under load one wake-up then
-    /// serves many. A long delay ends early for records that cannot wait, and when the ring fills up.
+    /// Returns the delay between a poll of the ring that found records and the next poll, so that under load one wake-up is enough for
+    /// many records. A long delay ends early for urgent records, and when the ring fills up.
     fn max_batch_delay(&self) -> Duration {
         MAX_BATCH_DELAY
     }
-    /// Takes what tasks that ended since the last call used, by cgroup id; `None` is an unknown cgroup. The pipeline calls this
+    /// Takes the usage of tasks that ended since the last call, by cgroup id; `None` is an unknown cgroup. The pipeline calls this
     /// four times a second, also if nothing ended, and before each question, so that a scrape reads and changes nothing.
     fn take_usage(&mut self, _shares: &[(Option<u64>, Share)]) {}
-    /// Takes the names of cgroups that were made since the last call, if any were; before the effects of the tasks in them.
+    /// Takes the names of cgroups that were created since the last call, if any; called before the effects of the tasks in them are taken.
     fn take_cgroup_names(&mut self, _names: &[CgroupName]) {}
     /// Takes the units and containers that have stopped since the last call, if any have.
     fn take_stops(&mut self, _stops: &[Arc<Stop>]) {}

@@ -30,12 +30,12 @@ use crate::{
 /// Size of the ring of a pipeline that attaches nothing: it stays empty, but the kernel needs one.
 const SNAPSHOT_RING_BYTES: u32 = 64 << 10;
 
-/// How the pipeline checks that the tree is true.
+/// How the pipeline checks that the tree is correct.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trust {
     /// How often the tree is compared with the kernel's tasks even if no loss is known; zero is never.
     pub audit_every: Duration,
-    /// How often a canary is made, a short-lived process whose whole life must be seen; zero is never.
+    /// How often a canary is forked, a short-lived child of which all records must arrive; zero is never.
     pub canary_every: Duration,
     /// Whether to use the kernel's task iterator; otherwise /proc alone is read.
     pub iterator: bool,
@@ -47,7 +47,7 @@ impl Default for Trust {
     }
 }
 
-/// A recording to make of what the pipeline takes in.
+/// A recording of the pipeline's input.
 pub struct Recording {
     /// The file.
     pub journal: Journal,

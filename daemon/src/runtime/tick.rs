@@ -120,10 +120,10 @@ impl Pipeline {
         match self.observer.attach_again() {
             Ok(()) => {
                 self.reattached += 1;
-                log::warn!("all hooks were attached again, because canaries go unseen");
+                log::warn!("all hooks were attached again, because no canary was seen");
             }
             Err(reason) => {
-                log::error!("canaries go unseen, and the hooks cannot be attached again: {reason}");
+                log::error!("no canary is seen, and the hooks cannot be attached again: {reason}");
             }
         }
     }

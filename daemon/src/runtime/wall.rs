@@ -15,7 +15,7 @@ pub struct Wall {
 }
 
 impl Wall {
-    /// Makes the stamp of this boot. Without a readable boot id, entity ids begin with zeros.
+    /// Creates the stamp of this boot. Without a readable boot id, entity ids begin with zeros.
     #[must_use]
     pub fn of_this_boot() -> Self {
         let offset_ns = clock::wall_offset_ns();
@@ -26,7 +26,7 @@ impl Wall {
         Self { stamp: Stamp::new(&boot_id, offset_ns).in_local_zone(), offset_ns, is_live: true }
     }
 
-    /// Makes the stamp of a recording, which follows no clock.
+    /// Creates the stamp of a recording. It does not follow a clock.
     #[must_use]
     pub fn recorded(boot_id: &str, offset_ns: i128) -> Self {
         Self { stamp: Stamp::new(boot_id, offset_ns).in_local_zone(), offset_ns, is_live: false }

@@ -16,7 +16,7 @@ use crate::{
 /// A zombie older than this is looked up in /proc once before it is flagged.
 pub(super) const DOUBT_NS: u64 = 1_000_000_000;
 
-/// The longest time for looking up unconfirmed zombies, which is enough for about two thousand. The next tick goes on.
+/// The longest time for looking up unconfirmed zombies, which is enough for about two thousand. The next tick continues.
 pub(super) const LOOK_UP_FOR: Duration = Duration::from_millis(20);
 
 /// The number of zombies that are looked up between two readings of the clock.

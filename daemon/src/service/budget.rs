@@ -134,7 +134,7 @@ impl Budget {
     }
 }
 
-/// What the files of the kernel say about limits on pids. A host may have thousands of cgroups, so the thread that owns the lineage
+/// Limits on pids, read from the kernel's files. A host may have thousands of cgroups, so the thread that owns the lineage
 /// does not read them.
 #[derive(Debug)]
 pub(super) struct PidLimits {

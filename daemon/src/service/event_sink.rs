@@ -29,8 +29,8 @@ use crate::{
     runtime::{EventSink, MAX_BATCH_DELAY, Pipeline, Place, RecordedLineage, Wall},
 };
 
-/// The batch delay while nobody reads events: longer than the time between two ticks, which empty the ring too, so that there are no
-/// wake-ups besides. Questions do not wait for it, nor does a record that names what is soon gone from /proc or from among the cgroups.
+/// The batch delay while nobody reads events. It is longer than the time between two ticks, which empty the ring too, so that only ticks
+/// wake up the daemon. Questions do not wait for it, and neither do records about processes and cgroups that are soon gone.
 const MAX_BATCH_DELAY_UNREAD: Duration = Duration::from_secs(1);
 
 /// What the service publishes.
@@ -151,7 +151,7 @@ impl Service {
         Some((reading, shown))
     }
 
-    /// Adds a reader of events; `None` while there is no memory for it.
+    /// Adds a reader of events; returns `None` while there is no memory for it.
     pub(super) fn join(&mut self, wanted: Wanted) -> Option<Reader> {
         if !self.memory.admits_reader() {
             return None;
@@ -172,7 +172,7 @@ impl Service {
         }
     }
 
-    /// So many events, the last of them at `at`, are not kept for anybody.
+    /// Counts events that are not kept for readers; `at` is the time of the last one.
     fn leave_unread(&mut self, count: usize, at: Option<Ktime>) {
         self.readers.skip(count as u64, at);
         self.note_unread(count, at);
@@ -202,8 +202,8 @@ impl Service {
         self.budget.take(clock::boottime(), tasks, reading);
     }
 
-    /// Returns whether canaries are seen, and if not why. `Ok` with a text names what this is judged by while no canary can be
-    /// made.
+    /// Returns an error with the reason if canaries are not seen. While no canary can be created, `Ok` has a text that says what shows
+    /// that records arrive.
     pub(super) fn is_ready(&self, pipeline: &Pipeline) -> Result<Option<String>, String> {
         let every = self.settings.canary_every;
         if every.is_zero() {
@@ -228,8 +228,8 @@ impl Service {
             return Ok(None);
         }
         Err(match age {
-            Some(age) => format!("the last canary was seen whole {} s ago", age.as_secs()),
-            None => "no canary was ever seen whole".into(),
+            Some(age) => format!("all records of a canary last arrived {} s ago", age.as_secs()),
+            None => "no canary has been seen yet".into(),
         })
     }
 }

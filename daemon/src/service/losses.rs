@@ -30,7 +30,7 @@ impl Losses {
     }
 }
 
-/// Returns the cause and the remedy; `None` if an operator can do nothing about it.
+/// Returns the cause and the remedy as text; `None` if there is no remedy.
 fn text(why: SchedLost) -> Option<String> {
     match why {
         SchedLost::TasksFull => Some(format!(

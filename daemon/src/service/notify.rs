@@ -59,7 +59,7 @@ pub(super) fn prepare() {
     });
 }
 
-/// Sends a notification. A failure is logged once until sending works again; the daemon goes on.
+/// Sends a notification. A failure is logged once until sending works again.
 pub(super) fn say(states: &[NotifyState<'_>]) {
     static FAILED: AtomicBool = AtomicBool::new(false);
     let Some(Some(manager)) = MANAGER.get() else { return };
@@ -74,14 +74,14 @@ pub(super) fn say(states: &[NotifyState<'_>]) {
         Ok(_) => FAILED.store(false, Ordering::Relaxed),
         Err(error) if !FAILED.swap(true, Ordering::Relaxed) => {
             log::warn!(
-                "notifying systemd: {error}; it may take taskscope for stuck (NOTIFY_SOCKET, WatchdogSec=)"
+                "notifying systemd: {error}; systemd may consider taskscope stuck (NOTIFY_SOCKET, WatchdogSec=)"
             );
         }
         Err(_) => {}
     }
 }
 
-/// Returns how often to notify the watchdog, if there is one: twice within its limit. One of 0 is none.
+/// Returns the interval at which to notify systemd's watchdog, half its limit; `None` if there is no watchdog, or its limit is 0.
 pub(super) fn watchdog_every() -> Option<std::time::Duration> {
     sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero()).map(|limit| limit / 2)
 }

@@ -1,4 +1,4 @@
-//! Gives up all capabilities that the daemon does not need any more after loading and attaching.
+//! Drops all capabilities that the daemon does not need after loading and attaching.
 //!
 //! | capability | needed for |
 //! |---|---|
@@ -21,7 +21,7 @@ pub struct Dropped {
     pub after: Vec<String>,
 }
 
-/// Gives up every capability that observing does not need, and every way to regain one.
+/// Drops every capability that observing does not need, and every way to regain one.
 ///
 /// Capabilities are a property of threads: call this while there is only one.
 pub fn give_up(pipeline: &mut Pipeline) -> Result<Dropped, caps::errors::CapsError> {
@@ -41,7 +41,7 @@ pub fn give_up(pipeline: &mut Pipeline) -> Result<Dropped, caps::errors::CapsErr
     let needed = if let Some(needed) = needed {
         needed
     } else {
-        log::warn!("observing does not go on without {}: they stay", names(&permitted).join(", "));
+        log::warn!("the kernel requires {} for observing: they are kept", names(&permitted).join(", "));
         permitted.clone()
     };
     // The bounding set can be reduced only with CAP_SETPCAP, which a service started with few capabilities does not have: its

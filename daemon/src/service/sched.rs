@@ -14,9 +14,9 @@ use crate::kernel::sched::{Reading, Sum as _};
 /// A unit that has a series of its own.
 #[derive(Default)]
 struct Named {
-    /// What was counted in `other` before it had its own series.
+    /// The part that was counted in `other` before it had its own series.
     before: SchedHistograms,
-    /// What its removed cgroups had counted.
+    /// The counts of its removed cgroups.
     gone: SchedHistograms,
 }
 
@@ -29,9 +29,9 @@ pub(super) struct SchedSums {
     kept: SchedHistograms,
     /// The unit of each living cgroup as it was first found.
     units: HashMap<u64, UnitLabels>,
-    /// What was shown last of each unit without a series, as part of `other`.
+    /// The last reported counts of each unit without a series, which are part of `other`.
     unnamed: HashMap<UnitLabels, SchedHistograms>,
-    /// What was shown last of each cgroup whose unit was not found yet, as part of `other`.
+    /// The last reported counts of each cgroup whose unit is not known yet, which are part of `other`.
     unresolved: HashMap<u64, SchedHistograms>,
 }
 
@@ -113,7 +113,7 @@ impl SchedSums {
         }
     }
 
-    /// Ends a cgroup that was removed, with its last counts.
+    /// Removes a cgroup, with its last counts.
     pub(super) fn end(&mut self, id: u64, last: &SchedHistograms) {
         self.unresolved.remove(&id);
         let labels = self.units.remove(&id);

@@ -20,9 +20,9 @@ pub enum SocketError {
     #[error("another taskscope answers on {0}; stop it, or start this one with another --socket")]
     Taken(PathBuf),
     /// A file that is not a socket has its name.
-    #[error("{0} is there and is no socket; remove it, or use another --socket")]
+    #[error("{0} exists and is not a socket; remove it, or use another --socket")]
     NoSocket(PathBuf),
-    /// Its directory does not exist, and the daemon does not make it.
+    /// Its directory does not exist, and the daemon does not create it.
     #[error(
         "{directory} for the socket {path} does not exist; make it (mkdir -p {directory}), or use another --socket"
     )]
@@ -33,7 +33,7 @@ pub enum SocketError {
         directory: PathBuf,
     },
     /// It cannot be made.
-    #[error("making the socket {path}: {source}")]
+    #[error("creating the socket {path}: {source}")]
     Io {
         /// The path.
         path: PathBuf,
@@ -54,16 +54,16 @@ impl Drop for SocketFile {
     fn drop(&mut self) {
         match fs::symlink_metadata(&self.path) {
             Ok(found) if (found.dev(), found.ino()) == self.id => {
-                // If the file is gone already, nothing is to be done.
+                // If the file is gone already, there is nothing to do.
                 let _ = fs::remove_file(&self.path);
             }
-            Ok(_) => log::info!("{} is another daemon's by now, and stays", self.path.display()),
+            Ok(_) => log::info!("{} now belongs to another daemon; it is not removed", self.path.display()),
             Err(_) => {}
         }
     }
 }
 
-/// Makes the socket. It replaces a socket that a killed daemon left behind.
+/// Creates the socket. It replaces a socket that a killed daemon left behind.
 pub(super) fn bind(path: &Path, group: &str) -> Result<(UnixListener, SocketFile), SocketError> {
     let failed = |source| SocketError::Io { path: path.to_owned(), source };
     match fs::symlink_metadata(path) {
@@ -102,7 +102,7 @@ pub(super) fn bind(path: &Path, group: &str) -> Result<(UnixListener, SocketFile
     Ok((listener, file))
 }
 
-/// Makes `/run/taskscope`, which is ours. Any other directory must exist, because a mistyped path must not leave directories
+/// Creates `/run/taskscope`, which is ours. Any other directory must exist, because a mistyped path must not leave directories
 /// behind.
 fn make_directory(path: &Path) -> Result<(), SocketError> {
     let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) else {

@@ -78,13 +78,13 @@ pub enum ServiceError {
     /// TLS or authentication cannot be set up.
     #[error(transparent)]
     Web(#[from] WebError),
-    /// The socket cannot be made.
+    /// The socket cannot be created.
     #[error(transparent)]
     Socket(#[from] SocketError),
     /// A metric is defined twice, or wrongly.
     #[error("defining the metrics: {0}")]
     Metrics(#[from] prometheus::Error),
-    /// Capabilities cannot be read or given up.
+    /// Capabilities cannot be read or dropped.
     #[error("giving up capabilities: {0}")]
     Capabilities(#[from] caps::errors::CapsError),
     /// Signal handlers cannot be installed.
@@ -330,7 +330,7 @@ async fn housekeeping(questions: mpsc::Sender<Question<Service>>, has_memory_lim
             _ = watchdog.tick() => Box::new(|pipeline, service| {
                 match service.is_ready(pipeline) {
                     Ok(_) => say(&[NotifyState::Watchdog]),
-                    Err(why) => log::error!("the watchdog is not fed: {why}"),
+                    Err(why) => log::error!("systemd's watchdog is not notified: {why}"),
                 }
             }),
         };

@@ -84,10 +84,10 @@ pub struct Status {
     pub memory_limit_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_used_bytes: Option<u64>,
-    /// What is given up now for lack of memory.
+    /// What the daemon drops now for lack of memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_given_up: Option<String>,
-    /// What was given up so far.
+    /// What the daemon has dropped so far for lack of memory.
     #[serde(default)]
     pub memory_shed: BTreeMap<String, u64>,
     /// The history on disk; absent if `history` is off.
@@ -117,7 +117,7 @@ pub struct HistoryStatus {
     pub error: Option<String>,
 }
 
-/// One of `outputs` of the status.
+/// An element of `outputs` in the status.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names say it; docs/api.md describes them")]
 pub struct OutputStatus {

@@ -10,7 +10,7 @@ const SHORT_NS: u128 = 10_000_000_000;
 /// A backlog that would cover this much is kept again, ns.
 const LONG_NS: u128 = 2 * SHORT_NS;
 
-/// For so long events are counted before they are kept again, ns.
+/// The time over which events are counted before they are kept again, ns.
 const COUNTED_NS: u64 = 1_000_000_000;
 
 /// See the module.
@@ -18,7 +18,7 @@ const COUNTED_NS: u64 = 1_000_000_000;
 pub(super) struct Unread {
     /// Events that the backlog holds.
     keep: u64,
-    /// Events since a moment.
+    /// Events since `since`.
     count: u64,
     since: Ktime,
     is_kept: bool,
@@ -34,7 +34,7 @@ impl Unread {
         self.is_kept
     }
 
-    /// So many events, up to the moment `at`, found no reader.
+    /// Notes `count` events that nobody read; `at` is the time of the last one.
     pub(super) fn note(&mut self, at: Ktime, count: u64) {
         self.count += count;
         let ns = at.since(self.since);
@@ -67,7 +67,7 @@ mod tests {
 
     const SECOND: u64 = 1_000_000_000;
 
-    /// Notes `rate` events a second for so many seconds. Returns whether they are kept after it.
+    /// Notes `rate` events a second for `seconds`. Returns whether they are kept after it.
     fn go_on(unread: &mut Unread, from: u64, seconds: u64, rate: u64) -> bool {
         for part in 1..=seconds * 10 {
             unread.note(Ktime(from * SECOND + part * SECOND / 10), rate / 10);

@@ -22,7 +22,7 @@ pub enum Input {
     Tree(TreeAnswer),
     /// Events, the oldest first.
     Events(Vec<Event>),
-    /// No daemon answers any more, and why.
+    /// The daemon has stopped answering; the reason.
     Disconnected(String),
     /// A daemon answers again.
     Connected,
@@ -49,7 +49,7 @@ pub struct Health {
     pub repaired: u64,
     /// Differences that nothing explains.
     pub drift: u64,
-    /// Age of the last canary whose whole life was seen.
+    /// Age of the last canary of which all records arrived, ns.
     pub canary_age_ns: Option<u64>,
     /// Why it is not ready, if it is not.
     pub not_ready: Option<String>,
@@ -62,7 +62,7 @@ pub struct Health {
 /// The answer to `/v1/tree`, reduced to what the view shows.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct TreeAnswer {
-    /// When it was made, on `CLOCK_BOOTTIME`.
+    /// When it was computed, on `CLOCK_BOOTTIME`.
     pub boottime_ns: u64,
     /// The processes in depth-first order.
     pub processes: Vec<TreeNode>,

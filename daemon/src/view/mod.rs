@@ -39,7 +39,7 @@ pub struct View {
     budget: Budget,
     zombies: Option<Zombies>,
     blocked: Option<BlockedTasks>,
-    /// The last first, as in the next two fields.
+    /// The last one first, as in the next two fields.
     deaths: VecDeque<Death>,
     reparented: VecDeque<Event>,
     events: VecDeque<Event>,
@@ -291,7 +291,7 @@ impl View {
         }
     }
 
-    /// Shows each process by itself, or equal processes as one row.
+    /// Shows each process on its own row, or equal processes as one row.
     pub fn toggle_groups(&mut self) {
         let tree = self.tree_mut();
         tree.groups = !tree.groups;

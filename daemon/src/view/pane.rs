@@ -137,7 +137,9 @@ impl Pane {
     pub const fn nothing_then(self) -> &'static str {
         match self {
             Self::ZombieParents => "no parent had zombies",
-            Self::Deaths => "no end with a signal or a code other than 0 is known until then",
+            Self::Deaths => {
+                "no process is known to have ended with a signal or a code other than 0 until then"
+            }
             Self::Blocked | Self::Reparented => "known for the present only",
             Self::Tree => "no process is known of that time",
             Self::Events => "known for the present only; taskscope events --since reads older ones",

@@ -1,4 +1,4 @@
-//! A past time: the tree, zombies and deaths of then, and how far back all is known.
+//! A past time: the tree, zombies and deaths of that time, and how far back everything is known.
 
 use std::{
     cmp::Reverse,
@@ -31,7 +31,7 @@ pub struct Past {
     pub known_since_ns: Option<i128>,
     /// Processes that ended before this time may be missing, ns since the epoch.
     pub incomplete_before_ns: Option<i128>,
-    /// The number of gaps in what the history knows.
+    /// The number of gaps in the history.
     pub gaps: u64,
     /// The number of processes.
     pub processes: usize,

@@ -1,4 +1,4 @@
-//! Makes records from any bytes: few tasks, few start times, and arbitrary fields, so that records often contradict each other.
+//! Creates records from any bytes: few tasks, few start times, and arbitrary fields, so that records often contradict each other.
 //!
 //! The fuzz target `lineage` (`daemon/fuzz/`) and a test of this package make the same records from the same bytes, so the test
 //! can replay what the fuzzer finds.

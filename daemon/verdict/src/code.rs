@@ -203,7 +203,7 @@ impl Code {
             Self::RespawnLoop => ("respawn_loop", "starts a program again and again"),
             Self::ForkStorm => ("fork_storm", "forks too fast"),
             Self::OutlivesSession => ("outlives_session", "has outlived its session"),
-            Self::OwesWaits => ("owes_waits", "owes zombies a wait"),
+            Self::OwesWaits => ("owes_waits", "has not waited for its zombies"),
             Self::Alive => ("alive", "alive"),
             Self::Reaped => ("reaped", "reaped"),
             Self::Autoreaped => ("autoreaped", "reaped by itself"),

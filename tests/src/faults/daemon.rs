@@ -112,7 +112,7 @@ impl Daemon {
         self.child().try_wait().ok().flatten().map(|status| status.to_string())
     }
 
-    /// Makes a GET request over its socket.
+    /// Sends a GET request over its socket.
     pub fn get(&self, path: &str) -> Result<(u16, String), String> {
         let failed = |what: &str, error: std::io::Error| match self.has_ended() {
             Some(status) => format!("{path}: the daemon has ended with {status}"),
@@ -135,7 +135,7 @@ impl Daemon {
         }
     }
 
-    /// Makes a GET request and returns the JSON of an answer with status 200.
+    /// Sends a GET request and returns the JSON of an answer with status 200.
     pub fn json(&self, path: &str) -> Result<Value, String> {
         let (status, body) = self.get(path)?;
         if status != 200 {
@@ -144,7 +144,7 @@ impl Daemon {
         serde_json::from_str(&body).map_err(|error| format!("{path}: {error}: {body}"))
     }
 
-    /// Makes a query; returns the answer and how long it took.
+    /// Sends a query; returns the answer and how long it took.
     pub fn ask(&self, question: &Question) -> Result<Duration, String> {
         let begun = Instant::now();
         let (status, body) = self.get(&question.path)?;

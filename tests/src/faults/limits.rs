@@ -91,7 +91,7 @@ pub struct Cgroup {
 }
 
 impl Cgroup {
-    /// Makes it in the hierarchy that has the controller. In a guest without a v2 hierarchy, mounts one.
+    /// Creates it in the hierarchy that has the controller. In a guest without a v2 hierarchy, mounts one.
     pub fn new(controller: &str) -> Result<Self, String> {
         let v1 = Path::new("/sys/fs/cgroup").join(controller);
         let is_v2 = !v1.join("cgroup.procs").exists();

@@ -13,7 +13,7 @@ use std::{
 pub struct Cgroup(Vec<PathBuf>);
 
 impl Cgroup {
-    /// Makes the nested directories; returns `None` if there is no v2 hierarchy, or if it is not writable.
+    /// Creates the nested directories; returns `None` if there is no v2 hierarchy, or if it is not writable.
     #[must_use]
     pub fn make(names: &[&str]) -> Option<Self> {
         let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
@@ -36,7 +36,7 @@ impl Cgroup {
         Some(Self(made))
     }
 
-    /// Makes a cgroup with a memory limit, in the hierarchy that has the controller; `None` if that is not possible.
+    /// Creates a cgroup with a memory limit, in the hierarchy that has the controller; `None` if that is not possible.
     #[must_use]
     pub fn with_memory_limit(name: &str, bytes: u64) -> Option<Self> {
         let v1 = Path::new("/sys/fs/cgroup/memory");
@@ -59,7 +59,7 @@ impl Cgroup {
         set.inspect_err(|error| println!("skipped: {}: {error}", limit.display())).ok().map(|()| made)
     }
 
-    /// Makes a cgroup with a limit on pids, in the hierarchy that has the controller; `None` if that is not possible.
+    /// Creates a cgroup with a limit on pids, in the hierarchy that has the controller; `None` if that is not possible.
     #[must_use]
     pub fn with_pids_limit(name: &str, pids: u64) -> Option<Self> {
         let made = Self::v1("pids", &[name]).or_else(|| {
@@ -74,7 +74,7 @@ impl Cgroup {
         set.inspect_err(|error| println!("skipped: {}: {error}", limit.display())).ok().map(|()| made)
     }
 
-    /// Makes a cgroup with a limit of 1 ms of CPU time a second, in the hierarchy that has the controller. Returns it with the file of
+    /// Creates a cgroup with a limit of 1 ms of CPU time a second, in the hierarchy that has the controller. Returns it with the file of
     /// the limit and the word that lifts it; `None` if that is not possible.
     #[must_use]
     pub fn with_cpu_limit(name: &str) -> Option<(Self, PathBuf, &'static str)> {
@@ -95,7 +95,7 @@ impl Cgroup {
         Some((made, file, "max"))
     }
 
-    /// Makes one in the hierarchy of a v1 controller; `None` if that is not mounted.
+    /// Creates one in the hierarchy of a v1 controller; `None` if that is not mounted.
     #[must_use]
     pub fn v1(controller: &str, names: &[&str]) -> Option<Self> {
         let mut path = Path::new("/sys/fs/cgroup").join(controller);

@@ -7,7 +7,7 @@ use std::{env, fs, path::PathBuf, process};
 pub struct Directory(pub PathBuf);
 
 impl Directory {
-    /// Makes a directory. The name is for this process only.
+    /// Creates a directory. The name is for this process only.
     pub fn new(name: &str) -> Self {
         let path = env::temp_dir().join(format!("taskscope-{}-{name}", process::id()));
         fs::create_dir_all(&path).unwrap_or_else(|error| panic!("making {}: {error}", path.display()));

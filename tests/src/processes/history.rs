@@ -12,7 +12,7 @@ use crate::service::{self, Service};
 pub struct History(PathBuf);
 
 impl History {
-    /// Makes a directory; the daemon makes the one of its history in it.
+    /// Creates a directory; the daemon makes the one of its history in it.
     pub fn new() -> Self {
         Self(service::directory())
     }

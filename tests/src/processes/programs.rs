@@ -94,7 +94,7 @@ fn open(id: u32) -> Option<OwnedFd> {
     if let Ok(fd) = RawFd::try_from(fd)
         && fd >= 0
     {
-        // SAFETY: the call has just made this descriptor, and nothing else owns it.
+        // SAFETY: the call has just created this descriptor, and nothing else owns it.
         return Some(unsafe { OwnedFd::from_raw_fd(fd) });
     }
     let error = io::Error::last_os_error();

@@ -46,7 +46,7 @@ pub struct Answer {
 /// A response that is a stream.
 pub struct Lines(BufReader<Box<dyn Read>>);
 
-/// Makes a new directory for a daemon.
+/// Creates a new directory for a daemon.
 #[must_use]
 #[track_caller]
 pub fn directory() -> PathBuf {
@@ -120,7 +120,7 @@ impl Service {
         self.directory.join("socket")
     }
 
-    /// Makes a GET request over TCP.
+    /// Sends a GET request over TCP.
     #[track_caller]
     pub fn get(&self, path: &str) -> Answer {
         get(&self.address, path)
@@ -136,7 +136,7 @@ impl Service {
         read(stream, setting::deadline())
     }
 
-    /// Makes a GET request over the socket.
+    /// Sends a GET request over the socket.
     #[track_caller]
     pub fn get_local(&self, path: &str) -> Answer {
         read(self.request_local(path, ""), setting::deadline())
@@ -336,7 +336,7 @@ pub fn answer(stream: impl Read) -> Answer {
     read(stream, setting::deadline())
 }
 
-/// Makes a GET request over TCP to any address.
+/// Sends a GET request over TCP to any address.
 #[track_caller]
 pub fn get(address: &str, path: &str) -> Answer {
     let mut stream =

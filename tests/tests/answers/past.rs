@@ -502,7 +502,7 @@ fn zombies_of_a_past_time_are_those_that_proc_showed_then() {
     assert_eq!(named_zombies(&alone, parent), seen, "{alone:#}");
     let text = Command::new(setting::taskscope()).args(["zombies", "--at", &then, "--from", path]).output();
     let text = text.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-    assert!(text.contains(&format!("(pid {parent}) owed a wait(2) for")), "{text}");
+    assert!(text.contains(&format!("(pid {parent}) had not waited for")), "{text}");
     let refused = Command::new(setting::taskscope()).args(["zombies", "--from", path]).output();
     assert_eq!(refused.ok().and_then(|output| output.status.code()), Some(2));
 }

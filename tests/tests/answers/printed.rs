@@ -203,7 +203,7 @@ fn the_examples_of_help_run() {
                 None => (command.clone(), false),
             };
             let command = command.replace("--observe 10s", "--observe 100ms");
-            // timeout(1) stops a command that runs for ever, which counts as a success.
+            // timeout(1) stops a command that runs forever, which counts as a success.
             let seconds = if command.contains("--watch") { "8" } else { "60" };
             let output = Command::new("timeout")
                 .args(["--preserve-status", "--signal=TERM", seconds, "sh", "-c", &format!("exec {command}")])

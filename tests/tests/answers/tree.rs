@@ -50,7 +50,7 @@ fn zombies_stand_below_the_parent_that_owes_them() {
     assert_eq!((&zombie["state"], &zombie["depth"]), (&"zombie".into(), &1.into()), "{zombie}");
     let drawn = text(&["tree", "--alone", &parent.to_string()]);
     let mut lines = drawn.lines();
-    let head = format!("scenario({parent})  owes 3 zombies a wait");
+    let head = format!("scenario({parent})  has not waited for 3 zombies");
     assert_eq!(lines.next(), Some(head.as_str()), "{drawn}");
     let last = lines.next_back().unwrap_or_default();
     assert!(last.starts_with(&format!("└─scenario({child})  zombie ")), "{drawn}");

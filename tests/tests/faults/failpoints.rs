@@ -216,7 +216,7 @@ fn a_history_that_cannot_be_written_is_reported_and_continues_later() {
     ask_for(&file, "");
     says(&daemon, lifted, "failpoints: taken");
     let end = Instant::now() + DEADLINE;
-    while !daemon.log().contains("history: it is written again") {
+    while !daemon.log().contains("history: writing works again") {
         assert!(Instant::now() < end, "the history is not written again:\n{}", daemon.log());
         burst();
         std::thread::sleep(Duration::from_millis(500));

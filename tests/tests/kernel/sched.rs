@@ -32,7 +32,7 @@ fn unit(name: &str) -> String {
     format!("unit=\"{name}\"")
 }
 
-/// Makes four cgroups, one for each part of the scenario; `None` if that fails, or if the kernel has no /proc/PID/schedstat to
+/// Creates four cgroups, one for each part of the scenario; `None` if that fails, or if the kernel has no /proc/PID/schedstat to
 /// compare with.
 fn cgroups(prefix: &str) -> Option<(Vec<Cgroup>, [String; 4], [String; 4])> {
     if fs::metadata("/proc/self/schedstat").is_err() {
@@ -191,7 +191,7 @@ fn units_beyond_the_limit_are_counted_as_other() {
     service.stop_clean();
 }
 
-/// Makes more cgroups, one after another, than there are histograms: histograms of removed cgroups are reused.
+/// Creates more cgroups, one after another, than there are histograms: histograms of removed cgroups are reused.
 #[test]
 fn histograms_of_removed_cgroups_are_reused() {
     const CGROUPS: usize = 300;

@@ -347,7 +347,7 @@ const BUSY: &str = "\
     for i in 1 2; do $S/launcher -c '$S/orphaned 4 & sleep 0.3; exit 0'; sleep 0.6; $S/stubborn 1000 & sleep 1; kill -9 $!; done; \
     $S/importer -c 'sleep 0.7; exit 3'; wait";
 
-/// Makes the pictures of the documentation, if `TASKSCOPE_PICTURES` is set; else only that they can be made.
+/// Creates the pictures of the documentation if `TASKSCOPE_PICTURES` is set; otherwise only checks that it can.
 #[test]
 fn pictures_of_the_page() {
     let Some((service, browser, url)) = open("#/") else { return };

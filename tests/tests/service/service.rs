@@ -174,7 +174,7 @@ fn a_file_in_the_sockets_place_is_left_alone() {
     fs::write(directory.join("socket"), "precious").unwrap();
     let end = Observer::launch(service::command(&directory, &["--listen", ""])).wait(setting::deadline());
     assert_eq!(end.code(), Some(FAILURE), "{}", end.text());
-    assert!(end.text().contains("is no socket"), "{}", end.text());
+    assert!(end.text().contains("is not a socket"), "{}", end.text());
     assert_eq!(fs::read_to_string(directory.join("socket")).unwrap(), "precious");
     fs::remove_dir_all(directory).unwrap();
 }

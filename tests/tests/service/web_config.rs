@@ -37,7 +37,7 @@ fn openssl(directory: &Path, args: &str) {
     assert!(output.status.success(), "openssl {args}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Makes a certificate for `name`, signed by `authority`.
+/// Creates a certificate for `name`, signed by `authority`.
 fn certificate(directory: &Path, authority: &str, name: &str, sans: &str) {
     openssl(
         directory,
@@ -63,7 +63,7 @@ fn authority(directory: &Path, name: &str) {
     );
 }
 
-/// Makes a directory with certificates of a server, a client and a stranger.
+/// Creates a directory with certificates of a server, a client and a stranger.
 fn certificates() -> PathBuf {
     let directory = service::directory();
     authority(&directory, "ca");

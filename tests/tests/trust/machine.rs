@@ -124,7 +124,7 @@ fn a_fork_bomb_under_a_users_limit_is_seen_whole() {
 struct PidsCgroup(PathBuf);
 
 impl PidsCgroup {
-    /// Makes it in the v1 or v2 hierarchy that has the controller. In a guest without one, mounts a hierarchy.
+    /// Creates it in the v1 or v2 hierarchy that has the controller. In a guest without one, mounts a hierarchy.
     fn new(limit: &str) -> Option<Self> {
         let v1 = Path::new("/sys/fs/cgroup/pids");
         let parent = if v1.join("cgroup.procs").exists() { v1.to_owned() } else { Self::v2()? };

@@ -43,7 +43,7 @@ fn exists(program: u32) -> bool {
     let fd =
         unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_GET_FD_BY_ID, attr.as_ptr(), size_of_val(&attr)) };
     if fd >= 0 {
-        // SAFETY: the call has just made this descriptor, and nothing else owns it.
+        // SAFETY: the call has just created this descriptor, and nothing else owns it.
         unsafe { libc::close(fd as i32) };
     }
     fd >= 0

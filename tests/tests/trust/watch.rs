@@ -117,7 +117,7 @@ fn detach_by_id(link: u32) -> Option<i32> {
     assert!(fd >= 0, "link {link}: {}", std::io::Error::last_os_error());
     let answer = ask(BPF_LINK_DETACH, u32::try_from(fd).unwrap_or_default());
     let errno = (answer != 0).then(|| std::io::Error::last_os_error().raw_os_error().unwrap_or(0));
-    // SAFETY: the call has just made this descriptor, and nothing else owns it.
+    // SAFETY: the call has just created this descriptor, and nothing else owns it.
     unsafe { libc::close(i32::try_from(fd).unwrap_or(-1)) };
     errno
 }

@@ -80,7 +80,7 @@ fn a_task_that_stays_in_uninterruptible_sleep_is_flagged_with_where_it_waits_and
 }
 
 /// The message in the log when all tasks are walked over.
-const WALK: &str = "all tasks are walked over for those in uninterruptible sleep";
+const WALK: &str = "walking over all tasks to find those in uninterruptible sleep";
 
 #[test]
 fn sleeps_are_found_and_cleared_without_a_second_walk_whenever_they_began() {

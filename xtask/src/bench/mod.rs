@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: measures what taskscope and its rivals cost and miss, in one run on this machine.
+//! `cargo xtask bench`: measures what taskscope and similar tools cost and miss, in one run on this machine.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ Examples:
 
 /// Runs the same workloads bare and under each observer, interleaved, then measures latency and growth.
 ///
-/// Rivals are Debian's packages, unpacked into the cache or installed. A rival that is not available is left out, with a message.
+/// The other tools are Debian's packages, unpacked into the cache or installed. A tool that is not available is left out, with a message.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {

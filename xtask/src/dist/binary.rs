@@ -19,7 +19,7 @@ pub(crate) fn fixed(arch: Arch) -> Result<PathBuf> {
     build::fixed(arch, PROFILE)
 }
 
-/// Makes a copy in `directory` without symbols and line tables, which are most of its size.
+/// Creates a copy in `directory` without symbols and line tables, which are most of its size.
 pub(super) fn stripped(arch: Arch, binary: &Path, directory: &Path) -> Result<PathBuf> {
     fs::create_dir_all(directory).with_context(|| format!("making {}", directory.display()))?;
     let to = directory.join("taskscope");

@@ -1,4 +1,4 @@
-//! Makes the manual page taskscope.toml(5) from the configuration file of the packages, which has each key with its default and its
+//! Creates the manual page taskscope.toml(5) from the configuration file of the packages, which has each key with its default and its
 //! description.
 
 use std::fmt::Write as _;
@@ -12,7 +12,7 @@ struct Entry {
     text: String,
 }
 
-/// Makes the page of the file `config`; `version` is shown at its foot.
+/// Creates the page of the file `config`; `version` is shown at its foot.
 pub(super) fn page(config: &str, version: &str) -> Result<String> {
     let (about, rest) =
         config.split_once("\n\n").context("a comment on the whole file, then an empty line")?;

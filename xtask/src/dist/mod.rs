@@ -26,7 +26,7 @@ use crate::{build, shell};
 /// Version of the workspace.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Makes packages in target/packages, with SHA256SUMS: for Debian, for Fedora and its kin, tarballs, an OCI image, SBOMs.
+/// Creates packages in target/packages, with SHA256SUMS: for Debian, for Fedora and its kin, tarballs, an OCI image, SBOMs.
 ///
 /// One static binary is built for each architecture; all packages of the architecture carry it. The same binaries give the same bytes
 /// of packages.
@@ -89,7 +89,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Makes packages of these kinds in `out`; returns their paths.
+/// Creates packages of these kinds in `out`; returns their paths.
 fn make(
     kinds: &[Kind],
     programs: &[(Arch, PathBuf)],
@@ -138,7 +138,7 @@ fn checksums(out: &Path, made: &[PathBuf]) -> Result<PathBuf> {
     Ok(file)
 }
 
-/// Makes a Debian package with this static binary for this machine.
+/// Creates a Debian package with this static binary for this machine.
 pub(crate) fn package(binary: &Path, version: &str, file: &Path) -> Result<()> {
     let arch = Arch::native()?;
     let program = binary::stripped(arch, binary, &file.with_extension("bin"))?;
@@ -146,7 +146,7 @@ pub(crate) fn package(binary: &Path, version: &str, file: &Path) -> Result<()> {
     deb::build((arch, &program), &generated, version, file)
 }
 
-/// Makes an OCI image with this static binary for this machine in `out`.
+/// Creates an OCI image with this static binary for this machine in `out`.
 pub(crate) fn image(binary: &Path, out: &Path) -> Result<PathBuf> {
     oci::build(&[(Arch::native()?, binary.to_owned())], out)
 }

@@ -1,4 +1,4 @@
-//! Makes OCI images without a container engine: an image layout as an archive, with an image of one layer for each architecture.
+//! Creates OCI images without a container engine: an image layout as an archive, with an image of one layer for each architecture.
 //!
 //! Format: <https://github.com/opencontainers/image-spec/blob/main/image-layout.md>
 

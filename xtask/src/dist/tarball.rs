@@ -1,4 +1,4 @@
-//! Makes the tarball: the static binary, documentation and packaging files, for any Linux.
+//! Creates the tarball: the static binary, documentation and packaging files, for any Linux.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -16,7 +16,7 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    /// Makes an empty tree.
+    /// Creates an empty tree.
     pub(super) fn new(base: PathBuf) -> Result<Self> {
         if base.exists() {
             fs::remove_dir_all(&base).with_context(|| format!("removing {}", base.display()))?;
@@ -30,7 +30,7 @@ impl Tree {
         self.base.join("root")
     }
 
-    /// Makes a directory that is no part of the package.
+    /// Creates a directory that is no part of the package.
     pub(super) fn beside(&self, name: &str) -> Result<PathBuf> {
         let path = self.base.join(name);
         fs::create_dir_all(&path).with_context(|| format!("making {}", path.display()))?;

@@ -70,7 +70,7 @@ impl Lineage {
         }
     }
 
-    /// Remembers what a task had used at its death; returns what was remembered before.
+    /// Stores what a task had used at its death; returns the figures that were stored before.
     fn wait_for_last_switch(&mut self, ix: Ix<Task>, early: UsageAtDeath) -> Option<Usage> {
         if let Some((other, early)) = self.accounting.awaiting_last_switch.make_room() {
             // For that task, the usage at its death remains.

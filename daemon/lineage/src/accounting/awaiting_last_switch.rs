@@ -35,7 +35,7 @@ impl AwaitingLastSwitch {
         self.tasks.iter().rposition(|&other| other == task)
     }
 
-    /// Remembers it, and returns what was remembered of this task before.
+    /// Stores it, and returns what was stored for this task before.
     pub(crate) fn put(&mut self, task: Ix<Task>, early: UsageAtDeath) -> Option<Usage> {
         if let Some(place) = self.position(task) {
             return Some(std::mem::replace(&mut self.figures[place], early).usage);

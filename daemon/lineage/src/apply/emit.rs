@@ -1,4 +1,4 @@
-//! Makes effects, which show a task and its group as they are now.
+//! Creates effects, which show a task and its group as they are now.
 
 use crate::Lineage;
 use crate::apply::transition::Transition;

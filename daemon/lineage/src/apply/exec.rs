@@ -79,7 +79,7 @@ impl Lineage {
         }
     }
 
-    /// How long after its birth a process execs for the first time. One whose birth was not seen may have exec'ed before.
+    /// Returns the time from a process's fork to its first exec, ns; `None` if its fork was not seen, because it may have exec'ed before.
     fn since_fork_ns(&self, leader: Ix<Task>, group: Ix<Group>, at: Ktime) -> Option<u64> {
         let (task, members) = (&self.store[leader], &self.store[group]);
         let is_born_seen = task.knows(known::FORK_EMITTED) && task.provenance == Provenance::Observed;

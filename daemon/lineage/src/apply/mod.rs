@@ -6,10 +6,10 @@
 //! | `exec`, `de_thread` | execve(2), also by a thread that is not the leader; a changed comm |
 //! | `exit`, `group_exit` | `do_exit()` and `exit_notify()` of a task; what that means for its group |
 //! | `death/` | `signal_generate`, `mark_victim`; why a group ended |
-//! | `autoreap`, `zombie` | whether anyone waits for a dead leader; what has taken too long |
-//! | `release`, `reaper` | `release_task()`; who ran it |
+//! | `autoreap`, `zombie` | whether a dead leader needs a wait(2); zombies and exits that have lasted too long |
+//! | `release`, `reaper` | `release_task()`, and the task that ran it |
 //! | `parents/` | `forget_original_parent()`: children of exiting tasks, and what records show of a parent |
-//! | `resolve` | from a record's task to its slot; creates a slot for a task whose birth was not seen |
+//! | `resolve` | from a record's task to its slot; creates a slot for a task whose fork was not seen |
 //! | `cgroup_attach` | `cgroup_attach_task()`: a task is moved to another cgroup |
 //! | `scope/` | `cgroup_mkdir`, `cgroup_rmdir`, `cgroup_notify_populated`: units and containers begin and end |
 //! | `older` | programs of processes that are older than the records |

@@ -1,4 +1,4 @@
-//! Makes dead leaders zombies, and flags zombies and exits that a tick finds overdue.
+//! Marks dead leaders as zombies, and flags zombies and exits that a tick finds overdue.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ const SECOND_TURN: Duration = Duration::from_millis(10);
 const SECOND_TURN_DUE: Duration = Duration::from_secs(5);
 
 impl Lineage {
-    /// Makes a leader a zombie if it is the only task left in its group.
+    /// Marks a leader as a zombie if it is the only task left in its group.
     pub(crate) fn begin_zombie_if_due(&mut self, group: Ix<Group>, t: &mut Transition<'_>) {
         let members = &self.store[group];
         let Some(leader) = members.leader() else { return };
@@ -131,7 +131,7 @@ impl Lineage {
         self.finish(from, out);
     }
 
-    /// Makes dead leaders zombies if no second turn released them; they are zombies since the release of their last thread.
+    /// Marks dead leaders as zombies if no second turn released them; they are zombies since the release of their last thread.
     fn settle_candidates(&mut self, now: Ktime, out: &mut Vec<Effect>) {
         let mut next = self.store.queue_ends(Queue::Candidate).first;
         while let Some(leader) = next {

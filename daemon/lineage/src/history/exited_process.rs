@@ -21,7 +21,7 @@ use crate::store::slots::Held;
 use crate::store::tables::arena::Ix;
 use crate::store::tables::profile::ProfileIx;
 
-/// An ended process. [`Lineage::life_of_exited`] makes a [`Life`] of it.
+/// An ended process. [`Lineage::life_of_exited`] creates a [`Life`] from it.
 #[derive(Debug)]
 pub(crate) struct ExitedProcess {
     start: Ktime,

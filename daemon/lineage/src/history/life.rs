@@ -1,4 +1,4 @@
-//! Makes a [`Life`] from what the store has of a group.
+//! Creates a [`Life`] from what the store has of a group.
 
 use crate::Lineage;
 use crate::model::id::Ktime;

@@ -1,4 +1,4 @@
-//! Leaks that are no zombies. The lineage notes which groups are worth following, at no cost for others: those whose number of
+//! Leaks other than zombies. The lineage notes which groups are worth following, at no cost for others: those whose number of
 //! threads or of forks has reached another multiple of a constant, and those that were reparented to an init or a subreaper.
 //! [`Leaks::poll`] follows these, at most `FOLLOWED` of a kind.
 //!
@@ -37,13 +37,13 @@ pub(crate) const FOLLOWED: usize = 256;
 /// When something is a leak. A number of 0 turns that kind off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Thresholds {
-    /// The time in which threads grow and ends are counted. The other times are parts of it.
+    /// The time over which growth and ends are counted. The other times are fractions of it.
     pub window: Duration,
-    /// So many more threads are a leak.
+    /// Growth by this many threads is a leak.
     pub threads: u32,
-    /// So many quick ends of one program are a respawn loop.
+    /// This many quick ends of one program are a respawn loop.
     pub respawns: u32,
-    /// So many forks a second are a storm.
+    /// This many forks a second are a storm.
     pub forks_per_second: u32,
     /// Whether processes that have outlived their session are flagged.
     pub orphans: bool,
@@ -69,7 +69,7 @@ impl Thresholds {
     }
 }
 
-/// What is flagged now. Two leaks of one culprit differ in their kind, or in the program that it starts.
+/// Identifies a flagged leak. Two leaks of one culprit differ in their kind, or in the program that it starts.
 type Subject = (LeakKind, GroupKey, u64);
 
 /// A leak that was flagged.
@@ -122,7 +122,7 @@ impl Leaks {
         self.orphans.learn(of, facts);
     }
 
-    /// Looks at the groups that are followed. Emits leaks that begin and leaks that are over.
+    /// Checks the groups that are followed. Emits leaks that begin and leaks that are over.
     pub fn poll(&mut self, lineage: &mut Lineage, now: Ktime, out: &mut Vec<Effect>) {
         let thresholds = lineage.config.leaks;
         let candidates = lineage.store.take_candidates();
@@ -175,7 +175,7 @@ impl Leaks {
             let action = Action::LeakCleared(Arc::clone(&leak));
             let ix = lineage.leader_of(leak.culprit);
             let effect_now = ix.and_then(|ix| lineage.effect(ctx, ix, action.clone()));
-            // The culprit may have ended since: as it was then.
+            // If the culprit has ended since, the effect shows it as it was when the leak was flagged.
             out.push(effect_now.unwrap_or(Effect { at: now, action, ..*effect }));
         }
     }

@@ -19,8 +19,8 @@ use crate::model::status::WaitStatus;
 
 /// How many of the last ends are kept, with their times and causes.
 const KEPT: usize = 16;
-/// The parts of the window: a program that lives for longer does not end quickly; a longer pause is not a restart; the loop must last
-/// for so long.
+/// Fractions of the window: a program that lives for longer than 1/60 of it does not end quickly; a pause of more than 1/40 is not a
+/// restart; the loop must last for 1/20.
 const LIFE_PART: u64 = 60;
 const PAUSE_PART: u64 = 40;
 const LASTS_PART: u64 = 20;

@@ -5,7 +5,7 @@ use crate::model::id::GroupKey;
 use crate::store::slot::task::Task;
 use crate::store::tables::arena::Ix;
 
-/// What a group is at one moment.
+/// The numbers of a group at one time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Sizes {
     /// Threads besides the leader that were created so far.

@@ -17,9 +17,9 @@ use crate::store::candidates::FORKS;
 const STORM_PART: u64 = 60;
 /// Samples in that time.
 const SAMPLES: u64 = 8;
-/// In a family that forks, so many of the forks, in percent, must be without execve(2).
+/// In a fork bomb, at least this share of the processes has not called execve(2), percent.
 const WITHOUT_EXEC: usize = 75;
-/// The most young processes that are looked at: the living ones first.
+/// The most young processes that are checked: the living ones first.
 const YOUNG: usize = 1 << 16;
 /// The most ancestors that are walked over.
 const LEVELS: usize = 64;
@@ -171,7 +171,7 @@ impl Family {
     }
 }
 
-/// Returns the leak of the family that made most processes since `born`, if these fork without execve(2). Costs O(processes that live
+/// Returns the leak of the family that forked most processes since `born`, if these fork without execve(2). Costs O(processes that live
 /// or are remembered): called when there are far too many forks.
 fn bomb(
     lineage: &Lineage,

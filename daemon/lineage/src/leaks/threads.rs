@@ -14,7 +14,7 @@ use crate::model::leak::{GrowingThreads, Leak, Leaking};
 
 /// Intervals of a series.
 const INTERVALS: usize = 8;
-/// Threads have to grow in so many intervals, one after the other. A pool that fills up grows in fewer.
+/// The number of threads must grow in this many successive intervals. A pool that fills up grows in fewer.
 const GROWING: usize = 4;
 
 #[derive(Clone, Copy, Debug)]

@@ -109,7 +109,7 @@ impl Sleep {
 /// What happened.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// `copy_process()` made the task.
+    /// `copy_process()` created the task.
     Forked {
         /// How it was created.
         creation: Option<Creation>,
@@ -143,7 +143,7 @@ pub enum Action {
         args: Option<(Vec<Vec<u8>>, bool)>,
         /// How long this child of a vfork(2) held its parent.
         vfork_held_ns: Option<u64>,
-        /// Of the first exec of a process whose birth was seen: time since `copy_process()`.
+        /// Of the first exec of a process whose fork was seen: time since `copy_process()`.
         since_fork_ns: Option<u64>,
     },
     /// A thread that is not the leader exec'ed and took over the leader's tid; thread and process are those after it.
@@ -204,9 +204,9 @@ pub enum Action {
     },
     /// It causes a leak.
     LeakFlagged(Arc<Leak>),
-    /// That leak is over, as it was last.
+    /// That leak is over; its last figures.
     LeakCleared(Arc<Leak>),
-    /// Only a wait(2) is missing.
+    /// It became a zombie: its parent has to wait(2) for it.
     ZombieBegan {
         /// Its tracer, which must wait(2) for it before its parent can.
         tracer: Option<TaskRef>,

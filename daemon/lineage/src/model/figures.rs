@@ -1,4 +1,4 @@
-//! What a task is doing at a moment, read from the scheduler's fields on request. It is not part of the tree.
+//! What a task is doing at one time, read from the scheduler's fields on request. It is not part of the tree.
 
 use crate::model::id::{Ktime, TaskRef};
 use crate::model::record::{Comm, Usage};

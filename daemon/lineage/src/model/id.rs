@@ -18,12 +18,12 @@ impl Tgid {
     }
 }
 
-/// A moment on the kernel's `CLOCK_BOOTTIME`, nanoseconds since boot, suspend included.
+/// A time on the kernel's `CLOCK_BOOTTIME`: nanoseconds since boot, suspend included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ktime(pub u64);
 
 impl Ktime {
-    /// Returns the nanoseconds from `earlier` to this moment; 0 if `earlier` is later.
+    /// Returns the nanoseconds from `earlier` to this time; 0 if `earlier` is later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)

@@ -1,4 +1,4 @@
-//! Leaks that are no zombies: threads that only grow, a program that is started again and again, one process that forks too fast,
+//! Leaks other than zombies: threads that only grow, a program that is started again and again, one process that forks too fast,
 //! and processes that outlive their job.
 
 use std::sync::Arc;
@@ -105,11 +105,11 @@ pub struct Respawn {
 /// Processes that are forked too fast.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Storm {
-    /// Processes made in the time that was counted.
+    /// Processes that were forked in the counted time.
     pub made: u32,
     /// Those of them that are alive.
     pub alive: u32,
-    /// Whether the children fork too; else the culprit alone does.
+    /// Whether the children fork too; otherwise only the culprit forks.
     pub spreads: bool,
 }
 
@@ -145,7 +145,7 @@ impl Leak {
         }
     }
 
-    /// Returns the process that makes it the same leak: the culprit, or the job that orphans have outlived.
+    /// Returns the process that identifies the leak: the culprit, or the job that orphans have outlived.
     #[must_use]
     pub const fn subject(&self) -> GroupKey {
         match &self.what {
@@ -191,7 +191,7 @@ impl Leak {
         has_rate.then(|| f64::from(self.count()) * 60e9 / span_ns as f64)
     }
 
-    /// Whether nothing else looks the same.
+    /// Whether no other cause looks the same.
     #[must_use]
     pub fn is_certain(&self) -> bool {
         match &self.what {

@@ -11,8 +11,8 @@
 //! | `life/debt`, `life/relation` | a parent's counts of children; the relation of a reaper to the released task |
 //! | `death` | why a thread group ended |
 //! | `scope` | units and containers that begin and end |
-//! | `leak` | leaks that are no zombies |
-//! | `usage`, `figures` | CPU time and memory used; what a task is doing at a moment |
+//! | `leak` | leaks other than zombies |
+//! | `usage`, `figures` | CPU time, page faults and switches; what a task is doing at one time |
 //! | `stats` | counters of a lineage |
 
 pub mod death;

@@ -36,7 +36,7 @@ pub struct Record {
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fact {
-    /// `copy_process()` made a task.
+    /// `copy_process()` created a task.
     New(New),
     /// `copy_process()` failed.
     CloneFailed(CloneFailed),
@@ -62,7 +62,7 @@ pub enum Fact {
     Signal(Box<SignalSent>),
     /// The out-of-memory killer has chosen a process.
     OomVictim(Box<OomVictim>),
-    /// A cgroup was made, removed, populated or emptied.
+    /// A cgroup was created, removed, populated or emptied.
     CgroupChanged(Box<CgroupChanged>),
 }
 
@@ -303,11 +303,11 @@ pub struct OomVictim {
     pub tid: super::id::Tid,
     /// The full identity of the victim, if the kernel passes it.
     pub victim: Option<TaskRef>,
-    /// The task that asked for memory.
+    /// The task that was allocating memory.
     pub trigger: Option<TaskRef>,
     /// Its comm.
     pub trigger_comm: Option<Comm>,
-    /// The limit that was met.
+    /// The memory limit that was reached.
     pub limit: Option<Box<super::death::OomLimit>>,
 }
 

@@ -12,7 +12,7 @@ const PAIR: u64 = 1 << 63;
 /// What happened to a cgroup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CgroupChange {
-    /// Its directory was made.
+    /// Its directory was created.
     Made,
     /// Its directory was removed.
     Removed,
@@ -22,7 +22,7 @@ pub enum CgroupChange {
     Emptied,
 }
 
-/// A cgroup was made, removed, populated or emptied.
+/// A cgroup was created, removed, populated or emptied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CgroupChanged {
     /// Its id: that of the v2 hierarchy, or that of the v1 controller as the pair with 0.

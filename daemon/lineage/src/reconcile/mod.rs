@@ -46,7 +46,7 @@ pub(crate) struct Reconcile {
     pub(crate) lost_until: Ktime,
     /// Groups that the kernel hides from the programs that send records.
     pub(crate) hidden: HashSet<Tgid>,
-    /// Leaders that a snapshot found dead. They are zombies if the rest of the snapshot shows no thread of theirs.
+    /// Leaders that a snapshot found dead. They are zombies if the rest of the snapshot shows none of their threads.
     pub(crate) undecided_leaders: Vec<(TaskKey, Provenance)>,
     /// Children that a snapshot shows with another parent than the concluded one. Threads that the snapshot shows later can
     /// settle which is right.

@@ -41,7 +41,7 @@ impl Lineage {
         self.store.find(key).is_some()
     }
 
-    /// Notes that the snapshot shows this task, and applies nothing else.
+    /// Notes that the snapshot shows this task, and changes nothing else.
     pub fn show_unchanged(&mut self, key: TaskKey) {
         self.stats.records += 1;
         if let Some(ix) = self.store.find(key) {

@@ -16,7 +16,7 @@ use crate::store::slot::task::{Queue, Task};
 use crate::store::tables::arena::Ix;
 
 impl Lineage {
-    /// Makes every zombie unconfirmed, because records were lost up to this time and releases may be among them. A zombie that
+    /// Marks every zombie as unconfirmed, because records were lost up to this time and releases may be among them. A zombie that
     /// began before this time by a later record is unconfirmed too. Costs O(zombies).
     pub fn doubt_zombies(&mut self, lost_until: Ktime) {
         self.reconcile.lost_until = lost_until.max(self.reconcile.lost_until);

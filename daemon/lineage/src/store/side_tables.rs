@@ -32,7 +32,7 @@ impl Store {
         self.profiles.get(ix)
     }
 
-    /// Sets the facts that a group shares with others. A group that leaves a pid namespace is no longer its init.
+    /// Sets the facts that a group shares with others. A group that leaves a pid namespace stops being its init.
     pub(crate) fn set_profile(&mut self, group: Ix<Group>, profile: &Profile) {
         let former = self.profile(group).namespace;
         if former != profile.namespace && self.namespaces.get(&former) == Some(&group) {

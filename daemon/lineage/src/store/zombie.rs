@@ -31,7 +31,7 @@ impl Store {
         }
     }
 
-    /// Makes every zombie unconfirmed: none of them is counted, nor is its parent charged with it. A step for each zombie.
+    /// Marks every zombie as unconfirmed: none of them is counted, nor is its parent charged with it. A step for each zombie.
     pub(crate) fn make_zombies_unconfirmed(&mut self) {
         for queue in [Queue::Flagged, Queue::Zombie] {
             while let Some(leader) = self.queue_ends(queue).first {
@@ -40,7 +40,7 @@ impl Store {
         }
     }
 
-    /// Makes a zombie that counts unconfirmed.
+    /// Marks a confirmed zombie as unconfirmed.
     pub(crate) fn make_zombie_unconfirmed(&mut self, leader: Ix<Task>) {
         let was_flagged = self.tasks[leader].queue == Queue::Flagged;
         self.enqueue(leader, Queue::Unconfirmed);

@@ -1,4 +1,4 @@
-//! Leaks that are no zombies, and what looks like one and is none.
+//! Leaks other than zombies, and what looks like one and is none.
 
 use std::time::Duration;
 

@@ -202,7 +202,7 @@ fn a_live_task_costs_no_more_than_its_budget() {
     assert!(per_task <= BYTES_PER_TASK, "{per_task} bytes a live process");
 }
 
-/// Makes zombies one after the other and returns the bytes of each. `live` is called with the host, a process and its parent.
+/// Creates zombies one after the other and returns the bytes of each. `live` is called with the host, a process and its parent.
 fn bytes_per_zombie(live: impl Fn(&mut Host, TaskRef)) -> usize {
     let mut host = Host::new(0);
     for tid in 2..PROCESSES {
@@ -251,7 +251,7 @@ fn so_does_one_that_was_renamed() {
     assert!(bytes <= BYTES_PER_ZOMBIE, "{bytes} bytes a zombie");
 }
 
-/// Makes zombies whose parent dies, and returns the bytes of each. `before` is called with each child and the parent before the
+/// Creates zombies whose parent dies, and returns the bytes of each. `before` is called with each child and the parent before the
 /// reparenting, `after` afterwards.
 fn bytes_per_orphan(
     before: impl Fn(&mut Host, TaskRef, TaskRef),

@@ -12,7 +12,7 @@
 //! | `scopes` | cgroups that get their first task and lose their last |
 //! | `stops` | units and containers that are asked to stop |
 //! | `usage` | CPU time of groups and their children |
-//! | `leaks` | leaks that are no zombies |
+//! | `leaks` | leaks other than zombies |
 //! | `memory` | bytes per live task, zombie and stored life |
 
 mod before_exec;

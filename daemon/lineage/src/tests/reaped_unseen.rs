@@ -4,7 +4,7 @@ use super::fixture::Fixture;
 use crate::model::id::{GroupKey, TaskRef};
 use crate::model::record::{Fact, ReleaseSource};
 
-/// Makes zombies of one parent, with the records of the tracepoint rung.
+/// Creates zombies of one parent, with the records of the tracepoint rung.
 fn zombies(fixture: &mut Fixture, count: u32) -> Vec<TaskRef> {
     let init = fixture.init();
     let parent = fixture.fork(init, 10);

@@ -1,4 +1,4 @@
-//! A death from the record of a life: what the history has of it.
+//! A death from the record of a life in the history.
 
 use super::{Death, DeathFilter, words};
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
 };
 
 impl Death {
-    /// Makes it from a life. The history does not have the other signals, the limit that the out-of-memory killer met, and what
+    /// Creates it from a life. The history does not have the other signals, the memory limit that was reached, and what
     /// the parent did then.
     #[must_use]
     pub fn of_life(life: &LifeRecord) -> Self {
@@ -57,7 +57,7 @@ impl Death {
     }
 }
 
-/// Returns the facts that the sentence about a death needs. A code of a newer version is as good as none.
+/// Returns the facts that the sentence about a death needs. A code of a newer version counts as missing.
 fn facts(life: &LifeRecord, ended_ns: u64) -> GroupDeath {
     let cause = Cause::ALL.into_iter().find(|cause| cause.code() == life.death.cause);
     let missing =

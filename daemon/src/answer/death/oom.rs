@@ -1,10 +1,10 @@
-//! The limit on memory that the out-of-memory killer met, in answers.
+//! The memory limit that was reached when the out-of-memory killer ran, in answers.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{lineage::death::OomLimit, size};
 
-/// The limit that the out-of-memory killer met.
+/// The memory limit that was reached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Oom {
     /// `cgroup` or `host`.

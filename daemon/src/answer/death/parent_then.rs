@@ -40,7 +40,7 @@ pub struct ParentThen {
     pub process: Option<ProcessRef>,
 }
 
-/// What the parent did, as the lineage has it.
+/// What the parent did, from the lineage.
 #[derive(Clone, Debug)]
 pub(in crate::answer) enum Then {
     Exited(Ktime, Option<WaitStatus>),

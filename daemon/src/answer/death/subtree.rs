@@ -10,8 +10,8 @@ use crate::{
 /// The most generations that are followed.
 const MOST: usize = 64;
 
-/// Processes with all that descend from them, by birth or by adoption. What was found of an ancestor is kept: thousands of processes that
-/// ended have few.
+/// Processes with their descendants, by fork or by reparenting. Results for ancestors are cached, because thousands of ended processes
+/// have few ancestors.
 pub(super) struct Subtrees<'a> {
     pids: &'a [u32],
     lineage_at: &'a LineageAt<'a>,
@@ -23,7 +23,7 @@ impl<'a> Subtrees<'a> {
         Self { pids, lineage_at, known: HashMap::new() }
     }
 
-    /// Whether a process that ended is in one of them; true where none is given.
+    /// Whether an ended process is in one of them; true if none is given.
     pub(super) fn have(&mut self, death: &GroupDeath) -> bool {
         if self.pids.is_empty() || self.pids.contains(&death.key.tgid.0) {
             return true;

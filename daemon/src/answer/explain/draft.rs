@@ -63,7 +63,7 @@ pub(super) struct Tied {
 }
 
 impl ExplainDraft {
-    /// Makes the draft of a life, live or ended; `None` if it is not stored any more.
+    /// Creates the draft of a life, live or ended; `None` if it is not stored any more.
     #[must_use]
     pub fn of(key: GroupKey, lineage_at: &LineageAt<'_>) -> Option<Self> {
         let life = lineage_at.lineage.life_by_key(key, lineage_at.now)?;
@@ -155,7 +155,7 @@ impl ExplainDraft {
     }
 }
 
-/// The tracer of a process that is stopped by it, with the tracer's state.
+/// Returns the tracer that has stopped a process, with the tracer's state.
 fn tracer_of(process: &ProcessFacts, procfs: &Procfs) -> Option<(Named, Option<u8>)> {
     let stopped = process.live().find(|thread| thread.state == Some(b't'))?;
     let pid = stopped.tracer()?;
@@ -163,7 +163,7 @@ fn tracer_of(process: &ProcessFacts, procfs: &Procfs) -> Option<(Named, Option<u
     Some((by_stat(pid, procfs), state))
 }
 
-/// Adds in which kernel function a thread sleeps, as the kernel's task iterator shows. /proc shows that only to processes that
+/// Adds the kernel function in which a thread sleeps, from the kernel's task iterator. /proc shows that only to processes that
 /// may trace the thread.
 fn see_where_it_sleeps(process: &mut ProcessFacts, doing: &Now) {
     for thread in &mut process.threads {

@@ -1,7 +1,7 @@
-//! Combines the facts of a daemon with those that its client can read, and makes one verdict of both.
+//! Combines the facts of a daemon with those that its client can read, and derives one verdict from both.
 //!
 //! A daemon has the history, but has dropped `CAP_SYS_PTRACE`; a client that runs as root has that capability but no history.
-//! So the answer carries the lives that its verdict uses, and the client makes the verdict again with its own facts.
+//! So the answer carries the lives that its verdict uses, and the client derives the verdict again with its own facts.
 
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ impl ExplainDraft {
     }
 }
 
-/// Makes a verdict again from the daemon's facts and what this process can read. Returns `None` if the process is gone, or is in
+/// Derives a verdict again from the daemon's facts and what this process can read. Returns `None` if the process is gone, or is in
 /// another state now.
 pub(in crate::answer) fn judge_again(
     key: GroupKey,

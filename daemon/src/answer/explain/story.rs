@@ -23,7 +23,7 @@ pub struct Step {
     /// When, by the wall clock; absent if that was not seen.
     #[serde(rename = "@timestamp", skip_serializing_if = "Option::is_none")]
     pub timestamp: Option<String>,
-    /// The same moment on `CLOCK_BOOTTIME`.
+    /// The same time on `CLOCK_BOOTTIME`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub boottime_ns: Option<u64>,
     /// What happened, as a sentence.

@@ -61,7 +61,7 @@ pub struct LimitsDraft {
     pub(super) parents: HashMap<GroupKey, Comm>,
     /// Pid namespaces whose init lives.
     pub(super) namespaces: HashSet<u32>,
-    /// When limits will be full, as far as a daemon follows them.
+    /// When limits will be full, for those that a daemon follows.
     pub(super) forecasts: Vec<Forecast>,
     /// Forks of that process that failed lately.
     pub(super) failures: Option<ForkFailures>,
@@ -81,13 +81,13 @@ pub struct Forecast {
 }
 
 impl LimitsDraft {
-    /// Makes the draft for the whole host.
+    /// Creates the draft for the whole host.
     #[must_use]
     pub fn of(lineage_at: &LineageAt<'_>) -> Self {
         Self::about(None, lineage_at)
     }
 
-    /// Makes the draft for one process, if it lives.
+    /// Creates the draft for one process, if it lives.
     pub fn asked(
         selector: &TaskSelector,
         lineage_at: &LineageAt<'_>,
@@ -190,7 +190,7 @@ impl LimitsDraft {
         Some((subject.namespace?, subject.neighbours))
     }
 
-    /// Takes over which forks of the process failed lately.
+    /// Adds the forks of the process that failed recently.
     #[must_use]
     pub(crate) fn with_failures(mut self, failures: Option<ForkFailures>) -> Self {
         self.failures = failures;

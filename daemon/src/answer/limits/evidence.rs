@@ -55,7 +55,7 @@ pub(in crate::answer) fn add_evidence(limits: &Limits, subject: &ProcessRef, ver
     }
 }
 
-/// Adds failed forks where no limit is full: it has room again, or it does not show from outside.
+/// Adds failed forks if no limit is full: the limit has room again, or is not visible from outside.
 fn add_failures(limits: &Limits, subject: &ProcessRef, verdict: &mut Verdict) {
     let Some(failed) = limits.failed_forks().filter(|_| verdict.code == Code::Alive.name()) else { return };
     if !limits.pid_max_is_left() {
@@ -67,7 +67,7 @@ fn add_failures(limits: &Limits, subject: &ProcessRef, verdict: &mut Verdict) {
     verdict.words = Code::CannotFork.words().into();
     verdict.certainty = Certainty::Likely.name().into();
     verdict.summary =
-        "its forks fail, and no limit that shows from outside is full: kernel.pid_max of its pid namespace is left".into();
+        "its forks fail, and no limit that is visible from outside is full, so it can only be kernel.pid_max of its pid namespace".into();
     verdict.culprit = Some(subject.clone());
     let mut evidence = vec![failed];
     evidence.extend(limits.tasks_of_namespace());

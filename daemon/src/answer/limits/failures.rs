@@ -1,4 +1,4 @@
-//! Forks of a process that failed lately: as JSON, and what they say where no limit is full.
+//! Forks of a process that failed recently: as JSON, and what follows from them if no limit is full.
 
 use std::sync::Arc;
 
@@ -27,10 +27,10 @@ pub struct FailedForks {
     pub last_boottime_ns: u64,
     /// Error of the last.
     pub errno: i32,
-    /// The limit that was full at the last: its kind, as in `limits`.
+    /// The kind of the limit that was full at the last failure, as in `limits`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused_by: Option<String>,
-    /// No limit was found full at the last, though all that show from outside were read.
+    /// Whether no limit was full at the last failure, although all that are visible from outside were read.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unexplained: bool,
 }
@@ -47,7 +47,7 @@ impl FailedForks {
         }
     }
 
-    /// What a client needs of it to make the verdict again; which limit it was is in the daemon's answer only.
+    /// Returns what a client needs of it to derive the verdict again; only the daemon's answer has the limit.
     pub(crate) fn recall(&self) -> ForkFailures {
         ForkFailures {
             count: self.count,
@@ -60,7 +60,7 @@ impl FailedForks {
     }
 }
 
-/// The failures that an answer about limits was made with.
+/// The failed forks that an answer about limits is based on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Failures {
     pub(super) forks: ForkFailures,
@@ -70,7 +70,7 @@ pub(super) struct Failures {
 }
 
 impl Limits {
-    /// Whether the process has failed forks that only a limit explains which does not show from outside: `kernel.pid_max` of its pid
+    /// Whether the failed forks can only be explained by a limit that is not visible from outside: `kernel.pid_max` of its pid
     /// namespace.
     pub(in crate::answer) fn pid_max_is_left(&self) -> bool {
         let is_full = self.limits.iter().any(|limit| limit.full);

@@ -23,7 +23,7 @@ const UNITS: [&str; 3] = [".service", ".scope", ".slice"];
 /// The answer to `/v1/limits`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
-    /// When the answer was made.
+    /// When the answer was computed.
     #[serde(flatten)]
     pub made: Made,
     /// The process whose limits these are; absent if the answer is about the host.

@@ -73,7 +73,7 @@ pub(super) fn read(draft: &LimitsDraft, host_facts: &mut HostFacts<'_>) -> Limit
         // The kernel shows this limit only to readers inside the namespace.
         if subject.is_nested {
             missing.push(Missing {
-                fact: "kernel.pid_max of its pid namespace, which kernels since 6.14 have, and at which forks fail with EAGAIN".into(),
+                fact: "kernel.pid_max of its pid namespace (since Linux 6.14), at which forks fail with EAGAIN".into(),
                 needs: format!(
                     "run inside of it: nsenter -t {} -p -m sysctl kernel.pid_max (while that is full, this fails with EAGAIN itself)",
                     subject.named.key.tgid

@@ -1,4 +1,4 @@
-//! The limits that a recording knows: those that refused a fork while it was recorded.
+//! The limits in a recording: those that refused a fork while it was recorded.
 
 use std::sync::Arc;
 
@@ -18,9 +18,9 @@ pub struct Refusal {
     pub times: u64,
 }
 
-/// What a recording cannot know, and where it is known.
+/// What a recording does not have, and where it can be found.
 const MISSING: [(&str, &str); 3] = [
-    ("limits that refused no fork", "taskscope limits on the host, while it runs"),
+    ("limits other than those that refused a fork", "taskscope limits on the host, while it runs"),
     (
         "failed forks, if the recorder observed copy_process() by a tracepoint, which reports only forks that succeed",
         "a recording made with kprobes or fentry",

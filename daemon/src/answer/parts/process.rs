@@ -93,7 +93,7 @@ pub struct Executable {
 }
 
 impl Executable {
-    /// Makes it from the link /proc/PID/exe.
+    /// Creates it from the link /proc/PID/exe.
     pub(in crate::answer) fn of_proc(link: &[u8]) -> Self {
         let (path, path_bytes) = text(link);
         Self {
@@ -125,7 +125,7 @@ pub struct Exit {
 }
 
 impl Exit {
-    /// Makes it from a status.
+    /// Creates it from a status.
     pub(in crate::answer) fn of(status: WaitStatus) -> Self {
         Self {
             status: status.0,
@@ -186,7 +186,7 @@ impl Process {
         }
     }
 
-    /// Makes it from a life.
+    /// Creates it from a life.
     #[must_use]
     pub fn of(life: &Life, stamp: &Stamp) -> Self {
         let (name, name_bytes) = names(life.name.as_ref().map(Comm::bytes));

@@ -174,7 +174,7 @@ pub(in crate::answer) fn reported(life: &Life) -> Vec<String> {
         let since = if children.at_least { ", ended since taskscope started" } else { "" };
         let mut text = format!("{who} below it{since}, {which}, used {}", in_words(&figures));
         if let Some(unknown) = processes_unknown {
-            let _ = write!(text, "; not everything is known of {unknown}");
+            let _ = write!(text, "; the usage of {unknown} is incomplete");
         }
         reported.push(text);
     }

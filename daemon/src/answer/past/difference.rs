@@ -31,7 +31,7 @@ pub struct Difference {
     pub came_and_went: u64,
     /// What was used in between, by name; the largest CPU time first.
     pub used: Vec<UsedByName>,
-    /// What the history knows, if it was read.
+    /// What the history covers, if it was read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub history: Option<Known>,
 }
@@ -158,7 +158,7 @@ fn is_of_unit(place: Option<&Place>, unit: &str) -> bool {
 }
 
 /// Adds up lives of the time in between. Lives come in any order, one at a time, so that many need no memory; only a question about
-/// a process keeps who is whose child.
+/// one process stores which process is whose child.
 pub struct DifferenceMaker {
     scope: Scope,
     from_ms: i64,
@@ -265,7 +265,7 @@ impl DifferenceMaker {
         difference
     }
 
-    /// Adds the rows of processes that descend from one inside.
+    /// Adds the rows of descendants of processes that are inside.
     fn add_rows(&mut self, inside: &mut HashSet<String>) {
         let rows = std::mem::take(&mut self.rows);
         let parents: HashMap<&str, &[String]> =

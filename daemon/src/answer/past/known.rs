@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 /// What a reader could not read, and how much it read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Damage {
-    /// Damaged places: frames with a wrong checksum, and bytes that are no frame.
+    /// Damaged places: frames with a wrong checksum, and bytes that are not part of a frame.
     #[serde(rename = "damaged_frames", default, skip_serializing_if = "is_zero")]
     pub frames: u64,
     /// Their bytes.
     #[serde(rename = "damaged_bytes", default, skip_serializing_if = "is_zero")]
     pub bytes: u64,
-    /// Lines that they had at least: an index that is whole says it.
+    /// The least number of lines that were lost there, from intact indexes.
     #[serde(rename = "damaged_lines", default, skip_serializing_if = "is_zero")]
     pub lines: u64,
     /// Bytes at the end of a segment that a daemon still writes, or was writing when it was killed.
@@ -30,7 +30,7 @@ pub struct Damage {
     /// Frames that were read.
     #[serde(skip)]
     pub frames_read: u64,
-    /// Frames that were passed, because their index shows that they have no answer.
+    /// Frames that were skipped, because their index shows that they have no answer.
     #[serde(skip)]
     pub frames_passed: u64,
 }
@@ -53,10 +53,10 @@ pub struct Gap {
 /// What the history knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Known {
-    /// Since when it has all ends, besides the gaps: the time of its oldest life. Absent if it has none.
+    /// The time since which it is complete, except for the gaps: that of its oldest life. Absent if it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub known_since: Option<String>,
-    /// What it lacks since then, or since the time of the question; the latest 16.
+    /// Gaps since then, or since the time of the query; the latest 16.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gaps: Vec<Gap>,
     /// How many older gaps there are.
@@ -102,7 +102,7 @@ impl Damage {
             all.push(format!("damaged places that were skipped: {frames} ({bytes} bytes{at_least})"));
         }
         if unfinished > 0 {
-            all.push(format!("bytes at the end of open segments that are not written whole: {unfinished}"));
+            all.push(format!("bytes of incomplete frames at the end of open segments: {unfinished}"));
         }
         if removed > 0 {
             all.push(format!("segments that were removed while they were read: {removed}"));
@@ -137,7 +137,9 @@ impl Gap {
         let when =
             from.as_ref().map_or_else(|| format!("before {to}"), |from| format!("from {from} to {to}"));
         match (place.as_str(), lost) {
-            ("not_running", _) => format!("{when}, no taskscope wrote history: what ended then is not known"),
+            ("not_running", _) => {
+                format!("{when}, no taskscope wrote history: processes that ended then are not known")
+            }
             ("history", Some(lost)) => format!("{when}, {lost} lines could not be written to the history"),
             (place, Some(lost)) => format!("{when}, {lost} records were lost ({place})"),
             (place, None) => format!("{when}, records were lost ({place})"),

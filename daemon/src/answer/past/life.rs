@@ -172,7 +172,7 @@ fn name(comm: Option<Comm>) -> Option<String> {
 }
 
 impl LifeRecord {
-    /// Makes the record of an ended life. `places` returns the places of the senders of its signals.
+    /// Creates the record of an ended life. `places` returns the places of the senders of its signals.
     #[must_use]
     pub fn of(
         life: &Life,
@@ -231,8 +231,8 @@ impl LifeRecord {
         self.start_timestamp.as_deref().and_then(ms)
     }
 
-    /// Returns when it was dead at the latest, ns of `CLOCK_BOOTTIME`. If its end was not seen, it was dead at least as long as it is
-    /// known to have been a zombie.
+    /// Returns the latest time at which it can have died, ns of `CLOCK_BOOTTIME`. If its end was not seen, this is its release minus the
+    /// time for which it is known to have been a zombie.
     #[must_use]
     pub fn dead_ns(&self) -> u64 {
         let seen =

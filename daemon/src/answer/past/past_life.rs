@@ -11,7 +11,7 @@ pub struct PastLives {
     pub at: String,
     /// The processes that were selected, the youngest first.
     pub processes: Vec<PastLife>,
-    /// What the history knows, if the answer is from it.
+    /// What the history covers, if the answer is from it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub history: Option<Known>,
 }

@@ -1,4 +1,4 @@
-//! One life as text: the process, the verdict, the story.
+//! One life as text: the process, the verdict, the history.
 
 use std::fmt::Write as _;
 
@@ -39,7 +39,7 @@ pub fn explanation(answer: &Explanation, style: Style) -> String {
         );
     }
     out.push('\n');
-    // An exit by itself is reported by the story.
+    // The history has an exit by itself.
     let is_plain = |death: &&Death| death.cause == "exited" && death.other_signals.is_empty();
     if let Some(death) = answer.death.as_ref().filter(|death| !is_plain(death)) {
         out.push_str(&style.paint(Ink::Odd, &style.wrap(&ending(death), 0)));
@@ -151,7 +151,7 @@ mod tests {
         procfs::Procfs,
     };
 
-    /// Makes the explanation of the idle task's only known child.
+    /// Creates the explanation of the idle task's only known child.
     fn of(record: &crate::lineage::record::Record) -> String {
         let mut lineage = Lineage::new(Config::default());
         lineage.apply(record, record.at, &mut Vec::new());

@@ -1,4 +1,4 @@
-//! Leaks that are no zombies as text: a paragraph for each.
+//! Leaks other than zombies as text: a paragraph for each.
 
 use std::fmt::Write as _;
 
@@ -22,7 +22,7 @@ pub fn leaks(answer: &Leaks, style: Style) -> String {
         paragraph(leak, style, &mut out);
     }
     if answer.leaks.is_empty() {
-        out.push_str("no threads, starts of a program, forks or orphans leak\n");
+        out.push_str("no leaks: no growing threads, respawn loops, fork storms or orphans\n");
     }
     for sentence in &answer.inconclusive {
         let _ = writeln!(out, "\n{}", style.wrap(sentence, 0));

@@ -33,8 +33,7 @@ pub fn limits(answer: &Limits, style: Style) -> String {
         }
     }
     for leak in &answer.leaks {
-        let text =
-            format!("{}: {}; taskscope leaks says more", escape(&leak.process.to_string()), leak.summary);
+        let text = format!("{}: {}; see taskscope leaks", escape(&leak.process.to_string()), leak.summary);
         let _ = writeln!(out, "{}", style.paint(Ink::Bad, &style.wrap(&text, 4)));
     }
     for missing in &answer.missing {

@@ -44,7 +44,7 @@ pub struct Style {
     pub width: Option<usize>,
     /// Colours.
     pub colour: bool,
-    /// Lines drawn in Unicode; ASCII otherwise.
+    /// Whether branches are drawn in Unicode; otherwise in ASCII.
     pub unicode: bool,
     /// The zone of times.
     pub zone: Zone,
@@ -134,7 +134,7 @@ pub fn folded(text: &str, style: Style, at: impl Fn(&str) -> usize) -> String {
 /// The least width, in columns, at which text is wrapped.
 const MIN_WRAP: usize = 20;
 
-/// Text that no terminal acts on: control characters, and those that turn or hide the text around them, as `\xNN`.
+/// Escapes what a terminal acts on: control characters, and characters that reverse or hide text, as `\xNN`.
 #[must_use]
 pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -164,7 +164,7 @@ pub fn age(age: ZombieAge) -> String {
     }
 }
 
-/// A moment of an answer, as RFC 3339 in UTC, as people read it: `2026-11-20 22:30:00.123 CET`.
+/// Converts a time of an answer, RFC 3339 in UTC, to the zone of the style: `2026-11-20 22:30:00.123 CET`.
 fn moment(timestamp: &str, style: Style) -> String {
     wall_ns(timestamp).map_or_else(|| escape(timestamp), |at| local(at, style.zone))
 }

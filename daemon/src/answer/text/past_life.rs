@@ -22,8 +22,8 @@ pub fn past_lives(answer: &PastLives, style: Style) -> String {
     let at = moment(&answer.at, style);
     if answer.processes.is_empty() {
         let text = format!(
-            "no such process is known to have existed at {at}: it may have ended before the known begins, or it lives and no daemon \
-             answers"
+            "no such process is known for {at}: it may have exited before the oldest process that is still known, or it is alive and no \
+             daemon answers"
         );
         return format!("{}\n", style.wrap(&text, 0));
     }
@@ -106,7 +106,10 @@ fn ancestors(all: &[PastAncestor]) -> String {
         .iter()
         .map(|ancestor| match ancestor.state.as_str() {
             "unknown" => {
-                format!("{} (only its child names it; what was above is not known)", ancestor.process)
+                format!(
+                    "{} (known only from its child's record; its own ancestors are not known)",
+                    ancestor.process
+                )
             }
             _ => ancestor.process.to_string(),
         })

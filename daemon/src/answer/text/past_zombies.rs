@@ -43,12 +43,12 @@ fn of_parent(parent: &PastParent, style: Style, out: &mut String) {
     let place =
         parent.place.as_ref().map_or_else(String::new, |place| format!("  {}", escape(&place.short())));
     let state = match parent.state.as_deref() {
-        None => "  (of which no more is known)".to_owned(),
+        None => "  (nothing else is known of it)".to_owned(),
         Some("running") => String::new(),
         Some(state) => format!("  {}", escape(state)),
     };
     let count = plural(parent.zombies.len() as u64, "zombie");
-    let line = format!("{} owed a wait(2) for {count}{state}{place}", parent.process);
+    let line = format!("{} had not waited for {count}{state}{place}", parent.process);
     out.push_str(&style.paint(Ink::Bad, &style.wrap(&line, 0)));
     out.push('\n');
     for zombie in parent.zombies.iter().take(NAMED) {
@@ -93,7 +93,7 @@ mod tests {
         assert_eq!(
             past_zombies(&answer, Style::default()),
             "as of 2026-11-20 14:00:00.000 UTC\n\
-             server (pid 7) owed a wait(2) for 6 zombies\n\
+             server (pid 7) had not waited for 6 zombies\n\
              \x20 worker (pid 10), a zombie for 3.0 s\n\
              \x20 worker (pid 11), a zombie for 3.0 s\n\
              \x20 worker (pid 12), a zombie for 3.0 s\n\

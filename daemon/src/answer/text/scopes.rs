@@ -3,7 +3,7 @@
 use super::{Ink, Style, columns, moment};
 use crate::answer::scope::ScopeStory;
 
-/// When it ended, or else began, and the summary.
+/// One line: when it ended, or when it began if it has not ended, and the summary.
 #[must_use]
 pub fn scope(story: &ScopeStory, style: Style) -> String {
     const INDENT: usize = 4;

@@ -17,7 +17,7 @@ pub fn stops(answer: &Stops, style: Style) -> String {
     answer.stops.iter().map(|it| stop(it, style)).collect()
 }
 
-/// One stop: when and what; and, indented, its processes.
+/// One stop: its time and summary, and, indented, its processes.
 #[must_use]
 pub fn stop(story: &StopStory, style: Style) -> String {
     const INDENT: usize = 4;

@@ -120,7 +120,7 @@ pub fn tree(answer: &Tree, style: Style, all: bool) -> String {
     out
 }
 
-/// The depth at which each node is drawn: at most one more than the node before it, whatever the answer says.
+/// Returns the depth at which each node is drawn: at most one more than that of the node before it, even if the answer has a larger one.
 fn depths(nodes: &[Node]) -> Vec<usize> {
     let mut deepest = 0;
     let mut depths = Vec::with_capacity(nodes.len());
@@ -189,7 +189,7 @@ fn marks(node: &Node) -> (String, Ink) {
     }
     if node.zombies > 0 {
         let plural = if node.zombies == 1 { "" } else { "s" };
-        marks.push(format!("owes {} zombie{plural} a wait", node.zombies));
+        marks.push(format!("has not waited for {} zombie{plural}", node.zombies));
         ink = Ink::Odd;
     }
     if let Some(first) = &node.orphan_of {

@@ -142,7 +142,7 @@ fn summary(answer: &Zombies, out: &mut String) {
             let _ = writeln!(out, "; observed for {}", duration(observed));
         }
         None => out.push_str(
-            "; seen once: ages are limits, and there are no rates (--observe 10s, or a running daemon)\n",
+            "; polled once: ages are bounds, and there are no rates (use --observe 10s, or a running daemon)\n",
         ),
     }
 }

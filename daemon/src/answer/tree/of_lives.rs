@@ -10,7 +10,7 @@ use crate::{
 };
 
 impl Tree {
-    /// Makes a tree without processes, of a time on the wall clock, ms since the epoch.
+    /// Creates a tree without processes, of a time on the wall clock, ms since the epoch.
     #[must_use]
     pub fn of_history(stamp: &Stamp, now: Ktime, observed_since: Option<Ktime>, at_ms: i64) -> Self {
         Self {

@@ -40,7 +40,7 @@ pub(super) fn index(entries: &[Entry<'_>]) -> HashMap<Option<GroupKey>, Vec<usiz
     children
 }
 
-/// What the nodes are made of.
+/// The facts from which nodes are created.
 pub(super) struct Walk<'a> {
     pub(super) options: TreeOptions,
     pub(super) at: Ktime,

@@ -20,7 +20,7 @@ const YOUNG_NS: u64 = 1_000_000_000;
 /// The answer to `/v1/zombies?at=`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PastZombies {
-    /// When the answer was made.
+    /// When the answer was computed.
     #[serde(flatten)]
     pub made: Made,
     /// The time that the answer is about.

@@ -1,4 +1,4 @@
-//! Gets an answer from the daemon, or makes it in this process.
+//! Gets an answer from the daemon, or computes it in this process.
 
 use std::{
     convert::Infallible,
@@ -151,7 +151,7 @@ impl LocalObserver {
         &self.context.stamp
     }
 
-    /// Makes the tree.
+    /// Creates the tree.
     pub(in crate::cli) fn tree(&mut self, options: TreeOptions) -> Result<Tree, TreeError> {
         let Self { pipeline, context, observed_since } = self;
         let figures = options.needs_figures().then(|| AllFigures::new(pipeline.observer.doing(Want::All)));
@@ -181,12 +181,12 @@ impl LocalObserver {
         BlockedTasks::of(first, figures, filter, &|_| None, &lineage_at, stamp, &mut places)
     }
 
-    /// Reads what a process is doing at this moment.
+    /// Reads what a process is doing now.
     pub(in crate::cli) fn doing(&mut self, of: GroupKey) -> AllFigures {
         AllFigures::new(self.pipeline.observer.doing(Want::Group(of.tgid)))
     }
 
-    /// Makes an answer from the lineage, and completes it.
+    /// Creates an answer from the lineage, and completes it.
     pub(in crate::cli) fn answer<D, T>(
         &mut self,
         draft: impl FnOnce(&LineageAt<'_>, &Stamp) -> Result<D, NotFound>,
@@ -211,7 +211,7 @@ fn started(pipeline: Result<Pipeline, ObserveError>) -> Result<Pipeline, Exit> {
     })
 }
 
-/// Gets the answer that `path` has in the API, such as `/v1/zombies`; `observe` makes the same answer here.
+/// Gets the answer that `path` has in the API, such as `/v1/zombies`; `observe` computes the same answer here.
 ///
 /// The daemon has dropped `CAP_SYS_PTRACE`. If this process has it, it adds the facts that the daemon lacks.
 pub(in crate::cli) fn ask<T: DeserializeOwned + MergeLocalFacts>(

@@ -198,7 +198,7 @@ impl Client {
     ) -> Result<T, ClientError> {
         let text = self.body(answer.body_mut()).await?;
         serde_json::from_slice(&text).map_err(|error| {
-            self.broken(&format!("{path}: {error}; is the daemon of another version than this command?"))
+            self.broken(&format!("{path}: {error}; has the daemon another version than this command?"))
         })
     }
 

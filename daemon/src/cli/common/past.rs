@@ -20,7 +20,7 @@ use crate::{
     lineage::id::Ktime,
 };
 
-/// How long a search goes on before the caller has its turn.
+/// How long a search runs before it returns to the caller.
 pub(in crate::cli) const PIECE: Duration = Duration::from_millis(100);
 
 /// A directory in place of the daemon.
@@ -95,7 +95,7 @@ pub(in crate::cli) fn lives(
     Ok((lives, search.finish()))
 }
 
-/// Makes the tree of a time from a directory; `root` selects a process and its descendants.
+/// Creates the tree of a time from a directory; `root` selects a process and its descendants.
 pub(in crate::cli) fn tree_of(path: &Path, at_ms: i64, root: Option<u32>) -> Result<Tree, Exit> {
     let (directory, mut known) = open(path, at_ms)?;
     let filter = LifeFilter { at_ms: Some(at_ms), ..LifeFilter::default() };

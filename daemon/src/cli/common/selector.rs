@@ -60,7 +60,7 @@ impl Selector {
         }
     }
 
-    /// Finds the process in a tree, which is made only if a name has to be looked up.
+    /// Finds the process in a tree, which is read only if a name has to be looked up.
     pub(in crate::cli) fn resolve_in(
         &self,
         tree: impl FnOnce() -> Result<Tree, Exit>,

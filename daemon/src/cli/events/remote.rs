@@ -118,7 +118,7 @@ fn path(args: &Args, position: &Position, is_first: bool) -> String {
         add("limit", &limit.saturating_sub(position.written).to_string());
     }
     if args.lives {
-        // Lives are made for who reads them: there are none of before.
+        // Lives are created only while a client reads them, so there are none from before.
     } else if let Some(sequence) = position.sequence {
         add("after", &sequence.to_string());
         if !position.instance.is_empty() {
@@ -153,7 +153,7 @@ async fn copy(
         };
         rest.extend_from_slice(&piece);
         if rest.len() > MOST_BYTES && !rest.contains(&b'\n') {
-            return Err(client.broken(&format!("a line of more than {MOST_BYTES} bytes is no event")));
+            return Err(client.broken(&format!("a line of more than {MOST_BYTES} bytes is not an event")));
         }
         let whole = rest.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
         let mut text = String::new();

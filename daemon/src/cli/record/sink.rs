@@ -1,4 +1,4 @@
-//! The event sink of `record`: notes what a sink finds out by itself, which is the wall clock and the places of cgroups.
+//! The event sink of `record`. It records what a sink finds out itself: the wall clock and the paths of cgroups.
 
 use std::{collections::HashSet, io};
 

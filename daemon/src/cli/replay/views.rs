@@ -151,7 +151,7 @@ pub(super) struct ZombiesView {
 /// Which deaths.
 #[derive(Debug, clap::Args)]
 pub(super) struct DeathsView {
-    /// Show also processes that exited with code 0
+    /// Also show processes that exited with code 0
     #[arg(long)]
     all: bool,
     /// Only this cause, such as killed, oom or fault

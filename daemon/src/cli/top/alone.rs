@@ -1,4 +1,4 @@
-//! Observes without a daemon, and makes the view's answers in this process.
+//! Observes without a daemon, and computes the view's answers in this process.
 
 use std::{
     sync::mpsc::SyncSender,
@@ -38,7 +38,7 @@ use crate::{
     view::{Event, Health, Input, PastAnswer},
 };
 
-/// The interval at which each answer is made.
+/// The interval at which each answer is computed.
 const EVERY: Duration = Duration::from_secs(1);
 
 /// Time between the two polls of sleeping tasks.
@@ -154,7 +154,7 @@ impl Asker {
         come.await.ok()
     }
 
-    /// Makes every answer repeatedly. Returns `None` once the view has ended.
+    /// Computes every answer repeatedly. Returns `None` once the view has ended.
     async fn answers(
         &self,
         context: &mut LocalContext,
@@ -276,7 +276,7 @@ impl Asker {
         })
     }
 
-    /// Makes the tree and the deaths of a past time, ms since the epoch.
+    /// Creates the tree and the deaths of a past time, ms since the epoch.
     async fn past(&self, context: &mut LocalContext, at_ms: i64) -> Option<Result<PastAnswer, TreeError>> {
         let (tree, draft) = self
             .put(move |pipeline, since| {

@@ -1,7 +1,7 @@
 //! Keys from the bytes that a terminal sends for them (ECMA-48; xterm's control sequences, "PC-Style Function Keys").
 //!
 //! crossterm's reader is not used: when a key and a change of size come together it leaves the key unread until the next one,
-//! and after a hang-up it reads for ever (`event/source/unix/mio.rs` of 0.29).
+//! and after a hang-up it reads forever (`event/source/unix/mio.rs` of 0.29).
 
 /// A key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -29,7 +29,7 @@ pub(super) struct Cursor {
     open: Option<(SegmentName, SegmentReader)>,
     /// The first time of the only segment that is read, if not all are.
     only: Option<String>,
-    /// Whether a newer segment than the open one was seen, so that the open one does not grow any more.
+    /// Whether a newer segment than the open one exists, so that the open one is complete.
     is_last_try: bool,
     /// The first time of the segment that was read last.
     done: Option<String>,
@@ -63,7 +63,7 @@ impl Cursor {
         self.open.as_ref().map_or(&[], |(_, reader)| reader.text())
     }
 
-    /// Goes on by one frame.
+    /// Reads the next frame.
     pub(super) fn step(&mut self, wants: &dyn Fn(&Index) -> bool) -> Result<Step, ReadError> {
         let (from, to) = (self.from_ms, self.to_ms);
         let mut wants = |index: &Index| index.is_within(from, to) && wants(index);

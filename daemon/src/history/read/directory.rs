@@ -36,7 +36,7 @@ pub enum ReadError {
         /// The directory.
         path: PathBuf,
     },
-    /// The decompressor cannot be made.
+    /// The decompressor cannot be created.
     #[error("history: starting to read: {0}")]
     Start(io::Error),
 }
@@ -62,7 +62,7 @@ impl ReadDirectory {
         Ok(directory)
     }
 
-    /// Makes one of a descriptor that is open already.
+    /// Creates one of a descriptor that is open already.
     pub(in crate::history) fn of(path: &Path, fd: OwnedFd) -> Self {
         Self { path: path.to_owned(), fd }
     }

@@ -31,7 +31,7 @@ pub(super) enum Extent {
     End,
     /// The file ends within a frame.
     Short,
-    /// No frame, or none of ours.
+    /// Not a frame, or not one that taskscope writes.
     Foreign,
 }
 

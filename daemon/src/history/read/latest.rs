@@ -50,7 +50,7 @@ impl LatestSearch {
         })
     }
 
-    /// Goes on for about `budget`. Returns whether there are enough, or all was searched.
+    /// Searches for about `budget`. Returns whether it has found enough, or has searched everything.
     pub fn go_on(&mut self, budget: Duration) -> Result<bool, ReadError> {
         let most = self.most.saturating_sub(self.found.len());
         if most == 0 {

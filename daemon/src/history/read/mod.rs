@@ -1,17 +1,17 @@
-//! Reads the history: lines of segments that a daemon writes now, wrote before, or wrote on another host.
+//! Reads the history: lines of segments that a daemon is writing, has written, or wrote on another host.
 //!
 //! | file | what |
 //! |---|---|
 //! | `directory` | the directory: opened for reading only, without a lock |
 //! | `extent` | where a frame ends, by its headers |
 //! | `segment` | the frames of one segment; skips damaged bytes |
-//! | `cursor` | the frames of all segments of a kind, the oldest first, also of one that grows |
-//! | `search` | lives that a question is about, the oldest first |
-//! | `latest` | the latest of them |
-//! | `gaps` | since when the history knows all ends, and what it lacks |
+//! | `cursor` | the frames of all segments of a kind, the oldest first, including a segment that grows |
+//! | `search` | lives that match a query, the oldest first |
+//! | `latest` | the latest lives that match a query |
+//! | `gaps` | the time since which the history is complete, and its gaps |
 //!
-//! A reader holds one frame at a time. Nothing that it meets is an error but the directory itself: damaged frames, segments that
-//! are removed while it reads, and files that are not segments are counted in [`Damage`], and each answer shows them.
+//! A reader holds one frame at a time. Only a directory that cannot be read is an error. Damaged frames, segments that are removed
+//! while it reads, and files that are not segments are counted in [`Damage`], and each answer shows them.
 
 mod cursor;
 mod directory;

@@ -47,25 +47,25 @@ impl Times {
     }
 }
 
-/// A condition with alternatives, of which a line must have one: as keys of an index, and as texts in a line.
+/// A condition with alternatives; a line must have one of them. They are keys of an index, and texts in a line.
 struct Condition {
     keys: Vec<u64>,
     texts: Vec<Finder<'static>>,
 }
 
-/// A question about lives, and how far it has been answered.
+/// A query of lives, and its position.
 pub struct LifeSearch {
     cursor: Cursor,
     times: Times,
     filter: LifeFilter,
     conditions: Vec<Condition>,
-    /// Texts of a line that together say that the process exited with code 0; used if only others are meant.
+    /// Texts that a line of a process has if it exited with code 0; used if the query excludes these.
     plain: Option<[Finder<'static>; 2]>,
     /// How the start of a process is written, and the time at which it must have existed.
     start: Option<(Finder<'static>, String)>,
 }
 
-/// Whether a text is written to a line as it is, and is no pattern.
+/// Whether a text is in a line without escapes, and is not a pattern.
 fn is_plain(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.@:/ ".contains(&byte))
 }

@@ -10,7 +10,7 @@ use crate::{answer::known::Damage, history::index::Index};
 /// Bytes that are searched at once for the next frame.
 const CHUNK: usize = 256 << 10;
 
-/// An index is small; a longer one is none of ours.
+/// An index is small; a longer one is not from taskscope.
 const INDEX_MAX: u64 = 2 << 20;
 
 /// What one step has found.
@@ -33,7 +33,7 @@ pub(in crate::history) struct SegmentReader {
     decompressor: Decompressor<'static>,
     raw: Vec<u8>,
     text: Vec<u8>,
-    /// Bytes at the end that are no whole frame, of an open segment.
+    /// Bytes of an incomplete frame at the end of an open segment.
     unfinished: u64,
 }
 
@@ -48,12 +48,12 @@ impl SegmentReader {
         &self.text
     }
 
-    /// Returns how many bytes at the end of an open segment are no whole frame.
+    /// Returns the number of bytes of an incomplete frame at the end of an open segment.
     pub(in crate::history) const fn unfinished(&self) -> u64 {
         self.unfinished
     }
 
-    /// Goes on by one frame. `wants` says whether a frame with this index is read.
+    /// Reads the next frame. `wants` returns whether a frame with this index is read.
     pub(in crate::history) fn step(
         &mut self,
         wants: &mut dyn FnMut(&Index) -> bool,

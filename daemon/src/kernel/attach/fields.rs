@@ -40,9 +40,9 @@ const NAMESPACE: &str = "pids in namespaces";
 const EXECUTABLE: &str = "paths of executables";
 const DELETED: &str = "marks of executables that were deleted";
 const DISPOSITION: &str = "whether a parent ignores SIGCHLD";
-const OOM_LIMIT: &str = "which memory limit the out-of-memory killer met";
+const OOM_LIMIT: &str = "which memory limit was reached when the out-of-memory killer ran";
 const SCOPES: &str = "when units and containers began and ended";
-const ORPHANS: &str = "new parents of orphans on the tracepoint rung";
+const ORPHANS: &str = "new parents of orphans, with tracepoints";
 
 macro_rules! fields {
     ($($slot:ident: $of:literal [$($path:literal)|+] ($($width:literal)|*) $gives:expr;)*) => {
@@ -106,7 +106,7 @@ const FIELDS: &[Field] = fields! {
     css_cgroup: "cgroup_subsys_state" ["cgroup"] (8) "cgroups of v1 controllers";
     cgroup_kn: "cgroup" ["kn"] (8) CGROUP;
     kernfs_id: "kernfs_node" ["id"] (8) CGROUP;
-    kernfs_name: "kernfs_node" ["name"] (8) "names of cgroups that the out-of-memory killer met or that are gone soon";
+    kernfs_name: "kernfs_node" ["name"] (8) "names of cgroups that reached their memory limit, and of short-lived cgroups";
     cgroup_root: "cgroup" ["root"] (8) SCOPES;
     cgroup_self_parent: "cgroup" ["self.parent"] (8) SCOPES;
     css_parent: "mem_cgroup" ["css.parent"] (8) OOM_LIMIT;

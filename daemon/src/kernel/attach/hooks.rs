@@ -29,7 +29,7 @@ pub enum Attach {
     BtfTracepoint,
     /// Raw tracepoint.
     RawTracepoint,
-    /// Not attached by itself: another hook's program reports this hook's facts.
+    /// Not attached: the program of another hook reports the facts of this hook.
     By(&'static str),
 }
 
@@ -90,15 +90,14 @@ use Attach::{BtfTracepoint, By, Fentry as FentryAt, Fexit, Kprobe as KprobeAt, K
 use Family::{Fentry, Kprobe, Tracepoint};
 
 const LATE: &str = "the task that released another; releases are reported an RCU grace period late";
-const BY_USAGE: &str = "the limit that the out-of-memory killer met, for certain: it is taken for that of the innermost memory cgroup of the \
-                        trigger that is at its limit then";
+const BY_USAGE: &str = "which memory limit was reached, for certain: it is assumed to be that of the innermost memory cgroup of the allocating \
+                        task that is at its limit";
 const NO_FAILURES: &str = "failed clones";
-const SAMPLED: &str =
-    "each child by itself: the new parent is read from one child and holds for its siblings";
+const SAMPLED: &str = "the new parent of each child: it is read from one child and assumed for its siblings";
 
-/// Every hook, in the order in which they are attached: ends before beginnings, so that the whole rest of a life is seen once any
-/// part of it was. `release_task()` comes first because it ends a life: if final switches were reported before releases are,
-/// their tasks would stay in the tree as zombies.
+/// Every hook, in the order in which they are attached. Hooks of late events come before those of early ones, so that once an event of a
+/// task is reported, all later ones are. `release_task()` comes first: if final switches were reported before releases are, their tasks
+/// would stay in the tree as zombies.
 pub const HOOKS: &[Hook] = &[
     Hook {
         name: "release_task",
@@ -199,7 +198,7 @@ pub const HOOKS: &[Hook] = &[
     Hook {
         name: "cgroup_rmdir",
         required: false,
-        gives: "removals of cgroups: those that no task is in are kept for a while",
+        gives: "removals of cgroups: empty ones are remembered for a while",
         rungs: &[
             rung(Tracepoint, "cgroup_rmdir", &[("cgroup_rmdir_btf", BtfTracepoint)]),
             rung(Tracepoint, "cgroup_rmdir", &[("cgroup_rmdir_raw", RawTracepoint)]),
@@ -208,7 +207,7 @@ pub const HOOKS: &[Hook] = &[
     Hook {
         name: "cgroup_mkdir",
         required: false,
-        gives: "who made a cgroup and when",
+        gives: "which process created a cgroup, and when",
         rungs: &[
             rung(Tracepoint, "cgroup_mkdir", &[("cgroup_mkdir_btf", BtfTracepoint)]),
             rung(Tracepoint, "cgroup_mkdir", &[("cgroup_mkdir_raw", RawTracepoint)]),
@@ -253,7 +252,7 @@ pub const HOOKS: &[Hook] = &[
     Hook {
         name: OUT_OF_MEMORY,
         required: false,
-        gives: "which memory limit the out-of-memory killer met",
+        gives: "which memory limit was reached when the out-of-memory killer ran",
         rungs: &[
             rung(Kprobe, "out_of_memory", &[("out_of_memory_kprobe", KprobeAt)]),
             rung(Fentry, "out_of_memory", &[("out_of_memory_fentry", FentryAt)]),

@@ -112,7 +112,7 @@ fn describe(state: &HookState) -> String {
         text.push_str(&refusal.to_string());
     }
     if state.refused.is_empty() {
-        text.push_str(" the family forced by --attach has no rung for it");
+        text.push_str(" --attach allows only a kind of hook that it does not have");
     }
     text
 }
@@ -133,8 +133,8 @@ impl fmt::Display for Refusal {
 
 /// Attaches every hook of a table by the best rung that works.
 ///
-/// With `strict`, stops at the first required hook that no rung attaches; otherwise leaves that hook out and goes on, as `doctor`
-/// needs it.
+/// With `strict`, stops at the first required hook that no rung attaches; otherwise leaves that hook out and
+/// continues, as `doctor` needs.
 pub fn climb(
     hooks: &[Hook],
     ebpf: &mut Ebpf,

@@ -1,4 +1,4 @@
-//! The links that keep programs attached to their hooks. A link that was cut can be made again.
+//! The links that keep programs attached to their hooks. A link that was cut can be created again.
 
 use std::any::Any;
 
@@ -17,7 +17,7 @@ struct Link {
     held: Option<Held>,
 }
 
-/// The links of all programs in use, in the order in which they were made.
+/// The links of all programs in use, in the order in which they were created.
 #[derive(Default)]
 pub struct Links(Vec<Link>);
 
@@ -41,7 +41,7 @@ impl Links {
 
     /// Detaches all programs.
     pub fn cut_all(&mut self) {
-        // The link made last is cut first: an entry that is seen without its return would look like a loss.
+        // The link that was created last is cut first: an entry that is seen without its return would look like a loss.
         while self.0.pop().is_some() {}
     }
 

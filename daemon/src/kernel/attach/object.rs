@@ -38,7 +38,7 @@ pub enum ObjectError {
     },
     /// The object was built for another version of taskscope.
     #[error(
-        "the eBPF object {name} speaks ABI version {found}, this taskscope {ABI_VERSION}: \
+        "the eBPF object {name} has ABI version {found}, this taskscope needs {ABI_VERSION}: \
          build both from the same source with `cargo xtask build`"
     )]
     Abi {
@@ -66,7 +66,7 @@ pub enum ObjectError {
     Load(#[from] aya::EbpfError),
     /// `RLIMIT_MEMLOCK` leaves no room for the maps, and this process may not raise it.
     #[error(
-        "making the map {map}: {source}: kernels before 5.11 count maps against RLIMIT_MEMLOCK, which is {limit_kib} KiB: \
+        "creating the map {map}: {source}: kernels before 5.11 count maps against RLIMIT_MEMLOCK, which is {limit_kib} KiB: \
          raise it (LimitMEMLOCK=infinity, ulimit -l unlimited), start with CAP_SYS_RESOURCE, use a smaller --ring-kib, or do not use --sched"
     )]
     Memlock {
@@ -78,7 +78,7 @@ pub enum ObjectError {
         limit_kib: u64,
     },
     /// bpf(2) is forbidden altogether.
-    #[error("making the map {map}: {source}: bpf(2) is refused in spite of CAP_BPF, {}", who_refuses(*.seccomp))]
+    #[error("creating the map {map}: {source}: bpf(2) is refused in spite of CAP_BPF, {}", who_refuses(*.seccomp))]
     Refused {
         /// The map.
         map: String,
@@ -93,7 +93,7 @@ pub enum ObjectError {
 struct Obstacles {
     /// The limit on locked memory, bytes, where there is one.
     memlock: Option<u64>,
-    /// Not even the smallest map can be made.
+    /// Not even the smallest map can be created.
     refused: bool,
     /// Whether a seccomp filter is in force.
     seccomp: bool,
@@ -302,7 +302,7 @@ mod tests {
         other[at..at + 4].copy_from_slice(&(ABI_VERSION + 1).to_ne_bytes());
         let error = check_abi("other.o", &other).unwrap_err();
         assert!(matches!(error, ObjectError::Abi { found, .. } if found == ABI_VERSION + 1), "{error}");
-        assert!(error.to_string().contains(&format!("this taskscope {ABI_VERSION}")), "{error}");
+        assert!(error.to_string().contains(&format!("this taskscope needs {ABI_VERSION}")), "{error}");
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub struct ProgramStats {
     pub run_time_ns: u64,
     /// Number of runs; counted only while `kernel.bpf_stats_enabled` is 1.
     pub run_count: u64,
-    /// Calls that the kernel skipped because a program was already running on that CPU: their records were never made. Unknown
+    /// Calls that the kernel skipped because a program was already running on that CPU: their records do not exist. Unknown
     /// before Linux 5.12.
     pub missed: Option<u64>,
 }

@@ -163,7 +163,7 @@ fn try_hooks(choice: Choice, unchecked: &mut Vec<String>) -> Tried {
         Ok(loaded) => loaded,
         Err(error) => {
             if matches!(error, ObjectError::Privilege { .. }) {
-                unchecked.push("which rungs load and attach: needs root".into());
+                unchecked.push("which hooks load and attach: needs root".into());
             }
             return Tried::nothing(error.to_string());
         }

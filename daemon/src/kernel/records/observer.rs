@@ -91,7 +91,7 @@ pub struct Observer {
     pub no_figures: Option<String>,
     /// Tasks in uninterruptible sleep; without it they are found by walks.
     sleepers: Option<Sleepers>,
-    /// Which records wake up who waits for the ring; for the one that polls it.
+    /// Selects the records that wake up the reader of the ring; taken by the code that polls the ring.
     pub wake_ups: Option<WakeUps>,
 }
 
@@ -182,7 +182,7 @@ impl Observer {
         snapshot::open(&mut self.ebpf)
     }
 
-    /// What tasks are doing at this moment: one walk over all tasks.
+    /// Reads what tasks are doing now, in one walk over all tasks.
     pub fn figures(&mut self, want: Want) -> Result<Vec<Figures>, FiguresError> {
         figures::read(&mut self.ebpf, want)
     }
@@ -249,7 +249,7 @@ impl Observer {
         let lacking: Vec<_> = privilege::missing().iter().map(|capability| capability.name).collect();
         if !lacking.is_empty() {
             return Err(format!(
-                "{} given up after the start: a restart attaches them",
+                "{} was dropped after the start; restart the daemon to attach them",
                 lacking.join(" and ")
             ));
         }

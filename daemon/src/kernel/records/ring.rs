@@ -1,7 +1,7 @@
 //! Takes records from a ring buffer of the kernel (`BPF_MAP_TYPE_RINGBUF`).
 //!
-//! aya's reader maps the data twice, one behind the other, as the kernel offers it, so that a record is in one piece where the ring ends.
-//! Every mapped page counts as resident memory, so this one maps it once, and copies the few records that lie across the end.
+//! aya's reader maps the data twice, one mapping after the other, so that a record that wraps around the end of the ring is contiguous.
+//! Every mapped page counts as resident memory. So this reader maps the data once, and copies the few records that wrap around.
 //! Layout and order: <https://elixir.bootlin.com/linux/v6.18/source/kernel/bpf/ringbuf.c>.
 
 use std::{
@@ -17,12 +17,12 @@ use crate::kernel::mapped::Mapping;
 
 /// `BPF_RINGBUF_BUSY_BIT`: a program has reserved the record and not submitted it yet.
 const BUSY: u32 = 1 << 31;
-/// `BPF_RINGBUF_DISCARD_BIT`: there is no record after all.
+/// `BPF_RINGBUF_DISCARD_BIT`: the program has discarded the record.
 const DISCARDED: u32 = 1 << 30;
 /// `BPF_RINGBUF_HDR_SZ`: length and flags, and the kernel's own number.
 const HEADER: usize = 8;
 
-/// After so many records their space is given back to the programs: each time costs them a miss in their CPU's cache.
+/// The consumer position is updated once per this many records, because each update costs the programs a cache miss.
 const GIVE_BACK_AFTER: usize = 32;
 
 /// The reader of a ring; there is one.
@@ -177,7 +177,7 @@ impl Memory {
         unsafe { self.producer.start().add(self.page + at) }
     }
 
-    /// Goes on behind a record.
+    /// Moves the position behind a record.
     const fn pass(&mut self, length: usize) {
         self.at = self.at.wrapping_add((HEADER + length).next_multiple_of(HEADER) as u64);
     }

@@ -1,4 +1,4 @@
-//! Which records wake up the daemon while it polls the ring by its timer.
+//! Selects the records that wake up the daemon while it polls the ring by a timer.
 
 use std::{
     os::fd::AsFd as _,
@@ -11,20 +11,20 @@ use crate::kernel::mapped::Mapping;
 
 const WAKE_ABOVE: &str = "WAKE_ABOVE";
 
-/// A ring with more than this part of its bytes wakes up the daemon.
+/// The daemon is woken up when the ring is filled to more than 1/16.
 const PART: u64 = 16;
 
 /// The word that the programs read before they submit a record.
 #[derive(Debug)]
 pub struct WakeUps {
     above: Mapping,
-    /// Bytes in the ring that wake up the daemon.
+    /// The number of bytes in the ring above which the daemon is woken up.
     mark: u64,
 }
 
 impl WakeUps {
-    /// Maps the word. `None` where it is missing or cannot be mapped: then each record that finds the ring empty wakes up the task
-    /// that waits.
+    /// Maps the word. Returns `None` if it is missing or cannot be mapped: then each record that finds the ring empty wakes up the
+    /// reader.
     pub(in crate::kernel) fn take(ebpf: &Ebpf, ring_bytes: u32) -> Option<Self> {
         let Some(Map::Array(map)) = ebpf.map(WAKE_ABOVE) else { return None };
         let above = Mapping::writable(map.fd().as_fd(), size_of::<u64>())
@@ -33,7 +33,7 @@ impl WakeUps {
         Some(Self { above, mark: u64::from(ring_bytes) / PART })
     }
 
-    /// From here on records wake up the daemon only if they cannot wait or the ring fills up.
+    /// From now on only urgent records, and a ring that fills up, wake up the daemon.
     pub fn only_urgent(&self) {
         self.set(self.mark);
     }

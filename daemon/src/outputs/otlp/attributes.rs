@@ -27,7 +27,7 @@ pub(super) const NAMES: [(&str, &str); 15] = [
     ("cgroup.path", "process.linux.cgroup"),
 ];
 
-/// Objects that are given as they are and not field by field: their fields differ from event to event.
+/// Objects that become one attribute each instead of one per field, because their fields differ from event to event.
 const WHOLE: [&str; 3] = ["task.usage", "task.children_usage", "task.death"];
 
 /// Returns the attributes of an event.

@@ -66,12 +66,11 @@ impl Otlp {
     }
 }
 
-/// What an answer with success says of `count` records.
+/// Returns the outcome of `count` records after an answer with success.
 fn acknowledged(body: &[u8], count: usize) -> Outcome {
     let Ok(exported) = ExportedLogs::decode(body) else {
-        // A server that is no collector can answer anything.
-        let why =
-            "answered with success and with what is no answer of OTLP: it may be no collector".to_owned();
+        // A server that is not a collector can answer anything.
+        let why = "answered with success, but not in OTLP: it may not be a collector".to_owned();
         return Outcome { accepted: 0, rest: Rest::Retry { why, after: None } };
     };
     let partial = exported.partial_success.unwrap_or_default();

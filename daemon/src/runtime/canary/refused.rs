@@ -1,5 +1,4 @@
-//! A canary that the kernel refuses to make. If failing calls of `copy_process()` are seen, the refusal makes a record like any
-//! other.
+//! A canary that the kernel refuses to create. If the hooks report failing calls of `copy_process()`, the refusal has a record too.
 
 use crate::lineage::{
     effect::{Action, Effect, Provenance},

@@ -14,8 +14,8 @@ use crate::{kernel::wake_ups::WakeUps, runtime::serve::BATCH};
 /// The interval of polls if neither the kernel's notification nor a timer works.
 const FALL_BACK: Duration = Duration::from_millis(20);
 
-/// The longest batch delay during which nothing wakes up the daemon. A longer one ends early for records that cannot wait and when the
-/// ring fills up, but not before this time: a storm of such records makes no more polls than others do.
+/// The longest batch delay during which nothing wakes up the daemon. A longer delay ends early for urgent records and when the ring
+/// fills up, but not before this time, so that a storm of urgent records causes no more polls than other records do.
 const UNDISTURBED: Duration = Duration::from_millis(10);
 
 /// What the next poll waits for.
@@ -25,7 +25,7 @@ enum Next {
     Notified,
     /// The end of the batch delay. Records that arrive in the meantime do not wake the reader.
     AfterDelay,
-    /// The end of the batch delay, or a record that cannot wait.
+    /// The end of the batch delay, or an urgent record.
     DelayedOrWoken,
     /// Nothing, because the last poll found a full batch.
     Now,
@@ -36,9 +36,9 @@ pub(in crate::runtime) struct PollSchedule {
     epoll: OneshotEpoll,
     batch_delay: TimerFd,
     next: Next,
-    /// Which records wake up; `None` where that cannot be chosen.
+    /// Selects the records that wake up the reader; `None` if that cannot be selected.
     wake_ups: Option<WakeUps>,
-    /// Whether only urgent records do now.
+    /// Whether only urgent records wake up the reader now.
     only_urgent: bool,
     /// When the last poll found records.
     polled: Instant,
@@ -210,7 +210,7 @@ mod tests {
         writer.write_all(b"b")?;
         schedule.due().await;
         assert!(start.elapsed() >= UNDISTURBED);
-        // Nothing was found, so each record wakes up again; one that came before that is found by one more poll.
+        // Nothing was found, so each record wakes up the reader again; one more poll finds a record that arrived before that.
         schedule.after(0, LONG);
         schedule.due().await;
         schedule.after(0, LONG);
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_long_rest_ends_when_the_sink_waits_for_less_long() -> io::Result<()> {
+    async fn a_long_delay_ends_when_the_sink_accepts_less_delay() -> io::Result<()> {
         let (mut reader, mut writer) = io::pipe()?;
         let mut schedule = PollSchedule::new(reader.try_clone()?.into(), Some(WakeUps::detached()))?;
         writer.write_all(b"a")?;
@@ -230,7 +230,7 @@ mod tests {
         assert!(tokio::time::timeout(MAX_BATCH_DELAY, schedule.due()).await.is_err());
         schedule.follow(MAX_BATCH_DELAY);
         schedule.due().await;
-        // Each record wakes up again, after one more poll.
+        // Each record wakes up the reader again, after one more poll.
         schedule.after(0, MAX_BATCH_DELAY);
         schedule.due().await;
         schedule.after(0, MAX_BATCH_DELAY);

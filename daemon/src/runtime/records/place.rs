@@ -46,9 +46,9 @@ impl Place {
                 "left out because the ring was filling up, so that exits had room; use a larger --ring-kib"
             }
             Self::Skipped => {
-                "the kernel skipped a program because one was at work on that CPU already; --attach kprobe has that least"
+                "the kernel skipped a call of a program, because one was already running on that CPU; this happens least with --attach kprobe"
             }
-            Self::Program => "a program could not read what it saw",
+            Self::Program => "a program could not report what it saw",
             Self::Decode => "not understood",
         }
     }

@@ -5,8 +5,8 @@ use crate::{
     recording::Entry,
 };
 
-/// Makes the call again that an entry is about, if the call concerns the lineage alone. Records and polls are left to the caller, who
-/// counts them.
+/// Repeats the call that an entry recorded, if it concerns only the lineage. The caller applies records and polls, because it counts
+/// them.
 pub fn change_lineage(lineage: &mut Lineage, entry: &Entry, effects: &mut Vec<Effect>) {
     match entry {
         Entry::SnapshotBegun(at) => lineage.begin_snapshot(*at),

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::bounded;
 
-/// The longest configuration that is read, bytes. The shipped one, which explains every key, has 3 KB.
+/// The longest configuration that is read, bytes. The shipped one, which explains every key, has about 6 KB.
 const FILE_MAX: usize = 1 << 20;
 
 /// An error in the settings.

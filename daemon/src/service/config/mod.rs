@@ -25,7 +25,7 @@ use crate::{
 /// The configuration file that is read if no flag names one. The file need not exist.
 pub const DEFAULT_FILE: &str = "/etc/taskscope/taskscope.toml";
 
-/// Where the API's socket is made.
+/// The path of the API's socket.
 pub const DEFAULT_SOCKET: &str = "/run/taskscope/taskscope.sock";
 
 /// Settings from the flags or from the file; `None` is the default.
@@ -51,13 +51,13 @@ pub struct Partial {
     pub zombie_after: Option<Duration>,
     /// Age at which an uninterruptible sleep is flagged.
     pub blocked_after: Option<Duration>,
-    /// The time in which leaks that are no zombies are looked for.
+    /// The time over which to look for leaks other than zombies.
     pub leak_window: Option<Duration>,
-    /// So many more threads in that time are a leak; 0 is never.
+    /// Growth by this many threads in that time is a leak; 0 is never.
     pub thread_leak: Option<u32>,
-    /// So many quick ends of one program are a respawn loop; 0 is never.
+    /// This many quick ends of one program are a respawn loop; 0 is never.
     pub respawn_loop: Option<u32>,
-    /// So many forks a second are a storm; 0 is never.
+    /// This many forks a second are a storm; 0 is never.
     pub fork_storm: Option<u32>,
     /// Whether processes that have outlived their session are flagged.
     pub living_orphans: Option<bool>,

@@ -1,6 +1,6 @@
-//! Turns a panic in an answer into an answer with status 500 and JSON that asks for a report. The daemon goes on.
+//! Turns a panic in an answer into an answer with status 500 and JSON that asks for a report. The daemon continues to run.
 //!
-//! Three places make an answer, and each catches panics here: a handler ([`handled`]), a question to the owner of the lineage
+//! Answers are computed in three places, each of which catches panics here: a handler ([`handled`]), a question to the owner of the lineage
 //! ([`asked`]), and the completion of an answer on another thread ([`completed`]).
 
 use std::{
@@ -40,7 +40,7 @@ pub(in crate::service) fn asked<T>(
     panics::catch(|| question(pipeline, service)).map_err(|panicked| panicked.unless_broken(pipeline.whole()))
 }
 
-/// Completes an answer. The caller owns all parts of it: after a panic they are gone, and nothing else was touched.
+/// Completes an answer. The caller owns all its parts, so a panic affects nothing else.
 pub(super) fn completed<T>(complete: impl FnOnce() -> T) -> Result<T, ApiError> {
     panics::catch(complete).map_err(ApiError::from)
 }

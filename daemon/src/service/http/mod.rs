@@ -129,7 +129,7 @@ async fn front_page() -> &'static str {
     "taskscope: every Linux task from copy_process() to release_task()\n\n\
      /metrics  for Prometheus\n\
      /healthz  the daemon answers\n\
-     /readyz   canaries are seen whole\n\n\
+     /readyz   the daemon sees its canaries\n\n\
      The rest of the API is on the Unix socket: curl --unix-socket /run/taskscope/taskscope.sock http://x/openapi.json\n\
      So is the web page; --api-on-tcp puts both here.\n"
 }

@@ -36,7 +36,7 @@ pub(super) async fn pack(State(workers): State<Workers>, request: Request, next:
         return Response::from_parts(parts, body);
     }
     let Ok(plain) = body::to_bytes(body, MOST as usize).await else {
-        return ApiError::internal("an answer ended before its end").into_response();
+        return ApiError::internal("an answer ended early").into_response();
     };
     let packed = workers.run(move || {
         let mut encoder = GzEncoder::new(Vec::with_capacity(plain.len() / 4), Compression::fast());

@@ -1,5 +1,5 @@
-//! Answers that viewers share. A request with `Cache-Control: max-age=N` accepts an answer that is up to N seconds old: so the daemon
-//! makes an answer once a second, however many viewers ask for it. An answer that takes long is given for ten times as long as it took,
+//! Answers that viewers share. A request with `Cache-Control: max-age=N` accepts an answer that is up to N seconds old. So the daemon
+//! computes an answer once a second for any number of viewers. An answer that takes long is repeated for ten times as long as it took,
 //! so that all viewers together use at most a tenth of a CPU for one kind of answer, on a host of any size.
 
 use std::{
@@ -18,16 +18,16 @@ use axum::{
 
 use super::error::ApiError;
 
-/// Paths whose answers are shared: those that take a walk over the tasks or a turn of the owner.
+/// Paths whose answers are shared: those that need a walk over the tasks or the owner of the lineage.
 const PATHS: [&str; 6] = ["/v1/status", "/v1/zombies", "/v1/limits", "/v1/blocked", "/v1/tree", "/v1/deaths"];
 
 /// The oldest answer that a request can accept.
 const OLDEST: Duration = Duration::from_secs(5);
 
-/// An answer is given for this many times as long as making it took, also if a request accepts only a younger one.
+/// An answer is repeated for this many times as long as it took to compute, even for requests that accept only younger ones.
 const COST: u32 = 10;
 
-/// The oldest answer that is given because making it took long.
+/// The oldest answer that is repeated because computing it took long.
 const OLDEST_COSTLY: Duration = Duration::from_secs(60);
 
 /// The most answers that are kept, and their bytes.
@@ -41,7 +41,7 @@ const LARGE_BYTES: usize = 128 << 20;
 /// A longer query is not shared.
 const KEY_BYTES: usize = 256;
 
-/// An answer, with the time at which making it began, and how long that took.
+/// An answer, with the time at which its computation began, and how long that took.
 struct Kept {
     made: Instant,
     took: Duration,
@@ -50,12 +50,12 @@ struct Kept {
 }
 
 impl Kept {
-    /// Returns for how long it is given to requests that accept one of this age.
+    /// Returns for how long it is repeated for requests that accept an answer of this age.
     fn lasts(&self, age: Duration) -> Duration {
         age.max((self.took * COST).min(OLDEST_COSTLY))
     }
 
-    /// Whether a request that arrived at this time gets it. Whoever waited while it was made does.
+    /// Whether a request that arrived at this time gets it. Requests that waited while it was computed do.
     fn is_for(&self, arrived: Instant, age: Duration) -> bool {
         arrived.saturating_duration_since(self.made) <= self.lasts(age)
     }
@@ -65,7 +65,7 @@ impl Kept {
     }
 }
 
-/// The place of an answer. Whoever holds the lock makes it, and others wait.
+/// The slot of an answer. The request that holds the lock computes it; others wait.
 type Slot = Arc<tokio::sync::Mutex<Option<Kept>>>;
 
 /// The answers by path and query.
@@ -78,7 +78,7 @@ impl SharedAnswers {
         let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut bytes = 0;
         slots.retain(|_, slot| {
-            // A locked one is being made.
+            // A locked one is being computed.
             let Ok(kept) = slot.try_lock() else { return true };
             let young = kept.as_ref().filter(|kept| kept.made.elapsed() <= kept.lasts(OLDEST));
             bytes += young.filter(|kept| !kept.is_large()).map_or(0, |kept| kept.body.len());
@@ -87,7 +87,7 @@ impl SharedAnswers {
         (slots, bytes)
     }
 
-    /// Whether a large answer is kept, or being made, besides one that is locked by the caller.
+    /// Whether a large answer is kept, besides one that the caller has locked.
     fn has_large(&self) -> bool {
         let slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         slots.values().any(|slot| slot.try_lock().is_ok_and(|kept| kept.as_ref().is_some_and(Kept::is_large)))
@@ -102,7 +102,7 @@ impl SharedAnswers {
         });
     }
 
-    /// Returns the place of an answer, or `None` if there is no room.
+    /// Returns the slot of an answer, or `None` if there is no room.
     fn slot(&self, key: &str) -> Option<Slot> {
         let (mut slots, bytes) = self.young();
         if let Some(slot) = slots.get(key) {
@@ -126,7 +126,7 @@ fn accepts(request: &Request) -> Option<Duration> {
     (!age.is_zero()).then_some(age)
 }
 
-/// Gives a kept answer to a request that accepts it, or makes one.
+/// Answers a request by a kept answer if the request accepts it, else by a new one.
 pub(super) async fn share(State(shared): State<SharedAnswers>, request: Request, next: Next) -> Response {
     let arrived = Instant::now();
     let Some(age) = accepts(&request) else {

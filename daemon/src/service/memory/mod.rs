@@ -89,7 +89,7 @@ impl MemoryGuard {
         self.gauge.is_limited()
     }
 
-    /// Returns what is given up now, in words.
+    /// Returns what the daemon drops now, in words.
     pub(super) const fn given_up(&self) -> Option<&'static str> {
         match self.step {
             Step::Nothing => None,
@@ -125,7 +125,7 @@ impl MemoryGuard {
         let Level { used, max } = level;
         if used < low(max) && self.step > Step::Nothing {
             log::info!(
-                "memory: {used} of {max} bytes are in use; the daemon keeps as much as the settings allow again"
+                "memory: {used} of {max} bytes are in use; the daemon again keeps as much as the settings allow"
             );
             self.step = Step::Nothing;
             from.restore();
@@ -137,13 +137,13 @@ impl MemoryGuard {
         let backlog = from.backlog();
         let mut freed = 0;
         if let Some(keep) = left(backlog, excess) {
-            self.enter(Step::Backlog, level, "events of the backlog are given up, the oldest first");
+            self.enter(Step::Backlog, level, "events of the backlog are dropped, the oldest first");
             freed += from.shed_backlog(keep);
             self.shed.backlog += backlog.count - keep as u64;
         }
         let lives = from.lives();
         if let Some(keep) = left(lives, excess.saturating_sub(freed)) {
-            self.enter(Step::Lives, level, "lives that are over are forgotten, the oldest first");
+            self.enter(Step::Lives, level, "ended processes are forgotten, the oldest first");
             freed += from.shed_lives(keep);
             self.shed.lives += lives.count - keep as u64;
         }

@@ -29,7 +29,7 @@ impl Durations {
         let histogram = |name, help, buckets| histogram(registry, name, help, buckets);
         let zombie = histogram(
             "taskscope_zombie_duration_seconds",
-            "How long processes were zombies before they were reaped: the time their parent took to wait(2). By tracepoint up to an RCU grace period too long.",
+            "How long processes were zombies before they were reaped: the time their parent took to wait(2). With tracepoints up to an RCU grace period too long.",
             &ZOMBIE_BUCKETS,
         )?;
         let exit = histogram(
@@ -39,12 +39,12 @@ impl Durations {
         )?;
         let to_exec = histogram(
             "taskscope_fork_to_exec_duration_seconds",
-            "How long processes took from copy_process() to their first execve(2): fork, what the child does before it execs, and the exec itself. Without those that were there before taskscope.",
+            "How long processes took from copy_process() to their first execve(2): fork, what the child does before it execs, and the exec itself. Excludes processes that are older than taskscope.",
             &TO_EXEC_BUCKETS,
         )?;
         let run = histogram(
             "taskscope_exec_to_exit_duration_seconds",
-            "How long programs ran: from the last execve(2) of a process to the end of its last thread. Without those that exec'ed before taskscope started.",
+            "How long programs ran: from the last execve(2) of a process to the end of its last thread. Excludes execs before taskscope started.",
             &RUN_BUCKETS,
         )?;
         Ok(Self { zombie, exit, to_exec, run })

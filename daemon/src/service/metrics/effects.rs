@@ -111,7 +111,7 @@ impl EffectCounters {
             creations: Family::register(
                 registry,
                 "taskscope_tasks_created_total",
-                "Tasks that copy_process() made, by kind.",
+                "Tasks that copy_process() created, by kind.",
                 "kind",
                 kinds(),
             )?,
@@ -172,7 +172,7 @@ impl EffectCounters {
             leaks: Family::register(
                 registry,
                 "taskscope_leaks_flagged_total",
-                "Leaks found that are no zombies (docs/leaks.md), by kind.",
+                "Leaks other than zombies that were found (docs/leaks.md), by kind.",
                 "kind",
                 LeakKind::ALL.iter().map(|kind| kind.name()),
             )?,

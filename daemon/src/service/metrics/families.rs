@@ -1,4 +1,4 @@
-//! Makes and registers metrics, and sets counters whose value is kept elsewhere.
+//! Creates and registers metrics, and sets counters whose value is kept elsewhere.
 
 use std::time::Duration;
 

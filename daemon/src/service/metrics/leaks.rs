@@ -1,4 +1,4 @@
-//! Leaks that are no zombies, by kind, and the largest of them by process and unit.
+//! Leaks other than zombies, by kind, and the largest of them by process and unit.
 
 use prometheus::{Gauge, GaugeVec, IntGaugeVec};
 
@@ -24,7 +24,7 @@ impl LeakMetrics {
         Ok(Self {
             leaks: of.int_gauges(
                 "taskscope_leaks",
-                "Leaks now that are no zombies (docs/leaks.md), by kind and by certainty: threads of a process that only grow, a program that is started again and again, a process or family that forks too fast, processes that have outlived their session.",
+                "Leaks other than zombies now (docs/leaks.md), by kind and by certainty: a process whose number of threads only grows, a program that is restarted again and again, a process or family that forks too fast, processes that have outlived their session.",
                 &["kind", "certainty"],
             )?,
             per_minute: of.gauges(

@@ -1,7 +1,7 @@
 //! How units and containers stopped: how many by themselves and how many by SIGKILL, and how long it took.
 //!
 //! A unit keeps its series until `top` other units have stopped since. Otherwise a container, which stops once, would hold its
-//! series for ever.
+//! series permanently.
 
 use std::collections::VecDeque;
 

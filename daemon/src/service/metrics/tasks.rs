@@ -57,20 +57,20 @@ impl TaskMetrics {
             )?,
             releasing: of.int_gauge(
                 "taskscope_processes_releasing",
-                "Processes that are dead but not zombies: they were reaped or autoreaped, and their release was not reported yet. The tracepoint rung reports it an RCU grace period late. They are in no other metric.",
+                "Processes that are dead but not zombies: they were reaped or autoreaped, and their release was not reported yet. Tracepoints report it an RCU grace period late. They are in no other metric.",
             )?,
             stuck_exits: of.int_gauge(
                 "taskscope_stuck_exits",
-                "Tasks now that have been in do_exit() for longer than 10 seconds: their memory, files and locks are not free.",
+                "Tasks now that have been in do_exit() for longer than 10 seconds: their memory, files and locks are not freed yet.",
             )?,
             blocked: of.int_gauges(
                 "taskscope_blocked_tasks",
-                "Tasks now in uninterruptible sleep (state D) for longer than --blocked-after. A fatal signal ends a killable one; the other ends only when what it waits for happens.",
+                "Tasks now in uninterruptible sleep (state D) for longer than --blocked-after. A fatal signal ends a killable sleep; an uninterruptible one ends only when what it waits for happens.",
                 &["sleep"],
             )?,
             longest_blocked: of.gauge(
                 "taskscope_longest_blocked_seconds",
-                "Duration of the longest of these sleeps, as far as it was seen; 0 without one.",
+                "Duration of the longest sleep among taskscope_blocked_tasks, as far as it was seen; 0 without one.",
             )?,
             oldest_zombie: of.gauge(
                 "taskscope_oldest_zombie_age_seconds",
@@ -83,12 +83,12 @@ impl TaskMetrics {
             )?,
             parent_oldest: of.gauges(
                 "taskscope_parent_oldest_zombie_age_seconds",
-                "Age of the oldest zombie of these parents.",
+                "Age of the oldest zombie, by the parents of taskscope_parent_zombies.",
                 &WHO,
             )?,
             parent_debt: of.gauges(
                 "taskscope_parent_reap_debt_seconds",
-                "Reap debt of these parents: the ages of all their zombies together. Many young zombies can weigh as much as a few old ones.",
+                "Sum of the ages of all zombies, by the parents of taskscope_parent_zombies. Many young zombies can weigh as much as a few old ones.",
                 &WHO,
             )?,
             memory: of.int_gauges(

@@ -1,5 +1,5 @@
-//! A chunk of consecutive events, and their texts. Each text is made once for all readers of one layout, when the first reader
-//! needs it.
+//! A chunk of consecutive events, and their texts. Each event is encoded once for all readers of one layout, when the first of them
+//! reads it.
 
 use std::{
     collections::HashMap,
@@ -28,8 +28,8 @@ pub(super) struct Chunk {
     /// Sequence number of the first.
     pub(super) first: u64,
     pub(super) events: Vec<Effect>,
-    /// Memory that the events hold outside themselves, and the youngest one's time. Whoever drops a chunk that has left the CPU's cache
-    /// need not read all of its events for them.
+    /// Heap memory of the events, and the youngest one's time. They are stored here so that dropping a chunk that is not in the CPU's
+    /// cache need not read all its events.
     heap_bytes: usize,
     youngest: Option<Ktime>,
     /// The places of these events' tasks, by cgroup id.
@@ -47,7 +47,7 @@ enum Texts {
 }
 
 impl Chunk {
-    /// Makes a chunk. `room` is memory from [`Chunk::into_room`], if there is some.
+    /// Creates a chunk. `room` is memory from [`Chunk::into_room`], if there is some.
     pub(super) fn new(
         first: u64,
         effects: &mut Drain<'_, Effect>,
@@ -75,7 +75,7 @@ impl Chunk {
         Some(self.events).filter(|events| events.capacity() == EVENTS)
     }
 
-    /// Moves so many events, or all if there are fewer, to a chunk that no reader has seen.
+    /// Moves up to `most` events to a chunk that no reader has seen.
     pub(super) fn extend(&mut self, effects: &mut Drain<'_, Effect>, most: usize, cgroups: &Cgroups) {
         for effect in effects.as_slice().iter().take(most) {
             if let Some(id) = effect.thread.cgroup_id
@@ -116,7 +116,7 @@ impl Chunk {
         self.youngest
     }
 
-    /// Returns the texts of the events from `offset` on, and how many were made for that.
+    /// Returns the texts of the events from `offset` on, and how many were encoded for that.
     pub(super) fn all(&self, offset: usize, layout: Layout, instance: &str) -> (Bytes, usize) {
         let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
         let mut made = 0;
@@ -135,7 +135,7 @@ impl Chunk {
         (bytes.slice(start..), made)
     }
 
-    /// Appends the text of one event to `out`. Returns how many were made for that.
+    /// Appends the text of one event to `out`. Returns how many were encoded for that.
     pub(super) fn one(&self, index: usize, layout: Layout, instance: &str, out: &mut Vec<u8>) -> usize {
         let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
         let start = out.len();

@@ -1,7 +1,7 @@
 //! How an event is written for a reader.
 //!
-//! This file writes server-sent events itself, because axum's `Sse` encodes each event for each reader. Here the text of an event
-//! is made once for all readers of one layout.
+//! This file writes server-sent events itself, because axum's `Sse` encodes each event for each reader. Here an event is
+//! encoded once for all readers of one layout.
 
 use std::sync::Arc;
 

@@ -58,7 +58,7 @@ pub(super) enum Step {
     Gap(&'static str, Option<u64>),
     /// The events of this chunk, from this index on.
     Events(Arc<Chunk>, usize),
-    /// No event yet, or, if closed, no event any more.
+    /// There is no further event; if the log is closed, there will be none.
     End { is_closed: bool },
 }
 
@@ -85,7 +85,7 @@ pub(super) struct Log {
     slowest: u64,
     cursors: HashMap<u64, Cursor>,
     wakers: HashMap<u64, Waker>,
-    /// Entries with texts, in the order in which these were made, and the memory of all texts.
+    /// Entries with texts, in the order in which these were encoded, and the memory of all texts.
     texts: VecDeque<(u64, usize)>,
     text_bytes: usize,
     last_reader: u64,
@@ -159,7 +159,7 @@ impl Log {
         self.shrink()
     }
 
-    /// Passes over events that are not kept, and drops those before them. A reader that has not read them all is told how many it
+    /// Skips events that are not kept, and drops those before them. A reader that has not read them all gets the number of events that it
     /// missed.
     pub(super) fn skip(&mut self, count: u64, at: Option<Ktime>) -> VecDeque<Entry> {
         while self.forget_oldest_texts(u64::MAX) {}

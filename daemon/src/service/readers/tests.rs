@@ -77,7 +77,7 @@ impl World {
         assert_eq!(self.readers.sequence(), self.events);
     }
 
-    /// So many events are not kept.
+    /// Skips events, as if they were not kept.
     fn skip(&mut self, count: u64) {
         self.events += count;
         self.readers.skip(count, Some(Ktime(self.events)));

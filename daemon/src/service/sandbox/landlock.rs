@@ -62,11 +62,11 @@ const DNS: u16 = 53;
 pub enum LandlockError {
     /// No such system call, or the security module is off.
     #[error(
-        "this kernel has no Landlock: it came with 5.13, and lsm= on the kernel's command line may leave it out"
+        "this kernel has no Landlock: Linux 5.13 and later have it, unless lsm= on the kernel's command line leaves it out"
     )]
     NotInKernel,
     /// Landlock would take away what `CAP_SYS_PTRACE` is for.
-    #[error("left out because CAP_SYS_PTRACE was kept: below Landlock it is worth nothing")]
+    #[error("not used because CAP_SYS_PTRACE was kept: Landlock would make it useless")]
     CanTrace,
     /// The kernel refuses the call.
     #[error("{0}")]
@@ -149,7 +149,7 @@ fn allow(
     match PathFd::new(path) {
         Ok(opened) => ruleset.add_rule(PathBeneath::new(opened, access)),
         Err(error) => {
-            log::warn!("{error}: {} stays out of reach until the next start", path.display());
+            log::warn!("{error}: {} cannot be accessed until the next start", path.display());
             Ok(ruleset)
         }
     }

@@ -7,7 +7,7 @@
 //! | seccomp ([`seccomp`]) | 3.17 | every system call that observing and answering do not need, on all threads |
 //! | Landlock ([`landlock`]) | 5.13 | every file but /proc, /sys, the directories of the configuration and of the web configuration's files, removing the socket, the history's directory where there is one, and what outputs reach |
 //!
-//! A kernel that lacks one is no reason not to run: `status` says what is in force.
+//! The daemon runs even if the kernel lacks one of them: `status` says what is in force.
 
 pub mod landlock;
 pub mod seccomp;
@@ -63,7 +63,7 @@ impl Sandbox {
         }
     }
 
-    /// Restricts system calls, of all threads. `history` is the descriptor of its directory: files relative to it can be made.
+    /// Restricts system calls, of all threads. `history` is the descriptor of its directory: files relative to it can be created.
     /// `outputs` says what outputs need.
     pub fn restrict_system_calls(&mut self, history: Option<RawFd>, outputs: &Reach) {
         if self.is_wanted {

@@ -34,7 +34,7 @@ pub enum SeccompError {
     #[error("installing the filter: {0}")]
     Install(io::Error),
     /// A thread has a filter of its own that the new one does not extend.
-    #[error("installing the filter: thread {0} cannot take it")]
+    #[error("installing the filter: thread {0} cannot be restricted")]
     Thread(i64),
 }
 
@@ -52,7 +52,7 @@ const NAMESPACES: u64 = (libc::CLONE_NEWNS
 /// Flags of `open` that change a file or create one. `O_TMPFILE` is not listed, because it requires write access as well.
 const WRITING: u64 = (libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC) as u64;
 
-/// Restricts all threads of this process, for ever. Sets `PR_SET_NO_NEW_PRIVS`.
+/// Restricts all threads of this process permanently. Sets `PR_SET_NO_NEW_PRIVS`.
 ///
 /// `history` is the descriptor of the history's directory: files can be opened relative to it for writing as well. Landlock
 /// says that a path cannot lead elsewhere.

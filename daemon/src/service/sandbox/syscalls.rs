@@ -4,7 +4,7 @@
 
 use libc::c_long;
 
-/// Allowed with any arguments. None of them opens a path for writing, makes a socket, or reaches another process.
+/// Allowed with any arguments. None of them opens a path for writing, creates a socket, or reaches another process.
 pub(super) const ALLOWED: &[c_long] = &[
     // Descriptors that are open.
     libc::SYS_read,

@@ -23,7 +23,7 @@ pub(super) struct Bar {
     pub(super) threads: u32,
     /// Its first parent.
     pub(super) parent: Option<usize>,
-    /// The one that it was reparented to, if that is shown, and when.
+    /// The parent that it was reparented to, if that is shown, and when.
     pub(super) new_parent: Option<(Option<usize>, u64)>,
     /// Whether a signal ended it; the sender, and when it was sent.
     pub(super) is_killed: bool,

@@ -1,9 +1,9 @@
-//! Where each life is drawn: below the first row of its parent, in the first rows that are free at its start. A life and its
+//! Assigns rows to lives: each is below the first row of its parent, in the first rows that are free at its start. A life and its
 //! descendants are a block; blocks of siblings share rows if they do not overlap in time.
 
 use super::bars::Bar;
 
-/// Rows that are searched for one block; a block for which none is free gets new rows.
+/// The most rows that are searched for one block; a block that finds no free rows gets new ones.
 const SCANNED: usize = 4096;
 
 /// The rows.

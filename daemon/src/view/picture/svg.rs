@@ -8,7 +8,7 @@ use crate::answer::text::escape;
 pub(super) const LETTER: f64 = 6.65;
 pub(super) const ROW: f64 = 17.0;
 
-/// The look of a picture. A viewer that prefers dark gets the dark one.
+/// The style sheet of a picture, with a dark scheme for viewers that prefer it.
 const STYLE: &str = "text{font:11px ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace;fill:#1b2229;white-space:pre}\
 .ground{fill:#fff}.soft{fill:#56606a}.bad{fill:#a8330a;font-weight:600}.odd{fill:#7a5200}\
 .box{fill:#eef2f5}.box2{fill:#e3e9ee}.grid{stroke:#d3d8dd}.life{fill:#a9cbea;stroke:#4f8fc4}\
@@ -73,7 +73,7 @@ impl Svg {
     }
 }
 
-/// Escapes control characters as `\xNN`, and what XML has a meaning for.
+/// Escapes control characters as `\xNN`, and characters with a meaning in XML.
 fn xml(text: &str) -> String {
     let text = escape(text);
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")

@@ -92,7 +92,7 @@ impl Drawing<'_> {
         float(time.saturating_sub(self.timeline.from)) * self.scale
     }
 
-    /// Returns where a bar ends: what lives ends now.
+    /// Returns the time at which a bar ends; that of a living process ends now.
     fn until(&self, time: Option<u64>) -> f64 {
         self.x(time.unwrap_or(self.timeline.until).min(self.timeline.until))
     }
@@ -101,7 +101,7 @@ impl Drawing<'_> {
         AXIS + float(self.layout.row[n] as u64) * ROW
     }
 
-    /// The ground of each life with children.
+    /// Draws the box of each life with children.
     fn boxes(&mut self) {
         for at in 0..self.layout.order.len() {
             let n = self.layout.order[at];

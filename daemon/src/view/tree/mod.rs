@@ -37,11 +37,11 @@ pub(super) struct TreeRows {
     /// Pids whose children are folded, or whose equal children are shown one by one.
     folded: HashSet<u32>,
     spread: HashSet<u32>,
-    /// Set from outside: whether like processes are one row.
+    /// Whether equal processes are one row; set by the view.
     pub(super) groups: Groups,
 }
 
-/// Whether like processes are one row.
+/// Whether equal processes are one row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Groups(bool);
 

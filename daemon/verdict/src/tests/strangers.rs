@@ -16,7 +16,7 @@ fn a_server_that_reaps_after_its_next_connection_is_not_certain_to_never_wait() 
             50,
         );
         assert!(
-            verdict.evidence.iter().any(|line| line.contains("may come to a wait after that")),
+            verdict.evidence.iter().any(|line| line.contains("may wait for its children after that")),
             "{verdict:#?}"
         );
         assert!(!verdict.remedy.unwrap().contains("kill 50"));

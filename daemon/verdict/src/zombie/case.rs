@@ -198,7 +198,7 @@ impl<'a> Case<'a> {
         let call = thread
             .held_in()
             .unwrap_or_else(|| "a wait for events without a timeout (select(2), poll(2), epoll(7))".into());
-        Some(format!("thread {} of it sits in {call}, and may come to a wait after that", thread.tid))
+        Some(format!("its thread {} is in {call}, and may wait for its children after that", thread.tid))
     }
 
     /// Whether the parent's program has waited for any child; `None` if not known.
@@ -360,13 +360,13 @@ impl<'a> Case<'a> {
         }
         if self.has_waited() != Some(true) && !self.is_overdue() && self.parent.is_some() {
             lack(
-                "whether its parent comes to it later, as one that looks for dead children now and then does",
+                "whether its parent waits for it later, as one that checks for dead children from time to time does",
                 "time: ask again when it has been a zombie for a minute",
             );
         }
         if self.has_waited() == Some(true) && self.zombies() > 1 {
             lack(
-                "whether its parent comes to this one later: one that takes a child now and then is only late",
+                "whether its parent waits for this one later: one that reaps from time to time is only late",
                 "time: ask again, and compare how many zombies wait for it",
             );
         }

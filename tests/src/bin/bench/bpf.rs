@@ -55,7 +55,7 @@ impl Attr {
 
     fn open(&mut self, command: i32) -> io::Result<OwnedFd> {
         let fd = self.call(command)?;
-        // SAFETY: the call has just made this descriptor, and nothing else owns it.
+        // SAFETY: the call has just created this descriptor, and nothing else owns it.
         Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     }
 }
@@ -99,7 +99,7 @@ pub(crate) fn programs() -> Vec<Info> {
     }
 }
 
-/// Makes a ring buffer.
+/// Creates a ring buffer.
 pub(crate) fn ring(bytes: u32) -> io::Result<OwnedFd> {
     const RINGBUF: u32 = 27;
     Attr::new().u32(0, RINGBUF).u32(12, bytes).open(MAP_CREATE)

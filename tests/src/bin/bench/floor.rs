@@ -55,7 +55,7 @@ pub(crate) fn run(what: &str) -> anyhow::Result<()> {
 /// Maps the positions of the reader and of the writers: the first page and the second.
 fn positions(ring: &OwnedFd) -> io::Result<(&'static AtomicU64, &'static AtomicU64)> {
     let page = |protection: i32, offset: libc::off_t| {
-        // SAFETY: this makes a new mapping of one page of a descriptor that we own.
+        // SAFETY: this creates a new mapping of one page of a descriptor that we own.
         let at = unsafe {
             libc::mmap(
                 std::ptr::null_mut(),

@@ -173,7 +173,7 @@ fn source_text(n: u64) -> String {
     std::iter::once(head).chain(functions).collect()
 }
 
-/// Makes about 2,500 lives a second, evenly spaced, with about four events each.
+/// Creates about 2,500 lives a second, evenly spaced, with about four events each.
 fn paced(count: u64) -> anyhow::Result<()> {
     const BURST: u64 = 10;
     let start = Instant::now();
@@ -188,7 +188,7 @@ fn paced(count: u64) -> anyhow::Result<()> {
 /// The most threads of a process before its memory map is full.
 const THREADS_A_PROCESS: u64 = 10_000;
 
-/// Makes this many sleeping threads, in more than one process if needed, and keeps them until stdin ends.
+/// Creates this many sleeping threads, in more than one process if needed, and keeps them until stdin ends.
 fn sleepers(count: u64) -> anyhow::Result<()> {
     let own = count.min(THREADS_A_PROCESS);
     let mut made = 0_u64;

@@ -64,7 +64,7 @@ impl Reaper {
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: the call has just made this descriptor, and nothing else owns it.
+        // SAFETY: the call has just created this descriptor, and nothing else owns it.
         let wake = File::from(unsafe { OwnedFd::from_raw_fd(fd) });
         WAKE.store(fd, Ordering::Relaxed);
         // A handler and not a blocked signal: handlers end at exec, a blocked mask would reach the tests.

@@ -13,19 +13,19 @@ const ADDRESS: &str = "127.0.0.1:9753";
 pub(crate) const SOCKET: &str = "/run/taskscope/taskscope.sock";
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Makes a GET request over TCP.
+/// Sends a GET request over TCP.
 pub(crate) fn get(path: &str) -> anyhow::Result<String> {
     let stream = TcpStream::connect(ADDRESS).with_context(|| format!("connecting to {ADDRESS}"))?;
     stream.set_read_timeout(Some(DEADLINE)).context("limiting a wait")?;
     ask(stream, path)
 }
 
-/// Makes a GET request over the service's socket.
+/// Sends a GET request over the service's socket.
 pub(crate) fn get_local(path: &str) -> anyhow::Result<String> {
     get_at(SOCKET, path)
 }
 
-/// Makes a GET request over a socket.
+/// Sends a GET request over a socket.
 pub(crate) fn get_at(socket: &str, path: &str) -> anyhow::Result<String> {
     let stream = UnixStream::connect(socket).with_context(|| format!("connecting to {socket}"))?;
     stream.set_read_timeout(Some(DEADLINE)).context("limiting a wait")?;

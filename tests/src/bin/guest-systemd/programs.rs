@@ -37,7 +37,7 @@ fn next(id: u32) -> io::Result<Option<u32>> {
 
 fn kind(id: u32) -> io::Result<u32> {
     let fd = bpf(PROG_GET_FD_BY_ID, &mut [id, 0, 0, 0])?;
-    // SAFETY: the call has just made this descriptor, and nothing else owns it.
+    // SAFETY: the call has just created this descriptor, and nothing else owns it.
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
     // struct bpf_prog_info begins with type and id.
     let mut info = [0_u32; 2];

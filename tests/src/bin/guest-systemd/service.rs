@@ -35,7 +35,7 @@ pub(crate) fn starts(run: &mut Run) -> anyhow::Result<()> {
     run.report("start.hooks", ready.context("the journal has no line about the hooks")?.1)
 }
 
-/// Makes a child that this process does not wait for.
+/// Creates a child that this process does not wait for.
 fn zombie() -> anyhow::Result<Child> {
     Command::new("/bin/true").spawn().context("making a zombie")
 }

@@ -31,7 +31,7 @@ impl Lineage {
         self.deaths.watch = watch;
     }
 
-    /// Notes that records of signals were lost or shed up to this moment.
+    /// Notes that records of signals were lost or shed up to this time.
     pub fn doubt_signals(&mut self, lost_until: Ktime) {
         let watch = &mut self.deaths.watch;
         watch.lost_until = lost_until.max(watch.lost_until);
@@ -85,7 +85,7 @@ impl Lineage {
         );
     }
 
-    /// Returns the sender as it is now, with its ancestors.
+    /// Returns the present facts of the sender, with its ancestors.
     fn sender(&self, sent: &SignalSent) -> Sender {
         let group =
             sent.sender.and_then(|task| self.store.find(task.key)).and_then(|ix| self.store[ix].group());

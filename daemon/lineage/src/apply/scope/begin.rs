@@ -40,7 +40,7 @@ impl Lineage {
         self.scopes.beginning.push(Beginning { cgroup_id: id, at, actor: changed.actor });
     }
 
-    /// Emits the beginnings that this process is the first of.
+    /// Emits the beginnings of the cgroups whose first process this is.
     pub(crate) fn begin_scopes_of(&mut self, group: Ix<Group>, t: &mut Transition<'_>) {
         if self.scopes.beginning.is_empty() {
             return;
@@ -57,7 +57,7 @@ impl Lineage {
         }
     }
 
-    /// Emits a beginning; `first` is unknown if the record of that process did not come.
+    /// Emits a beginning; `first` is `None` if the record of that process did not arrive.
     pub(super) fn emit_beginning(
         &mut self,
         due: Beginning,
@@ -74,7 +74,7 @@ impl Lineage {
         self.emit_scope(t, subject, &scope, Action::ScopeBegan(Arc::clone(&scope)));
     }
 
-    /// Forgets older deaths in the cgroups of a process that was born: they did not lead to an end.
+    /// Forgets older deaths in the cgroups of a new process: they did not lead to the end of the cgroup.
     pub(crate) fn note_birth_in_scope(&mut self, group: Ix<Group>, at: Ktime) {
         if self.scopes.with_death == 0 {
             return;

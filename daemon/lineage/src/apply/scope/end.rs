@@ -1,4 +1,4 @@
-//! A cgroup loses its last task: which one, how, and after which deaths.
+//! A cgroup loses its last task: which task it was, how it left, and which deaths led to it.
 
 use std::sync::Arc;
 
@@ -52,7 +52,7 @@ impl Lineage {
         }
     }
 
-    /// Which process left a cgroup last, and how.
+    /// Returns the process that left a cgroup last, and how it left.
     fn who_left(
         &self,
         at: Ktime,
@@ -119,7 +119,7 @@ impl Lineage {
         if let Some(number) = number {
             let (unified, controller) = hierarchies(number);
             for id in [Some(unified), controller].into_iter().flatten() {
-                // One that is older than taskscope.
+                // A cgroup that is older than taskscope.
                 if self.scopes.has_room_for(id) && !self.scopes.has_ended(id) {
                     self.scopes.open(id);
                 }

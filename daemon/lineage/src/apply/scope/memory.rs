@@ -1,4 +1,4 @@
-//! What is kept of cgroups: those that tasks are in, those that have ended, and how often each name began.
+//! Stores cgroups with tasks, cgroups that have ended, and how often a cgroup of each name began.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -7,26 +7,26 @@ use crate::model::death::{GroupDeath, ScopeName};
 use crate::model::id::{GroupKey, Ktime, TaskRef};
 use crate::model::scope::{CgroupName, Scope, ScopeEnd, ScopeMember, hierarchies};
 
-/// Cgroups that are followed at most. Of further cgroups only the end is reported.
+/// The most cgroups that are followed. For further cgroups only the end is reported.
 const OPEN: usize = 16_384;
-/// Scopes that are kept after their end, and names whose beginnings are counted.
+/// The most scopes that are kept after their end, and the most names whose beginnings are counted.
 const ENDED: usize = 1_024;
-/// Beginnings and ends that wait for a record of their task.
+/// The most beginnings and ends that wait for a record of their task.
 pub(super) const WAITING: usize = 256;
-/// Cgroups above one another that are looked at.
+/// The most ancestors of a cgroup that are visited.
 const LEVELS: usize = 16;
-/// Names of new cgroups that the sink has not taken yet.
+/// The most names of new cgroups that the sink has not taken yet.
 const NAMES: usize = 4_096;
 
-/// A cgroup that a task is in, or that was made and waits for one.
+/// A cgroup with tasks, or one that was created and has no task yet.
 #[derive(Debug, Default)]
 pub(super) struct Open {
     pub(super) scope: Scope,
-    /// Whether the first task has come.
+    /// Whether it has had a task.
     pub(super) is_populated: bool,
     /// The process in it that ended last.
     pub(super) last_exit: Option<ScopeMember>,
-    /// How a cgroup below it was emptied last: the kernel goes on with this one.
+    /// How a cgroup below it was emptied last: the kernel then checks this one.
     pub(super) below: Option<Below>,
 }
 
@@ -39,7 +39,7 @@ pub(super) struct Below {
     pub(super) waits_for: Option<GroupKey>,
 }
 
-/// A beginning that waits for the record of the task that came.
+/// A beginning that waits for the record of the cgroup's first task.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Beginning {
     pub(super) cgroup_id: u64,
@@ -54,7 +54,7 @@ pub(super) struct Ending {
     pub(super) scope: Scope,
 }
 
-/// The past of a name below one cgroup.
+/// Earlier cgroups of one name below the same parent cgroup.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Past {
     pub(super) starts: u32,
@@ -79,7 +79,7 @@ pub(crate) struct Scopes {
 }
 
 impl Scopes {
-    /// Follows a cgroup; `None` where there is no room.
+    /// Starts to follow a cgroup; returns `None` if there is no room.
     pub(super) fn open(&mut self, cgroup_id: u64) -> Option<&mut Open> {
         if self.open.len() >= OPEN && !self.open.contains_key(&cgroup_id) {
             return None;
@@ -94,7 +94,7 @@ impl Scopes {
         self.open.len() < OPEN && !self.open.contains_key(&cgroup_id)
     }
 
-    /// Whether it is time to forget cgroups that no task is in: their ends were lost.
+    /// Whether it is time to forget cgroups without tasks, whose ends were lost.
     pub(super) fn may_prune(&mut self, at: Ktime) -> bool {
         const EVERY_NS: u64 = 10_000_000_000;
         let is_due = self.open.len() >= OPEN && at.since(self.pruned) >= EVERY_NS;
@@ -104,7 +104,7 @@ impl Scopes {
         is_due
     }
 
-    /// The ids of the cgroups of this number, and of those above them as far as they are known.
+    /// Returns the ids of the cgroups in this number, and of their known ancestors.
     pub(super) fn all_of(&self, number: u64) -> impl Iterator<Item = u64> + '_ {
         let above = |id: &u64| self.open.get(id).and_then(|open| open.scope.parent_id);
         let (unified, controller) = hierarchies(number);
@@ -117,7 +117,7 @@ impl Scopes {
         self.all_of(number).any(|id| id == cgroup_id)
     }
 
-    /// As [`Self::all_of`], to change them.
+    /// Changes all cgroups of [`Self::all_of`].
     fn change_all(&mut self, number: u64, change: impl Fn(&mut Open)) {
         let (unified, controller) = hierarchies(number);
         for start in std::iter::once(unified).chain(controller) {
@@ -132,7 +132,7 @@ impl Scopes {
         }
     }
 
-    /// Returns what stays the same when the unit of this cgroup is started again.
+    /// Returns the name that the cgroup of this unit has after each restart.
     pub(crate) fn name_of(&self, number: Option<u64>) -> Option<ScopeName> {
         let (unified, controller) = hierarchies(number?);
         let of = |id: u64| key(&self.open.get(&id)?.scope);
@@ -150,7 +150,7 @@ impl Scopes {
         Some(open)
     }
 
-    /// Notes the end of a process, and its death if that may lead to the end of a scope: the first counts.
+    /// Notes the end of a process, and its death if that may lead to the end of a scope. Only the first such death is kept.
     pub(super) fn note_exit(&mut self, number: u64, member: ScopeMember, death: Option<&Arc<GroupDeath>>) {
         self.change_all(number, |open| {
             (open.last_exit, open.is_populated) = (Some(member), true);
@@ -168,7 +168,7 @@ impl Scopes {
         });
     }
 
-    /// Counts a beginning by name; returns which one it is, and since when its name was empty.
+    /// Counts a beginning by name. Returns how many there were, and how long no cgroup of that name had tasks.
     pub(super) fn count_start(&mut self, scope: &Scope) -> Past {
         let Some(key) = key(scope) else { return Past { starts: 1, ended: None } };
         if !self.past.contains_key(&key) {
@@ -197,7 +197,7 @@ impl Scopes {
         scope
     }
 
-    /// The directory of scopes that have ended is gone.
+    /// Notes that the directory of an ended scope was removed.
     pub(super) fn note_removal(&mut self, cgroup_id: u64, at: Ktime) {
         if let Some(scope) = self.ended.iter_mut().rev().find(|scope| scope.cgroup_id == cgroup_id) {
             Arc::make_mut(scope).removed = Some(at);
@@ -207,7 +207,7 @@ impl Scopes {
         }
     }
 
-    /// Whether a cgroup that is not followed has ended: the record of a process's exit may come after that.
+    /// Whether a cgroup that is not followed has ended. The record of the last exit can arrive after the record of the end.
     pub(super) fn has_ended(&self, cgroup_id: u64) -> bool {
         self.ended.iter().rev().any(|scope| scope.cgroup_id == cgroup_id)
             || self.ending.iter().any(|it| it.scope.cgroup_id == cgroup_id)
@@ -224,7 +224,7 @@ impl Scopes {
         self.names.drain(..)
     }
 
-    /// Scopes that tasks are in, and then those that have ended, the last first.
+    /// Returns scopes with tasks, and then those that have ended, the last first.
     pub(super) fn all(&self) -> impl Iterator<Item = Arc<Scope>> {
         let open = self.open.values().filter(|open| open.is_populated);
         let open = open.map(|open| Arc::new(open.scope.clone()));
@@ -233,7 +233,7 @@ impl Scopes {
     }
 }
 
-/// What makes a scope the same one again.
+/// Returns what identifies a scope across restarts: the id of its parent cgroup, and its name.
 fn key(scope: &Scope) -> Option<(u64, Arc<str>)> {
     Some((scope.parent_id?, Arc::clone(scope.name.as_ref()?)))
 }

@@ -25,7 +25,7 @@ use crate::model::scope::{CgroupChange, CgroupChanged, CgroupName, Scope, ScopeE
 const WAIT_NS: u64 = 2_000_000_000;
 
 impl Lineage {
-    /// Says whether beginnings and ends of cgroups are reported from now on.
+    /// Sets whether the records report beginnings and ends of cgroups from now on.
     pub const fn watch_scopes(&mut self, is_watched: bool) {
         self.scopes.is_watched = is_watched;
     }
@@ -36,12 +36,12 @@ impl Lineage {
         self.scopes.is_watched
     }
 
-    /// Scopes that tasks are in, and then those that have ended, the last first.
+    /// Returns scopes with tasks, and then those that have ended, the last first.
     pub fn scopes(&self) -> impl Iterator<Item = Arc<Scope>> {
         self.scopes.all()
     }
 
-    /// Names of the cgroups that were made since the last call.
+    /// Returns the names of the cgroups that were created since the last call.
     pub fn take_cgroup_names(&mut self) -> impl Iterator<Item = CgroupName> {
         self.scopes.take_names()
     }
@@ -87,7 +87,7 @@ impl Lineage {
         }
     }
 
-    /// Emits beginnings and ends whose task's record does not come.
+    /// Emits beginnings and ends for whose task no record has arrived in time.
     pub(crate) fn give_up_scopes(&mut self, now: Ktime, out: &mut Vec<Effect>) {
         if self.scopes.beginning.is_empty() && self.scopes.ending.is_empty() {
             return;
@@ -104,7 +104,7 @@ impl Lineage {
         }
     }
 
-    /// Forgets cgroups that no process is in, nor in one below.
+    /// Forgets cgroups without processes in them or in their descendants.
     fn prune_scopes(&mut self) {
         let mut kept = HashSet::new();
         for number in self.groups().filter_map(|group| group.cgroup_id()) {

@@ -11,12 +11,12 @@ use crate::store::slot::group::Group;
 use crate::store::tables::arena::Ix;
 
 impl Lineage {
-    /// The group of a task that is known.
+    /// Returns the group of a known task.
     pub(super) fn group_of_task(&self, task: TaskRef) -> Option<Ix<Group>> {
         self.store.find(task.key).and_then(|ix| self.store[ix].group())
     }
 
-    /// A task's process; of one that is not known, if the task is its leader.
+    /// Returns a task's process; for an unknown task only if it is a leader.
     pub(super) fn member_of(&self, task: TaskRef) -> Option<ScopeMember> {
         match self.group_of_task(task) {
             Some(group) => Some(self.scope_member(group)),
@@ -28,14 +28,14 @@ impl Lineage {
         }
     }
 
-    /// A group as scopes name it.
+    /// Returns a group in the form in which scopes name it.
     pub(super) fn scope_member(&self, group: Ix<Group>) -> ScopeMember {
         let members = &self.store[group];
         let name = members.leader().and_then(|leader| self.store.process_name(leader));
         ScopeMember { key: members.key(), name }
     }
 
-    /// Adds an effect about a scope. Its cgroup is the scope's, wherever the process is.
+    /// Adds an effect about a scope. Its cgroup is the scope's, not that of the process.
     pub(super) fn emit_scope(
         &mut self,
         t: &mut Transition<'_>,

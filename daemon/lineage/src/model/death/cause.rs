@@ -35,7 +35,7 @@ pub enum Cause {
     Seccomp,
     /// It used the CPU for longer than `RLIMIT_CPU` allows.
     CpuLimit,
-    /// It made a file larger than `RLIMIT_FSIZE` allows.
+    /// It wrote a file larger than `RLIMIT_FSIZE` allows.
     FileSizeLimit,
     /// The process that traced it ended it.
     Tracer,

@@ -63,7 +63,7 @@ pub struct GroupDeath {
     pub oom: Option<OomMark>,
 }
 
-/// What makes the cgroup of a unit the same one again after a restart.
+/// What identifies the cgroup of a unit across restarts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ScopeName {
     /// The id of the cgroup above it; the cgroup's own id if its name is not known.

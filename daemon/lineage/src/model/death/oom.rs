@@ -1,4 +1,4 @@
-//! The out-of-memory killer's choice, and the limit that it met.
+//! The out-of-memory killer's choice, and the memory limit that was reached.
 
 use crate::model::comm::Comm;
 use crate::model::id::{Ktime, TaskRef};
@@ -8,15 +8,15 @@ use crate::model::id::{Ktime, TaskRef};
 pub struct OomMark {
     /// When.
     pub at: Ktime,
-    /// The task that asked for memory.
+    /// The task that was allocating memory.
     pub trigger: Option<TaskRef>,
     /// Its comm.
     pub trigger_name: Option<Comm>,
-    /// The limit that was met.
+    /// The memory limit that was reached.
     pub limit: Option<Box<OomLimit>>,
 }
 
-/// The kind of limit on memory that was met.
+/// The kind of memory limit that was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OomScope {
     /// The memory of the host, or of the NUMA nodes that the trigger may use.
@@ -36,7 +36,7 @@ impl OomScope {
     }
 }
 
-/// The limit that the out-of-memory killer met.
+/// The memory limit that was reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OomLimit {
     /// Whether the host or a memory cgroup has the limit.
@@ -48,7 +48,7 @@ pub struct OomLimit {
     pub cgroup_id: Option<u64>,
     /// The name of the cgroup's directory.
     pub cgroup_name: Option<String>,
-    /// Its limit in bytes; `None` if it has none, so that the limit on memory and swap together was met.
+    /// Its limit in bytes; `None` if it has none, so that its limit on memory and swap together was reached.
     pub limit_bytes: Option<u64>,
     /// The bytes that were charged to it at that time.
     pub used_bytes: Option<u64>,

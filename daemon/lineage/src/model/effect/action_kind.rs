@@ -5,7 +5,7 @@ const _: () = assert!(ActionKind::COUNT <= u32::BITS as usize, "each action has 
 /// Which [`Action`](crate::Action) an effect has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ActionKind {
-    /// `copy_process()` made the task.
+    /// `copy_process()` created the task.
     Forked,
     /// `copy_process()` failed.
     CloneFailed,

@@ -9,7 +9,7 @@ use crate::model::leak::LeakKind;
 use crate::model::status::WaitStatus;
 use crate::model::task::TaskKind;
 
-/// Whose effects are built. Of all others a lineage only makes a [`Brief`], which costs a fraction.
+/// The processes whose effects are built. For all others the lineage creates a [`Brief`] only, which costs a fraction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Wanted {
     /// Those of all processes.
@@ -19,14 +19,14 @@ pub enum Wanted {
     Of([Option<Tgid>; 2], WantedActions),
 }
 
-/// The actions whose effects are built whatever process they are about.
+/// The actions whose effects are built for every process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WantedActions {
     /// A bit for each [`ActionKind`].
     pub kinds: u32,
     /// Of `group_exited`, only these.
     pub deaths: WantedDeaths,
-    /// Of `reaped`, only zombies that were at least so old, ns.
+    /// Of `reaped`, only zombies that were at least this old, ns.
     pub zombie_ns: u64,
 }
 
@@ -36,7 +36,7 @@ pub enum WantedDeaths {
     /// By the out-of-memory killer, or by a signal from a process in another cgroup.
     #[default]
     Foreign,
-    /// All but those of processes that exited by themselves, with whatever code.
+    /// All but those of processes that exited by themselves, with any code.
     Signals,
     /// All.
     All,
@@ -140,7 +140,7 @@ pub struct Brief {
 /// What happened: an [`Action`] with the details that are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// `copy_process()` made the task.
+    /// `copy_process()` created the task.
     Forked,
     /// `copy_process()` failed.
     CloneFailed {
@@ -149,7 +149,7 @@ pub enum Change {
     },
     /// Runs another program.
     Execed {
-        /// Of the first exec of a process whose birth was seen: time since `copy_process()`.
+        /// Of the first exec of a process whose fork was seen: time since `copy_process()`.
         since_fork_ns: Option<u64>,
     },
     /// A thread that is not the leader exec'ed.
@@ -167,7 +167,7 @@ pub enum Change {
     LeaderDied,
     /// The last task of the group is dead.
     GroupExited {
-        /// What wait(2) says of it.
+        /// The status that wait(2) returns.
         status: Option<WaitStatus>,
         /// Why it ended.
         cause: Cause,
@@ -180,7 +180,7 @@ pub enum Change {
     BlockedFlagged,
     /// It causes a leak.
     LeakFlagged {
-        /// Of what.
+        /// The kind of leak.
         kind: LeakKind,
     },
     /// Has been a zombie for longer than the threshold.

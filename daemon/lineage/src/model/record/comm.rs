@@ -5,7 +5,7 @@
 pub struct Comm(pub [u8; 16]);
 
 impl Comm {
-    /// Makes a comm from `task_struct.comm`, and clears the bytes after the first NUL: older kernels, such as 5.10, set a comm by
+    /// Creates a comm from `task_struct.comm`, and clears the bytes after the first NUL: older kernels, such as 5.10, set a comm by
     /// `strlcpy()`, which leaves the rest of a longer former comm there.
     #[must_use]
     pub fn of_kernel(mut comm: [u8; 16]) -> Self {

@@ -74,7 +74,7 @@ fn many_zombies_are_a_number_unless_all_are_asked_for() {
     nodes.extend((2..11).map(zombie));
     nodes.push(node(1, 20, "last"));
     let text = tree(&of(nodes.clone()), Style::default(), false);
-    assert_eq!(text.lines().next(), Some("init(1)  owes 9 zombies a wait"));
+    assert_eq!(text.lines().next(), Some("init(1)  has not waited for 9 zombies"));
     assert!(text.contains("|-z(6)  zombie 12 s\n|-4 more zombies\n`-last(20)\n"), "{text}");
     assert_eq!(tree(&of(nodes), Style::default(), true).lines().count(), 11);
 }

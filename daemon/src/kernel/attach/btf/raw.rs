@@ -66,10 +66,10 @@ impl Raw {
     pub(super) fn new(bytes: Vec<u8>) -> Result<Self, String> {
         let magic = bytes.first_chunk().map(|magic| u16::from_ne_bytes(*magic));
         if magic != Some(MAGIC) {
-            return Err("it does not begin as BTF of this machine's byte order does".into());
+            return Err("it is not BTF in this machine's byte order".into());
         }
         if bytes.len() < HEADER_LEN {
-            return Err(format!("{} bytes are no header", bytes.len()));
+            return Err(format!("{} bytes are too short for a header", bytes.len()));
         }
         let field = |index: usize| word(&bytes, index * 4).map(|value| value as usize);
         let section = |offset: usize| {
@@ -84,7 +84,7 @@ impl Raw {
         while at < types.end {
             let info = word(&bytes, at + 4).ok_or("its last type is cut off")?;
             let len = len_of_rest(info).ok_or_else(|| {
-                format!("type {} is of kind {}, which is not known here", starts.len() + 1, kind_of(info))
+                format!("type {} is of kind {}, which is unknown", starts.len() + 1, kind_of(info))
             })?;
             starts.push(u32::try_from(at).map_err(|_| "it is larger than 4 GiB".to_owned())?);
             at += TYPE_LEN + len;

@@ -1,4 +1,4 @@
-//! Connections: who may have one, who loses one, and how bytes reach a client.
+//! Connections: which clients may have one, which connection is closed, and how bytes reach a client.
 //!
 //! - `listener`, `reserving`: accept connections, and keep descriptors in reserve
 //! - `places`, `reader_places`: how many connections and readers of events an address and a peer may have

@@ -2,7 +2,7 @@
 //!
 //! - `tasks`: /v1/tree, /v1/tasks, /v1/zombies, /v1/blocked, /v1/limits, /v1/explain
 //! - `deaths`, `lives`, `stops`, `scopes`: what has ended
-//! - `leaks`: leaks that are no zombies
+//! - `leaks`: leaks other than zombies
 //! - `events`, `stream`: the stream of events
 //! - `past`: what reads the history
 //! - `answers`, `health`: the daemon itself

@@ -1,4 +1,4 @@
-//! Answers about tasks. The owner of the lineage makes a draft, and a worker thread completes it from /proc (`workers`).
+//! Answers about tasks. The owner of the lineage writes a draft, and a worker thread completes it from /proc (`workers`).
 
 use std::{collections::HashMap, time::Duration};
 
@@ -44,7 +44,7 @@ impl Service {
         LineageAt { lineage: &pipeline.lineage, now: clock::boottime(), observed_since: Some(self.started) }
     }
 
-    /// Makes the context of an answer, which only the owner of the lineage has.
+    /// Creates the context of an answer, which only the owner of the lineage has.
     pub(super) fn answer_context(&mut self, cgroups: Vec<u64>) -> AnswerContext {
         let now_ns = clock::boottime().0;
         let place = |id| Some((id, Place::from(&**self.cgroups.place(id, now_ns)?)));
@@ -261,7 +261,7 @@ pub(in crate::service::http) async fn tree(
     tree_of(&api, query).await.map(Json)
 }
 
-/// Makes a tree, from the history too if memory does not reach back to its time.
+/// Creates a tree, from the history too if memory does not reach back to its time.
 async fn tree_of(api: &Api, query: TreeQuery) -> Result<Tree, ApiError> {
     let (root, has_at) = (query.pid, query.at.is_some());
     let answer = api

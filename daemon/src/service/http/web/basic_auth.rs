@@ -32,7 +32,7 @@ const REMEMBERED: usize = 100;
 const WAITING: usize = 16;
 const WAITING_OF_PEER: usize = 4;
 
-/// The pause after a wrong password: so many times the duration of the check, at most this long.
+/// The pause after a wrong password: this many times the duration of the check, and its maximum.
 const PAUSE_FACTOR: u32 = 4;
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
@@ -72,7 +72,7 @@ struct Known {
 pub(super) struct BasicAuth {
     salt: [u8; 32],
     known: Arc<Mutex<Known>>,
-    /// Whoever holds this checks a password.
+    /// The lock of the request that is checking a password.
     check: Arc<tokio::sync::Mutex<()>>,
 }
 

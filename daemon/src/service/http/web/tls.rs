@@ -1,4 +1,4 @@
-//! Makes rustls's configuration from `tls_server_config`.
+//! Creates rustls's configuration from `tls_server_config`.
 
 use std::sync::Arc;
 
@@ -46,7 +46,7 @@ fn certificates(pem: &Pem, key: &str) -> Result<(String, Vec<CertificateDer<'sta
     Ok((name, list))
 }
 
-/// Makes the configuration; reads the files.
+/// Creates the configuration; reads the files.
 pub(super) fn config(section: &TlsSection) -> Result<Arc<ServerConfig>, WebError> {
     let (Some(cert), Some(key)) = (&section.cert, &section.key) else {
         return Err(wrong("tls_server_config", "it has no certificate or no key"));

@@ -18,7 +18,7 @@ impl HookMetrics {
         Ok(Self {
             hooks: of.int_gauges(
                 "taskscope_hook_info",
-                "How each hook is attached: its rung, or none; always 1.",
+                "How each hook is attached (rung): by kprobe, fentry or tracepoint, or none; always 1.",
                 &["hook", "rung"],
             )?,
             run_seconds: of.seconds(
@@ -28,7 +28,7 @@ impl HookMetrics {
             )?,
             runs: of.counters(
                 "taskscope_program_runs_total",
-                "Runs of each eBPF program; counted under the same condition.",
+                "Runs of each eBPF program since it was loaded; counted by the kernel while kernel.bpf_stats_enabled is 1.",
                 &["program"],
             )?,
             skipped: of.counters(

@@ -1,4 +1,4 @@
-//! What the daemon's memory is used for, its limit, and what was given up for lack of memory.
+//! What the daemon's memory is used for, its limit, and what was dropped for lack of memory.
 
 use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
@@ -41,7 +41,7 @@ impl MemoryMetrics {
             )?,
             shed: of.counters(
                 "taskscope_memory_shed_total",
-                "What was given up because memory ran out: events of the backlog, remembered ended processes, readers that were refused.",
+                "What the daemon dropped because memory ran out: events of the backlog, remembered ended processes; and readers that it refused.",
                 &["what"],
             )?,
             forgotten: of.counter(

@@ -53,7 +53,7 @@ impl TrustMetrics {
             )?,
             uncompared: of.int_gauge(
                 "taskscope_records_uncompared",
-                "Records lost or shed that no whole comparison with the kernel's tasks has followed yet: until one does the tree may differ from them.",
+                "Records lost or shed since the last complete comparison with the kernel's tasks. While this is not 0, the tree may differ from those.",
             )?,
             repaired: of.counters(
                 "taskscope_repaired_total",
@@ -72,23 +72,23 @@ impl TrustMetrics {
             )?,
             concluded: of.counter(
                 "taskscope_ends_concluded_total",
-                "Tasks whose release no record showed: it follows from the kernel's rules or, 5 s after their death, from time. A kernel that hides some tasks from programs also hides what interrupts on them do, such as releasing other tasks.",
+                "Tasks whose release no record showed. The daemon concludes it from the kernel's rules, or 5 s after their death. A kernel that hides some tasks from programs also hides what interrupts on them do, such as releasing other tasks.",
             )?,
             resyncs: of.counters(
                 "taskscope_resyncs_total",
-                "Comparisons of the tree with the kernel's tasks, by cause: the start, a loss, a zombie that /proc does not have, an audit because it was time.",
+                "Comparisons of the tree with the kernel's tasks, by cause: the start, a loss, doubt (a zombie that /proc does not show), a periodic audit.",
                 &["cause"],
             )?,
             resyncs_failed: of.counter("taskscope_resyncs_failed_total", "Comparisons that failed.")?,
             resync_seconds: of.gauge("taskscope_resync_duration_seconds", "How long the last comparison took.")?,
             canaries: of.counters(
                 "taskscope_canaries_total",
-                "Short-lived processes of taskscope's own, by whether their whole life was seen; no_pid: it could not be made because no pid or memory was left. Those whose release this kernel may have hidden are in taskscope_hidden_total.",
+                "Canaries, short-lived child processes of taskscope, by whether all their records arrived; no_pid: it could not be created because no pid or memory was left. Those whose release this kernel may have hidden are in taskscope_hidden_total.",
                 &["result"],
             )?,
             canary_age: of.gauge(
                 "taskscope_canary_age_seconds",
-                "Time since the last canary was seen whole; -1 before the first. Grows when observing is broken.",
+                "Time since all records of a canary arrived; -1 before the first. It grows while observing is broken.",
             )?,
             panics: of.counter(
                 "taskscope_panics_total",

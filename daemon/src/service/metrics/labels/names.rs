@@ -42,7 +42,7 @@ pub(in crate::service) const OTHER: &str = "other";
 /// The label value of an unknown comm.
 pub(in crate::service) const UNKNOWN: &str = "unknown";
 
-/// Makes a label of a comm. Different comms give different labels: control characters, characters that change the direction of
+/// Creates a label of a comm. Different comms give different labels: control characters, characters that change the direction of
 /// text or hide it, the backslash, and bytes that are not UTF-8 are written as `\xNN`, a byte each; and so is the first byte of a
 /// comm that equals [`OTHER`] or [`UNKNOWN`].
 pub(in crate::service) fn comm_label(comm: &[u8]) -> String {
@@ -53,7 +53,7 @@ pub(in crate::service) fn comm_label(comm: &[u8]) -> String {
     escaped(comm, "\\x", |c| c == '\\' || is_unsafe(c))
 }
 
-/// Makes a label of a systemd unit's name or a cgroup's path. systemd itself writes `\xNN` into names; what it allows in them
+/// Creates a label of a systemd unit's name or a cgroup's path. systemd itself writes `\xNN` into names; what it allows in them
 /// stays as it is, so that the label can be joined with the series of other exporters. All other bytes, and `%`, are written as
 /// `%NN`.
 pub(in crate::service) fn unit_label(unit: &str) -> String {

@@ -23,7 +23,7 @@ pub(crate) const SCENARIOS: &[Entry] = &[
     ("crash-loop", "a unit's process aborts six times and is started again", |_| crash_loop()),
 ];
 
-/// Makes the cgroup of a unit.
+/// Creates the cgroup of a unit.
 fn unit() -> Cgroup {
     cgroups::unit("cgroup2", "stop")
 }

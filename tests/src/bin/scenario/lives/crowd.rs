@@ -54,7 +54,7 @@ struct Stacks {
 impl Stacks {
     fn new(count: usize) -> Self {
         let bytes = (count * STACK_BYTES).max(STACK_BYTES);
-        // SAFETY: this makes a new anonymous mapping.
+        // SAFETY: this creates a new anonymous mapping.
         let block = unsafe {
             libc::mmap(
                 std::ptr::null_mut(),

@@ -1,4 +1,4 @@
-//! Makes and stops a kernel thread.
+//! Creates and stops a kernel thread.
 //!
 //! The kernel thread `khugepaged` exists while transparent huge pages are on. It is the only kernel thread that a write to sysfs
 //! makes on every kernel line.

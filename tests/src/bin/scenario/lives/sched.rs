@@ -147,9 +147,9 @@ fn nap(ms: i64) {
 /// Address of the shared word, which children inherit; null until it is made.
 static FLAG: AtomicPtr<AtomicU32> = AtomicPtr::new(std::ptr::null_mut());
 
-/// Makes a futex word that is 0 at first and shared with all later children.
+/// Creates a futex word that is 0 at first and shared with all later children.
 fn shared_flag() -> &'static AtomicU32 {
-    // SAFETY: this makes a new shared mapping, which is never unmapped.
+    // SAFETY: this creates a new shared mapping, which is never unmapped.
     let memory = unsafe {
         libc::mmap(
             std::ptr::null_mut(),

@@ -116,7 +116,7 @@ fn submit_one() -> Result<i32, i32> {
     Ok(ring)
 }
 
-/// Makes a ring; returns its descriptor, or the errno.
+/// Creates a ring; returns its descriptor, or the errno.
 pub(crate) fn set_up() -> Result<i32, i32> {
     let mut params = Params::default();
     // SAFETY: `params` is a complete io_uring_params.
@@ -134,7 +134,7 @@ pub(crate) fn await_completion(ring: i32) {
 fn map(ring: i32, offset: i64, bytes: usize) -> *mut u8 {
     let access = libc::PROT_READ | libc::PROT_WRITE;
     let flags = libc::MAP_SHARED | libc::MAP_POPULATE;
-    // SAFETY: this makes a new mapping at an address that the kernel chooses.
+    // SAFETY: this creates a new mapping at an address that the kernel chooses.
     let address = unsafe { libc::mmap(std::ptr::null_mut(), bytes, access, flags, ring, offset) };
     if address == libc::MAP_FAILED {
         die("mmap of an io_uring");

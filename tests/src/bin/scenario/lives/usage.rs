@@ -204,7 +204,7 @@ fn spin(ns: i64) {
 
 fn touch(pages: usize) {
     let size = pages * PAGE;
-    // SAFETY: this makes a new private mapping.
+    // SAFETY: this creates a new private mapping.
     let memory = unsafe {
         libc::mmap(
             std::ptr::null_mut(),

@@ -38,7 +38,7 @@ fn pipe() -> (File, File) {
     if unsafe { libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {
         die("pipe2");
     }
-    // SAFETY: the call has just made both descriptors, and nothing else owns them.
+    // SAFETY: the call has just created both descriptors, and nothing else owns them.
     unsafe { (File::from_raw_fd(fds[0]), File::from_raw_fd(fds[1])) }
 }
 

@@ -1,4 +1,4 @@
-//! Leaks that are no zombies, and processes that look like one and are none: what `taskscope leaks` must report, and must not.
+//! Leaks other than zombies, and processes that look like one and are none: what `taskscope leaks` must report, and must not.
 
 use std::{
     env, fs,
@@ -56,7 +56,7 @@ fn add_thread(act: impl FnOnce() + Send + 'static) -> thread::JoinHandle<()> {
 
 fn threads() {
     let child = spawn("child", || {
-        // Not for ever: somebody may forget to end this process.
+        // Not forever: somebody may forget to end this process.
         for _ in 0..2_000 {
             drop(add_thread(|| sys::sleep_for_ever()));
             rest(20);

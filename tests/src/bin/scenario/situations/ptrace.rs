@@ -58,7 +58,7 @@ fn tracer_exits_first(_: &[String]) {
     wait_with("scenario", "tracee", tracee, 0);
 }
 
-/// Makes a tracee that has exited and a tracer that holds it and continues with `after` at a message.
+/// Creates a tracee that has exited and a tracer that holds it and continues with `after` at a message.
 fn trace(after: impl FnOnce(Pid) -> i32) -> (Pid, Pid, Channel) {
     let gate = Channel::new();
     let seized = Channel::new();

@@ -30,7 +30,7 @@ pub(crate) fn hierarchy(wanted: &str) -> Option<PathBuf> {
 pub(crate) struct Cgroup(pub(crate) PathBuf);
 
 impl Cgroup {
-    /// Makes a cgroup for a scenario about deaths.
+    /// Creates a cgroup for a scenario about deaths.
     pub(crate) fn new(hierarchy: &Path) -> Self {
         let path = hierarchy.join(format!("taskscope-death-{}", sys::getpid()));
         match fs::create_dir(&path) {
@@ -56,7 +56,7 @@ impl Drop for Cgroup {
     }
 }
 
-/// Makes a cgroup with the name of a systemd unit, and prints the name.
+/// Creates a cgroup with the name of a systemd unit, and prints the name.
 pub(crate) fn unit(wanted: &str, what: &str) -> Cgroup {
     let Some(root) = hierarchy(wanted) else { skip("a mount of the cgroup hierarchy", libc::ENOENT) };
     let name = format!("taskscope-{what}-{}.service", sys::getpid());
