@@ -255,6 +255,7 @@ fn the_report_of_a_unit_has_what_wait4_says_of_it() {
 }
 
 /// Runs a command; returns the CPU time that wait4(2) says.
+#[expect(clippy::zombie_processes, reason = "wait4(2) reaps it")]
 fn rusage_us(command: &mut Command) -> u64 {
     let child = command.spawn().unwrap();
     let pid = i32::try_from(child.id()).unwrap();

@@ -1,6 +1,7 @@
 //! The report of a job: where it goes, and what `--fail-on` finds in it.
 
 use std::{
+    collections::HashMap,
     fs,
     io::{self, Write as _},
     path::{Path, PathBuf},
@@ -12,7 +13,7 @@ use crate::{
     cli::exit::Exit,
     duration,
     export::{Zone, answer},
-    job::{self, Comparison, Members, Report, Setting},
+    job::{self, Comparison, Leftover, Members, Report, Setting},
     lineage::id::Ktime,
     runtime::Wall,
     view::picture::{Timeline, timeline_svg},
@@ -142,11 +143,23 @@ fn setting(args: &Args, collector: &Collector, ending: &Ending, status: Status, 
         wait4: Some(status.rusage),
         now_ns: ending.now_ns,
         zombie_after_ns: duration::ns(args.zombie_after),
-        leftovers: ending.leftovers.clone(),
+        leftovers: completed(&ending.leftovers, collector.members()),
         notes: collector.notes.clone(),
         past: None,
         is_incomplete: false,
     }
+}
+
+/// Returns the leftovers with the figures that the last switches of zombies completed since.
+fn completed(leftovers: &[Leftover], members: Option<&Members>) -> Vec<Leftover> {
+    let zombies = members.into_iter().flat_map(Members::alive).filter(|(_, member)| member.ended.is_some());
+    let cpu_ns: HashMap<u32, u64> =
+        zombies.filter_map(|(_, member)| Some((member.pid, member.cost?.cpu_ns))).collect();
+    let mut leftovers = leftovers.to_vec();
+    for left in leftovers.iter_mut().filter(|left| left.zombie) {
+        left.cpu_ns = cpu_ns.get(&left.pid).copied().unwrap_or(left.cpu_ns);
+    }
+    leftovers
 }
 
 /// Returns the CPUs that this process, and so the command, may use.
