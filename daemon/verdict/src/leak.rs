@@ -46,10 +46,7 @@ impl EndAll {
         if more > 0 {
             ends.push(format!("{more} more"));
         }
-        let among = match ends.is_empty() {
-            true => String::new(),
-            false => format!(", among them {}", ends.join(", ")),
-        };
+        let among = if ends.is_empty() { String::new() } else { format!(", among them {}", ends.join(", ")) };
         format!("{} (this ends {}{among})", self.command, self.reach)
     }
 }

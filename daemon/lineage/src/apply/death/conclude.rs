@@ -77,17 +77,13 @@ impl Case<'_> {
         let Some(status) = self.status else { return unseen(unknown(Missing::Status)) };
         let Some(signal) = status.signal() else { return unseen(certain(Cause::Exited)) };
         match self.killer(signal) {
-            Some((by, sent)) => match self.handled_before(sent, by) {
-                Some((first, sent)) => {
-                    let (cause, missing) = self.judge(sent, first);
-                    let missing = missing.or(Some(Missing::RaisedAgain));
-                    Conclusion { cause, missing, by: Some(first) }
-                }
-                None => {
-                    let (cause, missing) = self.judge(sent, by);
-                    Conclusion { cause, missing, by: Some(by) }
-                }
-            },
+            Some((by, sent)) => {
+                let handled = self.handled_before(sent, by);
+                let (by, sent, again) = handled
+                    .map_or((by, sent, None), |(first, sent)| (first, sent, Some(Missing::RaisedAgain)));
+                let (cause, missing) = self.judge(sent, by);
+                Conclusion { cause, missing: missing.or(again), by: Some(by) }
+            }
             None => unseen(self.without_a_signal(signal)),
         }
     }
