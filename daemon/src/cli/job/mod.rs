@@ -28,20 +28,21 @@ use crate::{duration, event_loop, kernel::clock};
 #[command(after_help = "\
 Examples:
   taskscope job -- make -j8                                  runs it, then reports to standard error
-  taskscope job --report build.html -- make -j8              a page; also .md for the summary of a CI job, and .json
+  taskscope job --report build.html -- make -j8              HTML; .md (for the summary of a CI job) and .json by the suffix
   taskscope job --baseline last.json --report now.json -- make test
-                                                             what grew since the run that made last.json
-  taskscope job --fail-on leftovers,zombies -- ./test.sh     fails if a process is left
+                                                             what grew since the run that wrote last.json
+  taskscope job --fail-on leftovers,zombies -- ./test.sh     exit code 1 if a process is left
   taskscope job --timeline build.svg -- make                 a picture of all lives
-  taskscope job --pid 4711 --since 10m                       the same report of what ran already, from the daemon's history
+  taskscope job --pid 4711 --since 10m                       the same report on processes that ran already, from the daemon's history
   taskscope job --unit nightly.service --since 1d --until 03:00 --report night.html
   taskscope job --pid 4711 --since 2d --from ./copy          from a copy of a history; needs no daemon and no privileges
 
-It asks the daemon for the events of the command's processes; without a daemon it observes alone, which needs root. Members of the group \
-taskscope need no root. The command keeps its standard streams, terminal and process group: signals, Ctrl-C and Ctrl-Z work as without \
-taskscope. A report from the history says what records of lives do not tell. docs/job.md says what the figures mean and has steps for GitHub Actions, GitLab and Jenkins.
+The events come from the daemon, if one runs: members of the group taskscope need no root. Otherwise taskscope job observes the kernel \
+itself, which needs root. The command keeps its standard streams, terminal and process group: signals, Ctrl-C and Ctrl-Z work as without \
+taskscope. A report from the history names the figures that records of lives do not contain. docs/job.md describes the figures, and has \
+steps for GitHub Actions, GitLab and Jenkins.
 
-Exit codes: that of the command, or 128 and the number of the signal that ended it; 126 if it cannot be executed, 127 if it is not found; \
+Exit codes: that of the command, or 128 plus the number of the signal that killed it; 126 if it cannot be executed, 127 if it is not found; \
 1 if it exited with 0 and --fail-on found something or the report could not be written; 3 without the right to observe.")]
 pub(super) struct Args {
     /// The command with its arguments
@@ -52,25 +53,25 @@ pub(super) struct Args {
     /// The job's name in the report [default: the name of the program]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// Write the report to this file, by its ending as JSON, Markdown or HTML; standard error then gets one line
+    /// Write the report to this file, as JSON, Markdown or HTML by its suffix, and one line to standard error
     #[arg(long, value_name = "FILE.{json,md,html}")]
     report: Vec<PathBuf>,
     /// Compare with this earlier report
     #[arg(long, value_name = "FILE.json")]
     baseline: Option<PathBuf>,
-    /// Exit with 1 if the command succeeded and there were any of these
+    /// Exit with 1 if the command exited with 0 and any of these were found
     #[arg(long, value_enum, value_name = "WHAT", value_delimiter = ',')]
     fail_on: Vec<FailOn>,
-    /// End the processes that are left when the command has ended: SIGTERM, after five seconds SIGKILL
+    /// Kill the processes that are left when the command has exited: SIGTERM, and SIGKILL after five seconds
     #[arg(long, conflicts_with_all = past::SELECTORS)]
     kill_leftovers: bool,
-    /// Draw the lives of all processes
+    /// Write a picture with the lives of all processes
     #[arg(long, value_name = "FILE.svg")]
     timeline: Option<PathBuf>,
-    /// Report command lines; they can hold secrets. A daemon has them if it runs with --args
+    /// Report command lines, which can contain secrets. A daemon has them if it runs with --args
     #[arg(long = "args", conflicts_with_all = past::SELECTORS)]
     argument_vectors: bool,
-    /// Age from which on an unreaped child counts as a zombie
+    /// Minimum age of the zombies that are reported
     #[arg(long, value_name = "AGE", value_parser = duration::parse, default_value = "1s")]
     zombie_after: Duration,
     /// Observe without the daemon even if one runs
@@ -92,13 +93,13 @@ pub(super) struct Args {
 /// `--fail-on`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum FailOn {
-    /// A process of the job is alive or unreaped after the command has ended
+    /// A process of the job still runs, or is a zombie, after the command has exited
     Leftovers,
-    /// A process left an ended child unreaped
+    /// A process did not wait for a child that had exited
     Zombies,
     /// A process was killed because memory ran out
     Oom,
-    /// A process exited with another code than 0, or was killed
+    /// A process exited with a code other than 0, or was killed
     Failures,
     /// Events were lost, so that figures are lower bounds
     Losses,
