@@ -1,49 +1,38 @@
 //! PURE: what a command and all its descendants did, cost and left behind. No clock, no file, no process.
 //!
-//! - `fact`: the events that are the input of a report; `members`: the processes of the job, from these facts
-//! - `past`: the same, from the records of lives
-//! - `path`: the chain of processes that decided how long it took; `steps`: what the time of each step was
-//! - `concurrency`: how many processes worked at once
-//! - `failures`, `zombies`, `leftovers`: what went wrong
-//! - `build`: makes the `report`, which JSON and `--baseline` share; `compare`: two of them
-//! - `sections`: what `text`, `markdown` and `html` have in common
+//! - `members`: the processes of the job; `fact`: the events that they are found by; `past`: the same from the records of lives
+//! - `path`: the chain of processes that decided how long it took; `steps`: what the time of each step was; `concurrency`: how many
+//!   processes worked at once
+//! - `report`: the report, which JSON and `--baseline` share; `build` makes it; `compare`: two of them; `cost`: sums of usage;
+//!   `failures`, `zombies`, `leftovers`: what went wrong
+//! - `show`: a report as text, Markdown and HTML
 
-mod build;
-mod compare;
-mod concurrency;
-mod cost;
-mod fact;
-mod failures;
-mod html;
-mod leftovers;
-mod markdown;
 mod members;
-mod past;
 mod path;
 mod report;
-mod sections;
-mod steps;
-mod text;
-mod zombies;
+mod show;
 
-#[cfg(test)]
-mod past_tests;
-#[cfg(test)]
-mod schedules;
 #[cfg(test)]
 mod tests;
 
+use self::{
+    members::{fact, past},
+    path::{concurrency, steps},
+    report::{build, cost, failures, zombies},
+    show::sections,
+};
+
 pub use self::{
     build::{Setting, report},
-    compare::{Comparison, compare},
     cost::{Cost, Sum},
     fact::{ACTIONS, Fact, LineError, Usage, What, start_of},
-    html::html,
-    leftovers::leftovers,
-    markdown::markdown,
     members::{Ended, MOST, Member, Members, Taken},
     past::{Identity, Living, NoProcess, Scope, Window, members_of_lives},
     path::{Edge, Piece, critical_path},
-    report::{Leftover, PastReport, Report, Rusage, VERSION},
-    text::text,
+    report::{
+        Leftover, PastReport, Report, Rusage, VERSION,
+        compare::{Comparison, compare},
+        leftovers::leftovers,
+    },
+    show::{html::html, markdown::markdown, text::text},
 };

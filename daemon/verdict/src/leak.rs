@@ -141,7 +141,7 @@ fn growing(leak: &Leak, threads: &GrowingThreads, culprit: &Named, kill: &str) -
         needs: "more time: ask again".into(),
     });
     Verdict::new(Code::ThreadsOnlyGrow, certainty, summary).since(how).lacks(missing).remedy(format!(
-        "find out which threads these are: cat /proc/{pid}/task/*/comm | sort | uniq -c; until the program is mended, end it before the limit is reached: {kill} {pid}"
+        "find out which threads these are: cat /proc/{pid}/task/*/comm | sort | uniq -c; until the program is fixed, kill it before the limit is reached: {kill} {pid}"
     ))
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{
+use crate::job::{
     concurrency,
     cost::Sum,
     failures,
@@ -85,7 +85,7 @@ pub fn report(members: &Members, setting: Setting) -> Report {
         notes.push(format!(
             "{} processes are not in this report, because it keeps {} at most",
             members.left_out,
-            super::members::MOST
+            crate::job::members::MOST
         ));
     }
     let knows_sleeps = setting.past.is_none();

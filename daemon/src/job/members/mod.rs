@@ -3,12 +3,15 @@
 //! A process is a member if a member forked it, even if its parent is another process now: neither a double fork, nor setsid(2), nor
 //! reparenting takes it out of the job.
 
+pub(super) mod fact;
+pub(super) mod past;
+
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
 };
 
-use super::{
+use crate::job::{
     cost::Cost,
     fact::{Fact, Usage, What},
 };
@@ -97,30 +100,30 @@ pub struct Member {
 
 /// A loss, by place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Loss {
+pub(in crate::job) struct Loss {
     /// Where: docs/events.md.
-    pub(super) place: String,
+    pub(in crate::job) place: String,
     /// How many events; `None` if that is not known.
-    pub(super) count: Option<u64>,
+    pub(in crate::job) count: Option<u64>,
 }
 
 /// The processes of a job, from its facts.
 #[derive(Debug)]
 pub struct Members {
     /// In the order in which they were seen; the command is the first.
-    pub(super) all: Vec<Member>,
+    pub(in crate::job) all: Vec<Member>,
     /// The last member that had a pid.
     by_pid: HashMap<u32, usize>,
     /// The process that started the command.
-    pub(super) starter: u32,
+    pub(in crate::job) starter: u32,
     root: u32,
     texts: HashSet<Arc<str>>,
     /// What was lost.
-    pub(super) losses: Vec<Loss>,
+    pub(in crate::job) losses: Vec<Loss>,
     /// Processes beyond [`MOST`].
-    pub(super) left_out: u64,
+    pub(in crate::job) left_out: u64,
     /// Of a job of the past: what its members did before is not part of the report, ns of `CLOCK_BOOTTIME`.
-    pub(super) from_ns: u64,
+    pub(in crate::job) from_ns: u64,
 }
 
 impl Member {
@@ -171,7 +174,7 @@ impl Members {
     }
 
     /// Returns the command; `None` if there are several roots.
-    pub(super) fn only_root(&self) -> Option<&Member> {
+    pub(in crate::job) fn only_root(&self) -> Option<&Member> {
         let mut roots = self.roots();
         roots.next().filter(|_| roots.next().is_none())
     }

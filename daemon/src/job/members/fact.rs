@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::cost::Cost;
+use crate::job::cost::Cost;
 use crate::{answer, lineage::GroupUsage};
 
 /// An event of a process of the job, or a loss.

@@ -1,7 +1,7 @@
 //! The report as sections: what the text, Markdown and HTML have in common.
 
-use super::{
-    compare::Comparison,
+use crate::job::{
+    Comparison,
     cost::Sum,
     path::Edge,
     report::{Consumer, Failure, Leftover, Report, Step, StepTime},
@@ -10,20 +10,20 @@ use crate::{export::fitting, verdict::duration};
 
 /// A part of the report.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Section {
-    pub(super) title: &'static str,
+pub(in crate::job) struct Section {
+    pub(in crate::job) title: &'static str,
     /// Sentences before the table.
-    pub(super) text: Vec<String>,
-    pub(super) table: Option<Table>,
+    pub(in crate::job) text: Vec<String>,
+    pub(in crate::job) table: Option<Table>,
     /// Sentences after it.
-    pub(super) after: Vec<String>,
+    pub(in crate::job) after: Vec<String>,
 }
 
 /// A table. The last column is text, all before it are figures.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Table {
-    pub(super) heads: Vec<&'static str>,
-    pub(super) rows: Vec<Vec<String>>,
+pub(in crate::job) struct Table {
+    pub(in crate::job) heads: Vec<&'static str>,
+    pub(in crate::job) rows: Vec<Vec<String>>,
 }
 
 /// The most columns of a command line in a row; JSON has all of it.
@@ -36,7 +36,11 @@ const NONE: &str = "-";
 const SHORT_STEP: u64 = 100;
 
 /// Returns the sections; tables have at most `most` rows.
-pub(super) fn sections(report: &Report, comparison: Option<&Comparison>, most: usize) -> Vec<Section> {
+pub(in crate::job) fn sections(
+    report: &Report,
+    comparison: Option<&Comparison>,
+    most: usize,
+) -> Vec<Section> {
     let mut sections = vec![
         usage(report),
         path(report, most),
@@ -56,7 +60,7 @@ pub(super) fn sections(report: &Report, comparison: Option<&Comparison>, most: u
 }
 
 /// Returns the first line.
-pub(super) fn headline(report: &Report) -> String {
+pub(in crate::job) fn headline(report: &Report) -> String {
     let wall = duration(report.wall_ns);
     format!("{}: {} after {wall}", report.name, report.exit_in_words())
 }
@@ -395,7 +399,7 @@ fn leftovers(report: &Report, most: usize) -> Option<Section> {
 }
 
 fn compared(comparison: &Comparison, most: usize) -> Section {
-    let row = |change: &super::compare::Change| {
+    let row = |change: &crate::job::report::compare::Change| {
         vec![change.before_in_words(), change.after_in_words(), change.grown_in_words(), change.what.clone()]
     };
     let rows: Vec<_> = comparison.changes.iter().take(most.max(12)).map(row).collect();

@@ -8,9 +8,12 @@
 //! The kernel does not report when a wait(2) begins. So a parent that was busy, and waited at the very moment that a child ended,
 //! looks like one that was waiting.
 
+pub(super) mod concurrency;
+pub(super) mod steps;
+
 use serde::{Deserialize, Serialize};
 
-use super::members::{Member, Members, Taken};
+use crate::job::members::{Member, Members, Taken};
 
 /// A child that is reaped this soon after its end was being waited for, ns.
 const AT_ONCE_NS: u64 = 5_000_000;
@@ -56,17 +59,17 @@ pub struct Piece {
 
 /// When a member continued, because a child exited or called execve(2).
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Continued {
+pub(in crate::job) struct Continued {
     /// When the parent went on.
-    pub(super) at_ns: u64,
+    pub(in crate::job) at_ns: u64,
     /// When the child let it.
-    pub(super) freed_ns: u64,
-    pub(super) child: usize,
+    pub(in crate::job) freed_ns: u64,
+    pub(in crate::job) child: usize,
     edge: Edge,
 }
 
 /// Returns for each member, in order of time, the children that it waited for.
-pub(super) fn waits(members: &Members) -> Vec<Vec<Continued>> {
+pub(in crate::job) fn waits(members: &Members) -> Vec<Vec<Continued>> {
     let mut waits: Vec<Vec<Continued>> = vec![Vec::new(); members.all.len()];
     let pids = By::new(members);
     for (child, member) in members.all.iter().enumerate() {

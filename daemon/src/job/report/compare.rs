@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::report::Report;
+use crate::job::report::Report;
 use crate::verdict::duration;
 
 /// A difference below this share of the larger figure is not reported, percent.
@@ -42,16 +42,16 @@ impl Change {
         if self.is_time { duration(figure) } else { figure.to_string() }
     }
 
-    pub(super) fn before_in_words(&self) -> String {
+    pub(in crate::job) fn before_in_words(&self) -> String {
         self.in_words(self.before)
     }
 
-    pub(super) fn after_in_words(&self) -> String {
+    pub(in crate::job) fn after_in_words(&self) -> String {
         self.in_words(self.after)
     }
 
     /// Returns the difference with its sign.
-    pub(super) fn grown_in_words(&self) -> String {
+    pub(in crate::job) fn grown_in_words(&self) -> String {
         let difference = self.before.abs_diff(self.after);
         let sign = if self.after < self.before { "-" } else { "+" };
         match u128::from(difference) * 100 / u128::from(self.before.max(1)) {

@@ -1,6 +1,6 @@
 //! Processes of a job that failed.
 
-use super::{
+use crate::job::{
     members::{Member, Members},
     report::{Failure, Failures},
 };
@@ -10,7 +10,7 @@ use crate::lineage::{flags::signal_name, status::WaitStatus};
 const MOST: usize = 50;
 
 /// Returns exit code, signal, and cause of death if it is not simply that the process exited.
-pub(super) fn outcome(member: &Member) -> (Option<i32>, Option<String>, Option<String>) {
+pub(in crate::job) fn outcome(member: &Member) -> (Option<i32>, Option<String>, Option<String>) {
     let Some(ended) = &member.ended else { return (None, None, None) };
     let status = ended.status.map(WaitStatus);
     let signal = status.and_then(WaitStatus::signal);
@@ -20,7 +20,7 @@ pub(super) fn outcome(member: &Member) -> (Option<i32>, Option<String>, Option<S
 }
 
 /// Returns those that exited with another code than 0, or were killed, in order of time.
-pub(super) fn failures(members: &Members, start_ns: u64) -> Failures {
+pub(in crate::job) fn failures(members: &Members, start_ns: u64) -> Failures {
     let mut failed: Vec<_> = members.all.iter().filter(|member| has_failed(member)).collect();
     failed.sort_by_key(|member| member.ended_ns());
     let oom =
@@ -51,7 +51,7 @@ fn failure(members: &Members, member: &Member, start_ns: u64) -> Failure {
 }
 
 /// Returns the name and the pid of the process that forked it.
-pub(super) fn forker_of(members: &Members, member: &Member) -> Option<String> {
+pub(in crate::job) fn forker_of(members: &Members, member: &Member) -> Option<String> {
     let forker = members.all.get(member.forked_by?)?;
     Some(format!("{} ({})", forker.name(), forker.pid))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::{
+use crate::job::{
     failures::forker_of,
     members::{Member, Members},
     path::waits,
@@ -13,7 +13,7 @@ use super::{
 const MOST: usize = 20;
 
 /// Returns the most members that were alive at once.
-pub(super) fn most_at_once(members: &Members) -> u64 {
+pub(in crate::job) fn most_at_once(members: &Members) -> u64 {
     let mut changes: Vec<(u64, i64)> = Vec::with_capacity(2 * members.all.len());
     for member in &members.all {
         changes.push((member.start_ns, 1));
@@ -33,7 +33,7 @@ pub(super) fn most_at_once(members: &Members) -> u64 {
 
 /// Returns how well the CPUs were used between two times. A process works from its start to its end, except where it waited for
 /// a child: from its last fork or wait before until that child's end.
-pub(super) fn parallelism(
+pub(in crate::job) fn parallelism(
     members: &Members,
     (start_ns, end_ns): (u64, u64),
     cpus: Option<u32>,

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{
+use crate::job::{
     members::{Member, Members},
     path::Piece,
     report::{PathReport, Step, StepTime},
@@ -12,7 +12,12 @@ use super::{
 const MOST: usize = 2_000;
 
 /// Returns the steps of a path. `knows_sleeps`: whether the members' uninterruptible sleeps were seen.
-pub(super) fn steps(members: &Members, path: &[Piece], start_ns: u64, knows_sleeps: bool) -> PathReport {
+pub(in crate::job) fn steps(
+    members: &Members,
+    path: &[Piece],
+    start_ns: u64,
+    knows_sleeps: bool,
+) -> PathReport {
     let mut on_path: HashMap<usize, u64> = HashMap::new();
     for piece in path {
         *on_path.entry(piece.member).or_default() += piece.to_ns.saturating_sub(piece.from_ns);

@@ -2,11 +2,10 @@
 
 use proptest::prelude::*;
 
-use super::{
-    Edge, Fact, Piece, critical_path,
+use crate::job::{
+    Edge, Fact, Piece, Setting, What, critical_path, report,
     tests::{ended, fact, forked, members, reaped},
 };
-use crate::job::What;
 
 const MS: u64 = 1_000_000;
 
@@ -185,7 +184,7 @@ proptest! {
         let members = members(given);
         let path = critical_path(&members);
         prop_assert!(path.is_sorted_by(|one, next| one.from_ns <= next.from_ns));
-        let report = super::report(&members, super::Setting { cpus: Some(2), ..super::Setting::default() });
+        let report = report(&members, Setting { cpus: Some(2), ..Setting::default() });
         prop_assert_eq!(report.critical_path.time.wall_ns, path.iter().map(|piece| piece.to_ns - piece.from_ns).sum::<u64>());
     }
 }

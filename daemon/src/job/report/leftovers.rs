@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{
+use crate::job::{
     members::{Member, Members},
     report::Leftover,
 };

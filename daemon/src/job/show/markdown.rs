@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-use super::{
-    compare::Comparison,
+use crate::answer::text::escape;
+use crate::job::{
+    Comparison,
     report::Report,
     sections::{Section, headline, sections},
 };
-use crate::answer::text::escape;
 
 /// The most rows of a table.
 const MOST_ROWS: usize = 15;

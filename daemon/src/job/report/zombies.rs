@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use super::{
+use crate::job::{
     members::{Member, Members, Taken},
     report::{ZombieParent, Zombies},
 };
 
 /// Returns the zombies that lasted for `after_ns` or longer, are still there at the end, or whose parent ended without waiting.
-pub(super) fn zombies(members: &Members, after_ns: u64, end_ns: u64) -> Zombies {
+pub(in crate::job) fn zombies(members: &Members, after_ns: u64, end_ns: u64) -> Zombies {
     let mut zombies = Zombies::default();
     let mut parents: HashMap<usize, ZombieParent> = HashMap::new();
     for member in &members.all {

@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::{
+use crate::answer::life::LifeRecord;
+use crate::job::{
     Living, Members, PastReport, Report, Scope, Setting, Window, leftovers, members_of_lives, report,
     tests::used,
 };
-use crate::answer::life::LifeRecord;
 
 const MS: u64 = 1_000_000;
 const ALL: Window = Window { from_ns: 1, to_ns: 10_000 * MS };

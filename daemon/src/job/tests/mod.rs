@@ -1,12 +1,17 @@
 //! Reports of invented jobs.
 
-use super::{Fact, Members, Report, Setting, Usage, What, compare, html, leftovers, markdown, report, text};
+mod past;
+mod schedules;
+
+use crate::job::{
+    Fact, Members, Report, Setting, Usage, What, compare, html, leftovers, markdown, report, text,
+};
 use crate::lineage::{GroupUsage, record};
 
 const STARTER: u32 = 99;
 const MS: u64 = 1_000_000;
 
-pub(super) fn fact(at_ns: u64, pid: u32, parent: u32, what: What) -> Fact {
+pub(in crate::job) fn fact(at_ns: u64, pid: u32, parent: u32, what: What) -> Fact {
     Fact {
         at_ns,
         pid,
@@ -19,25 +24,25 @@ pub(super) fn fact(at_ns: u64, pid: u32, parent: u32, what: What) -> Fact {
     }
 }
 
-pub(super) fn forked(at_ns: u64, pid: u32, parent: u32) -> Fact {
+pub(in crate::job) fn forked(at_ns: u64, pid: u32, parent: u32) -> Fact {
     fact(at_ns, pid, parent, What::Forked { creator: None, seen: true })
 }
 
 /// What the one task of a process used.
-pub(super) fn used(cpu_ns: u64, pending: u32) -> Usage {
+pub(in crate::job) fn used(cpu_ns: u64, pending: u32) -> Usage {
     let sum = record::Usage { exec_runtime_ns: cpu_ns, utime_ns: 1, ..record::Usage::default() };
     Usage::of(&GroupUsage { sum, tasks: 1, pending, unknown: 0 })
 }
 
-pub(super) fn ended(at_ns: u64, pid: u32, parent: u32, cpu_ns: u64) -> Fact {
+pub(in crate::job) fn ended(at_ns: u64, pid: u32, parent: u32, cpu_ns: u64) -> Fact {
     fact(at_ns, pid, parent, What::Ended { status: Some(0), cause: None, usage: Some(used(cpu_ns, 0)) })
 }
 
-pub(super) fn reaped(at_ns: u64, pid: u32, by: u32, zombie_ns: u64) -> Fact {
+pub(in crate::job) fn reaped(at_ns: u64, pid: u32, by: u32, zombie_ns: u64) -> Fact {
     fact(at_ns, pid, by, What::Reaped { by: Some(by), zombie_ns: Some(zombie_ns), is_late: false })
 }
 
-pub(super) fn members(facts: impl IntoIterator<Item = Fact>) -> Members {
+pub(in crate::job) fn members(facts: impl IntoIterator<Item = Fact>) -> Members {
     let mut members = Members::new(STARTER, 1);
     for fact in facts {
         members.take(fact);

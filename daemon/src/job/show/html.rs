@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::{
-    compare::Comparison,
+use crate::job::{
+    Comparison,
     report::{Report, Step},
     sections::{Section, headline, sections},
 };

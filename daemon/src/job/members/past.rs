@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use thiserror::Error;
 
-use super::{
+use crate::answer::{life::LifeRecord, process::ProcessRef};
+use crate::job::{
     fact::{Usage, start_of},
     members::{Ended, MOST, Member, Members, Stage, Taken},
 };
-use crate::answer::{life::LifeRecord, process::ProcessRef};
 
 /// Stands for whichever process outside of the job started a member and waited for it: no process has this pid.
 const OUTSIDE: u32 = 0;

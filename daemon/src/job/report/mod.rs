@@ -1,8 +1,15 @@
 //! The report of a job: what is written as JSON, and read again by `--baseline`.
 
+pub(super) mod build;
+pub(super) mod compare;
+pub(super) mod cost;
+pub(super) mod failures;
+pub(super) mod leftovers;
+pub(super) mod zombies;
+
 use serde::{Deserialize, Serialize};
 
-use super::{
+use crate::job::{
     cost::{Cost, Sum},
     path::Edge,
 };
