@@ -1,19 +1,20 @@
 //! A trace from effects: each process and thread from its creation, or from the beginning of the recording, to its end.
 
+mod signals;
+
 use std::{borrow::Cow, collections::VecDeque, io::Write};
 
 use super::{
-    trace::{Flow, Notes, ProcessInfo, ThreadInfo, Trace, Value, Written, track_id},
+    trace::{Notes, ProcessInfo, ThreadInfo, Trace, Value, Written, track_id},
     tracks::{Track, Tracks},
 };
 use crate::{
     cgroup::Place as CgroupPlace,
     lineage::{
         Action, Lineage, TaskState,
-        death::{GroupDeath, Sent},
+        death::GroupDeath,
         effect::{Effect, Process, Thread},
-        flags::signal_name,
-        id::{GroupKey, Ktime, TaskKey, TaskRef, Tgid, Tid},
+        id::{GroupKey, Ktime, TaskKey, Tgid, Tid},
         record::Comm,
     },
     runtime::{EventSink, Place, replay::ReplaySink},
@@ -323,61 +324,6 @@ impl<W: Write> EffectTrace<W> {
             notes.push(("parent_pid", Value::Number(u64::from(parent.tgid.0))));
         }
         track.begin(&mut self.trace, at, "zombie", &notes);
-    }
-
-    /// An instant of the sender, an instant of the victim, and the arrow from one to the other.
-    fn signal(&mut self, victim: GroupKey, sent: &Sent) {
-        let name = signal_name(sent.signal).map_or_else(|| sent.signal.to_string(), str::to_owned);
-        let at = sent.at.0;
-        let Some(victim) = self.processes.get(victim.tgid, start(victim)).map(|track| track.id) else {
-            return;
-        };
-        let sender = sent.sender.task.filter(|_| !sent.sender.is_kernel_thread());
-        let sender = sender.and_then(|task| Some((task, self.sender(task, sent)?)));
-        let flow = sender.map(|(task, track)| {
-            let flow = self.trace.new_flow();
-            let notes = vec![("thread", Value::Number(u64::from(task.key.tid.0)))];
-            self.trace.instant(track, at, &format!("sends {name}"), Some(Flow::From(flow)), &notes);
-            Flow::To(flow)
-        });
-        let by = text(sent.sender.name.as_ref());
-        let mut notes = vec![("sender", Value::Text(&by))];
-        if let Some(task) = sent.sender.task {
-            notes.push(("sender_pid", Value::Number(u64::from(task.tgid.0))));
-        }
-        self.trace.instant(victim, at, &name, flow, &notes);
-    }
-}
-
-impl<W: Write> EffectTrace<W> {
-    /// Returns the track of the process that sent a signal; `None` if it ended too long before the victim.
-    fn sender(&mut self, task: TaskRef, sent: &Sent) -> Option<u64> {
-        let start = task.is_leader().then_some(task.key.start);
-        let key = GroupKey { tgid: task.tgid, start };
-        if let Some(track) = self.processes.get(key.tgid, start.map(|start| start.0)) {
-            return Some(track.id);
-        }
-        let is_same = |(ended, _): &&(GroupKey, u64)| {
-            ended.tgid == key.tgid && (start.is_none() || ended.start.is_none() || ended.start == start)
-        };
-        if let Some((_, track)) = self.ended.iter().rev().find(is_same) {
-            return Some(*track);
-        }
-        // A process that is younger than the recording was introduced when it was forked.
-        if task.key.start >= self.begun {
-            return None;
-        }
-        let process = Process {
-            key,
-            name: sent.sender.name,
-            parent: sent.sender.ancestors.first().map(|parent| parent.key),
-            vpid: None,
-            executable: None,
-            arguments: None,
-            credentials: sent.sender.uid.map(|uid| (uid, uid)),
-            status: None,
-        };
-        Some(self.open_process(&process, sent.at.0))
     }
 }
 
