@@ -153,7 +153,7 @@ fn after_kill_9_every_whole_line_is_there_and_the_torn_tail_is_reported() {
     fs::write(&open, &torn).unwrap_or_else(|error| panic!("{error}"));
     let service = history.start(&[]);
     let said = service.says("warning: history: lives-");
-    assert!(said.contains(&format!("its last {TORN} bytes were not written whole")), "{said}");
+    assert!(said.contains(&format!("its last {TORN} bytes are an incomplete frame")), "{said}");
     let status = service.json("/v1/status");
     assert_eq!(status["history"]["cut_bytes"], TORN, "{status:#}");
     service.stop_clean();

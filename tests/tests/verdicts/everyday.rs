@@ -66,9 +66,13 @@ fn in_terminal(program: &str, args: &[&str]) -> Option<(File, Job)> {
     let end = || Stdio::from(slave.try_clone().unwrap_or_else(|error| panic!("dup: {error}")));
     let mut command = Command::new(program);
     command.args(args).env("TERM", "dumb").stdin(end()).stdout(end()).stderr(end());
-    // SAFETY: setsid(2) and ioctl(2) are async-signal-safe.
+    // SAFETY: signal(2), setsid(2) and ioctl(2) are async-signal-safe, and SIG_DFL runs no code of ours.
     unsafe {
         command.pre_exec(|| {
+            // Whoever runs the tests may ignore these: nohup(1), or a shell that started them in the background.
+            for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT] {
+                libc::signal(signal, libc::SIG_DFL);
+            }
             if libc::setsid() < 0 || libc::ioctl(0, libc::TIOCSCTTY, 0) != 0 {
                 return Err(std::io::Error::last_os_error());
             }
