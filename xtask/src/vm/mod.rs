@@ -192,11 +192,8 @@ const SLOW: [&str; 2] = ["an_exit_that_hangs_is_reported_as_stuck_with_its_time"
 /// Test binaries that need every kernel, but not every attach family: their records come from tracepoints.
 const DEATHS: [&str; 2] = ["deaths", "signal_storm"];
 
-/// The tests that CI runs on arm64, for the sake of time: each hook, what records carry, and a burst.
-const ARM: [&str; 3] = ["arguments", "doctor", "first_light"];
-
-/// Runs the short set, for CI: every scenario test under all three families on the oldest line, 6.1, 6.12 and the newest, and some
-/// under kprobe on arm64. `cargo xtask vm` leaves nothing out.
+/// Runs the short set, for CI: every scenario test under all three families on the oldest line, 6.1, 6.12 and the newest. `cargo
+/// xtask vm` leaves nothing out.
 ///
 /// 6.1 has the cgroup controllers of v1, the others have v2 only.
 ///
@@ -213,12 +210,7 @@ pub(crate) fn run_short() -> anyhow::Result<()> {
     let skip = owned(&["job", "job_past", "job_terminal"]);
     main(Args { once: owned(&once), spread, skip, ..args(["5.10", table::NEWEST])? })?;
     let (once, skip) = (owned(&[SLOW[0], SLOW[1], DEATHS[0], DEATHS[1]]), owned(&[guest::DAEMON]));
-    main(Args { once, skip, cgroup_v1: owned(&["6.1"]), ..args(["6.1", "6.12"])? })?;
-    if Arch::buildable().contains(&Arch::Aarch64) {
-        let (kernels, attach) = (owned(&["arm64/6.12"]), owned(&["kprobe"]));
-        main(Args { kernels, attach, only: owned(&ARM), ..Args::standard()? })?;
-    }
-    Ok(())
+    main(Args { once, skip, cgroup_v1: owned(&["6.1"]), ..args(["6.1", "6.12"])? })
 }
 
 /// Runs the storm of `cargo xtask soak` on one kernel.
