@@ -66,15 +66,19 @@ fn is_age(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_digit()) && !text.contains(['-', ':'])
 }
 
-/// Parses a time of the present day in the zone, or a date and a time. If the zone's clocks skip that time or show it twice, the
-/// earlier offset applies, as in RFC 5545.
+/// Parses a date and a time in the zone, or a time of day, which is its last occurrence: today's, or yesterday's if today's is in
+/// the future. If the zone's clocks skip that time or show it twice, the earlier offset applies, as in RFC 5545.
 fn in_zone(text: &str, now_wall_ns: i128, zone: &TimeZone) -> Option<Timestamp> {
-    let (date, time) = match text.split_once(['T', ' ']) {
-        Some((date, time)) => (Date::strptime("%Y-%m-%d", date).ok()?, time),
-        None => (zone.to_datetime(Timestamp::from_nanosecond(now_wall_ns).ok()?).date(), text),
+    let at = |date: Date, time: &str| {
+        let time = Time::strptime("%H:%M:%S%.f", time).or_else(|_| Time::strptime("%H:%M", time)).ok()?;
+        zone.to_timestamp(DateTime::from_parts(date, time)).ok()
     };
-    let time = Time::strptime("%H:%M:%S%.f", time).or_else(|_| Time::strptime("%H:%M", time)).ok()?;
-    zone.to_timestamp(DateTime::from_parts(date, time)).ok()
+    if let Some((date, time)) = text.split_once(['T', ' ']) {
+        return at(Date::strptime("%Y-%m-%d", date).ok()?, time);
+    }
+    let now = Timestamp::from_nanosecond(now_wall_ns).ok()?;
+    let today = zone.to_datetime(now).date();
+    at(today, text).filter(|moment| *moment <= now).or_else(|| at(today.yesterday().ok()?, text))
 }
 
 #[cfg(test)]
@@ -114,6 +118,20 @@ mod tests {
         assert_eq!(utc("2026-11-20 21:25").as_deref(), Some("2026-11-20T21:25:00.000000000Z"));
         assert_eq!(utc("21:25").map(|mut text| text.split_off(11)).as_deref(), Some("21:25:00.000000000Z"));
         assert_eq!(utc("25:00"), None);
+    }
+
+    #[test]
+    fn a_time_of_day_is_the_last_one() {
+        let now = super::wall_ns("2026-11-20T00:21:00Z").unwrap();
+        let zone = |text, zone| in_zone(text, now, &zone).map(|moment| moment.to_string());
+        for (text, day) in [("00:20", "20"), ("00:21", "20"), ("00:22", "19"), ("14:30", "19")] {
+            let expected = format!("2026-11-{day}T{text}:00Z");
+            assert_eq!(zone(text, TimeZone::UTC), Some(expected), "{text}");
+        }
+        // There it is 19:21 on the 19th.
+        let west = || TimeZone::posix("EST5").unwrap();
+        assert_eq!(zone("14:30", west()).as_deref(), Some("2026-11-19T19:30:00Z"));
+        assert_eq!(zone("20:00", west()).as_deref(), Some("2026-11-19T01:00:00Z"));
     }
 
     #[test]
