@@ -63,7 +63,7 @@ fn a_full_cgroup_is_named_with_the_zombies_that_fill_it() {
     let before = service.metrics();
     let mut failed = service.events("?action=clone_failed&limit=1", "");
     let directory = cgroup.path().display().to_string();
-    let mut scenario = scenario("zombies-to-the-limit", &[&directory]);
+    let mut scenario = scenario("zombies-to-the-limit", &[&directory, "retry"]);
     scenario.pause("full");
     let children = refused(&scenario, libc::EAGAIN)["children"].clone();
     let pid = scenario.facts().role("scenario").pid;
