@@ -381,6 +381,14 @@ fn limits_of_a_replay_are_those_that_refused_a_fork() {
         recorder
     })
     .unwrap();
+    let doctor =
+        taskscope().args(["doctor", "--format", "json", "--attach", &setting::attach()]).output().unwrap();
+    let by_tracepoint = String::from_utf8_lossy(&doctor.stdout).contains("tp_btf task_newtask");
+    // The recorder reads the limits once a record has come: until then the cgroup must stay full.
+    let end = std::time::Instant::now() + setting::deadline();
+    while !by_tracepoint && !String::from_utf8_lossy(&replay(&file, &["limits"]).stdout).contains(&name) {
+        assert!(std::time::Instant::now() < end, "no limit is recorded");
+    }
     std::io::Write::write_all(&mut recorder.stdin.take().unwrap(), b"go\ngo\ngo\n").unwrap();
     let output = recorder.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -388,9 +396,7 @@ fn limits_of_a_replay_are_those_that_refused_a_fork() {
     assert!(facts.contains("\"refused\""), "{facts}");
     let answer: Value = serde_json::from_str(&text(&replay(&file, &["limits", "--format", "json"]))).unwrap();
     let limits = answer["limits"].as_array().unwrap();
-    let doctor =
-        taskscope().args(["doctor", "--format", "json", "--attach", &setting::attach()]).output().unwrap();
-    if limits.is_empty() && String::from_utf8_lossy(&doctor.stdout).contains("tp_btf task_newtask") {
+    if limits.is_empty() && by_tracepoint {
         let missing = answer["missing"].to_string();
         assert!(missing.contains("failed forks"), "{missing}");
         return setting::skip("a tracepoint does not report failed forks");
