@@ -32,9 +32,9 @@ pub(super) fn all<T: Merge>(
 ) -> Result<Fleet<T>, Exit> {
     let runtime = event_loop::start().map_err(Exit::failed)?;
     let path: Arc<str> = path.into();
-    let mut failures: Vec<(usize, Failure)> = Vec::new();
-    let mut answered = 0_u64;
-    let mut is_done = vec![false; hosts.len()];
+    // A task that panics has no outcome; the hook has logged the panic.
+    let panicked = || Failure::new(ErrorKind::Local, "a bug of taskscope: its answer caused a panic");
+    let mut failures: Vec<Option<Failure>> = hosts.iter().map(|_| Some(panicked())).collect();
     runtime.block_on(async {
         let mut waiting: VecDeque<(usize, Host)> = hosts.iter().cloned().enumerate().collect();
         let mut asked: JoinSet<Outcome<T::Answer>> = JoinSet::new();
@@ -45,34 +45,24 @@ pub(super) fn all<T: Merge>(
                 asked.spawn(async move { (index, one(&access, &host, &path, most).await) });
             }
             let Some(done) = asked.join_next().await else { break };
-            // The hook has logged a panic; the host is added below.
             let Ok((index, outcome)) = done else { continue };
-            if let Some(is_done) = is_done.get_mut(index) {
-                *is_done = true;
-            }
+            let (Some(host), Some(failure)) = (hosts.get(index), failures.get_mut(index)) else { continue };
             let merged = outcome.and_then(|it| {
-                let name = hosts.get(index).map_or_else(|| "".into(), |host| host.name.clone());
-                answer.add(&name, it).map_err(|error| Failure::new(ErrorKind::Nonsense, error))
+                answer.add(&host.name, it).map_err(|error| Failure::new(ErrorKind::Nonsense, error))
             });
-            match merged {
-                Ok(()) => answered += 1,
-                Err(failure) => failures.push((index, failure)),
-            }
+            *failure = merged.err();
         }
     });
-    for (index, _) in is_done.iter().enumerate().filter(|(_, is_done)| !**is_done) {
-        failures
-            .push((index, Failure::new(ErrorKind::Local, "a bug of taskscope: its answer caused a panic")));
-    }
-    failures.sort_by_key(|(index, _)| *index);
-    let errors: Vec<HostError> = failures
-        .into_iter()
-        .filter_map(|(index, Failure { kind, message, .. })| {
-            Some(HostError { host: hosts.get(index)?.name.clone(), kind, message })
+    let errors: Vec<HostError> = hosts
+        .iter()
+        .zip(failures)
+        .filter_map(|(host, failure)| {
+            failure.map(|Failure { kind, message, .. }| HostError { host: host.name.clone(), kind, message })
         })
         .collect();
     answer.finish();
-    Ok(Fleet { hosts_asked: hosts.len() as u64, hosts_answered: answered, answer, errors })
+    let hosts_answered = (hosts.len() - errors.len()) as u64;
+    Ok(Fleet { hosts_asked: hosts.len() as u64, hosts_answered, answer, errors })
 }
 
 async fn one<T: serde::de::DeserializeOwned>(
