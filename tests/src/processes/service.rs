@@ -228,6 +228,19 @@ impl Service {
         }
     }
 
+    /// Waits for the daemon's report of the end of a process, and returns it.
+    #[track_caller]
+    pub fn death(&self, pid: i64) -> Value {
+        let end = Instant::now() + setting::deadline();
+        loop {
+            let answer = self.json(&format!("/v1/deaths?all=true&pid={pid}"));
+            if let Some(death) = answer["deaths"].as_array().and_then(|deaths| deaths.first()) {
+                return death.clone();
+            }
+            assert!(Instant::now() < end, "no end of {pid} is reported: {answer:#}");
+        }
+    }
+
     /// Waits for a line on stderr that begins with `start`.
     #[track_caller]
     pub fn says(&self, start: &str) -> String {

@@ -20,19 +20,6 @@ use taskscope_tests::{
     setting,
 };
 
-/// Waits for the daemon's record of the end of a pid, and returns it.
-#[track_caller]
-fn death(service: &Service, pid: i64) -> Value {
-    let end = Instant::now() + setting::deadline();
-    loop {
-        let answer = service.json(&format!("/v1/deaths?all=true&pid={pid}"));
-        if let Some(death) = answer["deaths"].as_array().and_then(|deaths| deaths.first()) {
-            return death.clone();
-        }
-        assert!(Instant::now() < end, "no end of {pid} is reported: {answer:#}");
-    }
-}
-
 /// Runs a scenario and returns how its child ended, with the facts of the scenario; `None` if this machine does not allow it.
 #[track_caller]
 fn ended(service: &Service, name: &str) -> Option<(Value, Facts)> {
@@ -43,7 +30,7 @@ fn ended(service: &Service, name: &str) -> Option<(Value, Facts)> {
             return None;
         }
     };
-    let death = death(service, facts.role("child").pid);
+    let death = service.death(facts.role("child").pid);
     Some((death, facts))
 }
 
@@ -183,7 +170,7 @@ fn a_victim_of_a_host_without_memory_is_distinguished_from_one_of_a_cgroup() {
     let facts = hog.facts().clone();
     let pid = facts.all("hog").next().and_then(|fact| fact["killed"].as_i64()).expect("a hog was killed");
     drop(hog);
-    let death = death(&service, pid);
+    let death = service.death(pid);
     assert_eq!(death["cause"], "oom", "{death:#}");
     assert_eq!(death["oom"]["scope"], "host", "{death:#}");
     let total = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
@@ -210,8 +197,8 @@ fn the_sender_has_its_ancestors_and_explain_begins_with_it() {
     let service = Service::start(&[]);
     let Some((_, facts)) = ended(&service, "death-killed") else { return };
     // The exit of the parent is a part of the summary; both questions must be asked after it.
-    death(&service, facts.role("scenario").pid);
-    let death = death(&service, facts.role("child").pid);
+    service.death(facts.role("scenario").pid);
+    let death = service.death(facts.role("child").pid);
     let above = &death["signal"]["sender"]["ancestors"][0]["pid"];
     assert_eq!(*above, facts.role("scenario").pid, "{death:#}");
     let explained = service.json(&format!("/v1/explain/{}", facts.role("child").pid));
@@ -224,8 +211,8 @@ fn the_reaction_of_the_parent_of_a_killed_child_is_reported() {
     let service = Service::start(&[]);
     let Some((_, facts)) = ended(&service, "death-child") else { return };
     // The parent has ended as well.
-    death(&service, facts.role("parent").pid);
-    let death = death(&service, facts.role("child").pid);
+    service.death(facts.role("parent").pid);
+    let death = service.death(facts.role("child").pid);
     assert_eq!(death["cause"], "killed", "{death:#}");
     assert_eq!(death["parent_then"]["did"], "exited", "{death:#}");
     assert_eq!(death["parent_then"]["exit"]["code"], 137, "{death:#}");

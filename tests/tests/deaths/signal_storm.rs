@@ -3,25 +3,15 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-use std::time::Instant;
-
 use common::scenario;
-use taskscope_tests::{service::Service, setting};
+use taskscope_tests::service::Service;
 
 #[test]
 fn a_storm_of_signals_loses_no_life_and_is_counted() {
     let service = Service::start(&["--ring-kib", "256"]);
     let mut storm = scenario("death-signals", &["300000", "15"]);
     let facts = storm.finish();
-    let pid = facts.role("child").pid;
-    let end = Instant::now() + setting::deadline();
-    let death = loop {
-        let answer = service.json(&format!("/v1/deaths?all=true&pid={pid}"));
-        if let Some(death) = answer["deaths"].as_array().and_then(|deaths| deaths.first()) {
-            break death.clone();
-        }
-        assert!(Instant::now() < end, "no end of {pid} is reported: {answer:#}");
-    };
+    let death = service.death(facts.role("child").pid);
     let metrics = service.metrics();
     let of =
         |name: &str, kind: &str| metrics.get(&format!("{name}{{kind=\"{kind}\"}}")).copied().unwrap_or(-1.0);

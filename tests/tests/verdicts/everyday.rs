@@ -129,13 +129,6 @@ fn zombie_of(parent: i64) -> i64 {
 }
 
 #[track_caller]
-fn death(service: &Service, pid: i64) -> Value {
-    until(&format!("the end of {pid}"), || {
-        service.json(&format!("/v1/deaths?all=true&pid={pid}"))["deaths"].as_array()?.first().cloned()
-    })
-}
-
-#[track_caller]
 fn assert_death(death: &Value, cause: &str, certainty: &str, says: &str) {
     assert_eq!((&death["cause"], &death["certainty"]), (&cause.into(), &certainty.into()), "{death:#}");
     assert!(death["summary"].to_string().contains(says), "{says}: {death:#}");
@@ -157,7 +150,7 @@ fn a_shell_that_hands_a_hangup_on_was_ended_by_its_terminal() {
     let sleeps = named(shell.pid(), "sleep", 4);
     // An ssh connection that breaks looks like this.
     drop(terminal);
-    assert_death(&death(&service, shell.pid()), "terminal_hangup", "likely", "sent it to itself");
+    assert_death(&service.death(shell.pid()), "terminal_hangup", "likely", "sent it to itself");
     let crashes = service.json("/v1/deaths")["crash_loops"].clone();
     assert!(!crashes.to_string().contains("killed_by_itself"), "{crashes:#}");
     for (index, sleep) in sleeps.into_iter().enumerate() {
@@ -169,7 +162,7 @@ fn a_shell_that_hands_a_hangup_on_was_ended_by_its_terminal() {
         } else {
             until("the end of a job", || is_over(sleep).then_some(()));
             let bash = format!("SIGHUP from bash (pid {})", shell.pid());
-            let death = death(&service, sleep);
+            let death = service.death(sleep);
             assert_death(&death, "killed", "certain", &bash);
             assert!(!death["summary"].to_string().contains("ignored"), "{death:#}");
         }
@@ -192,14 +185,14 @@ fn the_interrupt_key_ends_the_jobs_of_make_and_a_program_that_cleans_up() {
         terminal.write_all(b"\x03").unwrap_or_else(|error| panic!("{error}"));
         for job in jobs {
             assert_death(
-                &death(&service, job),
+                &service.death(job),
                 "terminal_key",
                 "certain",
                 "a key was pressed in its terminal (SIGINT)",
             );
         }
         // It ends by the signal that it handled, or exits with 2 if it sees the ends of its jobs first.
-        let make = death(&service, make.pid());
+        let make = service.death(make.pid());
         match make["cause"].as_str() {
             Some("exited") => assert_death(&make, "exited", "certain", "a key in its terminal sent SIGINT"),
             _ => assert_death(&make, "terminal_key", "likely", "it handled the signal and sent it to itself"),
@@ -211,7 +204,7 @@ fn the_interrupt_key_ends_the_jobs_of_make_and_a_program_that_cleans_up() {
         until("the loop", || (!children(shell.pid()).is_empty()).then_some(()));
         terminal.write_all(b"\x03").unwrap_or_else(|error| panic!("{error}"));
         let text = "it handled the signal and sent it to itself";
-        assert_death(&death(&service, shell.pid()), "terminal_key", "likely", text);
+        assert_death(&service.death(shell.pid()), "terminal_key", "likely", text);
     }
     service.stop_clean();
 }
@@ -237,8 +230,8 @@ fn a_session_of_tmux_that_is_closed_hangs_up_its_terminal() {
     let sleep = named(server, "sleep", 1)[0];
     assert_eq!(explain(sleep, Some(&service))["code"], "alive");
     drop(terminal);
-    assert_death(&death(&service, server), "terminal_hangup", "likely", "SIGHUP");
-    assert_death(&death(&service, sleep), "terminal_hangup", "likely", "SIGHUP");
+    assert_death(&service.death(server), "terminal_hangup", "likely", "SIGHUP");
+    assert_death(&service.death(sleep), "terminal_hangup", "likely", "SIGHUP");
     service.stop_clean();
 }
 
@@ -254,7 +247,7 @@ fn timeout_escalates_and_no_sigkill_is_said_to_be_ignored() {
     let sleep = named(shell, "sleep", 1)[0];
     let _ = timeout.0.wait();
     for pid in [shell, sleep] {
-        let death = death(&service, pid);
+        let death = service.death(pid);
         assert_death(&death, "timeout", "likely", "sent SIGTERM, which was ignored");
         assert!(!death["summary"].to_string().contains("SIGKILL, which was ignored"), "{death:#}");
     }
