@@ -6,9 +6,10 @@ use tokio::time::sleep;
 
 use super::{
     ask::{self, Format, LocalObserver, Source},
-    client::{Client, ClientError, encoded},
+    client::{Client, ClientError},
     exit::Exit,
     past::{self, FromDirectory},
+    query::Query,
     selector::Selector,
     terminal,
 };
@@ -158,26 +159,17 @@ fn filter(args: &Args) -> DeathFilter {
 fn path(args: &Args, after: u64) -> String {
     // The limit applies to the ends so far.
     let limit = if after > 0 { ALL } else { args.limit };
-    let mut path = format!("/v1/deaths?limit={limit}&all={}&after={after}", args.all);
-    let mut add = |key: &str, value: &str| {
-        path.push('&');
-        path.push_str(key);
-        path.push('=');
-        path.push_str(&encoded(value));
-    };
+    let mut query = Query::new("/v1/deaths");
+    query.add("limit", limit).add("all", args.all).add("after", after);
     if let Some(since) = args.since {
-        add("since", &format!("{}ms", since.as_millis()));
+        query.add("since", format_args!("{}ms", since.as_millis()));
     }
     if let Some((at, _)) = &args.until {
-        add("at", at);
+        query.add("at", at);
     }
-    args.cause.iter().for_each(|value| add("cause", value));
-    args.pid.iter().for_each(|value| add("pid", &value.to_string()));
-    args.subtree.iter().for_each(|value| add("subtree", &value.to_string()));
-    args.comm.iter().for_each(|value| add("comm", value));
-    args.unit.iter().for_each(|value| add("unit", value));
-    args.container.iter().for_each(|value| add("container", value));
-    path
+    query.add_all("cause", &args.cause).add_all("pid", &args.pid).add_all("subtree", &args.subtree);
+    query.add_all("comm", &args.comm).add_all("unit", &args.unit).add_all("container", &args.container);
+    query.into_path()
 }
 
 fn once(args: &Args, filter: DeathFilter) -> Result<(), Exit> {

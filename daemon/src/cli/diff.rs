@@ -2,10 +2,12 @@
 
 use super::{
     ask::{self, Format},
-    client::{Client, ClientError, Socket, encoded},
+    client::{Client, ClientError, Socket},
     exit::Exit,
     past::{self, FromDirectory},
+    query::Query,
     terminal,
+    whole_lines::WholeLines,
 };
 use crate::{
     answer::{
@@ -17,7 +19,6 @@ use crate::{
     },
     event_loop,
     history::read::{LifeSearch, Times},
-    service::{DAMAGE, KNOWN},
 };
 
 /// The most lives that are kept in memory, about 300 bytes each.
@@ -140,19 +141,20 @@ fn of_daemon(
     let runtime = event_loop::start().map_err(Exit::failed)?;
     let mut kept = Kept(maker);
     let asked: Result<_, ClientError> = runtime.block_on(async {
-        let before: Tree = client.json(&format!("/v1/tree?at={}", encoded(&past::utc(from_ms)))).await?;
+        let tree_at = |ms| {
+            let mut query = Query::new("/v1/tree");
+            query.add("at", past::utc(ms));
+            query.into_path()
+        };
+        let before: Tree = client.json(&tree_at(from_ms)).await?;
         let mut known = before.history.as_deref().cloned();
         // A second more, because the ages of the request and of the answer are measured one after the other.
         let age_ms = now_ms.saturating_sub(from_ms).saturating_add(1000);
         let mut answer = client.get(&format!("/v1/lives?since={age_ms}ms"), "application/x-ndjson").await?;
-        if let Some(text) = answer.headers().get(KNOWN) {
-            known = serde_json::from_slice(text.as_bytes()).ok().or(known);
-        }
-        let mut rest = Vec::new();
+        known = past::known_by(answer.headers()).or(known);
+        let mut lines = WholeLines::default();
         while let Some(piece) = client.piece(answer.body_mut()).await? {
-            rest.extend_from_slice(&piece);
-            let whole = rest.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-            for line in rest.drain(..whole).collect::<Vec<_>>().split(|&byte| byte == b'\n') {
+            for line in lines.push(&piece).split(|&byte| byte == b'\n') {
                 if let Ok(life) = serde_json::from_slice(line)
                     && kept.add(life).is_break()
                 {
@@ -160,15 +162,10 @@ fn of_daemon(
                 }
             }
         }
-        if let (Some(known), Some(text)) = (&mut known, client.trailer(DAMAGE))
-            && let Ok(damage) = serde_json::from_str(&text)
-        {
+        if let (Some(known), Some(damage)) = (&mut known, past::damage(&client)) {
             known.damage.add(&damage);
         }
-        let path = to_ms.map_or_else(
-            || "/v1/tree?usage=true".to_owned(),
-            |at| format!("/v1/tree?at={}", encoded(&past::utc(at))),
-        );
+        let path = to_ms.map_or_else(|| "/v1/tree?usage=true".to_owned(), tree_at);
         let after: Tree = client.json(&path).await?;
         Ok((before, Some(after), known))
     });

@@ -4,9 +4,9 @@ mod at;
 
 use super::{
     ask::{self, Format, Source},
-    client::encoded,
     exit::Exit,
     past::FromDirectory,
+    query::Query,
     selector::Selector,
     terminal,
 };
@@ -103,20 +103,16 @@ fn stopped(args: &Args) -> Option<Exit> {
         return None;
     }
     let filter = StopFilter::named(name);
-    let mut query = format!("?limit={}", filter.limit);
-    let keys = filter
-        .units
-        .iter()
-        .map(|unit| ("unit", unit))
-        .chain(filter.containers.iter().map(|id| ("container", id)));
-    for (key, value) in keys {
-        query.push('&');
-        query.push_str(key);
-        query.push('=');
-        query.push_str(&encoded(value));
-    }
-    let stops = ask::get::<Stops>(socket, &format!("/v1/stops{query}")).ok().flatten();
-    let scopes = ask::get::<Scopes>(socket, &format!("/v1/scopes{query}")).ok().flatten();
+    let path = |path: &str| {
+        let mut query = Query::new(path);
+        query
+            .add("limit", filter.limit)
+            .add_all("unit", &filter.units)
+            .add_all("container", &filter.containers);
+        query.into_path()
+    };
+    let stops = ask::get::<Stops>(socket, &path("/v1/stops")).ok().flatten();
+    let scopes = ask::get::<Scopes>(socket, &path("/v1/scopes")).ok().flatten();
     let gone = GoneUnit { stops: stops?, scopes: scopes.map_or_else(Vec::new, |answer| answer.scopes) };
     if gone.stops.stops.is_empty() && gone.scopes.is_empty() {
         return None;

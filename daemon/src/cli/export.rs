@@ -14,6 +14,7 @@ use super::{
     exit::Exit,
     past::{self, FromDirectory},
     replay::{Source, Speed, replay, summary},
+    whole_lines::WholeLines,
 };
 use crate::{
     answer::{
@@ -24,7 +25,6 @@ use crate::{
     history::read::{LifeSearch, Times},
     perfetto::{EffectTrace, LifeTrace, Written},
     runtime::{Wall, replay::Replay},
-    service::{DAMAGE, KNOWN, KNOWN_SINCE},
 };
 
 /// Arguments of `export`.
@@ -152,25 +152,21 @@ async fn ask<W: Write>(args: &Args, out: W) -> Result<LifeTrace<W>, ClientError>
         None => "/v1/lives".to_owned(),
     };
     let answer = client.get(&path, "application/x-ndjson").await?;
-    if let Some(known) = answer.headers().get(KNOWN_SINCE).and_then(|value| value.to_str().ok()) {
+    if let Some(known) = past::known_since(answer.headers()) {
         log::info!("processes that ended before {known} are not known");
     }
-    let known = answer.headers().get(KNOWN).and_then(|value| serde_json::from_slice(value.as_bytes()).ok());
-    if let Some(known) = &known {
-        past::report_gaps(known);
+    if let Some(known) = past::known_by(answer.headers()) {
+        past::report_gaps(&known);
     }
-    let (mut body, mut rest, mut unknown) = (answer.into_body(), Vec::new(), 0_u64);
+    let (mut body, mut lines, mut unknown) = (answer.into_body(), WholeLines::default(), 0_u64);
     let mut trace = LifeTrace::new(out, Some(tree));
     while let Some(piece) = client.piece(&mut body).await? {
-        rest.extend_from_slice(&piece);
-        let whole = rest.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-        for line in rest.get(..whole).unwrap_or_default().split_inclusive(|&byte| byte == b'\n') {
+        for line in lines.push(&piece).split_inclusive(|&byte| byte == b'\n') {
             match serde_json::from_slice::<LifeRecord>(line) {
                 Ok(life) => trace.add(&life),
                 Err(_) => unknown += 1,
             }
         }
-        rest.drain(..whole);
         if trace.has_failed() {
             return Ok(trace);
         }
@@ -178,9 +174,8 @@ async fn ask<W: Write>(args: &Args, out: W) -> Result<LifeTrace<W>, ClientError>
     if unknown > 0 {
         log::warn!("lines that this version does not understand: {unknown}");
     }
-    let damage = client.trailer(DAMAGE).and_then(|text| serde_json::from_str(&text).ok());
-    if let Some(damage) = &damage {
-        past::report_damage(damage);
+    if let Some(damage) = past::damage(&client) {
+        past::report_damage(&damage);
     }
     Ok(trace)
 }

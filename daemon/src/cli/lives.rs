@@ -1,19 +1,19 @@
 //! `taskscope lives`: one line for each process that has ended and that the daemon still stores.
 
-use std::{fmt::Write as _, io, ops::ControlFlow, path::Path, time::Duration};
+use std::{io, ops::ControlFlow, path::Path, time::Duration};
 
 use super::{
-    client::{Client, ClientError, Socket, encoded},
+    client::{Client, ClientError, Socket},
     exit::Exit,
     output,
     past::{self, FromDirectory},
+    query::Query,
     stdout::Stdout,
 };
 use crate::{
     answer::{death::DeathFilter, life::LifeFilter},
     event_loop,
     history::read::{LifeSearch, Times},
-    service::{DAMAGE, KNOWN, KNOWN_SINCE},
 };
 
 /// Arguments of `lives`.
@@ -126,12 +126,11 @@ fn from_directory(args: &Args, directory: &Path, at_ms: Option<i64>) -> Result<(
 async fn ask(args: &Args, at: Option<&str>) -> Result<(), ClientError> {
     let client = Client::at(&args.socket.socket);
     let answer = client.get(&path(args, at), "application/x-ndjson").await?;
-    if let Some(known) = answer.headers().get(KNOWN_SINCE).and_then(|value| value.to_str().ok()) {
+    if let Some(known) = past::known_since(answer.headers()) {
         log::info!("processes that ended before {known} are not known");
     }
-    let known = answer.headers().get(KNOWN).and_then(|value| serde_json::from_slice(value.as_bytes()).ok());
-    if let Some(known) = &known {
-        past::report_gaps(known);
+    if let Some(known) = past::known_by(answer.headers()) {
+        past::report_gaps(&known);
     }
     let (mut body, mut stdout) = (answer.into_body(), Stdout::new());
     while let Some(piece) = client.piece(&mut body).await? {
@@ -144,38 +143,25 @@ async fn ask(args: &Args, at: Option<&str>) -> Result<(), ClientError> {
             }
         }
     }
-    let damage = client.trailer(DAMAGE).and_then(|text| serde_json::from_str(&text).ok());
-    if let Some(damage) = &damage {
-        past::report_damage(damage);
+    if let Some(damage) = past::damage(&client) {
+        past::report_damage(&damage);
     }
     Ok(())
 }
 
-/// Returns the path and query for the daemon. Writing to a String does not fail.
+/// Returns the path and query for the daemon.
 fn path(args: &Args, at: Option<&str>) -> String {
-    let mut path = String::from("/v1/lives?");
-    let mut add = |key: &str, value: &str| {
-        let _ = write!(path, "{key}={}&", encoded(value));
-    };
-    for (key, values) in
-        [("comm", &args.comm), ("unit", &args.unit), ("container", &args.container), ("cause", &args.cause)]
-    {
-        for value in values {
-            add(key, value);
-        }
-    }
-    for pid in &args.pid {
-        add("pid", &pid.to_string());
-    }
+    let mut query = Query::new("/v1/lives");
+    query.add_all("comm", &args.comm).add_all("unit", &args.unit).add_all("container", &args.container);
+    query.add_all("cause", &args.cause).add_all("pid", &args.pid);
     if let Some(since) = args.since {
-        add("since", &format!("{}ms", since.as_millis()));
+        query.add("since", format_args!("{}ms", since.as_millis()));
     }
     if let Some(at) = at {
-        add("at", at);
+        query.add("at", at);
     }
     if let Some(limit) = args.limit {
-        add("limit", &limit.to_string());
+        query.add("limit", limit);
     }
-    path.pop();
-    path
+    query.into_path()
 }

@@ -29,7 +29,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub use self::common::exit;
-use self::common::{ask, client, logging, output, past, selector, signals, stdout, terminal};
+use self::common::{
+    ask, client, logging, output, past, query, selector, signals, stdout, terminal, whole_lines,
+};
 use crate::{
     kernel::{hooks::Family, ladder::Choice},
     panics,

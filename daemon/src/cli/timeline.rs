@@ -7,6 +7,7 @@ use super::{
     exit::Exit,
     output,
     selector::Selector,
+    whole_lines::WholeLines,
 };
 use crate::{
     answer::{life::LifeRecord, tree::Tree},
@@ -82,14 +83,12 @@ async fn ask(args: &Args) -> Result<(Tree, Vec<LifeRecord>), ClientError> {
     let tree = client.json("/v1/tree").await?;
     let path = format!("/v1/lives?since={}ms", args.since.as_millis());
     let mut body = client.get(&path, "application/x-ndjson").await?.into_body();
-    let (mut lives, mut rest) = (Vec::new(), Vec::new());
+    let (mut lives, mut body_lines) = (Vec::new(), WholeLines::default());
     while let Some(piece) = client.piece(&mut body).await? {
-        rest.extend_from_slice(&piece);
-        let whole = rest.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-        let texts = rest.get(..whole).unwrap_or_default().split(|&byte| byte == b'\n');
+        let whole = body_lines.push(&piece);
         // A line that this version cannot read is not a life that it can draw.
-        lives.extend(texts.filter_map(|line| serde_json::from_slice::<LifeRecord>(line).ok()));
-        rest.drain(..whole);
+        let life = |text| serde_json::from_slice::<LifeRecord>(text).ok();
+        lives.extend(whole.split(|&byte| byte == b'\n').filter_map(life));
     }
     Ok((tree, lives))
 }

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use super::{
     ask::{self, Source},
-    client::encoded,
     exit::Exit,
     output,
     past::{self, FromDirectory},
+    query::Query,
     selector::Selector,
     terminal,
 };
@@ -145,22 +145,21 @@ fn ask(args: &Args) -> Result<Tree, Exit> {
 
 /// The request to a daemon.
 fn path(args: &Args, root: Option<u32>, at: Option<&str>) -> String {
-    let mut path = format!("/v1/tree?threads={}&kernel={}", args.threads, args.kernel);
+    let mut query = Query::new("/v1/tree");
+    query.add("threads", args.threads).add("kernel", args.kernel);
     if let Some(pid) = root {
-        path.push_str("&pid=");
-        path.push_str(&pid.to_string());
+        query.add("pid", pid);
     }
     if args.now {
-        path.push_str("&now=true");
+        query.add("now", true);
     }
     if args.usage {
-        path.push_str("&usage=true");
+        query.add("usage", true);
     }
     if let Some(at) = at {
-        path.push_str("&at=");
-        path.push_str(&encoded(at));
+        query.add("at", at);
     }
-    path
+    query.into_path()
 }
 
 fn observe(args: &Args, root: Option<u32>, at: Option<&str>) -> Result<Tree, Exit> {

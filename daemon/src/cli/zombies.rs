@@ -9,9 +9,10 @@ use tokio::{
 
 use super::{
     ask::{self, Format, LocalObserver, Nobody, Source},
-    client::{Client, encoded},
+    client::Client,
     exit::Exit,
     past::{self, FromDirectory},
+    query::Query,
     signals, terminal,
 };
 use crate::{
@@ -89,13 +90,17 @@ fn filter(args: &Args) -> Filter {
 }
 
 /// The request to a daemon.
-fn path(args: &Args) -> String {
-    let mut path = format!("/v1/zombies?min_age={}ms", args.min_age.as_millis());
-    if let Some(unit) = &args.unit {
-        path.push_str("&unit=");
-        path.push_str(&encoded(unit));
+pub(super) fn query(min_age: Duration, unit: Option<&str>) -> Query {
+    let mut query = Query::new("/v1/zombies");
+    query.add("min_age", format_args!("{}ms", min_age.as_millis()));
+    if let Some(unit) = unit {
+        query.add("unit", unit);
     }
-    path
+    query
+}
+
+fn path(args: &Args) -> String {
+    query(args.min_age, args.unit.as_deref()).into_path()
 }
 
 fn once(args: &Args) -> Result<u64, Exit> {
@@ -111,8 +116,9 @@ fn at_time(args: &Args, at: &str) -> Result<u64, Exit> {
     let answer = if let Some(directory) = &args.directory.from {
         PastZombies::of(past::tree_of(directory, at_ms, None)?, &filter(args))
     } else {
-        let path = format!("{}&at={}", path(args), encoded(&utc));
-        ask::from_daemon::<PastZombies>(&args.source, &path)?.ok_or_else(|| {
+        let mut query = query(args.min_age, args.unit.as_deref());
+        query.add("at", &utc);
+        ask::from_daemon::<PastZombies>(&args.source, &query.into_path())?.ok_or_else(|| {
             log::error!(
                 "--at needs a daemon that was running at that time: start one (taskscope run) and ask again later"
             );

@@ -146,10 +146,7 @@ impl Client {
         }
         let status = answer.status().as_u16();
         let text = self.body(answer.body_mut()).await?;
-        let message = serde_json::from_slice::<serde_json::Value>(&text)
-            .ok()
-            .and_then(|error| error.pointer("/error/message")?.as_str().map(str::to_owned))
-            .unwrap_or_else(|| format!("the daemon answers {status}"));
+        let message = error_message(&text).unwrap_or_else(|| format!("the daemon answers {status}"));
         Err(ClientError::Refused { status, message })
     }
 
@@ -272,15 +269,16 @@ impl Client {
     }
 }
 
+/// Returns the message of an error of the API.
+pub(in crate::cli) fn error_message(body: &[u8]) -> Option<String> {
+    let error: serde_json::Value = serde_json::from_slice(body).ok()?;
+    error.pointer("/error/message")?.as_str().map(str::to_owned)
+}
+
 /// The most connections that wait in a socket's accept queue.
 fn queue_length() -> String {
     let limit = std::fs::read_to_string("/proc/sys/net/core/somaxconn");
     limit.map_or_else(|_| "many".to_owned(), |limit| limit.trim().to_owned())
-}
-
-/// Encodes a value for a query.
-pub(in crate::cli) fn encoded(value: &str) -> String {
-    form_urlencoded::byte_serialize(value.as_bytes()).collect()
 }
 
 #[cfg(test)]
@@ -307,10 +305,5 @@ mod tests {
         let text = error.to_string();
         assert!(!waiting.is_empty() && matches!(error, ClientError::Busy { .. }), "{text}");
         assert!(text.contains("(EAGAIN)") && text.contains("ss -xp"), "{text}");
-    }
-
-    #[test]
-    fn a_value_is_encoded() {
-        assert_eq!(encoded("a b&c=*/ü,1"), "a+b%26c%3D*%2F%C3%BC%2C1");
     }
 }

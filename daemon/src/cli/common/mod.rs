@@ -1,8 +1,9 @@
 //! What subcommands share.
 //!
-//! - `ask`: gets an answer, from the daemon or from a snapshot; `client`: requests to the daemon; `past`: questions about a past time
+//! - `ask`: gets an answer, from the daemon or from a snapshot; `client`: requests to the daemon, `query`: their paths; `past`: questions
+//!   about a past time
 //! - `selector`: the process that an argument names
-//! - `output`, `stdout`: writes lines and answers; `terminal`: size and colours of the terminal
+//! - `output`, `stdout`: writes lines and answers; `whole_lines`: lines of a body that comes in pieces; `terminal`: size and colours of the terminal
 //! - `exit`: exit codes; `logging`: messages on standard error; `signals`: Ctrl-C and SIGTERM
 
 pub(super) mod ask;
@@ -11,7 +12,9 @@ pub mod exit;
 pub(super) mod logging;
 pub(super) mod output;
 pub(super) mod past;
+pub(super) mod query;
 pub(super) mod selector;
 pub(super) mod signals;
 pub(super) mod stdout;
 pub(super) mod terminal;
+pub(super) mod whole_lines;

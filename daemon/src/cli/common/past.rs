@@ -7,7 +7,9 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use crate::cli::exit::Exit;
+use hyper::HeaderMap;
+
+use crate::cli::{client::Client, exit::Exit};
 use crate::{
     answer::{
         known::{Damage, Known},
@@ -18,6 +20,7 @@ use crate::{
     export::{Stamp, Zone},
     history::read::{LifeSearch, ReadDirectory, Times, known},
     lineage::id::Ktime,
+    service::{DAMAGE, KNOWN, KNOWN_SINCE},
 };
 
 /// How long a search runs before it returns to the caller.
@@ -93,6 +96,21 @@ pub(in crate::cli) fn lives(
         .map_err(Exit::failed)?
     {}
     Ok((lives, search.finish()))
+}
+
+/// Returns since when the daemon's memory has all ends, as an answer with lives says.
+pub(in crate::cli) fn known_since(answer: &HeaderMap) -> Option<&str> {
+    answer.get(KNOWN_SINCE)?.to_str().ok()
+}
+
+/// Returns what the history lacks, as an answer says that was read from it too.
+pub(in crate::cli) fn known_by(answer: &HeaderMap) -> Option<Known> {
+    serde_json::from_slice(answer.get(KNOWN)?.as_bytes()).ok()
+}
+
+/// Returns what of the history could not be read, as the end of the last answer says.
+pub(in crate::cli) fn damage(client: &Client) -> Option<Damage> {
+    serde_json::from_str(&client.trailer(DAMAGE)?).ok()
 }
 
 /// Creates the tree of a time from a directory; `root` selects a process and its descendants.

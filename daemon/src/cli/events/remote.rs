@@ -1,6 +1,6 @@
 //! Events from the daemon. If the daemon restarts, waits for it and reports the gap.
 
-use std::{fmt::Write as _, io, time::Duration};
+use std::{io, time::Duration};
 
 use hyper::body::Incoming;
 use tokio::{select, time::sleep};
@@ -8,10 +8,12 @@ use tokio::{select, time::sleep};
 use super::{Args, Format, reader_gone};
 use crate::{
     cli::{
-        client::{Client, ClientError, encoded},
+        client::{Client, ClientError},
         exit::Exit,
+        query::Query,
         signals,
         stdout::Stdout,
+        whole_lines::WholeLines,
     },
     service::INSTANCE,
 };
@@ -86,53 +88,38 @@ async fn connect(
     Ok(answer.into_body())
 }
 
-/// Returns the request that resumes at the stream's position. Writing to a String does not fail.
+/// Returns the request that resumes at the stream's position.
 fn path(args: &Args, position: &Position, is_first: bool) -> String {
     let selection = args.selection();
-    let mut path = String::from("/v1/events?");
-    let mut add = |key: &str, value: &str| {
-        let _ = write!(path, "{key}={}&", encoded(value));
-    };
+    let mut query = Query::new("/v1/events");
     if args.lives {
-        add("format", "life");
+        query.add("format", "life");
     } else if args.format == Format::Text {
-        add("format", if args.is_coloured() { "colour" } else { "text" });
+        query.add("format", if args.is_coloured() { "colour" } else { "text" });
     }
-    for (key, values) in [
-        ("action", &selection.actions),
-        ("comm", &selection.comms),
-        ("unit", &selection.units),
-        ("container", &selection.containers),
-    ] {
-        for value in values {
-            add(key, value);
-        }
-    }
-    for pid in &selection.pids {
-        add("pid", &pid.to_string());
-    }
+    query.add_all("action", &selection.actions).add_all("comm", &selection.comms);
+    query.add_all("unit", &selection.units).add_all("container", &selection.containers);
+    query.add_all("pid", &selection.pids);
     if let Some(pid) = selection.subtree {
-        add("subtree", &pid.to_string());
+        query.add("subtree", pid);
     }
     if let Some(limit) = args.limit {
-        add("limit", &limit.saturating_sub(position.written).to_string());
+        query.add("limit", limit.saturating_sub(position.written));
     }
     if args.lives {
         // Lives are created only while a client reads them, so there are none from before.
     } else if let Some(sequence) = position.sequence {
-        add("after", &sequence.to_string());
+        query.add("after", sequence);
         if !position.instance.is_empty() {
-            add("instance", &position.instance);
+            query.add("instance", &position.instance);
         }
     } else if !is_first {
         // Nothing came before the daemon went away: all events of the next one are new.
-        add("after", "0");
-        add("instance", &position.instance);
+        query.add("after", 0).add("instance", &position.instance);
     } else if let Some(since) = args.since {
-        add("since", &format!("{}ms", since.as_millis()));
+        query.add("since", format_args!("{}ms", since.as_millis()));
     }
-    path.pop();
-    path
+    query.into_path()
 }
 
 /// Prints the data of server-sent events, and keeps their ids.
@@ -143,7 +130,7 @@ async fn copy(
     position: &mut Position,
     stdout: &mut Stdout,
 ) -> Result<End, ClientError> {
-    let mut rest = Vec::new();
+    let mut lines = WholeLines::default();
     let mut is_event = false;
     loop {
         let piece = match client.piece(body).await {
@@ -151,13 +138,12 @@ async fn copy(
             Ok(None) if args.limit.is_some_and(|limit| position.written >= limit) => return Ok(End::Full),
             Ok(None) | Err(_) => return Ok(End::Away),
         };
-        rest.extend_from_slice(&piece);
-        if rest.len() > MOST_BYTES && !rest.contains(&b'\n') {
+        let whole = lines.push(&piece);
+        if whole.is_empty() && lines.pending() > MOST_BYTES {
             return Err(client.broken(&format!("a line of more than {MOST_BYTES} bytes is not an event")));
         }
-        let whole = rest.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
         let mut text = String::new();
-        for line in String::from_utf8_lossy(rest.get(..whole).unwrap_or_default()).lines() {
+        for line in String::from_utf8_lossy(&whole).lines() {
             if let Some(id) = line.strip_prefix("id: ") {
                 position.sequence =
                     id.rsplit('-').next().and_then(|id| id.parse().ok()).or(position.sequence);
@@ -171,7 +157,6 @@ async fn copy(
                 position.written += u64::from(std::mem::take(&mut is_event));
             }
         }
-        rest.drain(..whole);
         match stdout.write(text.as_bytes()).await {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(End::Full),

@@ -2,7 +2,7 @@
 //!
 //! Processes that have ended come from `/v1/lives`, or from a directory; those that still exist from `/v1/tasks/{pid}`.
 
-use std::{cell::RefCell, fmt::Write as _, path::Path};
+use std::{cell::RefCell, path::Path};
 
 use super::Args;
 use crate::{
@@ -15,17 +15,9 @@ use crate::{
         task::TaskAnswer,
         text, time_arg,
     },
-    cli::{
-        ask,
-        client::{Client, encoded},
-        exit::Exit,
-        past,
-        selector::Selector,
-        terminal,
-    },
+    cli::{ask, client::Client, exit::Exit, past, query::Query, selector::Selector, terminal},
     event_loop,
     history::read::Times,
-    service::{DAMAGE, KNOWN},
 };
 
 /// The most ancestors that are followed: deeper than process trees are.
@@ -121,27 +113,20 @@ impl Question<'_> {
     }
 
     fn of_daemon(&self, filter: &LifeFilter) -> Result<(Vec<LifeRecord>, Option<Known>), Exit> {
-        let mut path = format!("/v1/lives?at={}", encoded(&self.utc));
-        for pid in &filter.pids {
-            let _ = write!(path, "&pid={pid}");
-        }
-        for (key, values) in [("comm", &filter.comms), ("unit", &filter.units)] {
-            for value in values {
-                let _ = write!(path, "&{key}={}", encoded(value));
-            }
-        }
+        let mut query = Query::new("/v1/lives");
+        query.add("at", &self.utc).add_all("pid", &filter.pids);
+        query.add_all("comm", &filter.comms).add_all("unit", &filter.units);
+        let path = query.into_path();
         let runtime = event_loop::start().map_err(Exit::failed)?;
         let client = Client::at(&self.args.source.socket.socket);
         let asked = runtime.block_on(async {
             let mut answer = client.get(&path, "application/x-ndjson").await?;
-            let known = answer.headers().get(KNOWN);
-            let known = known.and_then(|text| serde_json::from_slice::<Known>(text.as_bytes()).ok());
+            let known = past::known_by(answer.headers());
             Ok((client.body(answer.body_mut()).await?, known))
         });
         let (text, mut known) = asked.map_err(|error: crate::cli::client::ClientError| error.exit())?;
-        let damage = client.trailer(DAMAGE).and_then(|text| serde_json::from_str(&text).ok());
-        if let (Some(known), Some(damage)) = (&mut known, &damage) {
-            known.damage.add(damage);
+        if let (Some(known), Some(damage)) = (&mut known, past::damage(&client)) {
+            known.damage.add(&damage);
         }
         let records = text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
         let lives = records.map(serde_json::from_slice).collect::<Result<_, _>>();

@@ -21,7 +21,7 @@ use rustls::pki_types::ServerName;
 use tokio::{net::TcpStream, sync::oneshot, time::timeout};
 
 use super::{access::Access, hosts::Host};
-use crate::answer::fleet::ErrorKind;
+use crate::{answer::fleet::ErrorKind, cli::client::error_message};
 
 /// The most bytes of an error's body that are read.
 const ERROR_MAX: usize = 16 << 10;
@@ -257,10 +257,7 @@ async fn body(answer: &mut Response<Incoming>, most: usize, host: &Host) -> Resu
 
 /// Describes an answer with another status than 200.
 fn refusal(status: StatusCode, text: &[u8], path: &str, host: &Host) -> Failure {
-    let said = serde_json::from_slice::<serde_json::Value>(text)
-        .ok()
-        .and_then(|error| error.pointer("/error/message")?.as_str().map(str::to_owned))
-        .unwrap_or_else(|| String::from_utf8_lossy(text).trim().to_owned());
+    let said = error_message(text).unwrap_or_else(|| String::from_utf8_lossy(text).trim().to_owned());
     let path = path.split('?').next().unwrap_or_default();
     let has_no_path = said.starts_with(&format!("there is no {path}"));
     let (kind, message) = match status.as_u16() {

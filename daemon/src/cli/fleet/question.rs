@@ -4,7 +4,7 @@ use std::{str::FromStr, time::Duration};
 
 use crate::{
     answer::TaskSelector,
-    cli::{client::encoded, exit::Exit, past},
+    cli::{exit::Exit, past, query::Query, zombies},
     duration,
 };
 
@@ -40,11 +40,7 @@ pub(super) struct ZombiesArgs {
 impl ZombiesArgs {
     /// Returns the path and query.
     pub(super) fn path(&self) -> String {
-        let mut path = format!("/v1/zombies?min_age={}ms", self.min_age.as_millis());
-        if let Some(unit) = &self.unit {
-            add(&mut path, "unit", unit);
-        }
-        path
+        zombies::query(self.min_age, self.unit.as_deref()).into_path()
     }
 }
 
@@ -87,25 +83,17 @@ pub(super) struct DeathsArgs {
 impl DeathsArgs {
     /// Returns the path and query.
     pub(super) fn path(&self) -> Result<String, Exit> {
-        let mut path = format!("/v1/deaths?limit={}&all={}", self.limit, self.all);
+        let mut query = Query::new("/v1/deaths");
+        query.add("limit", self.limit).add("all", self.all);
         if let Some(since) = self.since {
-            add(&mut path, "since", &format!("{}ms", since.as_millis()));
+            query.add("since", format_args!("{}ms", since.as_millis()));
         }
         if let Some(at) = &self.at {
-            add(&mut path, "at", &past::moment("--at", at)?.0);
+            query.add("at", past::moment("--at", at)?.0);
         }
-        let conditions = [
-            ("cause", &self.cause),
-            ("comm", &self.comm),
-            ("unit", &self.unit),
-            ("container", &self.container),
-        ];
-        for (key, values) in conditions {
-            for value in values {
-                add(&mut path, key, value);
-            }
-        }
-        Ok(path)
+        query.add_all("cause", &self.cause).add_all("comm", &self.comm);
+        query.add_all("unit", &self.unit).add_all("container", &self.container);
+        Ok(query.into_path())
     }
 }
 
@@ -147,13 +135,6 @@ impl FromStr for RemoteProcess {
         let selector = process.parse().map_err(|error: crate::answer::NotFound| error.to_string())?;
         Ok(Self { host: host.to_owned(), selector })
     }
-}
-
-fn add(path: &mut String, key: &str, value: &str) {
-    path.push('&');
-    path.push_str(key);
-    path.push('=');
-    path.push_str(&encoded(value));
 }
 
 #[cfg(test)]

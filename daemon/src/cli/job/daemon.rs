@@ -11,7 +11,7 @@ use tokio::{select, time::sleep};
 
 use super::{Args, Observed, Shared, command::JobCommand, is_absent, lives, until_settled};
 use crate::{
-    cli::{client::Client, exit::Exit},
+    cli::{client::Client, exit::Exit, whole_lines::WholeLines},
     job::{ACTIONS, Fact},
     pidns,
 };
@@ -32,7 +32,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub(super) struct EventLines {
     client: Client,
     body: Incoming,
-    rest: Vec<u8>,
+    lines: WholeLines,
 }
 
 /// Asks the daemon for the events of all that this process starts from now on; `None` if there is no daemon.
@@ -43,7 +43,7 @@ pub(super) async fn connect(args: &Args) -> Result<Option<EventLines>, Exit> {
         Ok(answer) => {
             // The daemon knows processes by other numbers than this one where that is not so.
             pidns::check().map_err(Exit::failed)?;
-            Ok(Some(EventLines { client, body: answer.into_body(), rest: Vec::new() }))
+            Ok(Some(EventLines { client, body: answer.into_body(), lines: WholeLines::default() }))
         }
         Err(error) if is_absent(&error) => Ok(None),
         Err(error) => Err(error.exit()),
@@ -118,15 +118,12 @@ impl EventLines {
     /// Takes the next lines; returns whether there can be more. Cancelling the wait loses nothing.
     async fn next(&mut self, shared: &Shared) -> bool {
         let Ok(Some(piece)) = self.client.piece(&mut self.body).await else { return false };
-        self.rest.extend_from_slice(&piece);
-        let whole = self.rest.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
         let mut collector = shared.borrow_mut();
-        for line in self.rest.get(..whole).unwrap_or_default().split(|&byte| byte == b'\n') {
+        for line in self.lines.push(&piece).split(|&byte| byte == b'\n') {
             if !line.is_empty() {
                 collector.take_line(line);
             }
         }
-        self.rest.drain(..whole);
-        self.rest.len() <= MOST_BYTES
+        self.lines.pending() <= MOST_BYTES
     }
 }

@@ -1,18 +1,21 @@
 //! What the daemon knows of the lives of processes, beyond its events.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt::Display,
+};
 
 use super::Shared;
 use crate::{
-    answer::{
-        known::{Damage, Known},
-        life::LifeRecord,
-        task::TaskAnswer,
+    answer::{known::Known, life::LifeRecord, task::TaskAnswer},
+    cli::{
+        client::{Client, ClientError},
+        past,
+        query::Query,
+        whole_lines::WholeLines,
     },
-    cli::client::{Client, ClientError},
     job::Usage,
     kernel::clock,
-    service::{DAMAGE, KNOWN, KNOWN_SINCE},
 };
 
 /// Up to so many processes are asked for by pid; for more, all lives since then are read.
@@ -30,30 +33,31 @@ pub(super) struct Completeness {
     pub(super) history: Option<Known>,
 }
 
+/// Returns the question for lives that ended within this time, ms.
+pub(super) fn since(age_ms: impl Display) -> Query {
+    let mut query = Query::new("/v1/lives");
+    query.add("since", format_args!("{age_ms}ms"));
+    query
+}
+
 /// Asks for lives, and passes each to `take`.
 pub(super) async fn ask(
     client: &Client,
-    query: &str,
+    query: Query,
     mut take: impl FnMut(LifeRecord),
 ) -> Result<Completeness, ClientError> {
-    let mut answer = client.get(&format!("/v1/lives?{query}"), "application/x-ndjson").await?;
-    let headers = answer.headers();
-    let mut history: Option<Known> =
-        headers.get(KNOWN).and_then(|value| serde_json::from_slice(value.as_bytes()).ok());
-    let known_since = headers.get(KNOWN_SINCE).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let mut rest = Vec::new();
+    let mut answer = client.get(&query.into_path(), "application/x-ndjson").await?;
+    let mut history = past::known_by(answer.headers());
+    let known_since = past::known_since(answer.headers()).map(str::to_owned);
+    let mut lines = WholeLines::default();
     while let Some(piece) = client.piece(answer.body_mut()).await? {
-        rest.extend_from_slice(&piece);
-        let whole = rest.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-        for line in rest.get(..whole).unwrap_or_default().split(|&byte| byte == b'\n') {
+        for line in lines.push(&piece).split(|&byte| byte == b'\n') {
             if let Ok(life) = serde_json::from_slice(line) {
                 take(life);
             }
         }
-        rest.drain(..whole);
     }
-    let damage = client.trailer(DAMAGE).and_then(|text| serde_json::from_str::<Damage>(&text).ok());
-    if let (Some(history), Some(damage)) = (&mut history, damage) {
+    if let (Some(history), Some(damage)) = (&mut history, past::damage(client)) {
         history.damage.add(&damage);
     }
     Ok(Completeness { known_since, history })
@@ -65,13 +69,13 @@ pub(super) async fn complete(client: &Client, shared: &Shared) -> Result<(), Cli
     let mut found: HashMap<Identity, Usage> = HashMap::new();
     if !released.is_empty() {
         let age_ms = clock::boottime().0.saturating_sub(since_ns) / 1_000_000;
-        let mut query = format!("since={}ms", age_ms.saturating_add(MARGIN_MS));
+        let mut query = since(age_ms.saturating_add(MARGIN_MS));
         if released.len() <= BY_PID {
-            let pids: Vec<_> = released.iter().map(|(pid, _)| pid.to_string()).collect();
-            query.push_str("&pid=");
-            query.push_str(&pids.join(","));
+            for (pid, _) in &released {
+                query.add("pid", pid);
+            }
         }
-        ask(client, &query, |life| {
+        ask(client, query, |life| {
             let key = (life.process.pid, life.start_boottime_ns.unwrap_or(0));
             if let Some(usage) = life.usage.filter(|_| released.contains(&key)) {
                 found.insert(key, Usage::of_life(&usage));

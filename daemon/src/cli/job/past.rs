@@ -11,7 +11,7 @@ use crate::{
         tree::{Node, Tree},
     },
     cli::{
-        client::{Client, ClientError, encoded},
+        client::{Client, ClientError},
         exit::Exit,
         past::{self, FromDirectory},
     },
@@ -191,13 +191,12 @@ fn of_daemon(args: &Args, selector: &Selector, asked: Asked) -> Result<Found, Cl
         // First the living: what ends meanwhile is in the lives then.
         let tree: Tree = client.json("/v1/tree?usage=true").await?;
         let age_ms = past::now_ns() / 1_000_000 - i128::from(asked.from_ms);
-        let mut query = format!("since={}ms", age_ms.saturating_add(1));
+        let mut query = lives::since(age_ms.saturating_add(1));
         if let Selector::Unit(unit) = selector {
-            query.push_str("&unit=");
-            query.push_str(&encoded(unit));
+            query.add("unit", unit);
         }
         let mut lives = Vec::new();
-        let answer = lives::ask(&client, &query, |life| lives.push(life)).await?;
+        let answer = lives::ask(&client, query, |life| lives.push(life)).await?;
         let status: Status = client.json("/v1/status").await?;
         let living = living(&tree, selector, asked.is_now);
         let mut found =

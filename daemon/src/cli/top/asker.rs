@@ -13,8 +13,10 @@ use super::watcher::{Ends, Moment, Reply, Request, Wants, runtime};
 use crate::{
     answer::{death::Deaths, explain::Explanation, text},
     cli::{
-        client::{Client, ClientError, encoded},
+        client::{Client, ClientError},
+        query::Query,
         terminal,
+        whole_lines::WholeLines,
     },
     service::{INSTANCE, Status},
     view::{Event, Health, Input, PastAnswer},
@@ -193,13 +195,11 @@ async fn follow(socket: &Path, inputs: &mpsc::Sender<Input>) {
 /// Passes events to the view until the stream ends. Returns the sequence number of the last event, or `None` if the view has
 /// ended.
 async fn read(client: &Client, mut body: hyper::body::Incoming, inputs: &mpsc::Sender<Input>) -> Option<u64> {
-    let mut rest = Vec::new();
+    let mut lines = WholeLines::default();
     let mut sequence = 0;
     while let Ok(Some(piece)) = client.piece(&mut body).await {
-        rest.extend_from_slice(&piece);
-        let whole = rest.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-        let text = String::from_utf8_lossy(rest.get(..whole).unwrap_or_default()).into_owned();
-        rest.drain(..whole);
+        let whole = lines.push(&piece);
+        let text = String::from_utf8_lossy(&whole);
         let surplus = text.lines().count().saturating_sub(EVENTS);
         if let Some(last) = text.lines().last().and_then(|line| number(line, "\"sequence\":")) {
             sequence = last;
@@ -246,9 +246,11 @@ async fn reply(socket: &Path, requests: &mut mpsc::Receiver<Request>, replies: &
 
 /// Gets the tree and the deaths of a past time.
 async fn past(client: &Client, moment: &Moment) -> Result<PastAnswer, ClientError> {
-    let at = encoded(&moment.utc);
-    let tree = get(client, &format!("/v1/tree?at={at}")).await?;
-    let deaths = get(client, &format!("/v1/deaths?limit={DEATHS}&at={at}")).await?;
+    let (mut tree, mut deaths) = (Query::new("/v1/tree"), Query::new("/v1/deaths"));
+    tree.add("at", &moment.utc);
+    deaths.add("limit", DEATHS).add("at", &moment.utc);
+    let tree = get(client, &tree.into_path()).await?;
+    let deaths = get(client, &deaths.into_path()).await?;
     Ok(PastAnswer { tree, deaths })
 }
 
