@@ -32,6 +32,7 @@ pub mod job;
 pub mod kernel;
 pub mod outputs;
 pub mod panics;
+mod pem;
 pub mod perfetto;
 pub mod pidns;
 pub mod procfs;

@@ -18,6 +18,7 @@ const LEVELS: &[&[&str]] = &[
         "failpoint",
         "fd",
         "panics",
+        "pem",
         "pidns",
         "size",
         "timens",

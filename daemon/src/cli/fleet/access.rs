@@ -9,17 +9,10 @@ use std::{
 
 use axum::http::HeaderValue;
 use base64::Engine as _;
-use rustls::{
-    ClientConfig, RootCertStore,
-    crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
-};
+use rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::CertificateDer};
 use tokio_rustls::TlsConnector;
 
-use crate::{bounded, duration};
-
-/// The longest PEM file, bytes: a bundle of all public authorities has 220 KB.
-const PEM_MAX: usize = 1 << 20;
+use crate::{bounded, duration, pem};
 
 /// The longest file with a password, bytes.
 const PASSWORD_MAX: usize = 4096;
@@ -79,17 +72,13 @@ impl AccessArgs {
     }
 }
 
+/// Reads a file of at most `most` bytes.
+fn read(file: &Path, most: usize) -> Result<Vec<u8>, String> {
+    bounded::read(file, most).map_err(|error| format!("reading {}: {error}", file.display()))
+}
+
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let name = file.display();
-    let bytes = bounded::read(file, PEM_MAX).map_err(|error| format!("reading {name}: {error}"))?;
-    let list: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
-    match list {
-        Ok(list) if list.is_empty() => {
-            Err(format!("{name} has no certificate in PEM (-----BEGIN CERTIFICATE-----)"))
-        }
-        Ok(list) => Ok(list),
-        Err(error) => Err(format!("{name} is not PEM: {error}")),
-    }
+    pem::certificates(&read(file, pem::MOST_BYTES)?).map_err(|what| format!("{} {what}", file.display()))
 }
 
 fn config(ca: &Path, pair: Option<(&Path, &Path)>) -> Result<ClientConfig, String> {
@@ -108,10 +97,7 @@ fn config(ca: &Path, pair: Option<(&Path, &Path)>) -> Result<ClientConfig, Strin
         Some((cert, key)) => {
             let chain = certificates(cert)?;
             let name = key.display();
-            let bytes = bounded::read(key, PEM_MAX).map_err(|error| format!("reading {name}: {error}"))?;
-            let key = PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| {
-                format!("{name} has no private key in PEM, without a passphrase: {error}")
-            })?;
+            let key = pem::key(&read(key, pem::MOST_BYTES)?).map_err(|what| format!("{name} {what}"))?;
             builder
                 .with_client_auth_cert(chain, key)
                 .map_err(|error| format!("{} does not go with {name}: {error}", cert.display()))?
@@ -124,8 +110,8 @@ fn config(ca: &Path, pair: Option<(&Path, &Path)>) -> Result<ClientConfig, Strin
 /// Reads a file with `USER:PASSWORD`; returns the header.
 fn password(file: &Path) -> Result<HeaderValue, String> {
     let name = file.display();
-    let bytes = bounded::read(file, PASSWORD_MAX).map_err(|error| format!("reading {name}: {error}"))?;
-    let text = String::from_utf8(bytes).map_err(|_| format!("{name} is not text in UTF-8"))?;
+    let text =
+        String::from_utf8(read(file, PASSWORD_MAX)?).map_err(|_| format!("{name} is not text in UTF-8"))?;
     let line = text.trim_end_matches(['\r', '\n']);
     let (user, _) = line.split_once(':').unwrap_or_default();
     if user.is_empty() || line.contains(['\r', '\n']) {

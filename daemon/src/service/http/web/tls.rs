@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rustls::{
     RootCertStore, ServerConfig, SupportedProtocolVersion,
     crypto::{CryptoProvider, ring},
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+    pki_types::CertificateDer,
     version::{TLS12, TLS13},
 };
 
@@ -14,19 +14,16 @@ use super::{
     error::WebError,
     file::{ClientAuth, Pem, TlsSection},
 };
-use crate::bounded;
-
-/// The longest PEM file, bytes: a bundle of all public authorities has 220 KB.
-const PEM_MAX: usize = 1 << 20;
+use crate::{bounded, pem};
 
 /// Curves by their name in Go.
 const CURVES: [&str; 3] = ["X25519", "CurveP256", "CurveP384"];
 
 /// Returns the text of a PEM and how errors name it.
-fn read(pem: &Pem, key: &str) -> Result<(String, Vec<u8>), WebError> {
-    match pem {
+fn read(from: &Pem, key: &str) -> Result<(String, Vec<u8>), WebError> {
+    match from {
         Pem::Inline(text) => Ok((format!("tls_server_config.{key}"), text.clone().into_bytes())),
-        Pem::File(path) => bounded::read(path, PEM_MAX)
+        Pem::File(path) => bounded::read(path, pem::MOST_BYTES)
             .map(|bytes| (path.display().to_string(), bytes))
             .map_err(|source| WebError::Read { file: path.clone(), source }),
     }
@@ -36,13 +33,9 @@ fn wrong(name: &str, what: impl Into<String>) -> WebError {
     WebError::Tls { name: name.to_owned(), what: what.into() }
 }
 
-fn certificates(pem: &Pem, key: &str) -> Result<(String, Vec<CertificateDer<'static>>), WebError> {
-    let (name, bytes) = read(pem, key)?;
-    let list: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
-    let list = list.map_err(|error| wrong(&name, format!("it is not PEM: {error}")))?;
-    if list.is_empty() {
-        return Err(wrong(&name, "it has no certificate in PEM (-----BEGIN CERTIFICATE-----)"));
-    }
+fn certificates(from: &Pem, key: &str) -> Result<(String, Vec<CertificateDer<'static>>), WebError> {
+    let (name, bytes) = read(from, key)?;
+    let list = pem::certificates(&bytes).map_err(|what| wrong(&name, format!("it {what}")))?;
     Ok((name, list))
 }
 
@@ -53,9 +46,7 @@ pub(super) fn config(section: &TlsSection) -> Result<Arc<ServerConfig>, WebError
     };
     let (cert_name, chain) = certificates(cert, "cert")?;
     let (key_name, key) = read(key, "key")?;
-    let key = PrivateKeyDer::from_pem_slice(&key).map_err(|error| {
-        wrong(&key_name, format!("it has no private key in PEM, without a passphrase: {error}"))
-    })?;
+    let key = pem::key(&key).map_err(|what| wrong(&key_name, format!("it {what}")))?;
     let provider = Arc::new(provider(section)?);
     let clients = clients(section, &provider)?;
     let (lowest, highest) = section.versions;
