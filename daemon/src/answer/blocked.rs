@@ -76,16 +76,11 @@ pub struct BlockedTasks {
     /// The tasks with the longest sleeps.
     pub tasks: Vec<BlockedTask>,
     /// The number of tasks that are not listed.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::answer::is_zero")]
     pub tasks_left_off: u64,
     /// Why the answer is empty, if the kernel's task iterator cannot be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unknown_because: Option<String>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-const fn is_zero(count: &u64) -> bool {
-    *count == 0
 }
 
 /// A blocked task.

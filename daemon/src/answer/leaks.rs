@@ -39,7 +39,7 @@ pub struct Leaks {
     /// The leaks, by kind; of one kind the largest first.
     pub leaks: Vec<Leak>,
     /// Leaks that are not listed.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::answer::is_zero")]
     pub leaks_left_off: u64,
     /// The time over which leaks are looked for, ns.
     pub window_ns: u64,
@@ -78,11 +78,6 @@ impl Leaks {
         ];
         self
     }
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-const fn is_zero(number: &u64) -> bool {
-    *number == 0
 }
 
 /// One leak.

@@ -64,6 +64,11 @@ pub struct HostFacts<'a> {
     pub places: &'a mut dyn FnMut(u64) -> Option<place::Place>,
 }
 
+/// Whether a number is 0, which answers leave out.
+pub(crate) fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
+    *number == T::default()
+}
+
 /// No such process.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum NotFound {

@@ -56,13 +56,8 @@ pub struct StopStory {
     /// Its processes.
     pub processes: Vec<StoppedProcess>,
     /// Processes that are not listed.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::answer::is_zero")]
     pub more_processes: u64,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-const fn is_zero(number: &u64) -> bool {
-    *number == 0
 }
 
 /// A process of a unit or container that stopped. Times count from the first stop signal.

@@ -134,7 +134,7 @@ pub struct Node {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub subreaper: bool,
     /// Zombies that it has not reaped.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::answer::is_zero")]
     pub zombies: u32,
     /// What its tasks are doing now, if requested.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -145,11 +145,6 @@ pub struct Node {
     /// Its place, if it is not its parent's.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-const fn is_zero(count: &u32) -> bool {
-    *count == 0
 }
 
 /// One thread.

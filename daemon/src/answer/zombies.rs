@@ -33,7 +33,7 @@ pub struct Zombies {
     /// Parents that have not waited for them, the one with most zombies first.
     pub parents: Vec<ZombieParent>,
     /// Number of parents that are not listed because there are too many.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::answer::is_zero")]
     pub parents_left_off: u64,
     /// Processes that are not zombies: their leader has ended, other threads live.
     pub dead_leaders: Vec<Other>,
@@ -42,11 +42,6 @@ pub struct Zombies {
     /// Limits on pids that are full, and the processes that fill them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub full_limits: Vec<Limit>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-const fn is_zero(count: &u64) -> bool {
-    *count == 0
 }
 
 /// A parent that has not waited for its zombies.

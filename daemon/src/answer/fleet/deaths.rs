@@ -4,7 +4,7 @@ use std::{cmp::Reverse, sync::Arc};
 
 use serde::Serialize;
 
-use super::{Merge, OfHost, RowTooLong, add_some, check, is_zero};
+use super::{Merge, OfHost, RowTooLong, add_some, check};
 use crate::answer::{
     death::{CrashLoop, Death, Deaths},
     known::Known,
@@ -20,13 +20,13 @@ pub struct FleetDeaths {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub crash_loops: Vec<OfHost<CrashLoop>>,
     /// Number of crash loops that are not listed.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "crate::answer::is_zero")]
     pub crash_loops_left_off: u64,
     /// What the histories of hosts cover and lack, if the answer is from them too.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub histories: Vec<OfHost<Known>>,
     /// Number of histories that are not listed.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "crate::answer::is_zero")]
     pub histories_left_off: u64,
     /// The most ends that are kept.
     #[serde(skip)]

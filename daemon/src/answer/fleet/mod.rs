@@ -169,11 +169,6 @@ fn add_some<T>(list: &mut Vec<OfHost<T>>, host: &Arc<str>, rows: Vec<T>) -> u64 
     left_off
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-const fn is_zero(count: &u64) -> bool {
-    *count == 0
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,7 @@ use std::{cmp::Reverse, sync::Arc};
 
 use serde::Serialize;
 
-use super::{Merge, OfHost, RowTooLong, add_some, check, is_zero};
+use super::{Merge, OfHost, RowTooLong, add_some, check};
 use crate::{
     answer::{
         limits::Limit,
@@ -33,7 +33,7 @@ pub struct FleetZombies {
     /// Limits on pids that are full.
     pub full_limits: Vec<OfHost<Limit>>,
     /// Number of entries of the three lists before that are not listed.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "crate::answer::is_zero")]
     pub others_left_off: u64,
     /// The most parents that are kept.
     #[serde(skip)]

@@ -83,16 +83,11 @@ pub struct UsedByName {
     /// Their CPU time, ns.
     pub exec_runtime_ns: u64,
     /// Processes that are older and ended in between.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::answer::is_zero")]
     pub older_processes: u64,
     /// Their CPU time, ns: some of it was used before the first time.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::answer::is_zero")]
     pub older_exec_runtime_ns: u64,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-const fn is_zero(count: &u64) -> bool {
-    *count == 0
 }
 
 /// What the difference is about.

@@ -7,25 +7,25 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Damage {
     /// Damaged places: frames with a wrong checksum, and bytes that are not part of a frame.
-    #[serde(rename = "damaged_frames", default, skip_serializing_if = "is_zero")]
+    #[serde(rename = "damaged_frames", default, skip_serializing_if = "crate::answer::is_zero")]
     pub frames: u64,
     /// Their bytes.
-    #[serde(rename = "damaged_bytes", default, skip_serializing_if = "is_zero")]
+    #[serde(rename = "damaged_bytes", default, skip_serializing_if = "crate::answer::is_zero")]
     pub bytes: u64,
     /// The least number of lines that were lost there, from intact indexes.
-    #[serde(rename = "damaged_lines", default, skip_serializing_if = "is_zero")]
+    #[serde(rename = "damaged_lines", default, skip_serializing_if = "crate::answer::is_zero")]
     pub lines: u64,
     /// Bytes at the end of a segment that a daemon still writes, or was writing when it was killed.
-    #[serde(rename = "unfinished_bytes", default, skip_serializing_if = "is_zero")]
+    #[serde(rename = "unfinished_bytes", default, skip_serializing_if = "crate::answer::is_zero")]
     pub unfinished: u64,
     /// Segments that were removed before they were read, because the history keeps its limits.
-    #[serde(rename = "removed_segments", default, skip_serializing_if = "is_zero")]
+    #[serde(rename = "removed_segments", default, skip_serializing_if = "crate::answer::is_zero")]
     pub removed: u64,
     /// Files with the name of a segment that cannot be opened or read.
-    #[serde(rename = "unreadable_segments", default, skip_serializing_if = "is_zero")]
+    #[serde(rename = "unreadable_segments", default, skip_serializing_if = "crate::answer::is_zero")]
     pub unreadable: u64,
     /// Lines that this version does not understand, because a newer one wrote them.
-    #[serde(rename = "unknown_lines", default, skip_serializing_if = "is_zero")]
+    #[serde(rename = "unknown_lines", default, skip_serializing_if = "crate::answer::is_zero")]
     pub unknown: u64,
     /// Frames that were read.
     #[serde(skip)]
@@ -60,16 +60,11 @@ pub struct Known {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gaps: Vec<Gap>,
     /// How many older gaps there are.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::answer::is_zero")]
     pub more_gaps: u64,
     /// What could not be read.
     #[serde(flatten)]
     pub damage: Damage,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-const fn is_zero(count: &u64) -> bool {
-    *count == 0
 }
 
 impl Damage {

@@ -71,13 +71,13 @@ pub struct LifeRecord {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exec_boottime_ns: Option<u64>,
     /// How often its tasks changed their comm.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::answer::is_zero")]
     pub renames: u32,
     /// Threads besides the leader, in total.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::answer::is_zero")]
     pub threads_created: u32,
     /// The most threads besides the leader that lived at once.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::answer::is_zero")]
     pub threads_peak: u32,
     /// Why it ended.
     pub death: LifeDeath,
@@ -94,7 +94,7 @@ pub struct LifeRecord {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reaper: Option<LifeReaper>,
     /// How often it was reparented.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::answer::is_zero")]
     pub reparented: u32,
     /// When it was last reparented, ns of `CLOCK_BOOTTIME`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -155,11 +155,6 @@ pub struct LifeReaper {
     pub name: Option<String>,
     /// `parent`, `thread`, `tracer` and so on.
     pub kind: String,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-const fn is_zero(count: &u32) -> bool {
-    *count == 0
 }
 
 /// Returns a timestamp as ms since the epoch.
