@@ -7,6 +7,7 @@ use tokio::time::sleep;
 use super::{
     ask::{self, Format, LocalObserver, Source},
     client::{Client, ClientError},
+    conditions::Conditions,
     exit::Exit,
     past::{self, FromDirectory},
     query::Query,
@@ -61,15 +62,8 @@ pub(super) struct Args {
     /// `--subtree` as pids.
     #[arg(skip)]
     subtree: Vec<u32>,
-    /// Only processes with this name; * and ? as in a shell
-    #[arg(long, value_name = "GLOB")]
-    comm: Vec<String>,
-    /// Only processes in this systemd unit; * and ? as in a shell
-    #[arg(long, value_name = "GLOB")]
-    unit: Vec<String>,
-    /// Only processes in this container, by the beginning of its id
-    #[arg(long, value_name = "ID")]
-    container: Vec<String>,
+    #[command(flatten)]
+    conditions: Conditions,
     /// Only processes that ended within this time, including those in the history on disk
     #[arg(long, value_name = "AGE", value_parser = crate::duration::parse, conflicts_with_all = ["follow", "subtree_selectors"])]
     since: Option<Duration>,
@@ -144,9 +138,9 @@ fn filter(args: &Args) -> DeathFilter {
         causes: args.cause.clone(),
         pids: args.pid.clone(),
         subtrees: args.subtree.clone(),
-        comms: args.comm.clone(),
-        units: args.unit.clone(),
-        containers: args.container.clone(),
+        comms: args.conditions.comm.clone(),
+        units: args.conditions.unit.clone(),
+        containers: args.conditions.container.clone(),
         after: args
             .since
             .map_or(Ktime(0), |since| Ktime(clock::boottime().0.saturating_sub(crate::duration::ns(since)))),
@@ -168,7 +162,7 @@ fn path(args: &Args, after: u64) -> String {
         query.add("at", at);
     }
     query.add_all("cause", &args.cause).add_all("pid", &args.pid).add_all("subtree", &args.subtree);
-    query.add_all("comm", &args.comm).add_all("unit", &args.unit).add_all("container", &args.container);
+    args.conditions.add_to(&mut query);
     query.into_path()
 }
 

@@ -4,6 +4,7 @@ use std::{io, ops::ControlFlow, path::Path, time::Duration};
 
 use super::{
     client::{Client, ClientError, Socket},
+    conditions::Conditions,
     exit::Exit,
     output,
     past::{self, FromDirectory},
@@ -41,15 +42,8 @@ pub(super) struct Args {
     /// Only this process
     #[arg(long, value_name = "PID", value_delimiter = ',')]
     pid: Vec<u32>,
-    /// Only processes with this name; * and ? as in a shell
-    #[arg(long, value_name = "GLOB")]
-    comm: Vec<String>,
-    /// Only processes in this systemd unit; * and ? as in a shell
-    #[arg(long, value_name = "GLOB")]
-    unit: Vec<String>,
-    /// Only processes in this container, by the beginning of its id
-    #[arg(long, value_name = "ID")]
-    container: Vec<String>,
+    #[command(flatten)]
+    conditions: Conditions,
     /// Only processes that ended by this cause, such as killed, oom or fault
     #[arg(long, value_name = "CAUSE")]
     cause: Vec<String>,
@@ -92,9 +86,9 @@ fn from_directory(args: &Args, directory: &Path, at_ms: Option<i64>) -> Result<(
     past::report(&known);
     let filter = LifeFilter {
         pids: args.pid.clone(),
-        comms: args.comm.clone(),
-        units: args.unit.clone(),
-        containers: args.container.clone(),
+        comms: args.conditions.comm.clone(),
+        units: args.conditions.unit.clone(),
+        containers: args.conditions.container.clone(),
         causes: args.cause.clone(),
         failed: false,
         at_ms,
@@ -152,7 +146,7 @@ async fn ask(args: &Args, at: Option<&str>) -> Result<(), ClientError> {
 /// Returns the path and query for the daemon.
 fn path(args: &Args, at: Option<&str>) -> String {
     let mut query = Query::new("/v1/lives");
-    query.add_all("comm", &args.comm).add_all("unit", &args.unit).add_all("container", &args.container);
+    args.conditions.add_to(&mut query);
     query.add_all("cause", &args.cause).add_all("pid", &args.pid);
     if let Some(since) = args.since {
         query.add("since", format_args!("{}ms", since.as_millis()));

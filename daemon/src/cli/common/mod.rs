@@ -2,12 +2,13 @@
 //!
 //! - `ask`: gets an answer, from the daemon or from a snapshot; `client`: requests to the daemon, `query`: their paths; `past`: questions
 //!   about a past time
-//! - `selector`: the process that an argument names
+//! - `selector`: the process that an argument names; `conditions`: the processes that options select
 //! - `output`, `stdout`: writes lines and answers; `whole_lines`: lines of a body that comes in pieces; `terminal`: size and colours of the terminal
 //! - `exit`: exit codes; `logging`: messages on standard error; `signals`: Ctrl-C and SIGTERM
 
 pub(super) mod ask;
 pub(super) mod client;
+pub(super) mod conditions;
 pub mod exit;
 pub(super) mod logging;
 pub(super) mod output;

@@ -4,7 +4,7 @@ use std::{str::FromStr, time::Duration};
 
 use crate::{
     answer::TaskSelector,
-    cli::{exit::Exit, past, query::Query, zombies},
+    cli::{conditions::Conditions, exit::Exit, past, query::Query, zombies},
     duration,
 };
 
@@ -60,15 +60,8 @@ pub(super) struct DeathsArgs {
     /// Only this cause, such as killed, oom or fault
     #[arg(long, value_name = "CAUSE")]
     cause: Vec<String>,
-    /// Only processes with this name; * and ? as in a shell
-    #[arg(long, value_name = "GLOB")]
-    comm: Vec<String>,
-    /// Only processes in this systemd unit; * and ? as in a shell
-    #[arg(long, value_name = "GLOB")]
-    unit: Vec<String>,
-    /// Only processes in this container, by the beginning of its id
-    #[arg(long, value_name = "ID")]
-    container: Vec<String>,
+    #[command(flatten)]
+    conditions: Conditions,
     /// Only ends within this time, also those that only the hosts' histories have
     #[arg(long, value_name = "AGE", value_parser = duration::parse)]
     since: Option<Duration>,
@@ -91,8 +84,8 @@ impl DeathsArgs {
         if let Some(at) = &self.at {
             query.add("at", past::moment("--at", at)?.0);
         }
-        query.add_all("cause", &self.cause).add_all("comm", &self.comm);
-        query.add_all("unit", &self.unit).add_all("container", &self.container);
+        query.add_all("cause", &self.cause);
+        self.conditions.add_to(&mut query);
         Ok(query.into_path())
     }
 }
