@@ -315,29 +315,32 @@ mod tests {
     /// Cargo itself finds only `tests/tests/*.rs` and `tests/tests/*/main.rs`.
     #[test]
     fn every_file_of_tests_in_a_folder_is_a_target_with_the_files_name() {
-        let mut files = vec![];
-        for folder in fs::read_dir(shell::workspace().join("tests/tests")).unwrap() {
-            let folder = folder.unwrap();
-            let name = folder.file_name().into_string().unwrap();
-            if !folder.file_type().unwrap().is_dir()
-                || folder.path().join("main.rs").exists()
-                || name == "common"
-            {
-                continue;
-            }
-            for file in fs::read_dir(folder.path()).unwrap() {
-                let path = file.unwrap().path();
-                if path.extension().is_none_or(|extension| extension != "rs") {
-                    continue;
-                }
-                let stem = path.file_stem().unwrap().to_str().unwrap().to_owned();
-                let path = format!("tests/{name}/{stem}.rs");
-                files.push((stem, path));
+        let mut targets = vec![];
+        for folder in entries(&shell::workspace().join("tests/tests")) {
+            let is_found_by_cargo = folder.join("main.rs").exists();
+            if folder.is_dir() && !is_found_by_cargo && !folder.ends_with("common") {
+                targets.extend(entries(&folder).iter().filter_map(|path| target_of(path)));
             }
         }
-        files.sort();
-        assert!(files.len() > 50, "{files:?}");
-        assert_eq!(named_targets(), files);
+        targets.sort();
+        assert!(targets.len() > 50, "{targets:?}");
+        assert_eq!(named_targets(), targets);
+    }
+
+    fn entries(folder: &Path) -> Vec<PathBuf> {
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+    }
+
+    /// Returns name and path of the target that a file, or a folder with a `main.rs`, is.
+    fn target_of(path: &Path) -> Option<(String, String)> {
+        let name = path.file_stem()?.to_str()?.to_owned();
+        let source = if path.is_dir() { path.join("main.rs") } else { path.to_path_buf() };
+        if !source.exists() || source.extension()? != "rs" {
+            return None;
+        }
+        let tests = shell::workspace().join("tests");
+        let source = source.strip_prefix(tests).ok()?.to_str()?.to_owned();
+        Some((name, source))
     }
 
     /// Returns names and paths of the `[[test]]` tables in tests/Cargo.toml, sorted by name.
