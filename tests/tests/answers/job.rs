@@ -10,7 +10,7 @@ use std::{
 };
 
 use serde_json::Value;
-use taskscope_tests::{cgroup::Cgroup, directory::Directory, service::Service, setting, spawner};
+use taskscope_tests::{cgroup::Cgroup, directory::Directory, proc, service::Service, setting, spawner};
 
 const MS: u64 = 1_000_000;
 
@@ -195,8 +195,7 @@ impl Drop for Left {
 }
 
 fn alive(pid: u64) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/stat"))
-        .is_ok_and(|stat| stat.rsplit(')').next().is_some_and(|rest| !rest.trim_start().starts_with('Z')))
+    proc::state(pid).is_some_and(|state| state != 'Z')
 }
 
 #[test]

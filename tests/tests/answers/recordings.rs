@@ -7,11 +7,10 @@ use std::{
     os::unix::process::ExitStatusExt as _,
     path::Path,
     process::{Child, Command, Output, Stdio},
-    time::Instant,
 };
 
 use serde_json::Value;
-use taskscope_tests::{directory::Directory, setting, spawner};
+use taskscope_tests::{directory::Directory, setting, spawner, wait};
 
 fn taskscope() -> Command {
     let mut command = Command::new(setting::taskscope());
@@ -126,16 +125,6 @@ fn start(file: &Path, command: &[&str]) -> Child {
     spawner::spawn(recorder).unwrap()
 }
 
-/// Waits until something is true.
-#[track_caller]
-fn wait_for(what: &str, is: impl Fn() -> bool) {
-    let end = Instant::now() + setting::deadline();
-    while !is() {
-        assert!(Instant::now() < end, "{what}");
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
-}
-
 #[test]
 fn a_signal_reaches_the_command_and_the_recording_is_whole() {
     if has_no_shell() {
@@ -145,7 +134,7 @@ fn a_signal_reaches_the_command_and_the_recording_is_whole() {
     let (file, ready) = (directory.file("a.rec"), directory.file("ready"));
     let script = format!("trap 'exit 5' TERM; : > {}; while :; do sleep 0.05; done", ready.display());
     let recorder = start(&file, &["sh", "-c", &script]);
-    wait_for("the command is ready", || ready.exists());
+    wait::until("the command is ready", || ready.exists());
     spawner::signal(&recorder, libc::SIGTERM);
     let output = recorder.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(5), "{}", String::from_utf8_lossy(&output.stderr));
@@ -160,7 +149,7 @@ fn a_recorder_that_is_killed_leaves_what_it_has_written() {
     let file = directory.file("a.rec");
     let recorder = start(&file, &[]);
     let size = || fs::metadata(&file).map_or(0, |metadata| metadata.len());
-    wait_for("the snapshot is written", || size() > 2000);
+    wait::until("the snapshot is written", || size() > 2000);
     spawner::signal(&recorder, libc::SIGKILL);
     let status = recorder.wait_with_output().unwrap().status;
     assert_eq!(status.signal(), Some(libc::SIGKILL));
@@ -340,15 +329,12 @@ fn a_recording_of_this_kernel_replays_to_the_same_bytes() {
     assert!(ready.is_some(), "the recorder ended");
     let burst = Command::new(&program).args(["burst", "50"]).stdin(Stdio::null()).output().unwrap();
     assert!(burst.status.success(), "{burst:?}");
-    let deadline = Instant::now() + setting::deadline();
     let ended = |text: &str| {
         let is_ours =
             |line: &&str| line.contains("\"group_exited\"") && line.contains("\"name\":\"scenario\"");
         text.lines().filter(is_ours).count()
     };
-    while ended(&fs::read_to_string(&printed).unwrap()) < 50 {
-        assert!(Instant::now() < deadline, "not all ends are printed");
-    }
+    wait::until("all ends are printed", || ended(&fs::read_to_string(&printed).unwrap()) >= 50);
     spawner::signal(&recorder, libc::SIGINT);
     let rest: Vec<String> = messages.map_while(Result::ok).collect();
     assert!(recorder.wait().unwrap().success(), "{rest:?}");
@@ -385,10 +371,9 @@ fn limits_of_a_replay_are_those_that_refused_a_fork() {
         taskscope().args(["doctor", "--format", "json", "--attach", &setting::attach()]).output().unwrap();
     let by_tracepoint = String::from_utf8_lossy(&doctor.stdout).contains("tp_btf task_newtask");
     // The recorder reads the limits once a record has come: until then the cgroup must stay full.
-    let end = std::time::Instant::now() + setting::deadline();
-    while !by_tracepoint && !String::from_utf8_lossy(&replay(&file, &["limits"]).stdout).contains(&name) {
-        assert!(std::time::Instant::now() < end, "no limit is recorded");
-    }
+    wait::until("the limit is recorded", || {
+        by_tracepoint || String::from_utf8_lossy(&replay(&file, &["limits"]).stdout).contains(&name)
+    });
     std::io::Write::write_all(&mut recorder.stdin.take().unwrap(), b"go\ngo\ngo\n").unwrap();
     let output = recorder.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

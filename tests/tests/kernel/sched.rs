@@ -13,7 +13,7 @@ use taskscope_tests::{
     programs,
     scenario::Scenario,
     service::{self, Service},
-    setting, spawner,
+    setting, spawner, wait,
 };
 
 const RUN_QUEUE: &str = "taskscope_sched_run_queue_latency_seconds";
@@ -266,13 +266,14 @@ fn the_histogram_has_the_shape_of_the_one_of_runqlat() {
     until_sigint_is_caught(child.id());
     scenario.go();
     scenario.pause("after");
-    let end = std::time::Instant::now() + setting::deadline();
     // A signal that comes before runqlat sleeps does not wake it, so the test sends it repeatedly.
-    while child.try_wait().unwrap().is_none() {
-        assert!(std::time::Instant::now() < end, "runqlat does not end");
-        spawner::signal(&child, libc::SIGINT);
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
+    wait::until("runqlat has ended", || {
+        let has_ended = child.try_wait().unwrap().is_some();
+        if !has_ended {
+            spawner::signal(&child, libc::SIGINT);
+        }
+        has_ended
+    });
     let output = child.wait_with_output().unwrap();
     let after = service.metrics();
     let text = String::from_utf8_lossy(&output.stdout);
@@ -315,17 +316,12 @@ fn the_histogram_has_the_shape_of_the_one_of_runqlat() {
 
 /// Waits until runqlat has installed its handler of SIGINT, on which it prints its histogram.
 fn until_sigint_is_caught(pid: u32) {
-    let end = std::time::Instant::now() + setting::deadline();
-    let is_caught = || {
+    wait::until("runqlat catches SIGINT", || {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
         let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
         let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
         caught.is_some_and(|mask| mask & 1 << (libc::SIGINT - 1) != 0)
-    };
-    while !is_caught() {
-        assert!(std::time::Instant::now() < end, "runqlat does not catch SIGINT");
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
+    });
 }
 
 /// Returns how many switches this kernel may hide from programs; 0 in a guest.

@@ -3,14 +3,11 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-use std::{
-    process::{Command, Stdio},
-    time::Instant,
-};
+use std::process::{Command, Stdio};
 
 use common::scenario;
 use serde_json::Value;
-use taskscope_tests::{cgroup::Cgroup, service::Service, setting};
+use taskscope_tests::{cgroup::Cgroup, service::Service, setting, wait};
 
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
@@ -51,14 +48,7 @@ fn events_have_unit_container_and_pod_and_can_be_filtered_by_them() {
 /// Asks the daemon about a process until the answer meets a condition, and returns that answer.
 #[track_caller]
 fn until(service: &Service, pid: i64, come: impl Fn(&Value) -> bool) -> Value {
-    let end = Instant::now() + setting::deadline();
-    loop {
-        let explained = service.json(&format!("/v1/explain/{pid}"));
-        if come(&explained) {
-            return explained;
-        }
-        assert!(Instant::now() < end, "{explained:#}");
-    }
+    wait::until_answer(|| service.json(&format!("/v1/explain/{pid}")), come)
 }
 
 #[test]

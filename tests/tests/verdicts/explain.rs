@@ -13,7 +13,7 @@ use std::{
 
 use common::scenario;
 use serde_json::Value;
-use taskscope_tests::{scenario::Scenario, setting, spawner};
+use taskscope_tests::{scenario::Scenario, setting, spawner, wait};
 
 const NONE: i32 = 0;
 const PRIVILEGE: i32 = 3;
@@ -36,15 +36,11 @@ fn json(args: &[&str]) -> Value {
 /// Returns what `explain` reports about a role while a scenario is paused, once the death is old enough for a verdict.
 #[track_caller]
 fn explain(scenario: &Scenario, role: &str) -> Value {
-    let end = Instant::now() + setting::deadline();
-    loop {
-        let explained = json(&["explain", "--format", "json", &scenario.facts().role(role).pid.to_string()]);
-        let summary = explained["verdict"]["summary"].as_str().unwrap_or_default();
-        if !summary.contains("may be about to wait for it") {
-            return explained;
-        }
-        assert!(Instant::now() < end, "{explained:#}");
-    }
+    let pid = scenario.facts().role(role).pid.to_string();
+    wait::until_answer(
+        || json(&["explain", "--format", "json", &pid]),
+        |explained| !explained["verdict"]["summary"].to_string().contains("may be about to wait for it"),
+    )
 }
 
 /// Starts a scenario and pauses it while a parent owes a wait.

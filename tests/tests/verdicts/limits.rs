@@ -3,7 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-use std::{fs, process::Command, time::Instant};
+use std::{fs, process::Command};
 
 use common::scenario;
 use serde_json::Value;
@@ -94,11 +94,9 @@ fn a_full_cgroup_is_named_with_the_zombies_that_fill_it() {
     }
     // With every rung, the kernel's own count of refused forks rises, and the usage is compared with the limit.
     let refused = "taskscope_pids_refused_forks_total{scope=\"cgroup\"}";
-    let end = Instant::now() + setting::deadline();
-    while service.metrics().get(refused).is_none_or(|count| *count <= before[refused]) {
-        assert!(Instant::now() < end, "{refused} does not rise");
-    }
-    let samples = service.metrics();
+    let samples = service.until("the refused forks are counted", |now| {
+        now.get(refused).is_some_and(|count| *count > before[refused])
+    });
     let of_cgroup =
         |family: &str| samples.get(&format!("{family}{{name=\"{name}\",scope=\"cgroup\"}}")).copied();
     assert_eq!(of_cgroup("taskscope_pids_used"), of_cgroup("taskscope_pids_limit"), "{samples:#?}");
