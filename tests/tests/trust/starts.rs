@@ -1,11 +1,6 @@
 //! Starts on a host with zombies, storms and hidden processes; taskscope leaves nothing behind.
 
-use std::{
-    ffi::CStr,
-    fs, io,
-    os::unix::process::CommandExt as _,
-    process::Command,
-};
+use std::{ffi::CStr, fs, io, os::unix::process::CommandExt as _, process::Command};
 
 use taskscope_tests::{
     matcher::event,

@@ -40,7 +40,7 @@ pub enum ConfigError {
         what: String,
     },
     /// The file has an unknown key.
-    #[error("{file}: line {line}: unknown key `{key}`{}", hint(key, &KEYS))]
+    #[error("{file}: line {line}: unknown key `{key}`{}", hint(key, KEYS))]
     UnknownKey {
         /// The file.
         file: String,
