@@ -110,7 +110,7 @@ impl<K: Eq + Hash + Copy + Ord> Tracks<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::perfetto::trace::tests::decoded;
+    use crate::perfetto::trace::decoded::decoded;
 
     #[test]
     fn slices_end_once_in_order_and_never_go_back_in_time() {

@@ -1,7 +1,8 @@
 //! `taskscope run`: the daemon as a service, with metrics, the API, systemd, and as few privileges as possible.
 //!
-//! - `start`: the daemon from its start to its end; `vital`: its parts that it cannot do without
-//! - `config`: settings
+//! - `start`: the daemon from its start to its end; `housekeeping`: what it does at intervals; `vital`: its parts that it cannot do
+//!   without
+//! - `config`: settings; `reload`: takes over new ones at SIGHUP
 //! - `event_sink`: passes events to `metrics` and to `readers`; `sched` and `losses` add those of `--sched`
 //! - `http`, `socket`: the API; `status`: the daemon's health
 //! - `memory`, `descriptors`, `budget`: limits of memory, file descriptors and pids
@@ -12,6 +13,7 @@ mod budget;
 pub mod config;
 mod descriptors;
 mod event_sink;
+mod housekeeping;
 pub mod http;
 mod losses;
 mod memory;
@@ -19,6 +21,7 @@ mod metrics;
 mod notify;
 pub mod privileges;
 mod readers;
+mod reload;
 pub mod sandbox;
 mod sched;
 mod socket;
