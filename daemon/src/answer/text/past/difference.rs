@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Ink, Style, columns, escape, fitting, moment};
+use crate::answer::text::{Ink, Style, columns, escape, fitting, moment};
 use crate::{
     answer::{
         difference::{Difference, UsedByName},

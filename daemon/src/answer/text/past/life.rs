@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Ink, Style, escape, moment};
+use crate::answer::text::{Ink, Style, escape, moment};
 use crate::{
     answer::{
         death::Death,

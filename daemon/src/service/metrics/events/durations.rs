@@ -2,7 +2,7 @@
 
 use prometheus::{Histogram, HistogramOpts, Registry};
 
-use super::families::seconds;
+use crate::service::metrics::families::seconds;
 
 /// Upper bounds of zombie durations, seconds: from a prompt wait to an incident.
 const ZOMBIE_BUCKETS: [f64; 10] = [0.0001, 0.001, 0.01, 0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 86_400.0];

@@ -2,8 +2,9 @@
 
 use prometheus::{Encoder as _, Registry, TextEncoder};
 
-use super::{effects::EffectCounters, ended::EndedMetrics, families::Families};
+use super::effects::EffectCounters;
 use crate::lineage::{Brief, Lineage, effect::Effect};
+use crate::service::metrics::{ended::EndedMetrics, families::Families};
 
 /// Counters of events.
 pub struct EventMetrics {

@@ -7,24 +7,24 @@ use std::collections::VecDeque;
 
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec};
 
-use super::{
+use crate::lineage::death::{Stop, StopOutcome};
+use crate::service::metrics::{
     families::{Families, seconds},
     unit_labels::{UNIT_LABELS, UnitLabels},
 };
-use crate::lineage::death::{Stop, StopOutcome};
 
 /// Supervisors wait 10 s (Docker), 30 s (Kubernetes) or 90 s (systemd) before SIGKILL.
 const BUCKETS: [f64; 11] = [0.01, 0.1, 0.5, 1.0, 5.0, 10.0, 15.0, 30.0, 60.0, 90.0, 120.0];
 
 /// The metrics, and the units with series, the one that stopped last at the end.
-pub(super) struct StopMetrics {
+pub(in crate::service::metrics) struct StopMetrics {
     stops: IntCounterVec,
     duration: HistogramVec,
     named: VecDeque<UnitLabels>,
 }
 
 impl StopMetrics {
-    pub(super) fn register(of: &Families<'_>) -> prometheus::Result<Self> {
+    pub(in crate::service::metrics) fn register(of: &Families<'_>) -> prometheus::Result<Self> {
         let stops = of.counters(
             "taskscope_stops_total",
             "Units and containers that were asked to stop and did, by outcome: `killed` if SIGKILL was sent to one of their processes.",
@@ -47,7 +47,7 @@ impl StopMetrics {
     }
 
     /// Counts a stop that has ended; `top` units have series.
-    pub(super) fn count(&mut self, stop: &Stop, labels_of_unit: UnitLabels, top: usize) {
+    pub(in crate::service::metrics) fn count(&mut self, stop: &Stop, labels_of_unit: UnitLabels, top: usize) {
         let Some(ns) = stop.duration_ns() else { return };
         self.stops.with_label_values(&[stop.outcome().code()]).inc();
         let labels_of_unit = self.named(labels_of_unit, top);

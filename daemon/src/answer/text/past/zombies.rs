@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Ink, Style, age, escape, moment};
+use crate::answer::text::{Ink, Style, age, escape, moment};
 use crate::answer::zombies::{PastParent, PastZombies};
 
 /// The most zombies of one parent that are named.

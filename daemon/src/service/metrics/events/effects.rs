@@ -3,10 +3,10 @@
 use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
 
 use super::durations::{Durations, observe};
-use super::names::{ERRNOS, KINDS, REASONS, REPARENT_KINDS, reason};
 use crate::lineage::{
     Brief, Change, death::Cause, effect::ReaperKind, flags::errno_name, leak::LeakKind, status::WaitStatus,
 };
+use crate::service::metrics::names::{ERRNOS, KINDS, REASONS, REPARENT_KINDS, reason};
 
 /// A counter with one label; its children are found by index.
 struct Family(Vec<IntCounter>);
@@ -34,7 +34,7 @@ impl Family {
 }
 
 /// Counters of effects.
-pub(super) struct EffectCounters {
+pub(in crate::service::metrics) struct EffectCounters {
     creations: Family,
     /// Failed calls of `copy_process()`, if the hooks report them.
     failed: Option<Family>,
@@ -90,7 +90,7 @@ fn deaths(registry: &Registry) -> prometheus::Result<Family> {
 }
 
 impl EffectCounters {
-    pub(super) fn register(registry: &Registry) -> prometheus::Result<Self> {
+    pub(in crate::service::metrics) fn register(registry: &Registry) -> prometheus::Result<Self> {
         let kinds = || KINDS.iter().map(|kind| kind.name());
         let counter = |name, help| counter(registry, name, help);
         let exits = IntCounterVec::new(
@@ -182,7 +182,10 @@ impl EffectCounters {
 
     /// Registers the counter of failed calls of `copy_process()`, because the attached hooks report them. Without such hooks the
     /// metric does not exist.
-    pub(super) fn register_failures(&mut self, registry: &Registry) -> prometheus::Result<()> {
+    pub(in crate::service::metrics) fn register_failures(
+        &mut self,
+        registry: &Registry,
+    ) -> prometheus::Result<()> {
         if self.failed.is_none() {
             self.failed = Some(Family::register(
                 registry,
@@ -195,7 +198,7 @@ impl EffectCounters {
         Ok(())
     }
 
-    pub(super) fn count(&self, brief: &Brief) {
+    pub(in crate::service::metrics) fn count(&self, brief: &Brief) {
         let kind = index_of(&KINDS, &brief.kind);
         match brief.change {
             Change::Forked => self.creations.raise(kind),
