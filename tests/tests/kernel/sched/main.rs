@@ -1,20 +1,15 @@
-//! `run --sched`: its histograms, compared with the scheduler's own figures of the same tasks.
+//! `run --sched`: its histograms, compared with the scheduler's own figures of the same tasks; `runqlat`: with those of libbpf-tools;
+//! `steps`: `events --sched`, compared with the kernel's counts of switches.
 
-#[path = "../common/mod.rs"]
+#[path = "../../common/mod.rs"]
 mod common;
+mod runqlat;
+mod steps;
 
 use std::{collections::BTreeMap, fmt::Write as _, fs, process::Command};
 
 use common::scenario;
-use serde_json::Value;
-use taskscope_tests::{
-    cgroup::Cgroup,
-    observer::Observer,
-    programs,
-    scenario::Scenario,
-    service::{self, Service},
-    setting, spawner, wait,
-};
+use taskscope_tests::{cgroup::Cgroup, observer::Observer, service::Service, setting};
 
 const RUN_QUEUE: &str = "taskscope_sched_run_queue_latency_seconds";
 const OFF_CPU: &str = "taskscope_sched_off_cpu_seconds";
@@ -230,187 +225,6 @@ fn histograms_of_removed_cgroups_are_reused() {
     let early = (0..CGROUPS / 2).filter(is_there).count();
     assert!(early > 0, "{samples:#?}");
     service.stop_clean();
-}
-
-/// Parses the histogram that runqlat printed: count by exclusive upper limit, us.
-fn printed(text: &str) -> Vec<(u64, f64)> {
-    let rows = text.lines().filter_map(|line| {
-        let (range, rest) = line.split_once(':')?;
-        let (_, high) = range.split_once("->")?;
-        let count = rest.split_whitespace().next()?;
-        Some((high.trim().parse::<u64>().ok()? + 1, count.parse().ok()?))
-    });
-    rows.collect()
-}
-
-/// The last finite limit of the exported histogram, us.
-const LAST_LIMIT_US: u64 = 1 << 20;
-
-/// taskscope and runqlat observe the same storm, each with its own programs and its own readings of the clock.
-#[test]
-fn the_histogram_has_the_shape_of_the_one_of_runqlat() {
-    let Some(runqlat) = std::env::var_os("TASKSCOPE_RUNQLAT") else {
-        setting::skip(format_args!("TASKSCOPE_RUNQLAT does not say where runqlat of libbpf-tools is"));
-        return;
-    };
-    let service = Service::start(&["--sched"]);
-    let mut scenario = scenario("ping-pong", &["20000"]);
-    scenario.pause("before");
-    // The interval of runqlat is longer than any storm, so it prints one histogram at the end.
-    let mut command = Command::new(runqlat);
-    command.args(["600", "1"]).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
-    let before = service.metrics();
-    let mut child = command.spawn().unwrap();
-    // runqlat has attached programs to wakeups, wakeups of new tasks, and switches.
-    programs::wait_attached(child.id(), 3);
-    until_sigint_is_caught(child.id());
-    scenario.go();
-    scenario.pause("after");
-    // A signal that comes before runqlat sleeps does not wake it, so the test sends it repeatedly.
-    wait::until("runqlat has ended", || {
-        let has_ended = child.try_wait().unwrap().is_some();
-        if !has_ended {
-            spawner::signal(&child, libc::SIGINT);
-        }
-        has_ended
-    });
-    let output = child.wait_with_output().unwrap();
-    let after = service.metrics();
-    let text = String::from_utf8_lossy(&output.stdout);
-    let theirs = printed(&text);
-    assert!(!theirs.is_empty(), "{output:?}");
-    // Limits are inclusive here (at most 2, 4, 8 us) and exclusive in runqlat's output.
-    let up_to = |samples: &Samples, limit: u64| {
-        let le = format!("le=\"{}\"", std::time::Duration::from_micros(limit).as_secs_f64());
-        value(samples, RUN_QUEUE, "_bucket", &[le])
-    };
-    let all = |samples: &Samples| value(samples, RUN_QUEUE, "_count", &[]);
-    let total: f64 = theirs.iter().map(|(_, count)| count).sum();
-    let ours = all(&after) - all(&before);
-    let shares = |limit: u64| {
-        if limit > LAST_LIMIT_US { 1.0 } else { (up_to(&after, limit) - up_to(&before, limit)) / ours }
-    };
-    let mut so_far = 0.0;
-    for (limit, count) in &theirs {
-        so_far += count;
-        let theirs = so_far / total;
-        let (less, same, more) = (shares(limit / 2), shares(*limit), shares(limit * 2));
-        println!("< {limit} us: {theirs:.4} by runqlat, {same:.4} by taskscope");
-        // The programs of each observer delay those of the other by some hundred ns per wait, which moves short waits by one
-        // bucket.
-        assert!(
-            (less - 0.05..=more + 0.05).contains(&theirs),
-            "< {limit} us: {theirs} by runqlat; {less}, {same}, {more} here:\n{text}"
-        );
-    }
-    setting::report("sched_runqlat", format!("{total}/{ours}"));
-    // runqlat starts after the daemon's first reading and ends before its second.
-    assert!(
-        total > 30_000.0 && (0.5..1.02).contains(&(total / ours)),
-        "{total} by runqlat, {ours} by taskscope"
-    );
-    scenario.go();
-    scenario.finish();
-    service.stop_clean();
-}
-
-/// Waits until runqlat has installed its handler of SIGINT, on which it prints its histogram.
-fn until_sigint_is_caught(pid: u32) {
-    wait::until("runqlat catches SIGINT", || {
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
-        let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-        caught.is_some_and(|mask| mask & 1 << (libc::SIGINT - 1) != 0)
-    });
-}
-
-/// Returns how many switches this kernel may hide from programs; 0 in a guest.
-fn hidden() -> i64 {
-    if setting::in_vm() { 0 } else { 8 }
-}
-
-#[test]
-fn the_steps_of_a_ping_pong_are_the_switches_that_the_kernel_counted() {
-    let mut scenario = scenario("ping-pong", &[]);
-    scenario.pause("before");
-    let pids: Vec<String> = counted(&scenario, "before").iter().map(|fact| fact["pid"].to_string()).collect();
-    let directory = service::directory();
-    let path = directory.join("steps");
-    let file = fs::File::create(&path).unwrap();
-    let mut command = Command::new(setting::taskscope());
-    command.args(["events", "--sched", "--pid", &pids.join(",")]);
-    let observer = Observer::start_silent(command, file.into());
-    observer.keep_programs();
-    scenario.go();
-    scenario.pause("after");
-    let (before, after) = (counted(&scenario, "before"), counted(&scenario, "after"));
-    scenario.go();
-    scenario.finish();
-    // Both processes have ended, so the observer ends too.
-    let end = observer.wait(setting::deadline());
-    end.assert_clean();
-    let text = fs::read_to_string(&path).unwrap();
-    let all: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    for (before, after) in before.iter().zip(&after) {
-        let within = before["boottime_ns"].as_u64()..after["boottime_ns"].as_u64();
-        let of_it = |step: &&Value| {
-            step["thread"]["id"] == before["pid"] && within.contains(&step["boottime_ns"].as_u64())
-        };
-        check_steps(&all.iter().filter(of_it).collect::<Vec<_>>(), before, after);
-    }
-    fs::remove_dir_all(directory).unwrap();
-}
-
-fn counted(scenario: &Scenario, when: &str) -> Vec<Value> {
-    scenario.facts().all("switches").filter(|fact| fact["when"] == when).cloned().collect()
-}
-
-/// Checks the steps of one task between two readings of the kernel's counters.
-fn check_steps(steps: &[&Value], before: &Value, after: &Value) {
-    let number = |fact: &Value, key: &str| fact[key].as_i64().unwrap_or_else(|| panic!("no {key}: {fact}"));
-    let grown = |key: &str| number(after, key) - number(before, key);
-    let count = |action: &str, is_wanted: &dyn Fn(&Value) -> bool| {
-        let steps = steps.iter().filter(|step| step["event"]["action"] == action);
-        steps.filter(|step| is_wanted(&step["sched"])).map(|_| 1_i64).sum::<i64>()
-    };
-    // On a real-time kernel, locks that spin on other kernels sleep.
-    let sleeps = count("switched_out", &|sched| sched["state"] != "runnable");
-    let preemptions = count("switched_out", &|sched| sched["state"] == "runnable");
-    let runs = count("switched_in", &|sched| sched["waited_ns"].is_u64());
-    let wakeups = count("woken", &|_| true);
-    let (voluntary, involuntary) = (grown("voluntary"), grown("involuntary"));
-    println!(
-        "{sleeps} sleeps, {preemptions} preemptions, {runs} runs, {wakeups} wakeups; {voluntary} and {involuntary} by /proc"
-    );
-    setting::report("sched_steps", format!("{sleeps}+{preemptions}/{voluntary}+{involuntary}"));
-    assert!(voluntary + involuntary >= 500, "{before} {after}");
-    let near = |found: i64, wanted: i64| {
-        assert!((wanted - hidden()..=wanted).contains(&found), "{found}, not {wanted}");
-    };
-    near(sleeps, voluntary);
-    near(preemptions, involuntary);
-    near(runs, voluntary + involuntary);
-    near(wakeups, voluntary);
-    // While off the CPU, a task sleeps and then waits for a CPU: the two durations add up to the third.
-    let mut slept = None;
-    for step in steps {
-        let sched = &step["sched"];
-        match step["event"]["action"].as_str() {
-            Some("woken") => slept = sched["slept_ns"].as_u64(),
-            Some("switched_in") => {
-                let (waited, off) = (sched["waited_ns"].as_u64(), sched["off_cpu_ns"].as_u64());
-                if let (Some(slept), Some(waited), Some(off)) = (slept.take(), waited, off) {
-                    assert_eq!(slept + waited, off, "{step}");
-                }
-            }
-            _ => slept = None,
-        }
-    }
-    // The two processes wake each other, and no other task wakes them.
-    let wakers = count("woken", &|sched| {
-        sched["waker"]["name"].as_str().is_some_and(|name| name.starts_with("scenario"))
-    });
-    assert!(wakers >= wakeups - 10, "{wakers} of {wakeups} wakeups by the other");
 }
 
 #[test]
