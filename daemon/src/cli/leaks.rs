@@ -1,4 +1,4 @@
-//! `taskscope leaks`: threads, starts of a program, forks and orphans that leak, and which process causes it.
+//! `taskscope leaks`: leaks other than zombies, each with the process that causes it.
 
 use std::time::Duration;
 

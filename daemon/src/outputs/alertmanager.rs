@@ -1,4 +1,4 @@
-//! An Alertmanager: flags as alerts, by `POST /api/v2/alerts`.
+//! An Alertmanager: sends flagged zombies, sleeps, exits and leaks as alerts, by `POST /api/v2/alerts`.
 //!
 //! An alert fires from the flag until the event that clears it. Alertmanager forgets an alert that is not repeated, so those that fire
 //! are sent again each minute, each time with an end that is some minutes away: if taskscope ends, they end soon after.

@@ -71,9 +71,9 @@ impl Buffer {
             return false;
         }
         let gap = Record { bytes: make_gap(self.gap), is_event: false };
-        let is_told = self.put(gap);
-        self.gap = if is_told { 0 } else { self.gap };
-        is_told
+        let is_queued = self.put(gap);
+        self.gap = if is_queued { 0 } else { self.gap };
+        is_queued
     }
 
     fn put(&mut self, record: Record) -> bool {
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_is_told_without_another_event() {
+    fn a_gap_is_queued_without_another_event() {
         let mut buffer = Buffer::new(2, None);
         let dropped: u64 = (0..5).map(|number| buffer.push(event(number), gap)).sum();
         assert_eq!(dropped, 3);

@@ -79,7 +79,10 @@ fn own_lookups_only() {
     }
     // SAFETY: both strings end with NUL and live for ever; glibc takes its own lock.
     if unsafe { __nss_configure_lookup(c"hosts".as_ptr(), c"files dns".as_ptr()) } != 0 {
-        log::warn!("names of hosts are looked up as nsswitch.conf says: {}", std::io::Error::last_os_error());
+        log::warn!(
+            "host names are looked up by nsswitch.conf, because glibc refused another order: {}",
+            std::io::Error::last_os_error()
+        );
     }
 }
 

@@ -1,7 +1,6 @@
 //! The journal, by its native protocol: one datagram an entry, with fields (`systemd.io/JOURNAL_NATIVE_PROTOCOL`).
-//!
-//! An own writer: the protocol is a few lines, and crates connect the socket, which the sandbox would have to allow each time that
-//! journald is started again. An entry is smaller than a datagram can be, so no memfd is needed.
+//! taskscope writes the protocol itself. It is a few lines, and the crates for it connect their socket: the sandbox would have to allow
+//! that each time journald is started again. An entry is smaller than a datagram can be, so no memfd is needed.
 
 use std::{
     io,

@@ -64,7 +64,7 @@ pub struct Canary {
     stopped: bool,
     /// Canaries in a row of which an event was not seen, without a known loss.
     unexplained: u32,
-    /// The value of `unexplained` at the last alarm.
+    /// The value of `unexplained` at the last alert.
     alarmed: u32,
     /// Whether records were lost since the last launch.
     lossy: bool,

@@ -180,7 +180,7 @@ fn a_full_pid_max_of_a_pid_namespace_is_inferred_when_no_other_limit_is_full() {
         refused(&scenario, libc::EAGAIN);
         let pid = scenario.facts().role("owner").pid;
         let hooks = &service.json("/v1/status")["hooks"];
-        let tells = !hooks["copy_process"].as_str().is_some_and(|rung| rung.contains("task_newtask"));
+        let reports = !hooks["copy_process"].as_str().is_some_and(|rung| rung.contains("task_newtask"));
         let asked = Command::new(setting::taskscope())
             .args(["explain", "--format", "json", &pid.to_string(), "--socket"])
             .arg(service.socket())
@@ -190,7 +190,7 @@ fn a_full_pid_max_of_a_pid_namespace_is_inferred_when_no_other_limit_is_full() {
         for explained in [service.json(&format!("/v1/explain/{pid}")), client] {
             let verdict = &explained["verdict"];
             assert!(verdict["missing"].to_string().contains("kernel.pid_max"), "{explained:#}");
-            if tells {
+            if reports {
                 assert_eq!(verdict["code"], "cannot_fork", "{explained:#}");
                 assert_eq!(verdict["certainty"], "likely", "{explained:#}");
                 assert!(

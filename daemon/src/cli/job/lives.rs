@@ -1,4 +1,4 @@
-//! What the daemon knows of the lives of processes, beyond its events.
+//! Facts about processes of a job that the daemon has and its events do not have.
 
 use std::{
     collections::{HashMap, HashSet},

@@ -1,4 +1,4 @@
-//! Shows the view in a terminal, handles keys, and restores the terminal at every kind of end.
+//! Shows the view in a terminal, handles keys, and restores the terminal, however the view ends.
 
 use std::{
     cell::RefCell,

@@ -1,8 +1,7 @@
 //! An OpenTelemetry collector: events as logs by OTLP/HTTP with protobuf.
 //!
-//! Names of attributes are those of the semantic conventions where there are some; all else begins with `taskscope.`. A record is with
-//! the collector once that has answered with success; a record can come twice if the answer was lost, and then has the same
-//! `taskscope.instance` and `taskscope.event.sequence`.
+//! Names of attributes are those of the semantic conventions where there are some; all else begins with `taskscope.`. The collector has a record once it has answered with
+//! success. If that answer is lost, the record is sent again, with the same `taskscope.instance` and `taskscope.event.sequence`.
 
 mod attributes;
 mod proto;

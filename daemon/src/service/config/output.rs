@@ -39,7 +39,7 @@ pub(super) struct WrongOutput {
     pub(super) wrong: Wrong,
 }
 
-/// Reads all outputs. `place` tells where an offset is.
+/// Reads all outputs. `place` returns the place of an offset.
 pub(super) fn outputs(
     value: &DeValue<'_>,
     at: usize,

@@ -8,7 +8,7 @@ use taskscope_tests::{history::History, proc, setting, spawner::Spawned, wait};
 use super::{FORGETFUL, asked, have_ended, is_skipped, json, run};
 
 #[test]
-fn the_tree_and_a_process_of_a_time_before_this_daemon_are_told_from_the_history() {
+fn the_tree_and_a_process_of_a_time_before_this_daemon_come_from_the_history() {
     if is_skipped() {
         return;
     }

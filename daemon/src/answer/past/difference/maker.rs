@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_new_gone_and_moved_is_told_with_what_was_used_in_between() {
+    fn what_is_new_gone_and_moved_is_found_with_what_was_used_in_between() {
         let found = compare(Scope::All);
         assert_eq!(pids(&found.new, |it| it.process.pid), [13, 21]);
         assert_eq!(pids(&found.gone, |it| it.process.pid), [12, 20]);

@@ -1,4 +1,4 @@
-//! Histograms of how long things took.
+//! Histograms of durations: zombies, exits, and the time from fork to exec.
 
 use prometheus::{Histogram, HistogramOpts, Registry};
 
