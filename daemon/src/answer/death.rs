@@ -10,6 +10,7 @@ mod filter;
 mod of_life;
 mod oom;
 mod parent_then;
+mod si_code;
 mod signal;
 mod subtree;
 mod words;

@@ -13,12 +13,12 @@ use std::{
 
 use super::{
     Limits,
+    batch::{Batch, Line},
     directory::{Directory, Found},
     frame::FrameMaker,
     index::{Field, IndexMaker, key},
     keys,
     name::{Kind, SegmentName, moment_at, rfc3339_of},
-    queue::{Batch, Line},
     segment::{Segment, moment_of},
     stats::{Lost, Stats},
 };

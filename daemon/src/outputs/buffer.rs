@@ -7,18 +7,10 @@ use std::collections::VecDeque;
 
 use axum::body::Bytes;
 
-use super::spill::Spill;
+use super::spill::{Record, Spill};
 
 /// The most bytes in memory, besides the most records.
 const BYTES: usize = 8 << 20;
-
-/// One encoded event, or a gap.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Record {
-    pub(super) bytes: Bytes,
-    /// Whether it is an event; a gap is not counted.
-    pub(super) is_event: bool,
-}
 
 /// See the module.
 #[derive(Debug)]

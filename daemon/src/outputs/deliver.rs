@@ -17,7 +17,8 @@ use tokio::{
 
 use super::{
     backoff::Backoff,
-    buffer::{Buffer, Record},
+    buffer::Buffer,
+    spill::Record,
     stats::OutputStats,
     target::{Encoding, Outcome, Rest, Target},
 };

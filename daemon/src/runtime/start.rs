@@ -7,9 +7,8 @@ use super::{
     blocked::LastPoll,
     comparison::{put_off::PutOff, resync::Kept},
     local_facts::LocalFacts,
-    recorded,
-    serve::BATCH,
-    signals,
+    polling::poll_schedule::BATCH,
+    recorded, signals,
     sums::Counts,
     zombies::{self, recheck::ZombieRecheck},
 };

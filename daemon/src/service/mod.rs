@@ -5,6 +5,7 @@
 //! - `config`: settings; `reload`: takes over new ones at SIGHUP
 //! - `event_sink`: passes events to `metrics` and to `readers`; `sched` and `losses` add those of `--sched`
 //! - `http`, `socket`: the API; `status`: the daemon's health
+//! - `labels`: values of labels of metrics, and which of them get a series of their own
 //! - `memory`, `descriptors`, `budget`: limits of memory, file descriptors and pids
 //! - `notify`: systemd
 //! - `privileges`, `sandbox`: what the daemon may do once it runs
@@ -15,6 +16,7 @@ mod descriptors;
 mod event_sink;
 mod housekeeping;
 pub mod http;
+mod labels;
 mod losses;
 mod memory;
 mod metrics;

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::{
     Event, Mark, Pane, Row, Target, View,
+    event::name_pid,
     past::{Past, PastParent},
 };
 use crate::{
@@ -27,11 +28,6 @@ const TIME_LENGTH: usize = 8;
 pub(super) struct Rows<'a> {
     pub(super) view: &'a View,
     pub(super) pane: Pane,
-}
-
-/// `name (pid)`, not escaped.
-pub(super) fn name_pid(name: Option<&str>, pid: u32) -> String {
-    format!("{} ({pid})", name.unwrap_or("?"))
 }
 
 fn target_of(process: &ProcessRef, parent: Option<u32>) -> Target {

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::words;
+use super::si_code::{SIGSYS, code_name};
 use crate::{
     answer::{
         HostFacts,
@@ -75,12 +75,12 @@ pub struct Sender {
 impl Signal {
     pub(in crate::answer) fn of(sent: &Sent, host_facts: &mut HostFacts<'_>) -> Self {
         let is_fault = sent.code.is_some_and(|code| code > 0 && code != 0x80) && sent.is_from_itself();
-        let code_name = sent.code.and_then(|code| words::code_name(sent.signal, code));
+        let name = sent.code.and_then(|code| code_name(sent.signal, code));
         Self {
             signal: sent.signal,
             signal_name: signal_name(sent.signal).map(Into::into),
             code: sent.code,
-            code_name: code_name.map(Into::into),
+            code_name: name.map(Into::into),
             boottime_ns: sent.at.0,
             to: if sent.to_group { "process" } else { "thread" }.into(),
             result: if sent.is_delivered() {
@@ -92,8 +92,8 @@ impl Signal {
             }
             .into(),
             times: sent.times,
-            address: (is_fault && sent.signal != words::SIGSYS).then_some(sent.address),
-            syscall: (is_fault && sent.signal == words::SIGSYS).then_some(sent.syscall),
+            address: (is_fault && sent.signal != SIGSYS).then_some(sent.address),
+            syscall: (is_fault && sent.signal == SIGSYS).then_some(sent.syscall),
             sender: Sender::of(sent, host_facts),
         }
     }

@@ -26,11 +26,12 @@ use tokio::{
 };
 
 use super::{
+    channels::{Moment, Reply, Request, Wants},
     draw::{self, TerminalCaps},
     input,
     keys::{self, Choice, Over, Then},
     view,
-    watcher::{Moment, Reply, Request, Wants, Watcher},
+    watcher::Watcher,
 };
 use crate::{
     answer::text::escape,

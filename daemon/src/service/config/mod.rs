@@ -1,7 +1,7 @@
 //! Settings of the daemon: flags, then a TOML file, then defaults. The flags win.
 //!
 //! - `keys`: the table of keys, with what is the same for each of them; the keys that a reload can change
-//! - `file`: reads the file; `output`: its tables `[[output]]`
+//! - `file`: reads the file; `output`: its tables `[[output]]`; `value`: converts values
 //! - `settle`: adds the defaults and checks the settings
 //! - `show`: writes the settings in force as a file
 
@@ -10,6 +10,7 @@ mod keys;
 mod output;
 mod settle;
 mod show;
+mod value;
 
 use std::{
     net::SocketAddr,

@@ -2,7 +2,7 @@
 
 use toml::de::DeValue;
 
-use super::file::{Wrong, number, text, texts};
+use super::value::{Wrong, number, text, texts};
 use crate::outputs::OutputDraft;
 
 /// The keys of an output.

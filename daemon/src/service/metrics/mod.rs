@@ -2,7 +2,7 @@
 //!
 //! - `events/`: counters of events
 //! - gauges: `tasks`, `units` (by unit and container), `ended`, `crash_loops`, `leaks`, `pids`, `sched`
-//! - `health/`: about the daemon itself; `labels/`: values of labels, and which of them get a series of their own
+//! - `health/`: about the daemon itself
 //! - `families`: registers metrics; `sources`: where a scrape reads them
 //!
 //! Counters of events are raised with each effect; gauges are read from the owner of the lineage at the scrape.
@@ -12,7 +12,6 @@ mod ended;
 mod events;
 mod families;
 mod health;
-mod labels;
 mod leaks;
 mod open_metrics;
 mod outputs;
@@ -27,6 +26,7 @@ use std::sync::Arc;
 use prometheus::{Encoder as _, Registry, TextEncoder};
 
 pub use self::events::EventMetrics;
+pub(super) use self::sources::Sources;
 use self::{
     crash_loops::CrashLoopMetrics,
     ended::EndedMetrics,
@@ -36,7 +36,6 @@ use self::{
         history::HistoryMetrics, hooks::HookMetrics, http::HttpMetrics, memory::MemoryMetrics,
         own_process::OwnProcess, trust::TrustMetrics,
     },
-    labels::{names, series_limiter, top, unit_labels},
     leaks::LeakMetrics,
     open_metrics::Exemplar,
     outputs::OutputMetrics,
@@ -45,7 +44,7 @@ use self::{
     tasks::TaskMetrics,
     units::Units,
 };
-pub(super) use self::{series_limiter::SeriesLimiter, sources::Sources, unit_labels::UnitLabels};
+use super::labels::{names, series_limiter, top, unit_labels, unit_labels::UnitLabels};
 use crate::{
     cgroup::Cgroups,
     export::Stamp,

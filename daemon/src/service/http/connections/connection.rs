@@ -1,6 +1,6 @@
 //! The state of one connection, as its own task sees it and as others need it to decide which connection is closed.
 
-use super::places::Peer;
+use super::peer::Peer;
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},

@@ -3,15 +3,14 @@
 //! The format is that of the exporter-toolkit (`docs/web-configuration.md` of prometheus/exporter-toolkit), so a file that works for
 //! the node exporter works here.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use saphyr::{LoadableYamlNode as _, MarkedYaml};
 
-use super::{error::WebError, node::Node};
+use super::{
+    error::WebError,
+    node::{Node, Pem},
+};
 
 /// Keys of the file, by section.
 const SECTIONS: [&str; 4] = ["tls_server_config", "http_server_config", "basic_auth_users", "rate_limit"];
@@ -27,13 +26,6 @@ pub(super) struct WebFile {
     pub(super) users: BTreeMap<String, String>,
     /// Time between two requests and the burst, if there is a limit.
     pub(super) rate: Option<(Duration, u32)>,
-}
-
-/// Text of a PEM file, or where it is.
-#[derive(Clone, Debug)]
-pub(super) enum Pem {
-    Inline(String),
-    File(PathBuf),
 }
 
 /// Whether clients must show a certificate (`ClientAuthType` of Go's crypto/tls).

@@ -35,7 +35,7 @@ use tokio_rustls::TlsAcceptor;
 
 pub use self::error::WebError;
 use self::{basic_auth::BasicAuth, file::WebFile, rate_limit::RateLimit};
-use super::{ConnectionCounts, Workers, connections::places::Peer, error::ApiError};
+use super::{ConnectionCounts, Workers, connections::peer::Peer, error::ApiError};
 use crate::bounded;
 
 /// The longest web configuration, bytes.

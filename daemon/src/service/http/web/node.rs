@@ -1,10 +1,17 @@
 //! A value of the web configuration file. Every error names the file, the line and the key.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use saphyr::{MarkedYaml, YamlData};
 
-use super::{error::WebError, file::Pem};
+use super::error::WebError;
+
+/// Text of a PEM file, or where it is.
+#[derive(Clone, Debug)]
+pub(super) enum Pem {
+    Inline(String),
+    File(PathBuf),
+}
 
 /// A node with what an error says about it.
 pub(super) struct Node<'a, 'y> {

@@ -17,10 +17,8 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, sync::oneshot, time::timeout};
 
-use super::{
-    target::{Outcome, Rest},
-    url::Url,
-};
+use super::{Outcome, Rest};
+use crate::outputs::url::Url;
 
 /// How long connecting and a request may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -36,16 +34,16 @@ type Question = (String, oneshot::Sender<Result<Vec<IpAddr>, String>>);
 
 /// Looks up names of hosts.
 #[derive(Clone)]
-pub(super) struct Names(Option<mpsc::Sender<Question>>);
+pub(in crate::outputs) struct Names(Option<mpsc::Sender<Question>>);
 
 impl Names {
     /// No names are looked up.
-    pub(super) const fn none() -> Self {
+    pub(in crate::outputs) const fn none() -> Self {
         Self(None)
     }
 
     /// Starts the thread. It ends when the last clone of this is dropped.
-    pub(super) fn start() -> std::io::Result<Self> {
+    pub(in crate::outputs) fn start() -> std::io::Result<Self> {
         let (sender, questions) = mpsc::channel::<Question>();
         own_lookups_only();
         thread::Builder::new().name("output-names".into()).spawn(move || {
@@ -97,15 +95,15 @@ impl fmt::Debug for Names {
 
 /// An answer.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) retry_after: Option<Duration>,
-    pub(super) body: Bytes,
+pub(in crate::outputs) struct Answer {
+    pub(in crate::outputs) status: StatusCode,
+    pub(in crate::outputs) retry_after: Option<Duration>,
+    pub(in crate::outputs) body: Bytes,
 }
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Client {
+pub(in crate::outputs) struct Client {
     url: Url,
     headers: Vec<(HeaderName, HeaderValue)>,
     names: Names,
@@ -113,12 +111,20 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) const fn new(url: Url, headers: Vec<(HeaderName, HeaderValue)>, names: Names) -> Self {
+    pub(in crate::outputs) const fn new(
+        url: Url,
+        headers: Vec<(HeaderName, HeaderValue)>,
+        names: Names,
+    ) -> Self {
         Self { url, headers, names, connection: None }
     }
 
     /// Sends a body. After an error it is unknown whether the server has processed it.
-    pub(super) async fn post(&mut self, body: Bytes, content_type: &'static str) -> Result<Answer, String> {
+    pub(in crate::outputs) async fn post(
+        &mut self,
+        body: Bytes,
+        content_type: &'static str,
+    ) -> Result<Answer, String> {
         let url = self.url.text.clone();
         let answered = match timeout(ANSWER_TIMEOUT, self.try_post(body, content_type)).await {
             Ok(answered) => answered,
@@ -178,7 +184,7 @@ impl Client {
 
 impl Answer {
     /// Returns the outcome of `count` records, of which this is the answer.
-    pub(super) fn outcome(&self, count: usize) -> Outcome {
+    pub(in crate::outputs) fn outcome(&self, count: usize) -> Outcome {
         if self.status.is_success() {
             return Outcome { accepted: count, rest: Rest::None };
         }

@@ -1,40 +1,46 @@
 //! What an output sends to: how an event is encoded for it, and how encoded events are sent.
+//!
+//! `journald`, `otlp`, `alertmanager`: one file for each type; `client`: the client over HTTP of the latter two.
+
+mod alertmanager;
+pub(super) mod client;
+mod journald;
+mod otlp;
 
 use std::{io, sync::Arc, time::Duration};
 
 use axum::body::Bytes;
 
-use super::{
-    alertmanager::{self, Alertmanager},
-    buffer::Record,
+use self::{
+    alertmanager::Alertmanager,
     client::{Client, Names},
-    journald::{self, Journald},
-    otlp::{self, Otlp},
-    settings::TargetSettings,
+    journald::Journald,
+    otlp::Otlp,
 };
+use super::{settings::TargetSettings, spill::Record};
 use crate::{cgroup::Place, export::Stamp, host::Identity, lineage::effect::Effect};
 
 /// An event, with what is needed to encode it.
-pub(super) struct Happened<'a> {
-    pub(super) effect: &'a Effect,
-    pub(super) sequence: u64,
-    pub(super) stamp: &'a Stamp,
-    pub(super) place: Option<&'a Place>,
-    pub(super) instance: &'a str,
-    pub(super) host: &'a Identity,
+pub(in crate::outputs) struct Happened<'a> {
+    pub(in crate::outputs) effect: &'a Effect,
+    pub(in crate::outputs) sequence: u64,
+    pub(in crate::outputs) stamp: &'a Stamp,
+    pub(in crate::outputs) place: Option<&'a Place>,
+    pub(in crate::outputs) instance: &'a str,
+    pub(in crate::outputs) host: &'a Identity,
 }
 
 /// The result of sending records.
 #[derive(Debug)]
-pub(super) struct Outcome {
+pub(in crate::outputs) struct Outcome {
     /// The number of records that the target acknowledged.
-    pub(super) accepted: usize,
-    pub(super) rest: Rest,
+    pub(in crate::outputs) accepted: usize,
+    pub(in crate::outputs) rest: Rest,
 }
 
 /// The result for the records after these.
 #[derive(Debug)]
-pub(super) enum Rest {
+pub(in crate::outputs) enum Rest {
     /// There are none.
     None,
     /// The target may take them later.
@@ -47,14 +53,14 @@ pub(super) enum Rest {
 
 /// The encoding of an output's records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Encoding {
+pub(in crate::outputs) enum Encoding {
     Journald,
     Otlp,
     Alerts,
 }
 
 impl Encoding {
-    pub(super) const fn of(target: &TargetSettings) -> Self {
+    pub(in crate::outputs) const fn of(target: &TargetSettings) -> Self {
         match target {
             TargetSettings::Journald { .. } => Self::Journald,
             TargetSettings::Otlp { .. } => Self::Otlp,
@@ -63,7 +69,7 @@ impl Encoding {
     }
 
     /// Encodes an event; `None` if this encoding has nothing for it.
-    pub(super) fn event(self, happened: &Happened<'_>) -> Option<Bytes> {
+    pub(in crate::outputs) fn event(self, happened: &Happened<'_>) -> Option<Bytes> {
         match self {
             Self::Journald => Some(journald::encode(happened)),
             Self::Otlp => Some(otlp::encode(happened)),
@@ -72,7 +78,7 @@ impl Encoding {
     }
 
     /// Encodes a gap with the time at which it is reported, ns since the epoch.
-    pub(super) fn gap(self, place: &str, lost: u64, wall_ns: i128, host: &Identity) -> Bytes {
+    pub(in crate::outputs) fn gap(self, place: &str, lost: u64, wall_ns: i128, host: &Identity) -> Bytes {
         match self {
             Self::Journald => journald::encode_gap(place, lost),
             Self::Otlp => otlp::encode_gap(place, lost, wall_ns),
@@ -83,21 +89,22 @@ impl Encoding {
 
 /// See the module.
 #[derive(Debug)]
-pub(super) enum Target {
+pub(in crate::outputs) enum Target {
     Journald(Journald),
     Otlp(Otlp),
     Alertmanager(Alertmanager),
 }
 
 impl Target {
-    pub(super) fn new(
+    pub(in crate::outputs) fn new(
         settings: &TargetSettings,
         names: &Names,
         host: &Arc<Identity>,
         instance: &str,
     ) -> io::Result<Self> {
-        let client =
-            |url: &super::url::Url| Client::new(url.clone(), settings.headers().to_vec(), names.clone());
+        let client = |url: &crate::outputs::url::Url| {
+            Client::new(url.clone(), settings.headers().to_vec(), names.clone())
+        };
         Ok(match settings {
             TargetSettings::Journald { socket } => Self::Journald(Journald::new(socket)?),
             TargetSettings::Otlp { url, .. } => Self::Otlp(Otlp::new(client(url), host, instance)),
@@ -106,7 +113,7 @@ impl Target {
     }
 
     /// The most records and bytes that are sent at once.
-    pub(super) const fn batch(&self) -> (usize, usize) {
+    pub(in crate::outputs) const fn batch(&self) -> (usize, usize) {
         match self {
             Self::Journald(_) | Self::Alertmanager(_) => (64, 256 << 10),
             Self::Otlp(_) => (512, 1 << 20),
@@ -114,7 +121,7 @@ impl Target {
     }
 
     /// Sends records.
-    pub(super) async fn send(&mut self, records: &[Record]) -> Outcome {
+    pub(in crate::outputs) async fn send(&mut self, records: &[Record]) -> Outcome {
         match self {
             Self::Journald(journald) => journald.send(records),
             Self::Otlp(otlp) => otlp.send(records).await,
@@ -123,12 +130,12 @@ impl Target {
     }
 
     /// Returns the interval at which the target needs a message even if nothing happens; `None` if it needs none.
-    pub(super) fn repeats_every(&self) -> Option<Duration> {
+    pub(in crate::outputs) fn repeats_every(&self) -> Option<Duration> {
         matches!(self, Self::Alertmanager(_)).then_some(alertmanager::REPEAT)
     }
 
     /// Sends what has to be repeated.
-    pub(super) async fn repeat(&mut self) -> Outcome {
+    pub(in crate::outputs) async fn repeat(&mut self) -> Outcome {
         match self {
             Self::Alertmanager(alerts) => alerts.repeat().await,
             _ => Outcome { accepted: 0, rest: Rest::None },

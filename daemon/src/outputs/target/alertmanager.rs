@@ -10,12 +10,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{
-    buffer::Record,
-    client::Client,
-    message,
-    target::{Happened, Outcome, Rest},
-};
+use super::{Happened, Outcome, Rest, client::Client};
+use crate::outputs::{message, spill::Record};
 use crate::{
     export::json as lines,
     host::Identity,
@@ -26,7 +22,7 @@ use crate::{
 };
 
 /// Time between two times that firing alerts are sent.
-pub(super) const REPEAT: Duration = Duration::from_secs(60);
+pub(in crate::outputs) const REPEAT: Duration = Duration::from_secs(60);
 
 /// An alert that is not sent again ends after this time.
 const LASTS: Duration = Duration::from_secs(240);
@@ -57,18 +53,18 @@ enum State {
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Alertmanager {
+pub(in crate::outputs) struct Alertmanager {
     client: Client,
     firing: BTreeMap<String, Alert>,
 }
 
 impl Alertmanager {
-    pub(super) const fn new(client: Client) -> Self {
+    pub(in crate::outputs) const fn new(client: Client) -> Self {
         Self { client, firing: BTreeMap::new() }
     }
 
     /// Sends the alerts of records.
-    pub(super) async fn send(&mut self, records: &[Record]) -> Outcome {
+    pub(in crate::outputs) async fn send(&mut self, records: &[Record]) -> Outcome {
         let now = Timestamp::now();
         let mut alerts = Vec::new();
         let mut firing = self.firing.clone();
@@ -101,7 +97,7 @@ impl Alertmanager {
     }
 
     /// Sends the alerts that fire again.
-    pub(super) async fn repeat(&mut self) -> Outcome {
+    pub(in crate::outputs) async fn repeat(&mut self) -> Outcome {
         if self.firing.is_empty() {
             return Outcome { accepted: 0, rest: Rest::None };
         }
@@ -155,7 +151,7 @@ fn alert_of(effect: &Effect) -> Option<(&'static str, State)> {
 }
 
 /// Encodes an event; `None` for one that is no alert.
-pub(super) fn encode(happened: &Happened<'_>) -> Option<Bytes> {
+pub(in crate::outputs) fn encode(happened: &Happened<'_>) -> Option<Bytes> {
     let effect = happened.effect;
     let (name, state) = alert_of(effect)?;
     let mut line = Vec::new();
@@ -192,7 +188,7 @@ pub(super) fn encode(happened: &Happened<'_>) -> Option<Bytes> {
 }
 
 /// Encodes a gap.
-pub(super) fn encode_gap(place: &str, lost: u64, wall_ns: i128, host: &Identity) -> Bytes {
+pub(in crate::outputs) fn encode_gap(place: &str, lost: u64, wall_ns: i128, host: &Identity) -> Bytes {
     let mut labels = labels("TaskscopeEventsLost", host);
     labels.insert("place".into(), place.into());
     let alert = Alert {

@@ -11,30 +11,30 @@ use std::{
 use axum::body::Bytes;
 use sha2::{Digest as _, Sha256};
 
-use super::{
-    buffer::Record,
-    message::{self, Severity},
-    target::{Happened, Outcome, Rest},
-};
+use super::{Happened, Outcome, Rest};
 use crate::export::json;
+use crate::outputs::{
+    message::{self, Severity},
+    spill::Record,
+};
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Journald {
+pub(in crate::outputs) struct Journald {
     socket: UnixDatagram,
     path: PathBuf,
 }
 
 impl Journald {
     /// Creates the socket from which it sends, because the sandbox allows no new sockets later.
-    pub(super) fn new(path: &Path) -> io::Result<Self> {
+    pub(in crate::outputs) fn new(path: &Path) -> io::Result<Self> {
         let socket = UnixDatagram::unbound()?;
         socket.set_nonblocking(true)?;
         Ok(Self { socket, path: path.to_owned() })
     }
 
     /// Sends records until one is refused.
-    pub(super) fn send(&self, records: &[Record]) -> Outcome {
+    pub(in crate::outputs) fn send(&self, records: &[Record]) -> Outcome {
         for (accepted, record) in records.iter().enumerate() {
             let Err(error) = self.socket.send_to(&record.bytes, &self.path) else { continue };
             let why = format!("sending to {}: {error}", self.path.display());
@@ -47,7 +47,7 @@ impl Journald {
 }
 
 /// Encodes an event.
-pub(super) fn encode(happened: &Happened<'_>) -> Bytes {
+pub(in crate::outputs) fn encode(happened: &Happened<'_>) -> Bytes {
     let effect = happened.effect;
     let mut entry = head(effect.action.name(), Severity::of(effect), &message::of(effect));
     let mut line = Vec::new();
@@ -59,7 +59,7 @@ pub(super) fn encode(happened: &Happened<'_>) -> Bytes {
 }
 
 /// Encodes a gap.
-pub(super) fn encode_gap(place: &str, lost: u64) -> Bytes {
+pub(in crate::outputs) fn encode_gap(place: &str, lost: u64) -> Bytes {
     let mut entry = head("gap", Severity::Warning, &message::of_gap(place, lost));
     field(&mut entry, "TASKSCOPE_EVENT_ACTION", b"gap");
     field(&mut entry, "TASKSCOPE_GAP_PLACE", place.as_bytes());
@@ -68,7 +68,7 @@ pub(super) fn encode_gap(place: &str, lost: u64) -> Bytes {
 }
 
 /// The `MESSAGE_ID` of an action: the first 128 bits of SHA-256 of `taskscope event ACTION`. So it is the same in every version.
-pub(super) fn message_id(action: &str) -> String {
+pub(in crate::outputs) fn message_id(action: &str) -> String {
     let sum = Sha256::digest(format!("taskscope event {action}"));
     sum.iter().take(16).fold(String::with_capacity(32), |mut text, byte| {
         // Writing to a String does not fail.
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn the_document_has_the_message_ids() {
-        let document = include_str!("../../../docs/outputs.md");
+        let document = include_str!("../../../../docs/outputs.md");
         for name in ActionKind::ALL.map(ActionKind::name).into_iter().chain(["gap"]) {
             let row = format!("| `{name}` | `{}` |", message_id(name));
             assert!(document.contains(&row), "docs/outputs.md lacks this row:\n{row}");

@@ -14,13 +14,12 @@ use prost::Message as _;
 use self::proto::{
     ExportLogs, ExportedLogs, LogRecord, Resource, ResourceLogs, Scope, ScopeLogs, attribute, string,
 };
-use super::{
-    buffer::Record,
-    client::Client,
-    message::{self, Severity},
-    target::{Happened, Outcome, Rest},
-};
+use super::{Happened, Outcome, Rest, client::Client};
 use crate::host::Identity;
+use crate::outputs::{
+    message::{self, Severity},
+    spill::Record,
+};
 
 /// The version of the semantic conventions.
 const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.36.0";
@@ -29,18 +28,18 @@ const CONTENT_TYPE: &str = "application/x-protobuf";
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Otlp {
+pub(in crate::outputs) struct Otlp {
     client: Client,
     resource: Resource,
 }
 
 impl Otlp {
-    pub(super) fn new(client: Client, host: &Arc<Identity>, instance: &str) -> Self {
+    pub(in crate::outputs) fn new(client: Client, host: &Arc<Identity>, instance: &str) -> Self {
         Self { client, resource: Resource { attributes: attributes::of_resource(host, instance) } }
     }
 
     /// Sends records as one request.
-    pub(super) async fn send(&mut self, records: &[Record]) -> Outcome {
+    pub(in crate::outputs) async fn send(&mut self, records: &[Record]) -> Outcome {
         let scope_logs = ScopeLogs {
             scope: Some(Scope { name: "taskscope".into(), version: env!("CARGO_PKG_VERSION").into() }),
             log_records: records.iter().map(|record| record.bytes.clone()).collect(),
@@ -82,7 +81,7 @@ fn acknowledged(body: &[u8], count: usize) -> Outcome {
 }
 
 /// Encodes an event.
-pub(super) fn encode(happened: &Happened<'_>) -> Bytes {
+pub(in crate::outputs) fn encode(happened: &Happened<'_>) -> Bytes {
     let effect = happened.effect;
     let (severity_number, severity_text) = Severity::of(effect).otel();
     let time = u64::try_from(happened.stamp.wall_ns(effect.at)).unwrap_or(0);
@@ -99,7 +98,7 @@ pub(super) fn encode(happened: &Happened<'_>) -> Bytes {
 }
 
 /// Encodes a gap.
-pub(super) fn encode_gap(place: &str, lost: u64, wall_ns: i128) -> Bytes {
+pub(in crate::outputs) fn encode_gap(place: &str, lost: u64, wall_ns: i128) -> Bytes {
     let (severity_number, severity_text) = Severity::Warning.otel();
     let time = u64::try_from(wall_ns).unwrap_or(0);
     let record = LogRecord {

@@ -2,10 +2,8 @@
 
 use serde_json::Value;
 
-use super::{
-    super::target::Happened,
-    proto::{KeyValue, any, attribute, string},
-};
+use super::proto::{KeyValue, any, attribute, string};
+use crate::outputs::target::Happened;
 use crate::{export::json, host::Identity};
 
 /// Fields of an event, and the attributes of the semantic conventions that have their values.
@@ -108,7 +106,7 @@ mod tests {
 
     #[test]
     fn the_document_has_the_attributes() {
-        let document = include_str!("../../../../docs/outputs.md");
+        let document = include_str!("../../../../../docs/outputs.md");
         for (field, name) in NAMES {
             let row = format!("| `{field}` | `{name}` |");
             assert!(document.contains(&row), "docs/outputs.md lacks this row:\n{row}");

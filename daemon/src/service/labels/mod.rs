@@ -1,4 +1,4 @@
-//! Values of labels. Their sets are bounded.
+//! Values of the labels of metrics. Their sets are bounded.
 //!
 //! - `names`: fixed values, and comms and units as labels; `unit_labels`: the labels of a unit or container
 //! - `series_limiter`: which names that others choose get a series of their own; `top`: the parents that do

@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, collections::HashMap, time::Duration};
 
-use crate::service::metrics::{
+use super::{
     names::{OTHER, UNKNOWN, comm_label},
     series_limiter::SeriesLimiter,
     unit_labels::UnitLabels,
