@@ -62,16 +62,7 @@ fn an_unknown_rung_family_is_named_and_is_wrong_use() {
 #[test]
 fn without_privilege_it_says_which_one_is_missing_and_how_to_get_it() {
     let mut command = events();
-    // SAFETY: two system calls with integers; both are async-signal-safe.
-    unsafe {
-        command.pre_exec(|| {
-            if libc::setgid(65_534) == 0 && libc::setuid(65_534) == 0 {
-                Ok(())
-            } else {
-                Err(io::Error::last_os_error())
-            }
-        });
-    }
+    spawner::without_privileges(&mut command);
     let end = end_of(command);
     let text = end.text();
     assert_eq!(end.code(), Some(PRIVILEGE), "{text}");

@@ -5,7 +5,6 @@ mod common;
 
 use std::{
     io::{BufRead as _, BufReader},
-    os::unix::process::CommandExt as _,
     process::{Command, Output, Stdio},
     sync::mpsc,
     time::Instant,
@@ -285,16 +284,7 @@ fn without_the_capability_to_read_processes_the_error_names_the_remedy() {
     for arguments in [&["zombies", "--alone"][..], &["explain", "--alone", "1"], &["tree", "--alone"]] {
         let mut command = Command::new(setting::taskscope());
         command.args(arguments);
-        // SAFETY: two system calls with integers; both are async-signal-safe.
-        unsafe {
-            command.pre_exec(|| {
-                if libc::setgid(65_534) == 0 && libc::setuid(65_534) == 0 {
-                    Ok(())
-                } else {
-                    Err(std::io::Error::last_os_error())
-                }
-            });
-        }
+        spawner::without_privileges(&mut command);
         let output = command.output().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(PRIVILEGE), "{arguments:?}: {stderr}");
