@@ -53,7 +53,7 @@ pub(super) fn pid_key(pid: u32) -> u64 {
     key(Field::Pid, &pid.to_le_bytes())
 }
 
-/// Returns the positions of a key in a filter of so many bits.
+/// Returns the positions of a key in a filter of this many bits.
 fn positions(key: u64, bits: u64) -> impl Iterator<Item = usize> {
     let (first, step) = (key, (key >> 32) | 1);
     (0..HASHES)

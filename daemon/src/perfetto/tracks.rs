@@ -54,7 +54,7 @@ impl Track {
     }
 }
 
-/// The tracks of all that have a number: a pid or a tid. There are no more than there are processes or threads at one time.
+/// The open tracks of processes by pid, or of threads by tid: at most as many as exist at one time.
 #[derive(Debug)]
 pub(super) struct Tracks<K: Eq + Hash>(HashMap<K, Track>);
 

@@ -1,6 +1,6 @@
 //! `taskscope events` attaches the hooks as `taskscope doctor` says.
 
-use std::{io, os::unix::process::CommandExt as _, process::Command};
+use std::process::Command;
 
 use serde_json::Value;
 use taskscope_tests::{observer::Observer, setting, spawner};

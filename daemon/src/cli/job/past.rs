@@ -275,7 +275,7 @@ impl Found {
         Ok(())
     }
 
-    /// Says what can be missing of what ended since the time that was asked for.
+    /// Says which ends may be missing since the time that was asked for.
     fn add_known(&mut self, known: &Known, since: Option<&str>, from_ms: i64) {
         let since = known.known_since.as_deref().or(since);
         let is_later = since

@@ -214,7 +214,7 @@ impl Screen {
                     terminal.autoresize()?;
                     due = Some(Instant::now());
                 }
-                // Before the inputs, of which there may be another one at any time.
+                // Before the inputs, because another one may arrive at any time.
                 Some(reply) = channels.replies.recv() => {
                     self.choice.note = None;
                     self.take(reply);

@@ -183,7 +183,7 @@ impl Client {
 }
 
 impl Answer {
-    /// Returns the outcome of `count` records, of which this is the answer.
+    /// Returns the outcome of `count` records from the answer to them.
     pub(in crate::outputs) fn outcome(&self, count: usize) -> Outcome {
         if self.status.is_success() {
             return Outcome { accepted: count, rest: Rest::None };

@@ -103,7 +103,7 @@ impl<'a> Case<'a> {
             .then(|| format!("it has not waited for any child since {}", self.since_when()))
     }
 
-    /// Returns since when the parent runs its program: since its last exec, if one is known.
+    /// Returns when the parent began to run its program: at its last exec, if one is known.
     pub(super) fn since_when(&self) -> &'static str {
         if self.exec_at().is_some() { "its last exec" } else { "it started" }
     }

@@ -14,7 +14,7 @@ use crate::{
 /// The most processes of each list; JSON has all.
 const MOST: usize = 50;
 
-/// The most names in the table of what was used.
+/// The most names in the table of CPU times.
 const MOST_NAMES: usize = 10;
 
 /// The answer as text.
