@@ -42,7 +42,7 @@ use crate::{
 #[derive(Debug, Parser)]
 #[command(name = "taskscope", version, about, after_help = exit::HELP, arg_required_else_help = true)]
 struct Cli {
-    /// Log more on standard error; -vv also logs debugging messages and those of libraries
+    /// Log debugging messages on standard error; -vv logs everything, also messages of libraries
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
     #[command(subcommand)]

@@ -28,12 +28,13 @@ impl Track {
         Self { id, start, depth: 0, last: from, is_dead: false }
     }
 
-    /// Whether it is of the process or thread that was created at this time.
+    /// Whether this is the track of the process or thread that was created at this time.
     pub(super) fn is_of(&self, start: Option<u64>) -> bool {
         self.start.is_none() || start.is_none() || self.start == start
     }
 
-    /// Begins a slice, inside those that are open. Slices of a track do not go back in time: reports of different CPUs do.
+    /// Begins a slice, inside those that are open, and not before the end of the last one: reports of different CPUs can come out of
+    /// order, but slices of a track must not.
     pub(super) fn begin(&mut self, trace: &mut Trace<impl Write>, at: u64, name: &str, notes: &Notes<'_>) {
         self.last = self.last.max(at);
         self.depth += 1;
@@ -63,7 +64,7 @@ impl<K: Eq + Hash + Copy + Ord> Tracks<K> {
         Self(HashMap::new())
     }
 
-    /// Returns the track of a number.
+    /// Returns the track of a pid or tid.
     pub(super) fn get(&mut self, number: K, start: Option<u64>) -> Option<&mut Track> {
         self.0.get_mut(&number).filter(|track| track.is_of(start))
     }

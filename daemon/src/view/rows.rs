@@ -135,7 +135,7 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// Returns an identity of a row, which finds it again after a change.
+    /// Returns a value that identifies a row, by which the row is found again after a change.
     pub(super) fn id(&self, row: u32) -> u64 {
         let n = row as usize;
         let id = match self.pane {

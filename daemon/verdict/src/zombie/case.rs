@@ -132,7 +132,7 @@ impl<'a> Case<'a> {
         self.parent.and_then(|parent| parent.life.debt).map_or(0, |debt| debt.zombies)
     }
 
-    /// Children of the program that the parent runs which the kernel has released without a wait; 0 if some of them can be of before
+    /// Children of the program that the parent runs which the kernel has released without a wait; 0 if some of them may be from before
     /// its last exec.
     pub(super) fn autoreaped(&self) -> u64 {
         let autoreaped = self.parent.and_then(|parent| parent.life.debt).map_or(0, |debt| debt.autoreaped);
