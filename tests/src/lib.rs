@@ -6,6 +6,7 @@
 #![expect(clippy::missing_panics_doc, reason = "a harness panics: that is how a test fails")]
 #![expect(clippy::must_use_candidate, reason = "of most calls the assertion matters, not the value")]
 
+pub mod client;
 mod events;
 pub mod faults;
 mod oracles;

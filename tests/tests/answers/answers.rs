@@ -14,6 +14,7 @@ use std::{
 use common::scenario;
 use serde_json::Value;
 use taskscope_tests::{
+    client::{command, json, run},
     proc,
     scenario::Scenario,
     service::{self, Service},
@@ -21,23 +22,6 @@ use taskscope_tests::{
     skipped::attempts,
     wait,
 };
-
-fn command(args: &[&str]) -> Command {
-    let mut command = Command::new(setting::taskscope());
-    command.args(args).env("LC_ALL", "C.UTF-8").env_remove("COLUMNS").env("TZ", "UTC");
-    command
-}
-
-#[track_caller]
-fn run(args: &[&str]) -> Output {
-    command(args).output().unwrap_or_else(|error| panic!("{args:?}: {error}"))
-}
-
-#[track_caller]
-fn json(args: &[&str]) -> Value {
-    let output = run(args);
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{args:?}: {error}: {output:?}"))
-}
 
 fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()

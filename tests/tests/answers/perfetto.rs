@@ -8,12 +8,16 @@ use std::{
     ffi::OsString,
     fs,
     path::Path,
-    process::{Command, Output, Stdio},
+    process::{Command, Output},
 };
 
 use common::scenario;
 use serde_json::Value;
-use taskscope_tests::{history::History, setting, wait};
+use taskscope_tests::{
+    client::{lines, run},
+    history::History,
+    setting, wait,
+};
 
 /// Reads a trace, checks it, and prints it as JSON.
 const ORACLE: &str = include_str!("perfetto_trace.py");
@@ -27,23 +31,9 @@ fn python() -> Option<OsString> {
 }
 
 #[track_caller]
-fn run(arguments: &[&str]) -> Output {
-    let mut command = Command::new(setting::taskscope());
-    command.args(arguments).stdin(Stdio::null());
-    command.output().unwrap_or_else(|error| panic!("running {command:?}: {error}"))
-}
-
-#[track_caller]
 fn text(output: &Output) -> String {
     assert!(output.status.success(), "{:?}: {}", output.status, String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-#[track_caller]
-fn lines(text: &str) -> Vec<Value> {
-    text.lines()
-        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
-        .collect()
 }
 
 fn path(path: &Path) -> &str {

@@ -3,30 +3,19 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-use std::process::{Command, Output};
+use std::process::Command;
 
 use common::scenario;
 use serde_json::Value;
-use taskscope_tests::{proc, scenario::Scenario, service::Service, setting, skipped::attempts, wait};
-
-fn run(args: &[&str]) -> Output {
-    let mut command = Command::new(setting::taskscope());
-    command.args(args).env("LC_ALL", "C.UTF-8").env_remove("COLUMNS");
-    command.output().unwrap_or_else(|error| panic!("running {command:?}: {error}"))
-}
-
-#[track_caller]
-fn text(args: &[&str]) -> String {
-    let output = run(args);
-    assert!(output.status.success(), "{args:?}: {output:?}");
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-#[track_caller]
-fn json(args: &[&str]) -> Value {
-    let output = run(args);
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{args:?}: {error}: {output:?}"))
-}
+use taskscope_tests::{
+    client::{json, run, text},
+    proc,
+    scenario::Scenario,
+    service::Service,
+    setting,
+    skipped::attempts,
+    wait,
+};
 
 fn paused(name: &str, at: &str) -> Scenario {
     let mut scenario = scenario(name, &[]);

@@ -12,6 +12,7 @@ use std::{
 use common::scenario;
 use serde_json::Value;
 use taskscope_tests::{
+    client,
     facts::{Facts, numbers},
     proc,
     scenario::Scenario,
@@ -22,31 +23,17 @@ use taskscope_tests::{
     wait,
 };
 
-/// Parses records, one per line.
-fn records(text: &str) -> Vec<Value> {
-    text.lines()
-        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
-        .collect()
-}
-
-/// Returns what `taskscope` prints to standard output.
+/// Returns what `taskscope` prints with the socket of a daemon.
 #[track_caller]
 fn printed(service: &Service, args: &[&str]) -> String {
-    let output = Command::new(setting::taskscope())
-        .args(args)
-        .arg("--socket")
-        .arg(service.socket())
-        .output()
-        .unwrap_or_else(|error| panic!("starting taskscope: {error}"));
-    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap_or_else(|error| panic!("{args:?}: {error}"))
+    client::text(&[args, &["--socket", &service.socket().to_string_lossy()]].concat())
 }
 
 /// Waits until the lives of these pids are reported, and returns them by pid.
 #[track_caller]
 fn reported(service: &Service, pids: &BTreeSet<i64>, parent: i64) -> BTreeMap<i64, Value> {
     wait::until_ok(|| {
-        let all = records(&printed(service, &["lives"]));
+        let all = client::lines(&printed(service, &["lives"]));
         let ours = all.into_iter().filter(|life| life["process"]["parent_pid"] == parent);
         let lives: BTreeMap<_, _> = ours
             .filter_map(|life| Some((life["process"]["pid"].as_i64()?, life)))
@@ -165,14 +152,14 @@ fn filters_choose_lives_and_a_wrong_one_is_refused_by_name() {
     let me = facts.role("scenario").pid;
     let name = "scenario";
     wait::until("the lives of the burst are reported", || {
-        records(&printed(&service, &["lives", "--comm", "scen*"])).len() >= 20
+        client::lines(&printed(&service, &["lives", "--comm", "scen*"])).len() >= 20
     });
-    for life in records(&printed(&service, &["lives", "--comm", "scen*", "--since", "1h"])) {
+    for life in client::lines(&printed(&service, &["lives", "--comm", "scen*", "--since", "1h"])) {
         assert_eq!(life["process"]["name"], name, "{life:#}");
     }
-    assert_eq!(records(&printed(&service, &["lives", "--limit", "7"])).len(), 7);
-    assert_eq!(records(&printed(&service, &["lives", "--cause", "oom"])).len(), 0);
-    let own = records(&printed(&service, &["lives", "--pid", &me.to_string()]));
+    assert_eq!(client::lines(&printed(&service, &["lives", "--limit", "7"])).len(), 7);
+    assert_eq!(client::lines(&printed(&service, &["lives", "--cause", "oom"])).len(), 0);
+    let own = client::lines(&printed(&service, &["lives", "--pid", &me.to_string()]));
     assert!(own.iter().all(|life| life["process"]["pid"] == me), "{own:#?}");
     for wrong in ["cause=nothing", "pid=x", "action=reaped", "since=soon"] {
         let answer = service.get_local(&format!("/v1/lives?{wrong}"));

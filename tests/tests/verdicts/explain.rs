@@ -12,7 +12,7 @@ use std::{
 
 use common::scenario;
 use serde_json::Value;
-use taskscope_tests::{scenario::Scenario, setting, spawner, wait};
+use taskscope_tests::{client, scenario::Scenario, setting, spawner, wait};
 
 const NONE: i32 = 0;
 const PRIVILEGE: i32 = 3;
@@ -20,16 +20,11 @@ const ZOMBIES: i32 = 9;
 
 /// Runs taskscope without a daemon, even if one is running.
 fn taskscope(args: &[&str]) -> Output {
-    let mut command = Command::new(setting::taskscope());
-    command.args(args).arg("--alone");
-    command.output().unwrap_or_else(|error| panic!("running {command:?}: {error}"))
+    client::run(&[args, &["--alone"]].concat())
 }
 
-#[track_caller]
 fn json(args: &[&str]) -> Value {
-    let output = taskscope(args);
-    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{args:?}: {error}\n{stderr}"))
+    client::json(&[args, &["--alone"]].concat())
 }
 
 /// Returns what `explain` reports about a role while a scenario is paused, once the death is old enough for a verdict.

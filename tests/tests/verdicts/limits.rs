@@ -7,18 +7,14 @@ use std::{fs, process::Command};
 
 use common::scenario;
 use serde_json::Value;
-use taskscope_tests::{cgroup::Cgroup, remedy, scenario::Scenario, service::Service, setting, verdict::says};
+use taskscope_tests::{
+    cgroup::Cgroup, client, remedy, scenario::Scenario, service::Service, setting, verdict::says,
+};
 
 const USER: &str = "61237";
 
-/// Runs taskscope without a daemon.
-#[track_caller]
 fn json(args: &[&str]) -> Value {
-    let mut command = Command::new(setting::taskscope());
-    let output = command.args(args).args(["--format", "json", "--alone"]).output();
-    let output = output.unwrap_or_else(|error| panic!("running {command:?}: {error}"));
-    serde_json::from_slice(&output.stdout)
-        .unwrap_or_else(|error| panic!("{args:?}: {error}\n{}", String::from_utf8_lossy(&output.stderr)))
+    client::json(&[args, &["--format", "json", "--alone"]].concat())
 }
 
 /// Returns the first limit of this kind in an answer that is full.

@@ -2,9 +2,9 @@
 
 use std::process::Command;
 
-use taskscope_tests::{history::History, service::Service, spawner::Spawned, wait};
+use taskscope_tests::{client, history::History, service::Service, spawner::Spawned, wait};
 
-use super::{FORGETFUL, asked, is_skipped, json, run};
+use super::{FORGETFUL, asked, is_skipped, json};
 
 /// Kills a process by SIGKILL; returns its pid once the daemon knows its end.
 fn killed_sleep(service: &Service) -> i64 {
@@ -49,7 +49,7 @@ fn deaths_of_an_earlier_daemon_are_listed_with_the_gap_between_the_two() {
     let path = directory.path();
     let path = path.to_str().unwrap_or_default();
     let args = ["deaths", "--from", path, "--cause", "killed", "--format", "json"];
-    let alone = json(&run(&args));
+    let alone = client::json(&args);
     let pids: Vec<_> = alone["deaths"]
         .as_array()
         .into_iter()
@@ -57,6 +57,6 @@ fn deaths_of_an_earlier_daemon_are_listed_with_the_gap_between_the_two() {
         .filter_map(|death| death["process"]["pid"].as_i64())
         .collect();
     assert!(pids.contains(&killed) && pids.contains(&again), "{alone:#}");
-    let text = String::from_utf8_lossy(&run(&["deaths", "--from", path]).stdout).into_owned();
+    let text = client::text(&["deaths", "--from", path]);
     assert!(text.contains(&format!("(pid {killed})")), "{text}");
 }

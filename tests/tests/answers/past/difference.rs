@@ -7,9 +7,9 @@ use std::{
 };
 
 use serde_json::Value;
-use taskscope_tests::{history::History, setting, spawner::Spawned, wait};
+use taskscope_tests::{client, history::History, setting, spawner::Spawned, wait};
 
-use super::{FORGETFUL, asked, have_ended, is_skipped, json, reaped, run};
+use super::{FORGETFUL, asked, have_ended, is_skipped, json, reaped};
 
 #[test]
 fn a_difference_has_what_began_ended_and_moved_between_two_times() {
@@ -71,7 +71,7 @@ fn a_difference_has_what_began_ended_and_moved_between_two_times() {
     // From the directory: what still exists is not there, and all that has ended is.
     let path = directory.path();
     let path = path.to_str().unwrap_or_default();
-    let alone = json(&run(&["diff", &first, "now", "--from", path, "--format", "json"]));
+    let alone = client::json(&["diff", &first, "now", "--from", path, "--format", "json"]);
     assert!(pids_of(&alone, "gone").contains(&ended), "{alone:#}");
     assert!(alone["came_and_went"].as_u64() >= Some(301), "{alone:#}");
 }

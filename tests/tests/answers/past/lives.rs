@@ -8,19 +8,17 @@ use std::{
 
 use serde_json::Value;
 use taskscope_tests::{
+    client,
     history::History,
     setting::{self, report},
     spawner::Spawned,
     wait,
 };
 
-use super::{FORGETFUL, asked, is_skipped, reaped, run};
+use super::{FORGETFUL, asked, is_skipped, reaped};
 
-pub(super) fn records(output: &Output) -> Vec<Value> {
-    let text = String::from_utf8_lossy(&output.stdout);
-    text.lines()
-        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
-        .collect()
+fn records(output: &Output) -> Vec<Value> {
+    client::lines(&String::from_utf8_lossy(&output.stdout))
 }
 
 /// How often each child of a parent is in an answer.
@@ -69,7 +67,7 @@ fn each_life_is_in_the_answer_once_where_memory_and_history_meet() {
     // The directory alone says the same, line by line, as zstd(1) does.
     let path = directory.path();
     let path = path.to_str().unwrap_or_default();
-    let own = String::from_utf8(run(&["lives", "--from", path]).stdout).unwrap_or_default();
+    let own = client::text(&["lives", "--from", path]);
     assert_eq!(own.lines().collect::<Vec<_>>(), directory.lines("lives"));
 }
 

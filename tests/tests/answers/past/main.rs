@@ -12,32 +12,21 @@ mod lives;
 mod tree;
 mod zombies;
 
-use std::{
-    collections::BTreeSet,
-    process::{Command, Output},
-};
+use std::{collections::BTreeSet, process::Output};
 
 use common::scenario;
 use serde_json::Value;
-use taskscope_tests::{service::Service, setting};
+use taskscope_tests::{client, service::Service, setting};
 
 /// Arguments of a daemon whose memory holds 64 ended processes.
 const FORGETFUL: [&str; 2] = ["--dead-lives", "64"];
 
-/// Runs `taskscope` and returns its output, whose exit code is 0.
-#[track_caller]
-fn run(args: &[&str]) -> Output {
-    let output = Command::new(setting::taskscope()).args(args).output();
-    let output = output.unwrap_or_else(|error| panic!("starting taskscope: {error}"));
-    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-    output
-}
-
-/// Runs `taskscope` with the socket of a daemon.
+/// Runs `taskscope` with the socket of a daemon; its exit code must be 0.
 #[track_caller]
 fn asked(service: &Service, args: &[&str]) -> Output {
-    let socket = service.socket();
-    run(&[args, &["--socket", socket.to_str().unwrap_or_default()]].concat())
+    let output = client::run(&[args, &["--socket", &service.socket().to_string_lossy()]].concat());
+    assert!(output.status.success(), "{args:?}: {output:?}");
+    output
 }
 
 #[track_caller]

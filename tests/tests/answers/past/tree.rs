@@ -3,9 +3,9 @@
 use std::process::Command;
 
 use serde_json::Value;
-use taskscope_tests::{history::History, proc, setting, spawner::Spawned, wait};
+use taskscope_tests::{client, history::History, proc, setting, spawner::Spawned, wait};
 
-use super::{FORGETFUL, asked, have_ended, is_skipped, json, run};
+use super::{FORGETFUL, asked, have_ended, is_skipped, json};
 
 #[test]
 fn the_tree_and_a_process_of_a_time_before_this_daemon_come_from_the_history() {
@@ -30,7 +30,7 @@ fn the_tree_and_a_process_of_a_time_before_this_daemon_come_from_the_history() {
     let path = directory.path();
     let path = path.to_str().unwrap_or_default();
     let daemon = |args: &[&str]| json(&asked(&service, args));
-    let from = |args: &[&str]| json(&run(&[args, &["--from", path]].concat()));
+    let from = |args: &[&str]| client::json(&[args, &["--from", path]].concat());
     for tree in [
         daemon(&["tree", "--at", &then, "--format", "json"]),
         from(&["tree", "--at", &then, "--format", "json"]),
