@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn a_panic_that_left_something_broken_goes_on() {
         let inner = catch(|| panic!("first")).unwrap_err();
-        let outer = catch(|| inner.unless_broken(Err("census: kept 1, counted 2".into())));
+        let outer = catch(|| inner.unless_broken(Err("zombies: kept 1, counted 2".into())));
         assert!(outer.unwrap_err().to_string().contains("first"));
         let survived = catch(|| panic!("second")).unwrap_err().unless_broken(Ok(()));
         assert!(survived.to_string().contains("second"));

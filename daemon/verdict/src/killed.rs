@@ -102,8 +102,8 @@ fn state_of(thread: &ThreadFacts) -> char {
 }
 
 fn waits_for(thread: &ThreadFacts) -> String {
-    let whom = thread.sleep.as_ref().and_then(|sleep| sleep.waits_for.as_ref());
-    whom.map_or(String::new(), |whom| format!(": it waits for {whom}"))
+    let awaited = thread.sleep.as_ref().and_then(|sleep| sleep.waits_for.as_ref());
+    awaited.map_or(String::new(), |awaited| format!(": it waits for {awaited}"))
 }
 
 fn sleeps_in(thread: &ThreadFacts) -> String {

@@ -154,7 +154,7 @@ fn with(change: impl FnOnce(&mut Life, &mut ProcessFacts)) -> Facts {
     facts
 }
 
-/// The scene with a zombie that is 2 s old.
+/// The situation with a zombie that is 2 s old.
 fn young(mut facts: Facts) -> Facts {
     facts.subject.known.life.zombie = Some(Span { ns: 2 * SECOND, bound: Bound::Exact });
     facts

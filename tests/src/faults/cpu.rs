@@ -16,11 +16,11 @@ pub(super) const REAL_TIME: Fault = Fault {
     inflict: |case| {
         // Without this limit, other tasks of the machine would get no CPU time.
         let limit = Setting::set("/proc/sys/kernel/sched_rt_runtime_us", "950000")?;
-        let patient = patient_guest();
+        let settings = without_stall_panics();
         let asker = RealTime::be(ASKER)?;
         let mut hog = case.scenario("hog-cpu", &["200", "fifo"]);
         hog.pause("spinning");
-        Ok(Box::new((hog, asker, limit, patient)) as Held)
+        Ok(Box::new((hog, asker, limit, settings)) as Held)
     },
     ..super::NONE
 };
@@ -35,11 +35,11 @@ pub(super) const LOAD: Fault = Fault {
     stays_ready: false,
     prepare: preferred,
     inflict: |case| {
-        let patient = patient_guest();
+        let settings = without_stall_panics();
         let asker = RealTime::be(ASKER)?;
         let mut hog = case.scenario("hog-cpu", &["1000"]);
         hog.pause("spinning");
-        Ok(Box::new((hog, asker, patient)) as Held)
+        Ok(Box::new((hog, asker, settings)) as Held)
     },
     ..super::NONE
 };
@@ -57,7 +57,7 @@ fn preferred(command: &mut Command, _: &Place) {
 }
 
 /// Turns off the panics of a guest of `cargo xtask vm` for kernel threads without progress, which these faults cause.
-fn patient_guest() -> Vec<Setting> {
+fn without_stall_panics() -> Vec<Setting> {
     let settings = ["/proc/sys/kernel/panic_on_rcu_stall", "/proc/sys/kernel/softlockup_panic"];
     // A kernel without one of these settings does not panic.
     settings.into_iter().filter_map(|path| Setting::set(path, "0").ok()).collect()

@@ -318,8 +318,8 @@ fn clients_that_connect_while_accepting_fails_are_answered_after_that() {
     Scenario::start(env!("CARGO_BIN_EXE_scenario"), "burst", &["300"]).finish();
     ask_for(&file, "");
     for stream in &mut waiting {
-        let patient = stream.set_read_timeout(Some(DEADLINE));
-        patient.unwrap_or_else(|error| panic!("setting a timeout: {error}"));
+        let set = stream.set_read_timeout(Some(DEADLINE));
+        set.unwrap_or_else(|error| panic!("setting a timeout: {error}"));
         let answer = answer_of(stream).unwrap_or_default();
         assert!(answer.starts_with("HTTP/1.0 200"), "{answer}\n{}", daemon.log());
     }

@@ -109,9 +109,9 @@ fn lives(service: &Service, hierarchy: &str) {
     let waited = acted.facts().find("waited", "by", "main")["after_ns"].as_u64();
     let empty = nth(acted.facts(), "empty", 0)["boottime_ns"].as_u64();
     assert!(waited <= ended_ns && ended_ns <= empty, "{ended:#}\n{}", acted.facts());
-    let told = until(service, &unit, |all| all.len() == 1 && all[0]["end"].is_string());
-    assert_eq!(told[0]["ended_boottime_ns"].as_u64(), ended_ns, "{told:#?}");
-    assert_eq!(told[0]["first_death"]["process"]["pid"], pid(&acted, "worker"), "{told:#?}");
+    let listed = until(service, &unit, |all| all.len() == 1 && all[0]["end"].is_string());
+    assert_eq!(listed[0]["ended_boottime_ns"].as_u64(), ended_ns, "{listed:#?}");
+    assert_eq!(listed[0]["first_death"]["process"]["pid"], pid(&acted, "worker"), "{listed:#?}");
 
     acted.go();
     acted.pause("empty");

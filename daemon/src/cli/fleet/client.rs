@@ -100,12 +100,12 @@ async fn addresses(host: &Host) -> Result<Vec<IpAddr>, Failure> {
     }
     let (answer, answered) = oneshot::channel();
     let name = host.node.clone();
-    let look_up = move || {
+    let resolve = move || {
         let found = (name.as_str(), 0_u16).to_socket_addrs();
         // The receiver is gone after the timeout.
         let _ = answer.send(found.map(|all| all.map(|address| address.ip()).collect::<Vec<_>>()));
     };
-    thread::Builder::new().name("look-up".into()).spawn(look_up).map_err(|error| {
+    thread::Builder::new().name("resolver".into()).spawn(resolve).map_err(|error| {
         Failure::new(ErrorKind::Local, format!("making a thread to look up its name: {error}"))
     })?;
     let mut found = answered

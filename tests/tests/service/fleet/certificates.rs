@@ -69,7 +69,7 @@ fn certificates_and_passwords_are_checked_on_both_sides() {
     let (kind, message) = ask(plain.address(), &["--ca", &ca]);
     assert!(kind == "tls" && message.contains("http://"), "{kind}: {message}");
 
-    // Wrong files are told before any host is asked.
+    // Wrong files are reported before any host is asked.
     for (args, why) in [
         (vec!["--hosts", "https://a"], "needs --ca FILE"),
         (vec!["--hosts", "a", "--ca", "/nonexistent"], "/nonexistent"),

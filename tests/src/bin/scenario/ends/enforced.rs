@@ -165,9 +165,9 @@ fn oom() {
         drop(cgroup);
         skip("a limit of a memory cgroup", libc::ENOENT);
     }
-    let gate = Channel::new();
+    let go_ahead = Channel::new();
     let child = spawn("child", move || {
-        gate.receive();
+        go_ahead.receive();
         let mut memory = vec![0_u8; 256 << 20];
         for page in memory.chunks_mut(4096) {
             page[0] = 1;
@@ -178,7 +178,7 @@ fn oom() {
     if !cgroup.write("cgroup.procs", &child.to_string()) {
         die("moving a child to a memory cgroup");
     }
-    gate.send(1);
+    go_ahead.send(1);
     ends(child);
     // The kernel's own count of victims: memory.events of v2, memory.oom_control of v1.
     let counted = ["memory.events", "memory.oom_control"]

@@ -41,11 +41,11 @@ fn exit_signal(args: &[String]) {
 
 fn clone_parent(_: &[String]) {
     let born = Channel::new();
-    let gate = Channel::new();
+    let go_ahead = Channel::new();
     let creator = spawn("creator", || {
         // The kernel takes the exit signal of the caller for a sibling.
         let child = spawn_with("child", libc::CLONE_PARENT, 0, || {
-            gate.receive();
+            go_ahead.receive();
             16
         });
         born.send(child);
@@ -54,23 +54,23 @@ fn clone_parent(_: &[String]) {
     let child = born.receive();
     wait("scenario", "creator", creator);
     proc::at("after-creator", "child", child);
-    gate.send(0);
+    go_ahead.send(0);
     wait("scenario", "child", child);
 }
 
-static GATE: std::sync::atomic::AtomicI32 = std::sync::atomic::AtomicI32::new(-1);
+static GO_AHEAD: std::sync::atomic::AtomicI32 = std::sync::atomic::AtomicI32::new(-1);
 
 fn hybrid(_: &[String]) {
-    let gate = Channel::new();
-    GATE.store(gate.read_end(), std::sync::atomic::Ordering::Relaxed);
+    let go_ahead = Channel::new();
+    GO_AHEAD.store(go_ahead.read_end(), std::sync::atomic::Ordering::Relaxed);
     let parent = spawn("parent", || {
         let child = sys::clone_vm(0, || {
             let mut bytes = [0; 4];
-            sys::read(GATE.load(std::sync::atomic::Ordering::Relaxed), &mut bytes);
+            sys::read(GO_AHEAD.load(std::sync::atomic::Ordering::Relaxed), &mut bytes);
             18
         });
         announce("child", child, child);
-        gate.send(0);
+        go_ahead.send(0);
         wait("parent", "child", child);
         0
     });
@@ -110,16 +110,16 @@ fn pid_reuse(_: &[String]) {
     const TRIES: usize = 50;
     let first = spawn("first", || 20);
     wait("scenario", "first", first);
-    let gate = Channel::new();
+    let go_ahead = Channel::new();
     for _ in 0..TRIES {
         match sys::clone_with_tid(first) {
             Ok(None) => {
-                gate.receive();
+                go_ahead.receive();
                 sys::exit_group(21)
             }
             Ok(Some(second)) => {
                 announce("second", second, second);
-                gate.send(0);
+                go_ahead.send(0);
                 wait("scenario", "second", second);
                 return;
             }

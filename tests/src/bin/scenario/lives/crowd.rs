@@ -25,7 +25,7 @@ const THREAD: i32 = libc::CLONE_VM
     | libc::CLONE_SYSVSEM;
 
 /// The futex word: 0 while all threads wait, then 1.
-static GATE: AtomicU32 = AtomicU32::new(0);
+static GO_AHEAD: AtomicU32 = AtomicU32::new(0);
 
 fn crowd(args: &[String]) {
     let count = usize::try_from(number(args, 0, 1000)).unwrap_or_default();
@@ -91,15 +91,17 @@ fn start(stack_top: usize) -> Pid {
 }
 
 extern "C" fn stand(_: *mut libc::c_void) -> libc::c_int {
-    while GATE.load(Ordering::Acquire) == 0 {
+    while GO_AHEAD.load(Ordering::Acquire) == 0 {
         // SAFETY: the word is static; there is no timeout.
-        unsafe { libc::syscall(libc::SYS_futex, GATE.as_ptr(), libc::FUTEX_WAIT, 0, std::ptr::null::<u8>()) };
+        unsafe {
+            libc::syscall(libc::SYS_futex, GO_AHEAD.as_ptr(), libc::FUTEX_WAIT, 0, std::ptr::null::<u8>())
+        };
     }
     sys::exit_task(0)
 }
 
 fn open() {
-    GATE.store(1, Ordering::Release);
+    GO_AHEAD.store(1, Ordering::Release);
     // SAFETY: the word is static.
-    unsafe { libc::syscall(libc::SYS_futex, GATE.as_ptr(), libc::FUTEX_WAKE, libc::c_int::MAX) };
+    unsafe { libc::syscall(libc::SYS_futex, GO_AHEAD.as_ptr(), libc::FUTEX_WAKE, libc::c_int::MAX) };
 }

@@ -20,7 +20,7 @@ pub(crate) const SCENARIOS: &[Entry] = &[
 
 fn pid_namespace(_: &[String]) {
     let up = Channel::new();
-    let gate = Channel::new();
+    let go_ahead = Channel::new();
     let init = spawn_with("init", libc::CLONE_NEWPID, libc::SIGCHLD, || {
         let middle = inside("middle", || {
             let orphan = inside("orphan", || sys::sleep_for_ever());
@@ -31,7 +31,7 @@ fn pid_namespace(_: &[String]) {
         // Inside of the namespace, the children have other pids than in /proc, so this waits for any child.
         let answer = sys::wait4(-1, 0);
         up.send(i32::from(answer.is_ok()));
-        gate.receive();
+        go_ahead.receive();
         22
     });
     let orphan = up.receive();
@@ -39,48 +39,48 @@ fn pid_namespace(_: &[String]) {
     proc::at("inside", "init", init);
     proc::at("orphaned", "orphan", orphan);
     pause("inside");
-    gate.send(0);
+    go_ahead.send(0);
     wait("scenario", "init", init);
     proc::at("after", "orphan", orphan);
 }
 
 fn nested_namespaces(_: &[String]) {
-    let gate = Channel::new();
+    let go_ahead = Channel::new();
     let up = Channel::new();
     let outer = spawn_with("outer-init", libc::CLONE_NEWPID, libc::SIGCHLD, || {
-        let handover = Channel::new();
+        let pids = Channel::new();
         match sys::clone(libc::CLONE_NEWPID, libc::SIGCHLD) {
             Ok(None) => {
                 let pid = proc::outer_pid();
                 announce("inner-init", pid, pid);
-                handover.send(pid);
-                gate.receive();
+                pids.send(pid);
+                go_ahead.receive();
                 sys::exit_group(23)
             }
             Ok(Some(_)) => {}
             Err(_) => die("clone with CLONE_NEWPID inside a pid namespace"),
         }
-        handover.receive();
+        pids.receive();
         up.send(0);
         // Its pid here is 2; the wait takes any child.
         i32::from(sys::wait4(-1, 0).is_err())
     });
     up.receive();
     pause("inside");
-    gate.send(0);
+    go_ahead.send(0);
     wait("scenario", "outer-init", outer);
 }
 
 fn stuck_exit(_: &[String]) {
-    let gate = Channel::new();
+    let go_ahead = Channel::new();
     let init = spawn_with("init", libc::CLONE_NEWPID, libc::SIGCHLD, || {
-        gate.receive();
+        go_ahead.receive();
         24
     });
     enter(init);
     // This child lives in the namespace, but its parent is outside and does not wait.
     let guest = spawn("guest", || sys::sleep_for_ever());
-    gate.send(0);
+    go_ahead.send(0);
     proc::until_state(guest, 'Z');
     proc::at("stuck", "init", init);
     proc::at("stuck", "guest", guest);

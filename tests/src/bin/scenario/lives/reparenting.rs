@@ -21,11 +21,11 @@ pub(crate) const SCENARIOS: &[Entry] = &[
 ];
 
 fn orphan_of_init(_: &[String]) {
-    let gate = Channel::new();
+    let go_ahead = Channel::new();
     let born = Channel::new();
     let middle = spawn("middle", || {
         born.send(spawn("orphan", || {
-            gate.receive();
+            go_ahead.receive();
             12
         }));
         0
@@ -35,24 +35,24 @@ fn orphan_of_init(_: &[String]) {
     wait("scenario", "middle", middle);
     proc::at("orphaned", "orphan", orphan);
     pause("orphaned");
-    gate.send(0);
+    go_ahead.send(0);
     proc::until_gone(orphan, orphan);
 }
 
 fn orphan_signal(_: &[String]) {
     sys::be_subreaper();
-    let gate = Channel::new();
+    let go_ahead = Channel::new();
     let born = Channel::new();
     let middle = spawn("middle", || {
         born.send(spawn_with("orphan", 0, libc::SIGUSR1, || {
-            gate.receive();
+            go_ahead.receive();
             19
         }));
         0
     });
     let orphan = born.receive();
     wait("scenario", "middle", middle);
-    gate.send(0);
+    go_ahead.send(0);
     // A plain wait sees it: the kernel has made SIGCHLD its exit signal.
     wait("scenario", "orphan", orphan);
 }
@@ -148,7 +148,7 @@ fn until_children_of(parent: sys::Pid, children: &[sys::Pid]) {
 }
 
 fn sibling_thread(_: &[String]) {
-    let gate = Channel::new();
+    let go_ahead = Channel::new();
     let born = Channel::new();
     let tids = Channel::new();
     let ended = Channel::new();
@@ -157,7 +157,7 @@ fn sibling_thread(_: &[String]) {
         let forker = thread("forker", move || {
             tids.send(sys::gettid());
             born.send(spawn("child", || {
-                gate.receive();
+                go_ahead.receive();
                 14
             }));
             go_on.receive();
@@ -176,7 +176,7 @@ fn sibling_thread(_: &[String]) {
     proc::until_gone(group, forker);
     proc::at("reparented", "child", child);
     pause("reparented");
-    gate.send(0);
+    go_ahead.send(0);
     go_on.send(child);
     wait("scenario", "group", group);
 }

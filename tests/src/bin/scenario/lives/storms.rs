@@ -75,7 +75,7 @@ fn collect(alive: &mut VecDeque<Pid>, answers: &mut Vec<(Pid, i32)>) {
 
 fn many_threads(args: &[String]) {
     let count = usize::try_from(number(args, 0, 200)).unwrap_or_default();
-    let gate = Channel::new();
+    let go_ahead = Channel::new();
     let group = spawn("group", || {
         let tids = Channel::new();
         let threads: Vec<_> = (0..count)
@@ -84,7 +84,7 @@ fn many_threads(args: &[String]) {
                     .stack_size(64 * 1024)
                     .spawn(move || {
                         tids.send(sys::gettid());
-                        gate.receive();
+                        go_ahead.receive();
                     })
                     .unwrap_or_else(|error| die_with("pthread_create", error.raw_os_error().unwrap_or(0)))
             })
@@ -98,7 +98,7 @@ fn many_threads(args: &[String]) {
     proc::at("all-alive", "group", group);
     pause("all-alive");
     for _ in 0..count {
-        gate.send(0);
+        go_ahead.send(0);
     }
     wait("scenario", "group", group);
 }
@@ -106,13 +106,13 @@ fn many_threads(args: &[String]) {
 fn many_orphans(args: &[String]) {
     let count = number(args, 0, 5000);
     sys::be_subreaper();
-    let gate = Channel::new();
+    let go_ahead = Channel::new();
     let ready = Channel::new();
     let parent = spawn("parent", || {
         let children: Vec<Pid> = (0..count)
             .map(|_| {
                 sys::fork().unwrap_or_else(|| {
-                    gate.receive_only();
+                    go_ahead.receive_only();
                     sys::exit_group(31)
                 })
             })
@@ -134,7 +134,7 @@ fn many_orphans(args: &[String]) {
     Fact::new("reparented").text("role", "orphan").pairs("parents", &parents).emit();
     pause("reparented");
     for _ in &children {
-        gate.send(0);
+        go_ahead.send(0);
     }
     let mut alive = VecDeque::from(children);
     let mut answers = Vec::new();

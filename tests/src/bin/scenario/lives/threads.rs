@@ -30,12 +30,12 @@ fn leader_exits_first(args: &[String]) {
     if ignored {
         sys::on_sigchld(libc::SIG_IGN, 0);
     }
-    let gate = Channel::new();
+    let go_ahead = Channel::new();
     let ready = Channel::new();
     let group = spawn("group", || {
         thread("worker", move || {
             ready.send(0);
-            gate.receive();
+            go_ahead.receive();
             if by_group { sys::exit_group(9) } else { sys::exit_task(5) }
         });
         ready.receive();
@@ -46,7 +46,7 @@ fn leader_exits_first(args: &[String]) {
     // wait(2) does not return it while the worker lives.
     peek("scenario", "group", group, libc::WNOHANG);
     pause("dead-leader");
-    gate.send(0);
+    go_ahead.send(0);
     wait_with("scenario", "group", group, 0);
     // If SIGCHLD is ignored, the wait can end shortly before the release is complete.
     proc::until_gone(group, group);
@@ -94,17 +94,17 @@ fn exec_from_thread(_: &[String]) {
 }
 
 fn detached_thread(_: &[String]) {
-    let gate = Channel::new();
+    let go_ahead = Channel::new();
     let tids = Channel::new();
     let group = spawn("group", || {
         // Dropping the handle detaches the thread.
         drop(thread("thread", move || tids.send(sys::gettid())));
-        gate.receive();
+        go_ahead.receive();
         0
     });
     let thread = tids.receive();
     proc::until_gone(group, thread);
     proc::at("after", "group", group);
-    gate.send(0);
+    go_ahead.send(0);
     wait("scenario", "group", group);
 }

@@ -47,7 +47,7 @@ const _: () = assert!(size_of::<Params>() == 120, "struct io_uring_params is 120
 
 fn io_worker(args: &[String]) {
     let errors = Channel::new();
-    let gate = Channel::new();
+    let go_ahead = Channel::new();
     let user = spawn("user", || {
         let ring = match submit_one() {
             Ok(ring) => ring,
@@ -57,7 +57,7 @@ fn io_worker(args: &[String]) {
             }
         };
         errors.send(0);
-        gate.receive();
+        go_ahead.receive();
         // SAFETY: the descriptor is open and not used after this.
         unsafe { libc::close(ring) };
         32
@@ -79,7 +79,7 @@ fn io_worker(args: &[String]) {
     if args.first().is_some_and(|arg| arg == "hold") {
         crate::fact::pause("working");
     }
-    gate.send(0);
+    go_ahead.send(0);
     wait("scenario", "user", user);
 }
 

@@ -135,7 +135,7 @@ const THREAD_WORK_NS: i64 = 200_000_000;
 fn in_a_tree(args: &[String]) {
     let count = number(args, 0, 10);
     prepare();
-    let (gate, ready) = (Channel::new(), Channel::new());
+    let (go_ahead, ready) = (Channel::new(), Channel::new());
     let worker = spawn("worker", || {
         join(thread("thread", || {
             work_for(THREAD_WORK_NS);
@@ -157,11 +157,11 @@ fn in_a_tree(args: &[String]) {
         let sleeper = spawn("sleeper", || {
             work_for(2 * WORK_NS);
             ready.send(0);
-            gate.receive()
+            go_ahead.receive()
         });
         all_children();
         ready.send(0);
-        gate.receive();
+        go_ahead.receive();
         for child in [zombie, sleeper] {
             wait_with_usage(child);
         }
@@ -172,7 +172,7 @@ fn in_a_tree(args: &[String]) {
     }
     pause("counted");
     for _ in 0..2 {
-        gate.send(0);
+        go_ahead.send(0);
     }
     wait_with_usage(worker);
 }

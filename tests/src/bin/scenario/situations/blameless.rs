@@ -81,13 +81,13 @@ fn ignores_and_traces() {
     let made = Channel::new();
     let parent = spawn("parent", || {
         sys::on_sigchld(libc::SIG_IGN, 0);
-        let gate = Channel::new();
+        let go_ahead = Channel::new();
         let child = spawn("child", || {
-            gate.receive();
+            go_ahead.receive();
             3
         });
         ptrace(libc::PTRACE_SEIZE, child, 0);
-        gate.send(0);
+        go_ahead.send(0);
         made.send(child);
         sys::sleep_for_ever()
     });
@@ -99,18 +99,18 @@ fn ignores_and_traces() {
 }
 
 fn clone_parent() {
-    let (made, gate) = (Channel::new(), Channel::new());
+    let (made, go_ahead) = (Channel::new(), Channel::new());
     let parent = spawn("parent", || {
         let helper = spawn("helper", || {
             made.send(spawn_with("child", libc::CLONE_PARENT, libc::SIGCHLD, || 0));
             0
         });
         wait("parent", "helper", helper);
-        gate.send(0);
+        go_ahead.send(0);
         sys::sleep_for_ever()
     });
     let child = made.receive();
-    gate.receive();
+    go_ahead.receive();
     proc::until_state(child, 'Z');
     proc::until_asleep(parent, parent);
     pause("owed");
@@ -166,15 +166,15 @@ fn init_gets_subshell() {
     let init = spawn_with("parent", libc::CLONE_NEWPID, libc::SIGCHLD, || {
         let Some(shell) = sys::fork() else {
             sys::set_comm(b"sh");
-            let gate = Channel::new();
+            let go_ahead = Channel::new();
             if sys::fork().is_none() {
-                gate.receive();
+                go_ahead.receive();
                 let pid = proc::outer_pid();
                 announce("child", pid, pid);
                 made.send(pid);
                 sys::exit_group(1)
             }
-            gate.send(0);
+            go_ahead.send(0);
             sys::exit_group(0)
         };
         let _ = sys::wait4(shell, 0);
@@ -211,9 +211,9 @@ fn vfork_chain() {
 }
 
 fn mutual_tracers() {
-    let (gate, traced) = (Channel::new(), Channel::new());
+    let (go_ahead, traced) = (Channel::new(), Channel::new());
     let first = spawn("first", || {
-        let second = gate.receive();
+        let second = go_ahead.receive();
         ptrace(libc::PTRACE_SEIZE, second, 0);
         traced.send(0);
         sys::sleep_for_ever()
@@ -224,7 +224,7 @@ fn mutual_tracers() {
         ptrace(libc::PTRACE_INTERRUPT, first, 0);
         sys::sleep_for_ever()
     });
-    gate.send(second);
+    go_ahead.send(second);
     proc::until_state(first, 't');
     // SIGCHLD reports that its tracee has stopped, and every signal stops a traced task.
     proc::until_state(second, 't');

@@ -44,11 +44,11 @@ pub(crate) const SCENARIOS: &[Entry] = &[
 ];
 
 fn exec_over(_: &[String]) {
-    let (made, gate) = (Channel::new(), Channel::new());
+    let (made, go_ahead) = (Channel::new(), Channel::new());
     let parent = spawn("parent", || {
         sys::set_comm(b"launcher");
         made.send(spawn("child", || {
-            gate.receive();
+            go_ahead.receive();
             0
         }));
         sys::exec_self(&["sleeper"])
@@ -57,7 +57,7 @@ fn exec_over(_: &[String]) {
     proc::until("waiting for the exec", || {
         fs::read(format!("/proc/{parent}/cmdline")).is_ok_and(|line| line.ends_with(b"\0sleeper\0"))
     });
-    gate.send(0);
+    go_ahead.send(0);
     proc::until_state(child, 'Z');
     finish(parent);
 }
@@ -72,11 +72,11 @@ fn parent_frozen(args: &[String]) {
             die_with(&format!("writing {file}"), error.raw_os_error().unwrap_or(0));
         }
     };
-    let (made, gate) = (Channel::new(), Channel::new());
+    let (made, go_ahead) = (Channel::new(), Channel::new());
     let parent = spawn("parent", || {
         sys::on_sigchld(reap_all as *const () as libc::sighandler_t, libc::SA_RESTART);
         made.send(spawn("child", || {
-            gate.receive();
+            go_ahead.receive();
             0
         }));
         set(procs, "0");
@@ -87,7 +87,7 @@ fn parent_frozen(args: &[String]) {
     made.receive();
     proc::until_asleep(parent, parent);
     set(file, freeze);
-    gate.send(0);
+    go_ahead.send(0);
     proc::until_state(child, 'Z');
     pause("owed");
     set(file, thaw);
@@ -119,9 +119,9 @@ fn set_of(signal: i32) -> libc::sigset_t {
 
 fn mask_of_ppoll(made: Channel) {
     sys::on_sigchld(reap_all as *const () as libc::sighandler_t, libc::SA_RESTART);
-    let gate = Channel::new();
+    let go_ahead = Channel::new();
     let child = spawn("child", || {
-        gate.receive();
+        go_ahead.receive();
         0
     });
     made.send(child);
@@ -129,7 +129,7 @@ fn mask_of_ppoll(made: Channel) {
     let length = libc::timespec { tv_sec: 3_600, tv_nsec: 0 };
     // The child may end before the call begins.
     sys::block(libc::SIGCHLD);
-    gate.send(0);
+    go_ahead.send(0);
     // SAFETY: no descriptors; the length and the mask are valid for the call.
     unsafe { libc::ppoll(std::ptr::null_mut(), 0, &raw const length, &raw const mask) };
 }
@@ -193,15 +193,15 @@ fn stopped_in(pid: Pid) {
 }
 
 fn vfork_traced(_: &[String]) {
-    let (gate, held) = (Channel::new(), Channel::new());
+    let (go_ahead, held) = (Channel::new(), Channel::new());
     let parent = spawn("parent", || {
-        gate.receive();
+        go_ahead.receive();
         sys::clone_vm(libc::CLONE_VFORK, || 0);
         sys::sleep_for_ever()
     });
     let tracer = spawn("tracer", || {
         ptrace(libc::PTRACE_SEIZE, parent, libc::PTRACE_O_TRACEVFORK.into());
-        gate.send(0);
+        go_ahead.send(0);
         // The parent stops in its vfork and is continued; the child, also traced, stays stopped.
         stopped_in(parent);
         ptrace(libc::PTRACE_CONT, parent, 0);

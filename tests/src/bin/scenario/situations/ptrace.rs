@@ -20,14 +20,14 @@ pub(crate) const SCENARIOS: &[Entry] = &[
 ];
 
 fn traced_child(_: &[String]) {
-    let gate = Channel::new();
+    let go_ahead = Channel::new();
     let child = spawn("child", || {
-        gate.receive();
+        go_ahead.receive();
         25
     });
     seize(child);
     proc::at("traced", "child", child);
-    gate.send(0);
+    go_ahead.send(0);
     proc::until_state(child, 'Z');
     pause("zombie");
     wait("scenario", "child", child);
@@ -60,11 +60,11 @@ fn tracer_exits_first(_: &[String]) {
 
 /// Creates a tracee that has exited and a tracer that holds it and continues with `after` at a message.
 fn trace(after: impl FnOnce(Pid) -> i32) -> (Pid, Pid, Channel) {
-    let gate = Channel::new();
+    let go_ahead = Channel::new();
     let seized = Channel::new();
     let go_on = Channel::new();
     let tracee = spawn("tracee", || {
-        gate.receive();
+        go_ahead.receive();
         27
     });
     let tracer = spawn("tracer", || {
@@ -75,7 +75,7 @@ fn trace(after: impl FnOnce(Pid) -> i32) -> (Pid, Pid, Channel) {
     });
     seized.receive();
     proc::at("traced", "tracee", tracee);
-    gate.send(0);
+    go_ahead.send(0);
     proc::until_state(tracee, 'Z');
     (tracee, tracer, go_on)
 }

@@ -144,18 +144,18 @@ fn ignored_too_late(made: Channel) {
 
 fn subreaper(made: Channel) {
     sys::be_subreaper();
-    let gate = Channel::new();
+    let go_ahead = Channel::new();
     let born = Channel::new();
     let middle = spawn("middle", || {
         born.send(spawn("child", || {
-            gate.receive();
+            go_ahead.receive();
             0
         }));
         0
     });
     let orphan = born.receive();
     wait("parent", "middle", middle);
-    gate.send(0);
+    go_ahead.send(0);
     made.send(orphan);
 }
 

@@ -31,33 +31,33 @@ fn take_name() {
 
 /// Forks a child that acts after it was announced, and exits with what `act` returns.
 pub(crate) fn spawn(role: &str, act: impl FnOnce() -> i32) -> Pid {
-    let gate = Channel::new();
+    let go_ahead = Channel::new();
     let Some(pid) = sys::fork() else {
-        gate.receive();
-        gate.close();
+        go_ahead.receive();
+        go_ahead.close();
         take_name();
         sys::exit_group(act());
     };
     announce(role, pid, pid);
-    gate.send(0);
-    gate.close();
+    go_ahead.send(0);
+    go_ahead.close();
     pid
 }
 
 /// Does what [`spawn`] does, by a raw clone with these flags and this exit signal.
 pub(crate) fn spawn_with(role: &str, flags: i32, exit_signal: i32, act: impl FnOnce() -> i32) -> Pid {
-    let gate = Channel::new();
+    let go_ahead = Channel::new();
     match sys::clone(flags, exit_signal) {
         Ok(None) => {
-            gate.receive();
-            gate.close();
+            go_ahead.receive();
+            go_ahead.close();
             take_name();
             sys::exit_group(act());
         }
         Ok(Some(pid)) => {
             announce(role, pid, pid);
-            gate.send(0);
-            gate.close();
+            go_ahead.send(0);
+            go_ahead.close();
             pid
         }
         Err(errno) => die_with("clone", errno),
