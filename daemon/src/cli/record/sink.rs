@@ -8,7 +8,7 @@ use crate::{
         Format,
         lines::{LineOptions, Lines},
     },
-    export::EventSelection,
+    export::{EventSelection, schema::Schema},
     kernel::clock,
     lineage::{Lineage, effect::Effect, scope::CgroupName},
     recording::{Entry, Journal},
@@ -35,6 +35,7 @@ impl RecordSink {
             let options = LineOptions {
                 selection: EventSelection::default(),
                 format: Format::Json,
+                schema: Schema::Native,
                 colour: false,
                 limit: None,
             };
