@@ -81,14 +81,14 @@ fn lines() -> Vec<Value> {
         lines.push(line.clone());
         line["process"].as_object_mut().unwrap().remove("exit");
         lines.push(line);
-        if !["gap", "heartbeat"].contains(&&*action) {
-            lines.push(json!({
+        lines.push(if ["gap", "heartbeat"].contains(&&*action) {
+            json!({"event": {"action": action, "sequence": 7}})
+        } else {
+            json!({
                 "@timestamp": "2026-11-30T01:00:00.123456789Z", "event": {"action": action}, "process": {"pid": 7},
                 "thread": {"id": 8}, "task": {"kind": "thread", "provenance": "observed"},
-            }));
-        } else {
-            lines.push(json!({"event": {"action": action, "sequence": 7}}));
-        }
+            })
+        });
     }
     assert!(lines.len() > 4 * 20, "{} lines", lines.len());
     lines

@@ -27,7 +27,9 @@ fn leaves<'a>(path: &str, value: &'a Value, found: &mut Vec<(String, &'a Value)>
         }
         // Stores look into objects of a list as if each stood there alone.
         Value::Array(list) if list.first().is_some_and(Value::is_object) => {
-            list.iter().for_each(|inner| leaves(path, inner, found));
+            for inner in list {
+                leaves(path, inner, found);
+            }
         }
         _ => found.push((path.to_owned(), value)),
     }

@@ -110,11 +110,11 @@ fn a_life_has_its_begin_and_its_end() {
         "ended_boottime_ns": 20_000_000_000_u64, "parent_name": "sh",
         "process": {"pid": 7, "parent_pid": 1, "exit": {"status": 0, "code": 0}},
     });
-    let life = convert(Schema::Ecs, &line);
-    assert_eq!(life["process"]["end"], "2026-11-30T01:00:10.000Z");
-    assert_eq!(life["process"]["parent"], serde_json::json!({"pid": 1, "name": "sh"}));
+    let document = convert(Schema::Ecs, &line);
+    assert_eq!(document["process"]["end"], "2026-11-30T01:00:10.000Z");
+    assert_eq!(document["process"]["parent"], serde_json::json!({"pid": 1, "name": "sh"}));
     assert_eq!(
-        life["event"],
+        document["event"],
         serde_json::json!({
             "action": "life", "kind": "event", "category": ["process"], "type": ["end"], "outcome": "success",
             "module": "taskscope", "dataset": "taskscope.lives", "start": "2026-11-30T01:00:00.000Z",
