@@ -115,12 +115,15 @@ struct EventCgroup {
 struct EventContainer {
     id: String,
     runtime: String,
+    name: Option<String>,
 }
 
 /// A pod.
 #[derive(JsonSchema)]
 struct EventPod {
     uid: String,
+    namespace: Option<String>,
+    name: Option<String>,
 }
 
 /// Further facts of the task, and those of the action.

@@ -108,10 +108,19 @@ fn write_place(event: &mut Object<'_>, place: &Place) {
         event.object(key!("container"), |object| {
             object.bytes(key!("id"), container.id.as_bytes());
             object.name(key!("runtime"), container.runtime);
+            if let Some(name) = &container.name {
+                object.bytes(key!("name"), name.as_bytes());
+            }
         });
     }
     if let Some(uid) = &place.pod_uid {
-        event.object(key!("pod"), |pod| pod.bytes(key!("uid"), uid.as_bytes()));
+        event.object(key!("pod"), |pod| {
+            pod.bytes(key!("uid"), uid.as_bytes());
+            if let Some(of) = &place.pod_name {
+                pod.bytes(key!("namespace"), of.namespace.as_bytes());
+                pod.bytes(key!("name"), of.name.as_bytes());
+            }
+        });
     }
 }
 

@@ -44,7 +44,14 @@ impl RecordSink {
         } else {
             None
         };
-        Ok(Self { journal, wall, noted_ns: None, cgroups: Cgroups::of_host(), noted: HashSet::new(), lines })
+        Ok(Self {
+            journal,
+            wall,
+            noted_ns: None,
+            cgroups: Cgroups::without_names(),
+            noted: HashSet::new(),
+            lines,
+        })
     }
 
     fn note_wall(&mut self) {

@@ -17,7 +17,7 @@ pub const VERSION: &str = "9.4.0";
 pub const OWN: &str = "taskscope";
 
 /// Fields of events and lives, and the fields of ECS that get their values.
-pub const FIELDS: [(&str, &str); 25] = [
+pub const FIELDS: [(&str, &str); 28] = [
     ("@timestamp", "@timestamp"),
     ("event.sequence", "event.sequence"),
     ("host.id", "host.id"),
@@ -42,7 +42,10 @@ pub const FIELDS: [(&str, &str); 25] = [
     ("thread.name", "process.thread.name"),
     ("container.id", "container.id"),
     ("container.runtime", "container.runtime"),
+    ("container.name", "container.name"),
     ("pod.uid", "orchestrator.resource.id"),
+    ("pod.name", "orchestrator.resource.name"),
+    ("pod.namespace", "orchestrator.namespace"),
 ];
 
 /// Fields whose numbers are written as text: the first two are keywords, and the last one can be larger than a long.

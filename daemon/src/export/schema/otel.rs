@@ -14,7 +14,7 @@ pub const VERSION: &str = "1.44.0";
 pub const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.44.0";
 
 /// Fields of events and lives, and the attributes of the semantic conventions that have their values.
-pub const NAMES: [(&str, &str); 20] = [
+pub const NAMES: [(&str, &str); 23] = [
     ("host.id", "host.id"),
     ("host.name", "host.name"),
     ("host.boot_id", "taskscope.boot_id"),
@@ -33,7 +33,10 @@ pub const NAMES: [(&str, &str); 20] = [
     ("thread.name", "thread.name"),
     ("container.id", "container.id"),
     ("container.runtime", "container.runtime.name"),
+    ("container.name", "k8s.container.name"),
     ("pod.uid", "k8s.pod.uid"),
+    ("pod.name", "k8s.pod.name"),
+    ("pod.namespace", "k8s.namespace.name"),
     ("cgroup.path", "process.linux.cgroup"),
 ];
 
@@ -47,7 +50,7 @@ pub const ADDED: [(&str, &str); 2] = [
 const WHOLE: [&str; 6] =
     ["task.usage", "task.children_usage", "task.death", "usage", "children_usage", "death"];
 
-/// Returns a native line as a flat object: the fields Timestamp and EventName of the logs data model, and the attributes.
+/// Returns a native line as a flat object: the time and the name of the logs data model, and the attributes.
 pub(super) fn convert(line: &Fields) -> Fields {
     let mut out: Map<_, _> = attributes(line).into_iter().collect();
     if let Some(at) = line.get("@timestamp") {
