@@ -21,10 +21,10 @@ use super::{
     message::{self, Severity},
     target::{Happened, Outcome, Rest},
 };
-use crate::host::Identity;
-
-/// The version of the semantic conventions.
-const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.36.0";
+use crate::{
+    export::schema::otel::{SCHEMA_URL, event_name},
+    host::Identity,
+};
 
 const CONTENT_TYPE: &str = "application/x-protobuf";
 
@@ -94,7 +94,7 @@ pub(super) fn encode(happened: &Happened<'_>) -> Bytes {
         body: Some(string(message::of(effect))),
         attributes: attributes::of_event(happened),
         observed_time_unix_nano: time,
-        event_name: format!("taskscope.{}", effect.action.name()),
+        event_name: event_name(effect.action.name()),
     };
     record.encode_to_vec().into()
 }
@@ -113,7 +113,7 @@ pub(super) fn encode_gap(place: &str, lost: u64, wall_ns: i128) -> Bytes {
             attribute("taskscope.gap.lost", proto::any(&lost.into())),
         ],
         observed_time_unix_nano: time,
-        event_name: "taskscope.gap".into(),
+        event_name: event_name("gap"),
     };
     record.encode_to_vec().into()
 }

@@ -39,7 +39,7 @@ use self::{
         history::HistoryMetrics, hooks::HookMetrics, http::HttpMetrics, memory::MemoryMetrics,
         own_process::OwnProcess, trust::TrustMetrics,
     },
-    labels::{names, series_limiter, top, unit_labels},
+    labels::{names, pod_names, series_limiter, top, unit_labels},
     leaks::LeakMetrics,
     open_metrics::Exemplar,
     outputs::OutputMetrics,
@@ -183,7 +183,8 @@ impl Metrics {
             metrics.show(reading, shown);
         }
         // The collector of process_* reads /proc, and leaves out what it cannot open.
-        let families = spare::lend(|| self.registry.gather());
+        let mut families = spare::lend(|| self.registry.gather());
+        pod_names::add(&mut families, sources.cgroups);
         if format == ScrapeFormat::OpenMetrics {
             return Ok(open_metrics::encode(&families, &exemplars(&pipeline.lineage, sources.stamp)));
         }
