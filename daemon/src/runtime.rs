@@ -7,7 +7,7 @@
 //! - `polling`: when the ring is polled
 //! - `records`: adds what records lack, passes them to the lineage, and counts those that are applied or lost
 //! - `comparison`: compares the tree with the kernel's tasks and repairs it; `zombies` does the same for zombies, by /proc
-//! - `canary`: short-lived children of the daemon, of which all records must arrive
+//! - `canary`: short-lived children of the daemon, whose records must all arrive
 //! - `signals`: the signals that the attached hooks report
 //! - `tick`: what is done four times a second
 //! - `blocked`: tasks that stay in uninterruptible sleep; `leaks`: leaks other than zombies

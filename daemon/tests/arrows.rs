@@ -1,4 +1,4 @@
-//! The arrows between the rooms of the daemon point one way, as ARCHITECTURE.md draws them.
+//! The modules of the daemon use each other in one direction only, as ARCHITECTURE.md shows.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test")]
 
 use std::{
@@ -7,8 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The rooms, the lowest level first. A room may use those of lower levels and not those of its own. A room that is missing
-/// here is an error, so that none is added unnoticed.
+/// The modules at the top of the crate, the lowest level first. A module may use those of lower levels, and none of its own level. A
+/// module that is missing here is an error, so that none is added unnoticed.
 const LEVELS: &[&[&str]] = &[
     &[
         "bounded",
@@ -49,7 +49,7 @@ fn sources(under: &Path) -> Vec<PathBuf> {
     found
 }
 
-fn room_of(path: &Path, src: &Path) -> String {
+fn module_of(path: &Path, src: &Path) -> String {
     let relative = path.strip_prefix(src).unwrap();
     let first = relative.components().next().unwrap().as_os_str().to_str().unwrap();
     first.trim_end_matches(".rs").to_owned()
@@ -78,20 +78,20 @@ fn uses(text: &str) -> BTreeSet<&str> {
 }
 
 #[test]
-fn every_arrow_points_down() {
+fn modules_use_only_those_of_lower_levels() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let level = |room: &str| LEVELS.iter().position(|level| level.contains(&room));
+    let level = |module: &str| LEVELS.iter().position(|level| level.contains(&module));
     for path in sources(&src) {
-        let room = room_of(&path, &src);
-        if room == "lib" || room == "main" {
+        let module = module_of(&path, &src);
+        if module == "lib" || module == "main" {
             continue;
         }
-        let own = level(&room).unwrap_or_else(|| panic!("{}: `{room}` is not in LEVELS", path.display()));
+        let own = level(&module).unwrap_or_else(|| panic!("{}: `{module}` is not in LEVELS", path.display()));
         let text = fs::read_to_string(&path).unwrap();
-        for used in uses(&text).into_iter().filter(|used| *used != room) {
+        for used in uses(&text).into_iter().filter(|used| *used != module) {
             assert!(
                 level(used).is_none_or(|used| used < own),
-                "{} uses `crate::{used}`: an arrow from `{room}` up to `{used}`",
+                "{} uses `crate::{used}`, but `{module}` must not depend on `{used}`",
                 path.display()
             );
         }
@@ -114,7 +114,7 @@ fn lineage_and_verdict_are_pure() {
 #[test]
 fn the_view_and_the_report_of_a_job_read_no_clock_and_no_file() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    for path in ["view", "job"].into_iter().flat_map(|room| sources(&src.join(room))) {
+    for path in ["view", "job"].into_iter().flat_map(|module| sources(&src.join(module))) {
         let text = fs::read_to_string(&path).unwrap();
         let code: String = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
         for impure in IMPURE.iter().chain(&["tokio", "ratatui", "crossterm"]) {

@@ -11,9 +11,10 @@ pub mod faults;
 mod oracles;
 mod processes;
 pub mod setting;
+pub mod wait;
 
 pub use events::{event, life, matcher, normal, replay, stream, view};
-pub use oracles::{facts, oracle, schema, skipped, tree, verdict, verifier};
+pub use oracles::{facts, oracle, proc, schema, skipped, tree, verdict, verifier};
 pub use processes::{
     browser, certificates, cgroup, directory, history, hosts, observer, programs, remedy, scenario, service,
     spawner, tmux, top,

@@ -1,6 +1,6 @@
 //! Paths of the programs, and time limits.
 
-use std::{env, path::PathBuf, time::Duration};
+use std::{env, path::PathBuf, process::Command, time::Duration};
 
 /// Returns the family of rungs that taskscope may use: `TASKSCOPE_ATTACH`, else `auto`.
 #[must_use]
@@ -64,6 +64,26 @@ pub fn skip_in_vm(why: impl std::fmt::Display) -> bool {
         skip(why);
     }
     in_vm()
+}
+
+/// Returns the wall clock as date(1) prints it: RFC 3339 with milliseconds, in UTC.
+#[must_use]
+#[track_caller]
+pub fn date() -> String {
+    let output = Command::new("date").args(["-u", "+%FT%T.%3NZ"]).output();
+    let output = output.unwrap_or_else(|error| panic!("starting date: {error}"));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// Returns what [`date`] returns, with some milliseconds before and after it in which the test does nothing.
+#[must_use]
+#[track_caller]
+pub fn date_apart() -> String {
+    let apart = || std::thread::sleep(Duration::from_millis(5));
+    apart();
+    let date = date();
+    apart();
+    date
 }
 
 /// Returns `CLOCK_BOOTTIME`, ns: the clock of every event and fact.

@@ -36,7 +36,7 @@ const EXAMPLES: &str = "\
 Examples:
   cargo xtask run                        what this kernel's tasks do, as NDJSON, until Ctrl-C
   cargo xtask run | head -5 | jq .       the first five events
-  cargo xtask run -- --format text       for eyes
+  cargo xtask run -- --format text       one aligned line for each event
   cargo xtask run -- doctor              another subcommand of taskscope
   cargo xtask test                       everything
   cargo xtask test --native-only         without the virtual machines";

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use crate::leaks::Thresholds;
-
 /// Called with address and size, in bytes, of each large piece of memory before it is touched.
 ///
 /// The lineage does no I/O, so the daemon asks the kernel for huge pages (madvise(2)): with a million tasks nearly every
@@ -57,6 +55,33 @@ impl Default for Config {
             reports_lives: false,
             dead_after: Duration::from_secs(5),
             room: None,
+        }
+    }
+}
+
+/// When something is a leak. A number of 0 turns that kind off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Thresholds {
+    /// The time over which growth and ends are counted. The other times are fractions of it.
+    pub window: Duration,
+    /// Growth by this many threads is a leak.
+    pub threads: u32,
+    /// This many quick ends of one program are a respawn loop.
+    pub respawns: u32,
+    /// This many forks a second are a storm.
+    pub forks_per_second: u32,
+    /// Whether processes that have outlived their session are flagged.
+    pub orphans: bool,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self {
+            window: Duration::from_secs(600),
+            threads: 100,
+            respawns: 5,
+            forks_per_second: 1_000,
+            orphans: true,
         }
     }
 }

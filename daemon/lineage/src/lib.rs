@@ -44,7 +44,7 @@
 //! | `history` | processes that ended, and queries |
 //! | [`blocked`] | tasks that stay in uninterruptible sleep |
 //!
-//! Arrows point one way: `model` <- `store` <- `accounting`, `history`, `apply` <- `reconcile`. Methods of [`Lineage`] call
+//! Dependencies point one way: `model` <- `store` <- `accounting`, `history`, `apply` <- `reconcile`. Methods of [`Lineage`] call
 //! each other across `apply`, `reconcile` and `accounting`, because one kernel event has consequences in all three.
 //!
 //! # Kernel terms

@@ -1,23 +1,33 @@
 //! The answer of `deaths`: why processes ended.
+//!
+//! - `filter`: the filter of the query; `subtree`: the descendants of a process
+//! - `signal`: a signal with its sender; `oom`: the memory limit that was reached; `parent_then`: what the parent did afterwards
+//! - `crash_loop`: units that keep ending by the same cause; `of_life`: a death from the record of a life
+//! - `words`: the sentences
 
 mod crash_loop;
+mod filter;
 mod of_life;
 mod oom;
 mod parent_then;
+mod si_code;
+mod signal;
 mod subtree;
 mod words;
 
+pub(super) use self::filter::any;
 pub(super) use self::parent_then::{Then, of as parents_then};
 use self::subtree::Subtrees;
 pub use self::{
     crash_loop::{CRASH_LOOP_ENDS, CrashLoop, is_crash, recent},
+    filter::{DeathFilter, UnknownCause},
     oom::Oom,
     parent_then::ParentThen,
+    signal::{Sender, Signal},
 };
 
 use std::{cmp::Reverse, collections::HashSet, sync::Arc};
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -29,13 +39,11 @@ use super::{
     time_arg,
 };
 use crate::{
-    export::{Stamp, matches as glob},
+    export::Stamp,
     lineage::{
-        self, Life,
-        death::{Cause, GroupDeath, Sent},
-        flags::signal_name,
+        Life,
+        death::{Cause, GroupDeath},
         id::{GroupKey, Ktime},
-        record::Comm,
     },
 };
 
@@ -129,124 +137,6 @@ pub struct Death {
     /// What its parent did afterwards, if a signal ended it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent_then: Option<ParentThen>,
-}
-
-/// A signal with its sender.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Signal {
-    /// Its number.
-    pub signal: i32,
-    /// Its name.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub signal_name: Option<String>,
-    /// `si_code`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub code: Option<i32>,
-    /// The name of `si_code`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub code_name: Option<String>,
-    /// When it was sent, on `CLOCK_BOOTTIME`.
-    pub boottime_ns: u64,
-    /// `process`, or `thread` for one task alone.
-    pub to: String,
-    /// `delivered`, `ignored`, or `lost`.
-    pub result: String,
-    /// How often this sender sent it.
-    pub times: u32,
-    /// The address of a fault.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub address: Option<u64>,
-    /// The system call that a seccomp filter refused.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub syscall: Option<i32>,
-    /// The sender.
-    pub sender: Sender,
-}
-
-/// The sender of a signal.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Sender {
-    /// The sender's process; the name is the sending task's.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub process: Option<ProcessRef>,
-    /// The task.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tid: Option<u32>,
-    /// Its real user.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub user: Option<User>,
-    /// Whether it is a kernel thread.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub kernel_thread: bool,
-    /// Whether it was in `do_exit()`.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub exiting: bool,
-    /// Its ancestors at that time, its parent first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub ancestors: Vec<ProcessRef>,
-    /// Its cgroup, unit, container and pod.
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub place: Option<Place>,
-}
-
-/// The filter of a query. Conditions of one kind are alternatives; conditions of different kinds must all hold.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DeathFilter {
-    /// Whether processes that exited with code 0 are included.
-    pub all: bool,
-    /// Codes of causes.
-    pub causes: Vec<String>,
-    /// Pids.
-    pub pids: Vec<u32>,
-    /// Comms; `*` and `?` match as in a shell.
-    pub comms: Vec<String>,
-    /// systemd units; `*` and `?` match as in a shell.
-    pub units: Vec<String>,
-    /// Ids of containers, or prefixes of them.
-    pub containers: Vec<String>,
-    /// Pids whose descendants are included.
-    pub subtrees: Vec<u32>,
-    /// Only ends after this time.
-    pub after: Ktime,
-    /// Only ends up to this time.
-    pub until: Option<Ktime>,
-    /// The most ends that are returned.
-    pub limit: usize,
-}
-
-/// No cause has this code.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}: no such cause; there are: {list}", list = Cause::ALL.map(Cause::code).join(", "))]
-pub struct UnknownCause(String);
-
-fn any<T>(wanted: &[T], is: impl Fn(&T) -> bool) -> bool {
-    wanted.is_empty() || wanted.iter().any(is)
-}
-
-impl DeathFilter {
-    /// Whether each cause exists.
-    pub fn check(&self) -> Result<(), UnknownCause> {
-        let is_unknown = |code: &&String| !Cause::ALL.iter().any(|cause| cause.code() == code.as_str());
-        self.causes.iter().find(is_unknown).map_or(Ok(()), |code| Err(UnknownCause(code.clone())))
-    }
-
-    fn wants(&self, death: &GroupDeath) -> bool {
-        let name = death.name.as_ref().map(Comm::bytes).unwrap_or_default();
-        death.at > self.after
-            && self.until.is_none_or(|until| death.at <= until)
-            && any(&self.causes, |code| code == death.cause.code())
-            && any(&self.pids, |pid| *pid == death.key.tgid.0)
-            && any(&self.comms, |pattern| glob(pattern.as_bytes(), name))
-    }
-
-    fn wants_place(&self, place: Option<&Place>) -> bool {
-        any(&self.units, |pattern| {
-            let unit = place.and_then(|place| place.cgroup.unit.as_deref());
-            unit.is_some_and(|unit| glob(pattern.as_bytes(), unit.as_bytes()))
-        }) && any(&self.containers, |id| {
-            place.and_then(|place| place.container.as_ref()).is_some_and(|it| it.id.starts_with(id.as_str()))
-        })
-    }
 }
 
 /// The part of the answer that comes from the lineage; places are added later.
@@ -391,55 +281,5 @@ impl Death {
         };
         made.summary = words::summary(death, &made);
         made
-    }
-}
-
-impl Signal {
-    pub(super) fn of(sent: &Sent, host_facts: &mut HostFacts<'_>) -> Self {
-        let is_fault = sent.code.is_some_and(|code| code > 0 && code != 0x80) && sent.is_from_itself();
-        let code_name = sent.code.and_then(|code| words::code_name(sent.signal, code));
-        Self {
-            signal: sent.signal,
-            signal_name: signal_name(sent.signal).map(Into::into),
-            code: sent.code,
-            code_name: code_name.map(Into::into),
-            boottime_ns: sent.at.0,
-            to: if sent.to_group { "process" } else { "thread" }.into(),
-            result: if sent.is_delivered() {
-                "delivered"
-            } else if sent.result == 1 {
-                "ignored"
-            } else {
-                "lost"
-            }
-            .into(),
-            times: sent.times,
-            address: (is_fault && sent.signal != words::SIGSYS).then_some(sent.address),
-            syscall: (is_fault && sent.signal == words::SIGSYS).then_some(sent.syscall),
-            sender: Sender::of(sent, host_facts),
-        }
-    }
-}
-
-impl Sender {
-    fn of(sent: &Sent, host_facts: &mut HostFacts<'_>) -> Self {
-        Self::new(&sent.sender, host_facts)
-    }
-
-    pub(super) fn new(sender: &lineage::death::Sender, host_facts: &mut HostFacts<'_>) -> Self {
-        let stamp: &Stamp = host_facts.stamp;
-        let process = sender.task.map(|task| {
-            let start = task.is_leader().then_some(task.key.start);
-            ProcessRef::by(GroupKey { tgid: task.tgid, start }, sender.name, stamp)
-        });
-        Self {
-            process,
-            tid: sender.task.map(|task| task.key.tid.0),
-            user: sender.uid.map(|id| User { id }),
-            kernel_thread: sender.is_kernel_thread(),
-            exiting: sender.is_exiting(),
-            ancestors: sender.ancestors.iter().map(|it| ProcessRef::by(it.key, it.name, stamp)).collect(),
-            place: sender.cgroup_id.and_then(|id| (host_facts.places)(id)),
-        }
     }
 }

@@ -87,7 +87,7 @@ pub struct Leak {
     pub kind: String,
     /// The process that causes it; of orphans the oldest one.
     pub process: ProcessRef,
-    /// The cgroup, unit, container and pod of what leaks.
+    /// The cgroup, unit, container and pod of the processes that leak.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
     /// When the counting began, by the wall clock.

@@ -216,7 +216,8 @@ impl Cgroups {
     }
 
     /// Returns which of these cgroups are gone, so that no task can be in them. None if that cannot be found out now: it takes a
-    /// walk, and walks are rare. One that no walk has found is gone if this one has read everything.
+    /// walk, and walks are rare. A cgroup that no walk has found is gone if this walk
+    /// has read everything.
     pub fn gone(&mut self, ids: impl Iterator<Item = u64>, now_ns: u64) -> Vec<u64> {
         if now_ns < self.next_roll_call_ns {
             return Vec::new();

@@ -26,13 +26,13 @@ Examples:
   taskscope blocked --format json | jq '.tasks[] | [.process.pid, .task.wchan]'
 
 Without a daemon the tasks are polled twice, a tenth of a second apart; a task that ran in between is not listed. A running daemon polls all the time \
-(--blocked-after), so that it knows longer ages.")]
+(--blocked-after), so it knows for how long a task has slept already.")]
 pub(super) struct Args {
     /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
     /// Only sleeps that have lasted for at least this long
-    #[arg(long, value_name = "AGE", default_value = "0s", value_parser = duration::parse)]
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration::parse)]
     min_age: Duration,
     #[command(flatten)]
     source: Source,

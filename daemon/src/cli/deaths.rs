@@ -41,7 +41,7 @@ Examples:
 
 Only --all shows processes that exited with code 0. docs/deaths.md lists the causes.")]
 pub(super) struct Args {
-    /// Output format; with --follow one JSON object for ends that arrive together
+    /// Output format; with --follow, json prints one object for the ends that arrive together
     #[arg(long, value_enum, default_value_t)]
     format: Format,
     /// Also show processes that exited with code 0
@@ -65,7 +65,7 @@ pub(super) struct Args {
     #[command(flatten)]
     conditions: Conditions,
     /// Only processes that ended within this time, including those in the history on disk
-    #[arg(long, value_name = "AGE", value_parser = crate::duration::parse, conflicts_with_all = ["follow", "subtree_selectors"])]
+    #[arg(long, value_name = "DURATION", value_parser = crate::duration::parse, conflicts_with_all = ["follow", "subtree_selectors"])]
     since: Option<Duration>,
     /// Only processes that ended up to this time, including those in the history on disk: 10m (ago), 14:30:05 in local time, 2026-11-20T14:30:05Z
     #[arg(long, value_name = "TIME", conflicts_with_all = ["follow", "since", "alone", "observe"])]

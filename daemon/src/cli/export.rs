@@ -45,7 +45,7 @@ pub(super) struct Args {
     #[arg(value_name = "RECORDING", conflicts_with_all = ["since", "from"])]
     recording: Option<PathBuf>,
     /// Only processes that ended within this time, including those in the history on disk
-    #[arg(long, value_name = "AGE", value_parser = duration::parse)]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     since: Option<Duration>,
     #[command(flatten)]
     directory: FromDirectory,

@@ -1,4 +1,4 @@
-//! `taskscope leaks`: threads, starts of a program, forks and orphans that leak, and which process causes it.
+//! `taskscope leaks`: leaks other than zombies, each with the process that causes it.
 
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ pub(super) fn run(args: &Args) -> Exit {
     shown.map_or_else(|exit| exit, |()| Exit::Success)
 }
 
-/// Returns the thresholds for an observation that takes so long.
+/// Returns the thresholds for an observation of this duration.
 pub(super) fn thresholds(observe: Option<Duration>) -> Thresholds {
     let default = Thresholds::default();
     let is_long = observe.is_none_or(|observe| duration::ns(observe) >= duration::ns(default.window));

@@ -17,7 +17,7 @@ use crate::answer::{
 Examples:
   taskscope limits                       limits on pids of the whole host, the fullest first
   taskscope limits 4711                  the limits that apply to forks of one process
-  taskscope limits nginx.service         the same for the topmost process of a systemd unit, or of that name
+  taskscope limits nginx.service         the same for the topmost process of a systemd unit, or for a process of that name
   taskscope limits --format json | jq '.limits[] | select(.full)'
 
 Limits are pids.max of cgroups (v1 and v2), RLIMIT_NPROC by user, kernel.threads-max, kernel.pid_max, and a pid namespace whose \

@@ -32,11 +32,10 @@ Examples:
   taskscope lives | jq -c '[.process.name, .usage.exec_runtime_ns]'
   taskscope events --lives                        processes that end from now on
 
-Each line is one JSON object; docs/lives.md and `taskscope schema lives` describe it. Standard error says since when all ends are
-known, and what is missing since then.")]
+Each line is one JSON object; docs/lives.md and `taskscope schema lives` describe it. Standard error says from which time on all ends are known, and what is missing since then.")]
 pub(super) struct Args {
     /// Only lives that ended within this time
-    #[arg(long, value_name = "AGE", value_parser = crate::duration::parse)]
+    #[arg(long, value_name = "DURATION", value_parser = crate::duration::parse)]
     since: Option<Duration>,
     /// Only processes that existed at this time and have ended since: 10m (ago), 14:30:05 or 2026-11-20T14:30:05 in local time,
     /// 2026-11-20T14:30:05Z in UTC

@@ -43,7 +43,7 @@ use crate::{
 #[derive(Debug, Parser)]
 #[command(name = "taskscope", version, about, after_help = exit::HELP, arg_required_else_help = true)]
 struct Cli {
-    /// Log more on standard error; twice for everything, with the messages of libraries
+    /// Log debugging messages on standard error; -vv logs everything, also messages of libraries
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
     #[command(subcommand)]
@@ -70,7 +70,7 @@ enum Command {
     Diff(diff::Args),
     /// Draw the lives of processes as an SVG picture: parents, zombies, signals, orphans
     Timeline(timeline::Args),
-    /// Write what all tasks do to a file, until Ctrl-C or while a command runs
+    /// Record what all tasks do, in a file, until Ctrl-C or until a command ends
     Record(record::Args),
     /// Run a command and report what it and its descendants did, cost and left behind, and why it took that long
     Job(job::Args),
@@ -105,7 +105,7 @@ enum Command {
 /// `--attach`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum Attach {
-    /// kprobe, then fentry, then tracepoint, hook by hook
+    /// For each hook: kprobe, else fentry, else tracepoint
     #[default]
     Auto,
     /// kprobes and kretprobes only

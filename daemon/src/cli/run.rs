@@ -23,8 +23,7 @@ Examples:
   taskscope run --listen 0.0.0.0:9753 --web-config-file /etc/taskscope/web.yml
   taskscope run --check-config --config ./taskscope.toml
 
-Signals: SIGTERM and Ctrl-C end the daemon after it has handled all records; SIGHUP reloads the configuration and logs the keys that
-need a restart.")]
+Signals: SIGTERM and Ctrl-C end the daemon after it has handled all records; SIGHUP reloads the configuration and logs the keys that need a restart.")]
 pub(super) struct Args {
     /// Configuration in TOML; flags take precedence over it [default: /etc/taskscope/taskscope.toml, if it exists]
     #[arg(long, value_name = "FILE")]
@@ -58,13 +57,13 @@ pub(super) struct Args {
     #[arg(long, value_name = "KIB")]
     ring_kib: Option<u32>,
     /// Age at which a zombie is flagged [default: 10s]
-    #[arg(long, value_name = "AGE", value_parser = crate::duration::parse)]
+    #[arg(long, value_name = "DURATION", value_parser = crate::duration::parse)]
     zombie_after: Option<Duration>,
     /// Duration at which an uninterruptible sleep (state D) is flagged; 0s is never [default: 10s]
-    #[arg(long, value_name = "AGE", value_parser = crate::duration::parse)]
+    #[arg(long, value_name = "DURATION", value_parser = crate::duration::parse)]
     blocked_after: Option<Duration>,
     /// Time over which to look for leaks other than zombies: see docs/leaks.md [default: 10m]
-    #[arg(long, value_name = "AGE", value_parser = crate::duration::parse)]
+    #[arg(long, value_name = "DURATION", value_parser = crate::duration::parse)]
     leak_window: Option<Duration>,
     /// Flag a process that gained this many threads in that time, if hardly any thread exited; 0 is never [default: 100]
     #[arg(long, value_name = "N")]
@@ -79,16 +78,16 @@ pub(super) struct Args {
     #[arg(long)]
     no_living_orphans: bool,
     /// How often the tree is compared with the kernel's tasks even if no loss is known; 0s is never [default: 5m]
-    #[arg(long, value_name = "AGE", value_parser = crate::duration::parse)]
+    #[arg(long, value_name = "DURATION", value_parser = crate::duration::parse)]
     audit_every: Option<Duration>,
     /// Interval of canaries, short-lived processes by which taskscope checks itself; 0s is never [default: 15s]
-    #[arg(long, value_name = "AGE", value_parser = crate::duration::parse)]
+    #[arg(long, value_name = "DURATION", value_parser = crate::duration::parse)]
     canary_every: Option<Duration>,
     /// How many ended processes are remembered at most [default: 16384]
     #[arg(long, value_name = "N")]
     dead_lives: Option<usize>,
     /// How long ended processes are remembered [default: 15m]
-    #[arg(long, value_name = "AGE", value_parser = crate::duration::parse)]
+    #[arg(long, value_name = "DURATION", value_parser = crate::duration::parse)]
     dead_lives_age: Option<Duration>,
     /// Events kept for readers that reconnect; none are kept while nobody reads and they would cover less than ten seconds
     /// [default: 8192]
@@ -109,7 +108,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "SIZE")]
     history_size: Option<String>,
     /// How long the history is kept [default: 7d]
-    #[arg(long, value_name = "AGE", value_parser = crate::duration::parse)]
+    #[arg(long, value_name = "DURATION", value_parser = crate::duration::parse)]
     history_age: Option<Duration>,
     /// Read argument vectors of execs; they can hold secrets
     #[arg(long = "args")]

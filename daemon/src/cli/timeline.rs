@@ -31,7 +31,7 @@ pub(super) struct Args {
     #[arg(value_name = "PID|NAME|UNIT")]
     pid: Option<Selector>,
     /// How much time to show
-    #[arg(long, value_name = "AGE", value_parser = duration::parse, default_value = "10m")]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "10m")]
     since: Duration,
     /// Output format
     #[arg(long, value_enum, default_value_t)]

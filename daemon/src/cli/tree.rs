@@ -97,7 +97,7 @@ pub(super) fn run(args: &Args) -> Exit {
         }
         if let Some(known) = &answer.history {
             past::report(known);
-            log::info!("processes that lived then and have not ended yet are known only to a daemon that runs since then");
+            log::info!("processes that lived then and have not ended yet are known only to a daemon that has run since then");
         }
         let text = |answer: &Tree| text::tree(answer, terminal::style(), args.all);
         match args.format {

@@ -46,10 +46,10 @@ pub(super) struct Args {
     #[arg(long, value_enum, default_value_t)]
     format: Format,
     /// Repeat the list this often until Ctrl-C; every 2 s without a value
-    #[arg(long, value_name = "AGE", num_args = 0..=1, default_missing_value = "2s", value_parser = duration::parse)]
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, default_missing_value = "2s", value_parser = duration::parse)]
     watch: Option<Duration>,
     /// Only zombies that have been zombies for at least this long
-    #[arg(long, value_name = "AGE", default_value = "0s", value_parser = duration::parse)]
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration::parse)]
     min_age: Duration,
     /// Only zombies of parents in this systemd unit; * and ? as in a shell
     #[arg(long, value_name = "GLOB")]
@@ -128,7 +128,7 @@ fn at_time(args: &Args, at: &str) -> Result<u64, Exit> {
     if let Some(known) = &answer.history {
         past::report(known);
         log::info!(
-            "processes that lived then and have not ended yet are known only to a daemon that runs since then"
+            "processes that lived then and have not ended yet are known only to a daemon that has run since then"
         );
     }
     ask::show(&answer, args.format, |answer| text::past_zombies(answer, terminal::style()))?;

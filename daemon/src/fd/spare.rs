@@ -1,7 +1,6 @@
-//! Descriptors held in reserve: questions are answered also where the limit on open files is reached.
+//! Descriptors held in reserve, so that questions are answered even when the limit on open files is reached.
 //!
-//! The daemon holds a few descriptors that it does not use. Where an open fails with `EMFILE` or `ENFILE`, [`retry`] closes
-//! them and opens again; the places are taken back as soon as there is room. Only connections stay open for long, so only
+//! The daemon holds a few descriptors that it does not use. Where an open fails with `EMFILE` or `ENFILE`, [`retry`] closes them and opens again. The reserve is filled again as soon as descriptors are free. Only connections stay open for long, so only
 //! they can use up all descriptors: a listener has a reserve of its own ([`Lane`]) and accepts only while the reserves of all
 //! others are whole.
 //!

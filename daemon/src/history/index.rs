@@ -1,5 +1,4 @@
-//! The index of a frame: how many lines it has, their first and last time, and a Bloom filter of what they are about. A question
-//! reads it in place of a frame that cannot have an answer.
+//! The index of a frame: how many lines it has, their first and last time, and a Bloom filter of what they are about. A query reads the index first, and skips a frame that cannot contain an answer.
 //!
 //! The index follows its frame as a skippable frame (RFC 8878, 3.1.2), which every reader of zstd ignores. A frame without an index
 //! is readable as well.
@@ -54,7 +53,7 @@ pub(super) fn pid_key(pid: u32) -> u64 {
     key(Field::Pid, &pid.to_le_bytes())
 }
 
-/// Returns the positions of a key in a filter of so many bits.
+/// Returns the positions of a key in a filter of this many bits.
 fn positions(key: u64, bits: u64) -> impl Iterator<Item = usize> {
     let (first, step) = (key, (key >> 32) | 1);
     (0..HASHES)

@@ -7,6 +7,7 @@
 //! encodes, compresses and writes (`writer`). Lines that it cannot write are counted ([`Stats`]) and reported by a gap line.
 //! `read` answers questions from the segments.
 
+mod batch;
 mod directory;
 mod frame;
 mod index;

@@ -15,6 +15,7 @@ use std::{
 
 use super::{
     Limits,
+    batch::{Batch, Line},
     directory::{Directory, HistoryError, let_group_read},
     frame::FrameMaker,
     read::ReadDirectory,
@@ -23,10 +24,9 @@ use super::{
     writer::Writer,
 };
 use crate::{
-    cgroup::{Cgroups, Place},
+    cgroup::Cgroups,
     export::Stamp,
     lineage::{
-        Life,
         death::Cause,
         effect::{Action, Effect},
     },
@@ -37,24 +37,6 @@ const LINES: usize = 16_384;
 
 /// The most batches in the queue.
 const BATCHES: usize = 1024;
-
-/// The data of one line.
-pub(super) enum Line {
-    /// A life that has ended.
-    Life(Arc<Life>, Option<Arc<Place>>),
-    /// An event, with its sequence number.
-    Event(Box<Effect>, u64, Option<Arc<Place>>),
-    /// The number of records that were lost at a place.
-    Gap(&'static str, u64),
-}
-
-/// The lines of one poll of the ring.
-pub(super) struct Batch {
-    pub(super) lines: Vec<Line>,
-    pub(super) stamp: Arc<Stamp>,
-    /// The number of the query that wants to read these and all earlier lines, if there is one.
-    pub(super) flush: Option<u64>,
-}
 
 /// The daemon's history: it is written, or the reason why not is known.
 pub struct History {

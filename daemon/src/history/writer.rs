@@ -13,12 +13,12 @@ use std::{
 
 use super::{
     Limits,
+    batch::{Batch, Line},
     directory::{Directory, Found},
     frame::FrameMaker,
     index::{Field, IndexMaker, key},
     keys,
     name::{Kind, SegmentName, moment_at, rfc3339_of},
-    queue::{Batch, Line},
     segment::{Segment, moment_of},
     stats::{Lost, Stats},
 };
@@ -51,7 +51,7 @@ const SEGMENT_AGE: Duration = Duration::from_secs(3600);
 struct Stream {
     text: Vec<u8>,
     lines: u64,
-    /// What the index of their frame says.
+    /// The content of the index of their frame.
     index: IndexMaker,
     /// When the oldest of these lines arrived.
     since: Option<Instant>,
@@ -83,7 +83,7 @@ pub(super) struct Writer {
     again: Option<Instant>,
     /// The number of lost lines that gap lines have reported.
     reported: u64,
-    /// Before the first of these lines was lost, all were written. As RFC 3339.
+    /// The time up to which all lines were written, before the first of these was lost: RFC 3339.
     lost_since: Option<String>,
     /// The gap before this daemon, until its line is written.
     before: Option<Before>,

@@ -7,18 +7,10 @@ use std::collections::VecDeque;
 
 use axum::body::Bytes;
 
-use super::spill::Spill;
+use super::spill::{Record, Spill};
 
 /// The most bytes in memory, besides the most records.
 const BYTES: usize = 8 << 20;
-
-/// One encoded event, or a gap.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Record {
-    pub(super) bytes: Bytes,
-    /// Whether it is an event; a gap is not counted.
-    pub(super) is_event: bool,
-}
 
 /// See the module.
 #[derive(Debug)]
@@ -71,9 +63,9 @@ impl Buffer {
             return false;
         }
         let gap = Record { bytes: make_gap(self.gap), is_event: false };
-        let is_told = self.put(gap);
-        self.gap = if is_told { 0 } else { self.gap };
-        is_told
+        let is_queued = self.put(gap);
+        self.gap = if is_queued { 0 } else { self.gap };
+        is_queued
     }
 
     fn put(&mut self, record: Record) -> bool {
@@ -199,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_is_told_without_another_event() {
+    fn a_gap_is_queued_without_another_event() {
         let mut buffer = Buffer::new(2, None);
         let dropped: u64 = (0..5).map(|number| buffer.push(event(number), gap)).sum();
         assert_eq!(dropped, 3);

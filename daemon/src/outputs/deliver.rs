@@ -17,7 +17,8 @@ use tokio::{
 
 use super::{
     backoff::Backoff,
-    buffer::{Buffer, Record},
+    buffer::Buffer,
+    spill::Record,
     stats::OutputStats,
     target::{Encoding, Outcome, Rest, Target},
 };
@@ -74,7 +75,7 @@ impl Outlet {
         self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// There will be no more records: the sender ends when it has sent everything.
+    /// Announces that no more records come: the sender ends when it has sent everything.
     pub(super) fn close(&self) {
         self.is_closed.store(true, Ordering::Relaxed);
         self.changed.notify_one();

@@ -7,9 +7,9 @@ use axum::body::Bytes;
 use tokio::sync::mpsc;
 
 use super::{
-    buffer::Record,
+    batch::{Batch, Line, Waiting},
     deliver::Outlet,
-    queue::{Batch, Line, Waiting},
+    spill::Record,
     target::{Encoding, Happened},
 };
 use crate::{export::Filter, host::Identity, kernel::clock, lineage::WantedActions};

@@ -3,22 +3,20 @@
 //! The owner of the lineage hands the events that an output may want to one bounded queue ([`Outputs`]) and never waits. One thread,
 //! created at the start, does the rest:
 //!
+//! - `queue`: the owner's end of the queue; `batch`: what it holds
 //! - `dispatch`: applies each output's filter, encodes, and appends to the output's `buffer`, which continues in a `spill` file
 //! - `deliver`: sends what is in a buffer, with `backoff`; one task for each output
-//! - `target`: what an output sends to: `journald`, `otlp`, `alertmanager`; the latter two over `client`
+//! - `target/`: what an output sends to: journald, an OpenTelemetry collector, an Alertmanager
 //! - `stats`: what was sent, dropped and tried again
 //!
 //! Dropped events are counted, and a gap record before the next event reports them in the output itself.
 
-mod alertmanager;
 mod backoff;
+mod batch;
 mod buffer;
-mod client;
 mod deliver;
 mod dispatch;
-mod journald;
 mod message;
-mod otlp;
 mod queue;
 mod settings;
 mod spill;

@@ -3,10 +3,7 @@
 use std::{
     collections::BTreeSet,
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -14,17 +11,17 @@ use std::{
 use tokio::{sync::mpsc, task::JoinSet, time::timeout};
 
 use super::{
+    batch::{Batch, Line, Waiting},
     buffer::Buffer,
-    client::Names,
     deliver::{Outlet, Sender},
     dispatch::{Dispatcher, Route},
     settings::{OutputSettings, TargetSettings, needs_all},
     spill::Spill,
     stats::OutputStats,
-    target::{Encoding, Target},
+    target::{Encoding, Target, client::Names},
 };
 use crate::{
-    cgroup::{Cgroups, Place},
+    cgroup::Cgroups,
     event_loop,
     export::Stamp,
     host::Identity,
@@ -37,30 +34,6 @@ const BATCHES: usize = 1024;
 
 /// How long outputs may send what is left when the daemon ends.
 const FINAL_SEND: Duration = Duration::from_secs(2);
-
-/// The data of one record.
-pub(super) enum Line {
-    /// An event, with its sequence number.
-    Event(Box<Effect>, u64, Option<Arc<Place>>),
-    /// The number of records that were lost at a place.
-    Gap(&'static str, u64),
-}
-
-/// The lines of one poll of the ring.
-pub(super) struct Batch {
-    pub(super) lines: Vec<Line>,
-    pub(super) stamp: Arc<Stamp>,
-}
-
-/// The number of lines in the queue.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Waiting(Arc<AtomicUsize>);
-
-impl Waiting {
-    pub(super) fn less(&self, count: usize) {
-        self.0.fetch_sub(count, Ordering::Relaxed);
-    }
-}
 
 /// What the sandbox must allow for outputs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -11,7 +11,15 @@ use std::{
     path::Path,
 };
 
-use super::buffer::Record;
+use axum::body::Bytes;
+
+/// One encoded event, or a gap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Record {
+    pub(super) bytes: Bytes,
+    /// Whether it is an event; a gap is not counted.
+    pub(super) is_event: bool,
+}
 
 const MAGIC: &[u8; 8] = b"TSKSPIL1";
 

@@ -243,7 +243,7 @@ fn text<'a>(name: &'static str) -> impl Fn(&'a str) -> (&'static str, Value<'a>)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::perfetto::trace::tests::{Event, decoded};
+    use crate::perfetto::trace::decoded::{Event, decoded};
 
     fn life(boot: &str, pid: u32, start: u64, released: u64, timestamp: &str) -> LifeRecord {
         serde_json::from_value(serde_json::json!({

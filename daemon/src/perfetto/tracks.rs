@@ -28,12 +28,13 @@ impl Track {
         Self { id, start, depth: 0, last: from, is_dead: false }
     }
 
-    /// Whether it is of the process or thread that was created at this time.
+    /// Whether this is the track of the process or thread that was created at this time.
     pub(super) fn is_of(&self, start: Option<u64>) -> bool {
         self.start.is_none() || start.is_none() || self.start == start
     }
 
-    /// Begins a slice, inside those that are open. Slices of a track do not go back in time: reports of different CPUs do.
+    /// Begins a slice, inside those that are open, and not before the end of the last one: reports of different CPUs can come out of
+    /// order, but slices of a track must not.
     pub(super) fn begin(&mut self, trace: &mut Trace<impl Write>, at: u64, name: &str, notes: &Notes<'_>) {
         self.last = self.last.max(at);
         self.depth += 1;
@@ -54,7 +55,7 @@ impl Track {
     }
 }
 
-/// The tracks of all that have a number: a pid or a tid. There are no more than there are processes or threads at one time.
+/// The open tracks of processes by pid, or of threads by tid: at most as many as exist at one time.
 #[derive(Debug)]
 pub(super) struct Tracks<K: Eq + Hash>(HashMap<K, Track>);
 
@@ -63,7 +64,7 @@ impl<K: Eq + Hash + Copy + Ord> Tracks<K> {
         Self(HashMap::new())
     }
 
-    /// Returns the track of a number.
+    /// Returns the track of a pid or tid.
     pub(super) fn get(&mut self, number: K, start: Option<u64>) -> Option<&mut Track> {
         self.0.get_mut(&number).filter(|track| track.is_of(start))
     }
@@ -110,7 +111,7 @@ impl<K: Eq + Hash + Copy + Ord> Tracks<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::perfetto::trace::tests::decoded;
+    use crate::perfetto::trace::decoded::decoded;
 
     #[test]
     fn slices_end_once_in_order_and_never_go_back_in_time() {

@@ -54,7 +54,7 @@ impl Procfs {
         Arguments::of_cmdline(&text, ARGS_LEN)
     }
 
-    /// Reads the facts of a process; the error says in words for a verdict why there are none.
+    /// Reads the facts of a process. The error says why there are none, in the words of a verdict.
     pub fn facts(&self, key: GroupKey) -> Result<ProcessFacts, String> {
         if self.is_absent() {
             return Err("the recorded host at that time: a recording does not have its /proc".into());

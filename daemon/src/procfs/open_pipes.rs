@@ -124,7 +124,7 @@ fn lock_holders(locks: &[u8]) -> HashMap<u32, u32> {
     for line in text.lines() {
         let mut words = line.split_whitespace();
         let (Some(lock), Some(second)) = (words.next(), words.next()) else { continue };
-        // Then mode and access; a waiting line has the type besides.
+        // Mode and access follow. The line of a process that waits also has the type.
         let is_waiting = second == "->";
         let Some(pid) = words.nth(if is_waiting { 3 } else { 2 }) else { continue };
         if is_waiting {

@@ -152,7 +152,7 @@ impl<R: Read> Frames<R> {
         self.offset += bytes as u64;
     }
 
-    /// Reads until the buffer has so many bytes, or to the end.
+    /// Reads until the buffer has this many bytes, or to the end.
     fn fill(&mut self, bytes: usize) -> Result<(), RecordingError> {
         while self.buffer.len() < bytes && !self.is_at_end {
             let filled = self.buffer.len();

@@ -128,7 +128,8 @@ impl Journal {
         self.lock().entry(entry);
     }
 
-    /// Writes what is collected, if that is old enough. The first time it is the snapshot.
+    /// Writes the collected entries as a frame if a second has passed since the last frame of this kind. The first time these are the
+    /// snapshot.
     pub fn pass_time(&self, now: Ktime) {
         let mut recorder = self.lock();
         if now.since(recorder.begun) >= FRAME_NS {

@@ -62,15 +62,15 @@ pub struct Canary {
     last_whole: Option<Ktime>,
     complained: bool,
     stopped: bool,
-    /// Canaries in a row of which an event was not seen, without a known loss.
+    /// Successive canaries with an event that was not seen, without a known loss.
     unexplained: u32,
-    /// The value of `unexplained` at the last alarm.
+    /// The value of `unexplained` at the last alert.
     alarmed: u32,
     /// Whether records were lost since the last launch.
     lossy: bool,
-    /// Canaries of which all records arrived.
+    /// Canaries whose records all arrived.
     pub whole: u64,
-    /// Canaries of which a record did not arrive.
+    /// Canaries with a record that did not arrive.
     pub broken: u64,
     /// Canaries that could not be created, because no pid or memory was left (`EAGAIN`, `ENOMEM`).
     pub no_pid: u64,
@@ -78,7 +78,7 @@ pub struct Canary {
     refused: Option<Refused>,
     /// Shows that records arrive while no canary can be created.
     rename: RenameProbe,
-    /// Canaries of which all records arrived except a release, which this kernel may hide.
+    /// Canaries whose records all arrived except a release, which this kernel may hide.
     pub hidden: u64,
     pub(super) hidden_releases: HiddenReleases,
     stack: Box<[u128]>,
@@ -115,7 +115,7 @@ impl Canary {
         }
     }
 
-    /// Returns how long ago a canary of which all events were seen was launched; `None` before the first, or without canaries.
+    /// Returns the time since the launch of the last canary whose events were all seen; `None` before the first, or without canaries.
     #[must_use]
     pub fn age(&self, now: Ktime) -> Option<Duration> {
         self.last_whole.map(|at| Duration::from_nanos(now.since(at)))

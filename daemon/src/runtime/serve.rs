@@ -7,7 +7,10 @@ use tokio::{select, sync::mpsc, time::sleep};
 
 use super::{
     EventSink, Pipeline, Why,
-    polling::{poll_schedule::PollSchedule, timer_fd::Ticks},
+    polling::{
+        poll_schedule::{BATCH, PollSchedule},
+        timer_fd::Ticks,
+    },
     records::{apply_record, count, kind_of},
     sums::Counts,
 };
@@ -16,10 +19,6 @@ use crate::{
     lineage::{Lineage, Wanted, effect::Effect, id::Tgid, record::Record},
     recording::{Entry, entry::Own},
 };
-
-/// The most records that are handled before timers, signals and sinks get a turn. The effects of this many records fit into the
-/// CPU's cache.
-pub(super) const BATCH: usize = 512;
 
 /// How often flags that depend on time, and the programs' loss counters, are checked.
 const TICK: Duration = Duration::from_millis(250);

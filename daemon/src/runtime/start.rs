@@ -7,9 +7,8 @@ use super::{
     blocked::LastPoll,
     comparison::{put_off::PutOff, resync::Kept},
     local_facts::LocalFacts,
-    recorded,
-    serve::BATCH,
-    signals,
+    polling::poll_schedule::BATCH,
+    recorded, signals,
     sums::Counts,
     zombies::{self, recheck::ZombieRecheck},
 };
@@ -35,7 +34,7 @@ const SNAPSHOT_RING_BYTES: u32 = 64 << 10;
 pub struct Trust {
     /// How often the tree is compared with the kernel's tasks even if no loss is known; zero is never.
     pub audit_every: Duration,
-    /// How often a canary is forked, a short-lived child of which all records must arrive; zero is never.
+    /// How often a canary is forked, a short-lived child whose records must all arrive; zero is never.
     pub canary_every: Duration,
     /// Whether to use the kernel's task iterator; otherwise /proc alone is read.
     pub iterator: bool,

@@ -72,7 +72,7 @@ impl Pipeline {
             Err(error) => {
                 let why = error.to_string();
                 if self.no_counters.is_none() {
-                    log::error!("{why}: what is lost is not known until that works");
+                    log::error!("{why}: until this works, taskscope does not know what is lost");
                 }
                 self.no_counters = Some(why);
                 return;

@@ -1,9 +1,11 @@
 //! `taskscope run`: the daemon as a service, with metrics, the API, systemd, and as few privileges as possible.
 //!
-//! - `start`: the daemon from its start to its end; `vital`: its parts that it cannot do without
-//! - `config`: settings
+//! - `start`: the daemon from its start to its end; `housekeeping`: what it does at intervals; `vital`: its parts that it cannot do
+//!   without
+//! - `config`: settings; `reload`: takes over new ones at SIGHUP
 //! - `event_sink`: passes events to `metrics` and to `readers`; `sched` and `losses` add those of `--sched`
 //! - `http`, `socket`: the API; `status`: the daemon's health
+//! - `labels`: values of labels of metrics, and which of them get a series of their own
 //! - `memory`, `descriptors`, `budget`: limits of memory, file descriptors and pids
 //! - `notify`: systemd
 //! - `privileges`, `sandbox`: what the daemon may do once it runs
@@ -12,13 +14,16 @@ mod budget;
 pub mod config;
 mod descriptors;
 mod event_sink;
+mod housekeeping;
 pub mod http;
+mod labels;
 mod losses;
 mod memory;
 mod metrics;
 mod notify;
 pub mod privileges;
 mod readers;
+mod reload;
 pub mod sandbox;
 mod sched;
 mod socket;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use probe_common::SchedHistograms;
 
-use super::metrics::{SeriesLimiter, UnitLabels};
+use super::labels::{series_limiter::SeriesLimiter, unit_labels::UnitLabels};
 use crate::kernel::sched::{Reading, Sum as _};
 
 /// A unit that has a series of its own.

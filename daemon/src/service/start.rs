@@ -4,7 +4,6 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
 use sd_notify::NotifyState;
@@ -12,28 +11,27 @@ use thiserror::Error;
 use tokio::{
     net::TcpSocket,
     select,
-    signal::unix::{Signal, SignalKind, signal},
+    signal::unix::{SignalKind, signal},
     sync::mpsc,
-    time::MissedTickBehavior,
 };
 
 use super::{
     Service, budget,
-    config::{ConfigError, RELOADABLE, Settings},
+    config::{ConfigError, Settings},
+    housekeeping::{housekeeping, read_limits},
     http::{
-        self, Api, HttpThread, Listeners, ThreadError, WebError, Workers, WorkersError,
+        Api, HttpThread, Listeners, ThreadError, WebError, Workers, WorkersError,
         web::{self, Web},
     },
-    notify::{self, say, watchdog_every},
+    notify::{self, say},
     privileges,
+    reload::reload_on,
     sandbox::{Paths, Sandbox},
     socket::{self, SocketError},
     status::Status,
     vital::vital,
 };
 use crate::{
-    cgroup_mounts::CgroupMounts,
-    duration, event_loop,
     fd::spare,
     history::History,
     kernel::{
@@ -43,7 +41,7 @@ use crate::{
         sched::Sched,
     },
     lineage::Config,
-    runtime::{Pipeline, Question, RunError, Trust},
+    runtime::{Pipeline, RunError, Trust},
 };
 
 /// The most questions that wait for the owner of the lineage.
@@ -51,15 +49,6 @@ const QUESTIONS: usize = 64;
 
 /// The most connections that the kernel keeps until they are accepted.
 const LISTEN_BACKLOG: u32 = 4096;
-
-/// Interval at which the scheduling histograms are read.
-const POLL_EVERY: Duration = Duration::from_secs(5);
-
-/// Interval of status notifications to systemd.
-const STATUS_EVERY: Duration = Duration::from_secs(10);
-
-/// Interval at which the memory guard is called if there is a limit: in this time a storm adds about ten megabytes.
-const MEMORY_EVERY: Duration = Duration::from_millis(250);
 
 /// Why the service ended, or did not start.
 #[derive(Debug, Error)]
@@ -288,110 +277,6 @@ fn observe(
     let trust =
         Trust { audit_every: settings.audit_every, canary_every: settings.canary_every, iterator: true };
     Ok(Pipeline::start_with(object, options, choice, config, trust)?)
-}
-
-/// Reads the limits on pids at intervals. Answers are completed by the same threads.
-async fn read_limits(questions: mpsc::Sender<Question<Service>>, workers: Workers, mounts: CgroupMounts) {
-    let mut timer = event_loop::every(budget::EVERY);
-    timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        timer.tick().await;
-        let mounts = mounts.clone();
-        let Ok(reading) = workers.run(move || budget::PidLimits::of(&mounts)).await else { continue };
-        let question: Question<Service> =
-            Box::new(move |pipeline, service| service.take_limits(pipeline, reading));
-        if questions.send(caught(question)).await.is_err() {
-            return;
-        }
-    }
-}
-
-/// Does what is done at intervals: reads the scheduling histograms and the memory limit, notifies systemd.
-async fn housekeeping(questions: mpsc::Sender<Question<Service>>, has_memory_limit: bool) {
-    let mut polls = event_loop::every(POLL_EVERY);
-    let mut memory = event_loop::every(MEMORY_EVERY);
-    let mut status = event_loop::every(STATUS_EVERY);
-    let mut watchdog = event_loop::every(watchdog_every().unwrap_or(Duration::from_secs(3600)));
-    for timer in [&mut polls, &mut memory, &mut status, &mut watchdog] {
-        timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    }
-    loop {
-        let question: Question<Service> = select! {
-            _ = polls.tick() => Box::new(|pipeline, service| {
-                service.poll_sched(pipeline);
-                service.poll_life_readers(pipeline);
-            }),
-            _ = memory.tick(), if has_memory_limit => Box::new(|pipeline, service| {
-                service.poll_memory(pipeline);
-            }),
-            _ = status.tick() => Box::new(|pipeline, service| {
-                say(&[NotifyState::Status(&Status::of(pipeline, service).line())]);
-            }),
-            // systemd must restart a daemon that sees nothing or is stuck, but not one that is overloaded.
-            _ = watchdog.tick() => Box::new(|pipeline, service| {
-                match service.is_ready(pipeline) {
-                    Ok(_) => say(&[NotifyState::Watchdog]),
-                    Err(why) => log::error!("systemd's watchdog is not notified: {why}"),
-                }
-            }),
-        };
-        if questions.send(caught(question)).await.is_err() {
-            return;
-        }
-    }
-}
-
-/// Wraps a question, so that a panic in it is logged and affects nothing else.
-fn caught(question: Question<Service>) -> Question<Service> {
-    Box::new(move |pipeline, service| {
-        let _ = http::asked(pipeline, service, question);
-    })
-}
-
-/// Applies new settings at each SIGHUP, if they can change at run time.
-async fn reload_on(
-    mut hangup: Signal,
-    reload: Box<dyn Fn() -> Result<Settings, ConfigError> + Send>,
-    mut now: Settings,
-    web: Option<Arc<Web>>,
-    questions: mpsc::Sender<Question<Service>>,
-) {
-    while hangup.recv().await.is_some() {
-        if let Some(web) = &web {
-            web.read_again();
-        }
-        let new = match reload() {
-            Ok(new) => new,
-            Err(error) => {
-                log::error!("reloading: {error}; everything stays as it is");
-                continue;
-            }
-        };
-        let changes = now.changes(&new);
-        let (taken, refused): (Vec<_>, Vec<_>) =
-            changes.into_iter().partition(|key| RELOADABLE.contains(key));
-        let word = |keys: &[&str]| if keys.is_empty() { "nothing".to_owned() } else { keys.join(", ") };
-        log::info!("reloaded: {} changed; needs a restart: {}", word(&taken), word(&refused));
-        now.zombie_after = new.zombie_after;
-        now.blocked_after = new.blocked_after;
-        now.leak_window = new.leak_window;
-        now.thread_leak = new.thread_leak;
-        now.respawn_loop = new.respawn_loop;
-        now.fork_storm = new.fork_storm;
-        now.living_orphans = new.living_orphans;
-        now.top = new.top;
-        let settings = now.clone();
-        let question: Question<Service> = Box::new(move |pipeline, service| {
-            pipeline.lineage.set_zombie_after(settings.zombie_after);
-            pipeline.lineage.set_blocked_after(settings.blocked_after);
-            pipeline.lineage.set_leaks(settings.leaks());
-            service.outputs.set_zombie_ns(duration::ns(settings.zombie_after));
-            service.settings = settings;
-        });
-        if questions.send(question).await.is_err() {
-            return;
-        }
-    }
 }
 
 fn list(names: &[String]) -> String {

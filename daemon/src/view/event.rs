@@ -234,3 +234,8 @@ impl Event {
         text
     }
 }
+
+/// `name (pid)`, not escaped.
+pub(super) fn name_pid(name: Option<&str>, pid: u32) -> String {
+    format!("{} ({pid})", name.unwrap_or("?"))
+}

@@ -49,7 +49,7 @@ pub struct Health {
     pub repaired: u64,
     /// Differences that nothing explains.
     pub drift: u64,
-    /// Age of the last canary of which all records arrived, ns.
+    /// Age of the last canary whose records all arrived, ns.
     pub canary_age_ns: Option<u64>,
     /// Why it is not ready, if it is not.
     pub not_ready: Option<String>,

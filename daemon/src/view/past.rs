@@ -5,7 +5,7 @@ use std::{
     collections::{HashMap, VecDeque},
 };
 
-use super::{Mark, Row, Target, rows::name_pid, tree::TreeRows};
+use super::{Mark, Row, Target, event::name_pid, tree::TreeRows};
 use crate::answer::{
     death::{Death, Deaths},
     task::ZombieAge,

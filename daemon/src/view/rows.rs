@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::{
     Event, Mark, Pane, Row, Target, View,
+    event::name_pid,
     past::{Past, PastParent},
 };
 use crate::{
@@ -27,11 +28,6 @@ const TIME_LENGTH: usize = 8;
 pub(super) struct Rows<'a> {
     pub(super) view: &'a View,
     pub(super) pane: Pane,
-}
-
-/// `name (pid)`, not escaped.
-pub(super) fn name_pid(name: Option<&str>, pid: u32) -> String {
-    format!("{} ({pid})", name.unwrap_or("?"))
 }
 
 fn target_of(process: &ProcessRef, parent: Option<u32>) -> Target {
@@ -139,7 +135,7 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// Returns an identity of a row, which finds it again after a change.
+    /// Returns a value that identifies a row, by which the row is found again after a change.
     pub(super) fn id(&self, row: u32) -> u64 {
         let n = row as usize;
         let id = match self.pane {

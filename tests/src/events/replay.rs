@@ -1,18 +1,13 @@
 //! Builds the tree that the events alone describe. If it equals /proc, no event is missing or wrong.
 
-use std::{
-    collections::BTreeSet,
-    path::Path,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use crate::{
     event::Event,
-    setting,
     stream::Stream,
     tree::{self, Group, State, Tree},
     view::View,
+    wait,
 };
 
 /// Applies events in order to an empty tree. Only groups whose birth is among the events are in it.
@@ -69,8 +64,7 @@ pub fn apply(tree: &mut Tree, event: &Event) {
 /// Waits until each process with a fork and no release among the events is in /proc, with the same parent and state.
 #[track_caller]
 pub fn assert_repaired(stream: &Stream) {
-    let end = Instant::now() + setting::deadline();
-    loop {
+    wait::until_ok(|| {
         let proc = tree::from_proc(Path::new("/proc")).unwrap_or_else(|error| panic!("{error:#}"));
         let events = stream.since(0);
         let is_birth = |event: &&Arc<Event>| event.action == "forked" && event.tid == event.pid;
@@ -81,34 +75,28 @@ pub fn assert_repaired(stream: &Stream) {
         let of_both = proc.into_iter().filter(|(pid, _)| ours.contains_key(pid)).collect();
         let differences = tree::differences(&of_both, &ours);
         if differences.is_empty() {
-            return;
+            Ok(())
+        } else {
+            Err(format!("not repaired:\n{}", differences.join("\n")))
         }
-        assert!(Instant::now() < end, "not repaired:\n{}", differences.join("\n"));
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    });
 }
 
 /// Waits until the processes below `root` according to the events are those of /proc.
 #[track_caller]
 pub fn assert_equals_proc(view: &View<'_>, root: i64) {
-    let end = Instant::now() + setting::deadline();
-    loop {
+    // A release can be reported an RCU grace period late.
+    wait::until_ok(|| {
         view.fence();
         let proc = tree::from_proc(Path::new("/proc")).unwrap_or_else(|error| panic!("{error:#}"));
         let ours = tree::below(&replay(&view.events()), root);
         let differences = tree::differences(&tree::below(&proc, root), &ours);
         if differences.is_empty() {
             assert!(ours.contains_key(&root), "{root} is in neither tree");
-            return;
+            return Ok(());
         }
-        assert!(
-            Instant::now() < end,
-            "the tree of the events is not that of /proc:\n{}",
-            differences.join("\n")
-        );
-        // A release can be reported an RCU grace period late, so this tries again.
-        std::thread::sleep(Duration::from_millis(20));
-    }
+        Err(format!("the tree of the events is not that of /proc:\n{}", differences.join("\n")))
+    });
 }
 
 #[cfg(test)]

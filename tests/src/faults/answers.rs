@@ -49,7 +49,7 @@ pub fn questions(parent: i64, child: i64) -> [Question; 4] {
             "/v1/zombies".into(),
             Box::new(move |body: &str| {
                 let answer = json(body)?;
-                let owes = |debtor: &Value| debtor["process"]["pid"] == parent;
+                let owes = |it: &Value| it["process"]["pid"] == parent;
                 let reported = answer["parents"].as_array().is_some_and(|parents| parents.iter().any(owes));
                 demand(reported, &format!("{parent}, which owes a wait, is not reported"), &answer)
             }),

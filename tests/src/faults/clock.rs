@@ -11,10 +11,6 @@ pub(super) const JUMPS: Fault = Fault {
     name: "clock jumps",
     what: "the wall clock is set a day ahead, two days back, to 1970 and to 2100",
     guest_only: true,
-    long: false,
-    stays_ready: true,
-    args: &[],
-    prepare: |_, _| {},
     inflict: |case| {
         let clock = WallClock::keep();
         let now = clock.seconds;
@@ -26,6 +22,7 @@ pub(super) const JUMPS: Fault = Fault {
         }
         Ok(Box::new(clock) as Held)
     },
+    ..super::NONE
 };
 
 /// The machine sleeps and wakes up.
@@ -35,8 +32,6 @@ pub(super) const SUSPEND: Fault = Fault {
     guest_only: true,
     long: true,
     stays_ready: false,
-    args: &[],
-    prepare: |_, _| {},
     inflict: |case| {
         let before = super::suspend::oldest(&case.daemon.json("/v1/zombies")?)?;
         super::suspend::suspend()?;
@@ -46,6 +41,7 @@ pub(super) const SUSPEND: Fault = Fault {
         check_ages(&case.daemon.json("/v1/zombies")?)?;
         Ok(Box::new(()))
     },
+    ..super::NONE
 };
 
 /// How long the daemon is stopped.
@@ -55,11 +51,9 @@ const STOPPED_FOR: Duration = Duration::from_secs(5);
 pub(super) const STOPPED: Fault = Fault {
     name: "stopped",
     what: "the daemon is stopped for 5 s while processes come and go, and continues",
-    guest_only: false,
     long: true,
     stays_ready: false,
     args: &["--ring-kib", "256"],
-    prepare: |_, _| {},
     inflict: |case| {
         case.daemon.signal(libc::SIGSTOP);
         let begun = std::time::Instant::now();
@@ -69,6 +63,7 @@ pub(super) const STOPPED: Fault = Fault {
         case.daemon.signal(libc::SIGCONT);
         Ok(Box::new(()))
     },
+    ..super::NONE
 };
 
 /// Checks that no age is longer than the uptime of the machine, even after the wall clock was set.

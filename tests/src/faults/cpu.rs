@@ -12,10 +12,7 @@ pub(super) const REAL_TIME: Fault = Fault {
     name: "SCHED_FIFO",
     what: "200 tasks spin under SCHED_FIFO; the kernel leaves 5 % of the CPU to others (sched_rt_runtime_us)",
     guest_only: true,
-    long: false,
     stays_ready: false,
-    args: &[],
-    prepare: |_, _| {},
     inflict: |case| {
         // Without this limit, other tasks of the machine would get no CPU time.
         let limit = Setting::set("/proc/sys/kernel/sched_rt_runtime_us", "950000")?;
@@ -25,6 +22,7 @@ pub(super) const REAL_TIME: Fault = Fault {
         hog.pause("spinning");
         Ok(Box::new((hog, asker, limit, patient)) as Held)
     },
+    ..super::NONE
 };
 
 /// A load average of a thousand.
@@ -35,7 +33,6 @@ pub(super) const LOAD: Fault = Fault {
     // With emulated CPUs on a busy host a wakeup takes seconds.
     long: true,
     stays_ready: false,
-    args: &[],
     prepare: preferred,
     inflict: |case| {
         let patient = patient_guest();
@@ -44,6 +41,7 @@ pub(super) const LOAD: Fault = Fault {
         hog.pause("spinning");
         Ok(Box::new((hog, asker, patient)) as Held)
     },
+    ..super::NONE
 };
 
 /// Sets the unit's `Nice`.

@@ -17,8 +17,6 @@ pub(super) const DISK_FULL: Fault = Fault {
     name: "disk full",
     what: "the file system with the daemon's socket and log is full, and it has much to log",
     guest_only: true,
-    long: false,
-    stays_ready: true,
     args: &["--verbose"],
     prepare: on_a_small_disk,
     inflict: |case| {
@@ -31,6 +29,7 @@ pub(super) const DISK_FULL: Fault = Fault {
         }
         Ok(Box::new(filler))
     },
+    ..super::NONE
 };
 
 /// A file system with a journal, on a disk, is full.
@@ -130,11 +129,6 @@ const IDLE: usize = 30;
 pub(super) const NOFILE: Fault = Fault {
     name: "RLIMIT_NOFILE",
     what: "the daemon may open 8 more descriptors, and 60 idle connections are opened",
-    guest_only: false,
-    long: false,
-    stays_ready: true,
-    args: &[],
-    prepare: |_, _| {},
     inflict: |case| {
         let directory = format!("/proc/{}/fd", case.daemon.pid());
         let open = fs::read_dir(&directory).map_err(|error| format!("reading {directory}: {error}"))?;
@@ -146,4 +140,5 @@ pub(super) const NOFILE: Fault = Fault {
         case.scenario("burst", &["500"]).finish();
         Ok(Box::new((tcp, unix, limit)) as Held)
     },
+    ..super::NONE
 };

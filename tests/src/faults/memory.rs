@@ -21,9 +21,6 @@ const OOM_SCORE: &str = "-500";
 pub(super) const CGROUP: Fault = Fault {
     name: "memory.max",
     what: "the daemon's memory cgroup is at its limit: it keeps many ended processes, and there is a storm",
-    guest_only: false,
-    long: false,
-    stays_ready: true,
     args: &["--dead-lives", "1000000", "--dead-lives-age", "1h", "--backlog", "1000000"],
     prepare: limited,
     inflict: |case| {
@@ -35,6 +32,7 @@ pub(super) const CGROUP: Fault = Fault {
         }
         Ok(Box::new(cgroup))
     },
+    ..super::NONE
 };
 
 /// Starts a command in a cgroup with a limit. If that is not possible, the fault cannot be tried later either.
@@ -57,15 +55,14 @@ pub(super) const HOST: Fault = Fault {
     name: "host OOM",
     what: "another process takes all memory, is killed, and starts again",
     guest_only: true,
-    long: false,
     stays_ready: false,
-    args: &[],
     prepare: spare,
     inflict: |case| {
         let mut hog = case.scenario("hog-memory", &[]);
         hog.pause("killed");
         Ok(Box::new(hog))
     },
+    ..super::NONE
 };
 
 /// Sets the unit's `OOMScoreAdjust`.

@@ -88,7 +88,7 @@ pub const FAULTS: [Fault; 15] = [
     clock::STOPPED,
 ];
 
-/// The row without a fault, for comparison.
+/// The row without a fault, for comparison. The other rows have its values where they do not say otherwise.
 const NONE: Fault = Fault {
     name: "none",
     what: "nothing, for comparison",

@@ -15,11 +15,6 @@ use super::{
 pub(super) const CGROUP: Fault = Fault {
     name: "pids.max",
     what: "pids.max of the daemon's cgroup is the number of its threads",
-    guest_only: false,
-    long: false,
-    stays_ready: true,
-    args: &[],
-    prepare: |_, _| {},
     inflict: |case| {
         let mut cgroup = Cgroup::new("pids")?;
         cgroup.take(case.daemon.pid())?;
@@ -27,16 +22,13 @@ pub(super) const CGROUP: Fault = Fault {
         case.scenario("burst", &["500"]).finish();
         Ok(Box::new(cgroup))
     },
+    ..super::NONE
 };
 
 /// The daemon's user has reached `RLIMIT_NPROC`.
 pub(super) const NPROC: Fault = Fault {
     name: "RLIMIT_NPROC",
     what: "the daemon's user, which is not root, has as many processes as it may",
-    guest_only: false,
-    long: false,
-    stays_ready: true,
-    args: &[],
     prepare: as_a_user,
     inflict: |case| {
         let mut hog = case.scenario("hog-pids", &[&PROCESSES.to_string(), &USER.to_string()]);
@@ -44,6 +36,7 @@ pub(super) const NPROC: Fault = Fault {
         case.scenario("burst", &["500"]).finish();
         Ok(Box::new(hog))
     },
+    ..super::NONE
 };
 
 /// No process can be made: `kernel.threads-max`.
@@ -51,15 +44,12 @@ pub(super) const THREADS_MAX: Fault = Fault {
     name: "threads-max",
     what: "kernel.threads-max is reached: no process or thread can be made",
     guest_only: true,
-    long: false,
-    stays_ready: true,
-    args: &[],
-    prepare: |_, _| {},
     inflict: |case| {
         // The limit is below the present number of threads; the kernel accepts 20 and more.
         let limit = Setting::set("/proc/sys/kernel/threads-max", "20")?;
         refuses_us(case).map(|()| Box::new(limit) as Held)
     },
+    ..super::NONE
 };
 
 /// No process can be made: every pid below `kernel.pid_max` is in use.
@@ -67,10 +57,6 @@ pub(super) const PID_MAX: Fault = Fault {
     name: "pid_max",
     what: "every pid below kernel.pid_max is in use",
     guest_only: true,
-    long: false,
-    stays_ready: true,
-    args: &[],
-    prepare: |_, _| {},
     inflict: |case| {
         // The kernel gives the first 300 pids only once, so a few hundred are left.
         let limit = Setting::set("/proc/sys/kernel/pid_max", "700")?;
@@ -85,6 +71,7 @@ pub(super) const PID_MAX: Fault = Fault {
         }
         Ok(Box::new((hog, limit)))
     },
+    ..super::NONE
 };
 
 /// Checks that the limit is reached: fork(2) fails in this process.

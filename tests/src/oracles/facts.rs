@@ -1,5 +1,7 @@
 //! Facts of a scenario: its actions and what the kernel returned.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use crate::matcher::TICK_NS;
@@ -152,6 +154,12 @@ impl Facts {
         self.all("proc")
             .find(|line| line["role"] == role && line["when"] == when)
             .unwrap_or_else(|| panic!("the scenario has not read /proc of {role} at {when}:\n{self}"))
+    }
+
+    /// Returns the pids of the children that the scenario `usage` has waited for.
+    #[must_use]
+    pub fn reaped(&self) -> BTreeSet<i64> {
+        self.all("rusages").flat_map(|fact| numbers(&fact["pids"])).collect()
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod facts;
 pub mod oracle;
+pub mod proc;
 pub mod schema;
 pub mod skipped;
 pub mod tree;

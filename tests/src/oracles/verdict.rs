@@ -1,18 +1,17 @@
 //! Verdicts of `taskscope explain` on processes of a scenario.
 
-use std::{process::Command, time::Instant};
+use std::process::Command;
 
 use serde_json::Value;
 
-use crate::{scenario::Scenario, service::Service, setting};
+use crate::{scenario::Scenario, service::Service, setting, wait};
 
 /// Returns the verdict on a pid, from `daemon` or, without one, from a client that observes by itself. Asks again while the verdict
 /// is `just_died`.
 #[track_caller]
 #[must_use]
 pub fn explain(pid: i64, daemon: Option<&Service>) -> Value {
-    let end = Instant::now() + setting::deadline();
-    loop {
+    let ask = || {
         let mut command = Command::new(setting::taskscope());
         command.args(["explain", "--format", "json", &pid.to_string()]);
         match daemon {
@@ -20,14 +19,12 @@ pub fn explain(pid: i64, daemon: Option<&Service>) -> Value {
             None => command.args(["--alone", "--attach", &setting::attach()]),
         };
         let output = command.output().unwrap_or_else(|error| panic!("running {command:?}: {error}"));
-        let explained: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
             panic!("{command:?}: {error}\n{}", String::from_utf8_lossy(&output.stderr))
-        });
-        if explained["verdict"]["code"] != "just_died" {
-            return explained["verdict"].clone();
-        }
-        assert!(Instant::now() < end, "{explained:#}");
-    }
+        })
+    };
+    let explained: Value = wait::until_answer(ask, |explained| explained["verdict"]["code"] != "just_died");
+    explained["verdict"].clone()
 }
 
 /// Runs a scenario up to its pause `at`, checks the verdicts of a daemon, which sees the scenario from its start, and of a client

@@ -1,12 +1,13 @@
 //! Runs `taskscope events` and keeps its events and log.
 
+mod end;
+mod log;
+
 use std::{
-    fmt,
     io::{BufRead as _, BufReader},
-    os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
-    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
-    sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, mpsc},
+    process::{Child, ChildStdout, Command, Stdio},
+    sync::{Arc, OnceLock, mpsc},
     time::{Duration, Instant},
 };
 
@@ -24,9 +25,14 @@ use crate::{
     view::View,
 };
 
-const READY: &str = "taskscope: ready";
-const SUMMARY: &str = "taskscope: summary:";
+pub use self::{
+    end::{End, lost},
+    log::Log,
+};
 
+use self::end::SUMMARY;
+
+const READY: &str = "taskscope: ready";
 /// A taskscope process whose events are kept.
 pub struct Observer {
     child: Child,
@@ -36,24 +42,6 @@ pub struct Observer {
     kept: OnceLock<Kept>,
     /// The socket of a daemon, whose status reports losses.
     socket: OnceLock<PathBuf>,
-}
-
-/// What taskscope writes on stderr.
-#[derive(Default)]
-pub struct Log {
-    lines: Mutex<(Vec<String>, bool)>,
-    changed: Condvar,
-}
-
-/// How a taskscope ended.
-#[derive(Debug)]
-pub struct End {
-    /// Its exit status.
-    pub status: ExitStatus,
-    /// All of stderr.
-    pub stderr: Vec<String>,
-    /// How many calls of its programs the kernel skipped.
-    pub skipped: u64,
 }
 
 impl Observer {
@@ -294,93 +282,6 @@ impl Drop for Observer {
     }
 }
 
-impl End {
-    /// Returns the exit code; `None` if a signal ended it.
-    #[must_use]
-    pub fn code(&self) -> Option<i32> {
-        self.status.code()
-    }
-
-    /// Returns all of stderr.
-    #[must_use]
-    pub fn text(&self) -> String {
-        self.stderr.join("\n")
-    }
-
-    /// Returns the summary line.
-    #[must_use]
-    pub fn summary(&self) -> Option<&str> {
-        self.stderr.iter().find(|line| line.starts_with(SUMMARY)).map(String::as_str)
-    }
-
-    /// Checks for exit code 0 and a summary without losses except calls that the kernel skipped.
-    #[track_caller]
-    pub fn assert_clean(&self) {
-        assert_eq!(self.status.into_raw(), 0, "taskscope ended with {}:\n{}", self.status, self.text());
-        let summary = self.summary().unwrap_or_else(|| panic!("no summary on stderr:\n{}", self.text()));
-        let skipped = self.skipped;
-        assert!(lost(summary) == Some(skipped), "the summary does not say `lost {skipped}`: {summary}");
-        if skipped > 0 {
-            report(skipped::REPORT, skipped);
-        }
-    }
-}
-
-/// Returns the number after `lost` in a summary line.
-#[must_use]
-pub fn lost(summary: &str) -> Option<u64> {
-    let mut words = summary.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
-    words.find(|word| *word == "lost")?;
-    words.next()?.parse().ok()
-}
-
-impl Log {
-    fn push(&self, line: String) {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner).0.push(line);
-        self.changed.notify_all();
-    }
-
-    fn end(&self) {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner).1 = true;
-        self.changed.notify_all();
-    }
-
-    /// Waits for the first line that begins with `start`; `None` if it does not come in time.
-    #[must_use]
-    pub fn line(&self, start: &str, deadline: Duration) -> Option<String> {
-        let found = |lines: &[String]| lines.iter().find(|line| line.starts_with(start)).cloned();
-        let state = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let wait = self
-            .changed
-            .wait_timeout_while(state, deadline, |(lines, ended)| !*ended && found(lines).is_none());
-        found(&wait.unwrap_or_else(PoisonError::into_inner).0.0)
-    }
-
-    fn ended_within(&self, deadline: Duration) -> bool {
-        let state = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let wait = self.changed.wait_timeout_while(state, deadline, |(_, ended)| !*ended);
-        wait.unwrap_or_else(PoisonError::into_inner).0.1
-    }
-
-    /// Returns every line so far.
-    #[must_use]
-    pub fn lines(&self) -> Vec<String> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
-    }
-
-    /// Returns every line so far as one text.
-    #[must_use]
-    pub fn text(&self) -> String {
-        self.lines().join("\n")
-    }
-}
-
-impl fmt::Display for Log {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text())
-    }
-}
-
 static SHARED: OnceLock<Observer> = OnceLock::new();
 
 /// Returns the observer of [`shared`], if a test has used it.
@@ -416,16 +317,4 @@ pub fn shared_with(args: &[&str]) -> &'static Observer {
         unsafe { libc::atexit(at_exit) };
         observer
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_number_of_lost_records_is_read_from_the_summary() {
-        assert_eq!(lost("taskscope: summary: forked 3, exited 3, lost 0; copy_process by kprobe"), Some(0));
-        assert_eq!(lost("taskscope: summary: 12 events, lost 7"), Some(7));
-        assert_eq!(lost("taskscope: summary: 12 events"), None);
-    }
 }

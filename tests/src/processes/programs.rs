@@ -5,10 +5,9 @@ use std::{
     fs, io,
     os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd},
     path::Path,
-    time::{Duration, Instant},
 };
 
-use crate::setting;
+use crate::wait;
 
 /// `BPF_PROG_GET_FD_BY_ID` of bpf(2).
 const GET_FD_BY_ID: libc::c_long = 13;
@@ -29,11 +28,8 @@ pub fn skipped(pid: u32) -> u64 {
 /// Waits until a process has attached this many programs.
 #[track_caller]
 pub fn wait_attached(pid: u32, links: usize) {
-    let end = Instant::now() + setting::deadline();
-    while values(pid, "link_id:").len() < links {
-        assert!(Instant::now() < end, "process {pid} does not attach {links} programs");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    let what = format!("process {pid} has attached {links} programs");
+    wait::until(what, || values(pid, "link_id:").len() >= links);
 }
 
 /// Programs of another process, kept in the kernel after its end because of the kernel's counts.
@@ -69,15 +65,10 @@ fn value(fdinfo: &Path, key: &str) -> Option<u64> {
 /// Waits until the kernel has freed all of these programs, which takes a moment after their last use.
 #[track_caller]
 pub fn assert_gone(ids: &BTreeSet<u32>) {
-    let end = Instant::now() + setting::deadline();
-    loop {
+    wait::until_ok(|| {
         let left: Vec<&u32> = ids.iter().filter(|id| exists(**id)).collect();
-        if left.is_empty() {
-            return;
-        }
-        assert!(Instant::now() < end, "the kernel still has these programs: {left:?}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+        if left.is_empty() { Ok(()) } else { Err(format!("the kernel still has these programs: {left:?}")) }
+    });
 }
 
 fn exists(id: u32) -> bool {

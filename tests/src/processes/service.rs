@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use crate::{
     observer::{End, Observer},
-    setting,
+    setting, wait,
 };
 
 /// How the line begins that has the address, with http or https.
@@ -216,29 +216,22 @@ impl Service {
     /// Scrapes until the samples meet a condition, and returns them.
     #[track_caller]
     pub fn until(&self, what: &str, come: impl Fn(&BTreeMap<String, f64>) -> bool) -> BTreeMap<String, f64> {
-        // The tracepoint rung can report a release late, and only a comparison finds a missed one.
-        let end = Instant::now() + setting::deadline() * 3;
-        loop {
+        wait::until_ok(|| {
             let samples = self.metrics();
             if come(&samples) {
-                return samples;
+                Ok(samples)
+            } else {
+                Err(format!("{what}: the samples never meet the condition: {samples:#?}"))
             }
-            assert!(Instant::now() < end, "{what}: the samples never meet the condition: {samples:#?}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        })
     }
 
     /// Waits for the daemon's report of the end of a process, and returns it.
     #[track_caller]
     pub fn death(&self, pid: i64) -> Value {
-        let end = Instant::now() + setting::deadline();
-        loop {
-            let answer = self.json(&format!("/v1/deaths?all=true&pid={pid}"));
-            if let Some(death) = answer["deaths"].as_array().and_then(|deaths| deaths.first()) {
-                return death.clone();
-            }
-            assert!(Instant::now() < end, "no end of {pid} is reported: {answer:#}");
-        }
+        wait::until_some(format_args!("the end of {pid} is reported"), || {
+            self.json(&format!("/v1/deaths?all=true&pid={pid}"))["deaths"].as_array()?.first().cloned()
+        })
     }
 
     /// Waits for a line on stderr that begins with `start`.

@@ -5,6 +5,7 @@
 
 use std::{
     io,
+    ops::{Deref, DerefMut},
     os::unix::process::CommandExt as _,
     process::{Child, Command},
     sync::{
@@ -12,6 +13,51 @@ use std::{
         mpsc::{self, Sender},
     },
 };
+
+/// A child process that is killed and waited for when this is dropped.
+#[derive(Debug)]
+pub struct Spawned(Child);
+
+impl Spawned {
+    /// Starts a command.
+    #[must_use]
+    #[track_caller]
+    pub fn new(command: &mut Command) -> Self {
+        Self(command.spawn().unwrap_or_else(|error| panic!("starting {command:?}: {error}")))
+    }
+
+    /// Kills it and waits for its end.
+    pub fn kill(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub fn wait(&mut self) {
+        self.0.wait().unwrap_or_else(|error| panic!("waiting for a child: {error}"));
+    }
+}
+
+impl Deref for Spawned {
+    type Target = Child;
+
+    fn deref(&self) -> &Child {
+        &self.0
+    }
+}
+
+impl DerefMut for Spawned {
+    fn deref_mut(&mut self) -> &mut Child {
+        &mut self.0
+    }
+}
+
+impl Drop for Spawned {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
 
 type Order = (Command, Sender<io::Result<Child>>);
 
@@ -43,6 +89,20 @@ fn bound(command: &mut Command) -> &mut Command {
                 Err(io::Error::last_os_error())
             }
         })
+    }
+}
+
+/// Lets a command run as user and group 65534, which have no capabilities.
+pub fn without_privileges(command: &mut Command) {
+    // SAFETY: two system calls with integers; both are async-signal-safe.
+    unsafe {
+        command.pre_exec(|| {
+            if libc::setgid(65_534) == 0 && libc::setuid(65_534) == 0 {
+                Ok(())
+            } else {
+                Err(io::Error::last_os_error())
+            }
+        });
     }
 }
 

@@ -4,14 +4,9 @@ use std::{
     path::PathBuf,
     process::Command,
     sync::atomic::{AtomicU32, Ordering},
-    thread::sleep,
-    time::{Duration, Instant},
 };
 
-use crate::setting;
-
-/// The interval between two polls of the screen.
-const LOOK: Duration = Duration::from_millis(50);
+use crate::wait;
 
 /// A terminal with a shell. The tmux server ends when this is dropped.
 pub struct Tmux {
@@ -93,15 +88,10 @@ impl Tmux {
     /// Waits until the screen meets a condition, and returns it.
     #[track_caller]
     pub fn until(&self, what: &str, is: impl Fn(&str) -> bool) -> String {
-        let end = Instant::now() + setting::deadline();
-        loop {
+        wait::until_ok(|| {
             let screen = self.screen();
-            if is(&screen) {
-                return screen;
-            }
-            assert!(Instant::now() < end, "the screen never shows {what}:\n{screen}");
-            sleep(LOOK);
-        }
+            if is(&screen) { Ok(screen) } else { Err(format!("the screen never shows {what}:\n{screen}")) }
+        })
     }
 
     /// Waits until the screen contains this text.

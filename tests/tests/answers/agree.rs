@@ -7,13 +7,12 @@ mod common;
 use std::{
     io::{BufRead as _, BufReader},
     process::{Command, Stdio},
-    time::Instant,
 };
 
 use common::scenario;
 use serde_json::Value;
 use taskscope_tests::{
-    cgroup::Cgroup, scenario::Scenario, service::Service, setting, skipped::attempts, spawner,
+    cgroup::Cgroup, scenario::Scenario, service::Service, setting, skipped::attempts, spawner, wait,
 };
 
 fn client(service: &Service, args: &[&str]) -> Command {
@@ -68,8 +67,7 @@ fn all_answers_name_the_same_parent_for_the_same_reason() {
         let mut scenario = scenario(name, &[]);
         scenario.pause("owed");
         let (child, parent) = (pid(&scenario, "child"), pid(&scenario, "parent"));
-        let end = Instant::now() + setting::deadline();
-        loop {
+        let (explained, listed, shown, by_daemon) = wait::until_ok(|| {
             let explained = json(client(&service, &["explain", "--format", "json", &child.to_string()]));
             let listed = json(client(&service, &["zombies", "--format", "json"]));
             let (listed, shown) = (owing(&listed, parent), owing(&watched(&service), parent));
@@ -77,23 +75,23 @@ fn all_answers_name_the_same_parent_for_the_same_reason() {
             let (Some(listed), Some(shown)) = (listed, shown) else { panic!("{name}: {explained:#}") };
             let is_settled =
                 [&explained, &listed, &shown].iter().all(|it| it["verdict"]["code"] != "just_died");
-            if !is_settled {
-                assert!(Instant::now() < end, "{name}: {explained:#}");
-                continue;
+            if is_settled {
+                Ok((explained, listed, shown, by_daemon))
+            } else {
+                Err(format!("{name}: {explained:#}"))
             }
-            // The daemon has no `CAP_SYS_PTRACE`, so it names the parent, but perhaps not the reason.
-            assert_eq!(by_daemon["parent"]["pid"], parent, "{name}: {by_daemon:#}");
-            assert_eq!(explained["parent"], by_daemon["parent"], "{name}: {explained:#}");
-            // The list has the verdict on the oldest zombie of the parent, and `explain` the verdict on the child.
-            for key in ["code", "certainty", "summary", "culprit", "remedy", "missing"] {
-                assert_eq!(listed["verdict"][key], shown["verdict"][key], "{name}: {key}");
+        });
+        // The daemon has no `CAP_SYS_PTRACE`, so it names the parent, but perhaps not the reason.
+        assert_eq!(by_daemon["parent"]["pid"], parent, "{name}: {by_daemon:#}");
+        assert_eq!(explained["parent"], by_daemon["parent"], "{name}: {explained:#}");
+        // The list has the verdict on the oldest zombie of the parent, and `explain` the verdict on the child.
+        for key in ["code", "certainty", "summary", "culprit", "remedy", "missing"] {
+            assert_eq!(listed["verdict"][key], shown["verdict"][key], "{name}: {key}");
+        }
+        if listed["children"]["zombies"] == 1 {
+            for key in ["code", "certainty", "summary", "culprit", "remedy"] {
+                assert_eq!(explained["verdict"][key], listed["verdict"][key], "{name}: {key}");
             }
-            if listed["children"]["zombies"] == 1 {
-                for key in ["code", "certainty", "summary", "culprit", "remedy"] {
-                    assert_eq!(explained["verdict"][key], listed["verdict"][key], "{name}: {key}");
-                }
-            }
-            break;
         }
         scenario.go();
         scenario.finish();
@@ -163,7 +161,6 @@ fn zombies_of_one_unit_are_those_of_parents_in_it() {
     outside.pause("owed");
     let parent = pid(&inside, "parent");
     cgroup.take(parent);
-    let end = Instant::now() + setting::deadline();
     for source in
         [vec!["--socket".to_owned(), service.socket().display().to_string()], vec!["--alone".into()]]
     {
@@ -172,11 +169,10 @@ fn zombies_of_one_unit_are_those_of_parents_in_it() {
             command.args(["zombies", "--format", "json", "--unit", glob]).args(&source);
             json(command)
         };
-        let mut found = ask(&format!("leaky{id}*"));
-        while found["parents"].as_array().map_or(0, Vec::len) != 1 {
-            assert!(Instant::now() < end, "{found:#}");
-            found = ask(&format!("leaky{id}*"));
-        }
+        let found = wait::until_answer(
+            || ask(&format!("leaky{id}*")),
+            |found| found["parents"].as_array().is_some_and(|parents| parents.len() == 1),
+        );
         assert_eq!(found["parents"][0]["process"]["pid"], parent, "{found:#}");
         assert_eq!(found["zombies"], 3, "{found:#}");
         let none = ask("no-such-unit*");

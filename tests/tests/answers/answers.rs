@@ -8,16 +8,18 @@ use std::{
     os::unix::process::CommandExt as _,
     process::{Command, Output},
     thread::sleep,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use common::scenario;
 use serde_json::Value;
 use taskscope_tests::{
+    proc,
     scenario::Scenario,
     service::{self, Service},
     setting,
     skipped::attempts,
+    wait,
 };
 
 fn command(args: &[&str]) -> Command {
@@ -54,15 +56,7 @@ fn paused(name: &str, at: &str) -> Scenario {
 /// Asks until an answer meets a condition, and returns it.
 #[track_caller]
 fn until(args: &[&str], is_wanted: impl Fn(&Value) -> bool) -> Value {
-    let end = Instant::now() + setting::deadline() * 3;
-    loop {
-        let answer = json(args);
-        if is_wanted(&answer) {
-            return answer;
-        }
-        assert!(Instant::now() < end, "{answer:#}");
-        sleep(Duration::from_millis(50));
-    }
+    wait::until_answer(|| json(args), is_wanted)
 }
 
 #[test]
@@ -172,8 +166,7 @@ fn blocked_tasks_are_listed_with_stack_and_the_process_that_they_wait_for() {
             let answer = until(&args, |answer| mine(answer).is_some());
             let task = mine(&answer).unwrap_or_default();
             let pid = task["process"]["pid"].as_i64().unwrap_or_default();
-            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-            assert!(stat.contains(") D "), "the kernel shows another state: {stat}");
+            assert_eq!(proc::state(pid), Some('D'), "{task:#}");
             assert!(task["task"]["kernel_stack"].to_string().contains("clone"), "{task:#}");
             assert!(task["blocked_at_least_ns"].as_u64() >= Some(100_000_000), "{task:#}");
         }
@@ -217,8 +210,7 @@ fn a_name_stands_for_the_topmost_process_that_has_it() {
     let name = format!("ts-{}", child.id());
     for source in [["--socket", &socket].as_slice(), &["--alone"]] {
         let asked = [["explain", "--format", "json", &name].as_slice(), source].concat();
-        let end = Instant::now() + setting::deadline();
-        while !run(&asked).status.success() && Instant::now() < end {}
+        wait::until("the process has its name", || run(&asked).status.success());
         assert_eq!(json(&asked)["process"]["pid"], child.id());
         let limits = json(&[["limits", "--format", "json", &name].as_slice(), source].concat());
         assert_eq!(limits["process"]["pid"], child.id(), "{limits:#}");

@@ -7,11 +7,13 @@ use std::{
     fs,
     path::Path,
     process::{Command, Output, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use serde_json::Value;
-use taskscope_tests::{cgroup::Cgroup, directory::Directory, history::History, service::Service, setting};
+use taskscope_tests::{
+    cgroup::Cgroup, directory::Directory, history::History, service::Service, setting, wait,
+};
 
 /// CPU time that a process uses at most between `exit_notify()` and its last switch, us.
 const QUICK_US: u64 = 500;
@@ -142,10 +144,7 @@ fn a_job_of_the_past_has_the_report_of_the_job() {
     };
     // The daemon writes a frame after 5 s, and this kernel does not show when pid 1 reaps an orphan: that takes a poll.
     for (pid, live) in &made {
-        let end = Instant::now() + setting::deadline();
-        while from(pid)["processes"] != live["processes"] {
-            assert!(Instant::now() < end, "{live}: {}", from(pid));
-        }
+        wait::until_answer(|| from(pid), |past| past["processes"] == live["processes"]);
     }
     drop(service);
     for (pid, live) in made {
@@ -224,18 +223,15 @@ fn the_report_of_a_unit_has_what_wait4_says_of_it() {
     }
     let directory = Directory::new("unit");
     let asked = ["--socket", &socket, "--unit", &name, "--since", "5m"];
-    let end = Instant::now() + setting::deadline();
-    let report = loop {
-        // On the tracepoint rung a release is reported an RCU grace period after it.
-        let (_, report) = reported(&directory, &asked, None);
-        if report["processes"]["made"] == 22
-            && report["past"]["running"] == 0
-            && report["usage"]["left"]["processes"] == 0
-        {
-            break report;
-        }
-        assert!(Instant::now() < end, "{report}");
-    };
+    // On the tracepoint rung a release is reported an RCU grace period after it.
+    let report = wait::until_answer(
+        || reported(&directory, &asked, None).1,
+        |report| {
+            report["processes"]["made"] == 22
+                && report["past"]["running"] == 0
+                && report["usage"]["left"]["processes"] == 0
+        },
+    );
     assert_eq!(
         (&report["past"]["roots"], &report["past"]["unit"]),
         (&2.into(), &name.as_str().into()),

@@ -1,14 +1,10 @@
 //! `taskscope job` in a real terminal with a shell that has job control: Ctrl-Z, `fg`, Ctrl-C, and commands that take the terminal.
 //! The shell and /proc are the oracles.
 
-use std::{
-    fs,
-    time::{Duration, Instant},
-};
-
 use taskscope_tests::{
-    setting,
+    proc, setting,
     tmux::{self, Tmux},
+    wait,
 };
 
 /// Starts a shell in a terminal; `None` if there is no tmux.
@@ -42,60 +38,32 @@ fn status_is(tmux: &Tmux, status: i32) {
     tmux.shows(&format!("status-{status}-"));
 }
 
-/// The fields of /proc/PID/stat after the comm: state, ppid, pgrp, session, tty, tpgid.
-fn stat(pid: u32) -> Option<(String, [i64; 5])> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let mut fields = text.rsplit(')').next()?.split_ascii_whitespace();
-    let state = fields.next()?.to_owned();
-    let mut numbers = [0; 5];
-    for number in &mut numbers {
-        *number = fields.next()?.parse().ok()?;
-    }
-    Some((state, numbers))
-}
-
-/// Returns the children of a process.
-fn children(pid: u32) -> Vec<u32> {
-    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect()
-}
-
 /// Waits until the processes are in these states, with these in the foreground or not.
 #[track_caller]
-fn are(pids: &[u32], state: &str, in_foreground: bool) {
-    let end = Instant::now() + setting::deadline();
-    loop {
-        let found: Vec<_> = pids.iter().map(|&pid| stat(pid)).collect();
-        let is = |found: &Option<(String, [i64; 5])>| {
-            found.as_ref().is_some_and(|(is, [_, group, _, _, foreground])| {
+fn are(pids: &[i64], state: &str, in_foreground: bool) {
+    wait::until_ok(|| {
+        let found: Vec<_> = pids.iter().map(proc::stat).collect();
+        let is = |found: &Option<Vec<String>>| match found.as_deref() {
+            Some([is, _parent, group, _session, _tty, foreground, ..]) => {
                 state.contains(is.as_str()) && (group == foreground) == in_foreground
-            })
+            }
+            _ => false,
         };
-        if found.iter().all(is) {
-            return;
-        }
-        assert!(Instant::now() < end, "{pids:?} are not {state}: {found:?}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+        if found.iter().all(is) { Ok(()) } else { Err(format!("{pids:?} are not {state}: {found:?}")) }
+    });
 }
 
 /// Returns taskscope and its command, which the shell of the terminal runs.
 #[track_caller]
-fn running(tmux: &Tmux, name: &str) -> [u32; 2] {
-    let shell: u32 = tmux.asks("#{pane_pid}").parse().unwrap_or_else(|error| panic!("{error}"));
-    let end = Instant::now() + setting::deadline();
-    loop {
-        for taskscope in children(shell) {
-            let is_it = |&pid: &u32| {
-                fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim() == name)
-            };
-            if let Some(command) = children(taskscope).into_iter().find(is_it) {
-                return [taskscope, command];
-            }
-        }
-        assert!(Instant::now() < end, "{name} does not run:\n{}", tmux.screen());
-        std::thread::sleep(Duration::from_millis(20));
-    }
+fn running(tmux: &Tmux, name: &str) -> [i64; 2] {
+    let shell = tmux.asks("#{pane_pid}");
+    wait::until_ok(|| {
+        let pairs = proc::children(&shell).into_iter().flat_map(|taskscope| {
+            proc::children(taskscope).into_iter().map(move |command| [taskscope, command])
+        });
+        let found = pairs.into_iter().find(|&[_, command]| proc::name(command) == name);
+        found.ok_or_else(|| format!("{name} does not run:\n{}", tmux.screen()))
+    })
 }
 
 #[test]

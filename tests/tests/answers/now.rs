@@ -1,9 +1,9 @@
 //! What tasks are doing now, compared with /proc.
 
-use std::{collections::BTreeMap, fs, process::Command, thread::yield_now, time::Instant};
+use std::{collections::BTreeMap, fs, process::Command};
 
 use serde_json::Value;
-use taskscope_tests::{service::Service, setting};
+use taskscope_tests::{proc, service::Service, setting, wait};
 
 /// A child that is killed when this is dropped.
 struct Ended(libc::pid_t);
@@ -46,13 +46,6 @@ fn sleep() {
     unsafe { libc::nanosleep(&raw const long, std::ptr::null_mut()) };
 }
 
-/// Returns the fields of /proc/PID/stat after the name; the first is the state, field 3 of proc(5).
-fn stat(pid: u32) -> Option<Vec<String>> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let (_, fields) = stat.rsplit_once(") ")?;
-    Some(fields.split_whitespace().map(str::to_owned).collect())
-}
-
 /// Whether a task has left its CPU. A task that has set its state still runs until it switches. The kernel waits for the switch
 /// before it fills /proc/PID/syscall, and writes `running` there if the task continues.
 fn has_left_its_cpu(pid: u32) -> bool {
@@ -63,30 +56,26 @@ fn has_left_its_cpu(pid: u32) -> bool {
 
 #[track_caller]
 fn until_state(pid: u32, wanted: &str) -> Vec<String> {
-    let end = Instant::now() + setting::deadline();
-    loop {
-        match stat(pid) {
-            Some(fields) if fields.first().is_some_and(|state| state == wanted) && has_left_its_cpu(pid) => {
-                return fields;
-            }
-            fields => assert!(Instant::now() < end, "{pid} is not in state {wanted}: {fields:?}"),
+    wait::until_ok(|| match proc::stat(pid) {
+        Some(fields) if fields.first().is_some_and(|state| state == wanted) && has_left_its_cpu(pid) => {
+            Ok(fields)
         }
-        yield_now();
-    }
+        fields => Err(format!("{pid} is not in state {wanted}: {fields:?}")),
+    })
 }
 
 /// Returns the letters in /proc for a state of taskscope.
-fn letter(doing: &str) -> &'static str {
+fn letter(doing: &str) -> char {
     match doing {
-        "running" | "ready" | "runnable" => "R",
-        "sleeping" => "S",
-        "uninterruptible" | "killable" | "frozen" => "D",
-        "stopped" => "T",
-        "traced" => "t",
-        "parked" => "P",
-        "idle" => "I",
-        "zombie" => "Z",
-        "dead" => "X",
+        "running" | "ready" | "runnable" => 'R',
+        "sleeping" => 'S',
+        "uninterruptible" | "killable" | "frozen" => 'D',
+        "stopped" => 'T',
+        "traced" => 't',
+        "parked" => 'P',
+        "idle" => 'I',
+        "zombie" => 'Z',
+        "dead" => 'X',
         other => panic!("{other} is no state"),
     }
 }
@@ -110,7 +99,7 @@ fn explained(pid: u32) -> Value {
 fn has_the_figures_of_proc(does: &Value, fields: &[String]) {
     let field = |number: usize| fields[number - 3].parse::<i64>().unwrap_or(i64::MAX);
     let number = |key: &str| does[key].as_i64().unwrap_or(0);
-    assert_eq!(letter(does["doing"].as_str().unwrap_or_default()), fields[0], "{does:#}");
+    assert_eq!(letter(does["doing"].as_str().unwrap_or_default()).to_string(), fields[0], "{does:#}");
     assert_eq!(number("priority"), field(18), "{does:#}");
     assert_eq!(number("nice"), field(19), "{does:#}");
     assert_eq!(number("cpu"), field(39), "{does:#}");
@@ -127,25 +116,20 @@ fn a_sleeper_has_the_figures_of_proc() {
         sleep();
     });
     let pid = child.id();
-    let end = Instant::now() + setting::deadline();
     // The kernel may have moved it to another CPU, or it may not be asleep yet.
-    loop {
+    wait::until_ok(|| {
         let before = until_state(pid, "S");
         let does = explained(pid);
-        if stat(pid).as_ref() != Some(&before) || does["wchan"].is_null() {
-            assert!(Instant::now() < end, "the answer always differs from /proc: {does:#}");
-            continue;
+        if proc::stat(pid).as_ref() != Some(&before) || does["wchan"].is_null() {
+            return Err(format!("the answer always differs from /proc: {does:#}"));
         }
         has_the_figures_of_proc(&does, &before);
         assert_eq!((&does["policy"], &does["nice"]), (&"SCHED_OTHER".into(), &5.into()), "{does:#}");
         let schedstat = fs::read_to_string(format!("/proc/{pid}/schedstat")).unwrap_or_default();
         let of = |key: &str| does["usage"][key].as_u64().unwrap_or_default();
         let ours = format!("{} {} {}\n", of("exec_runtime_ns"), of("run_delay_ns"), of("run_count"));
-        if ours.trim() == schedstat.trim() {
-            break;
-        }
-        assert!(Instant::now() < end, "{ours} is not {schedstat}");
-    }
+        if ours.trim() == schedstat.trim() { Ok(()) } else { Err(format!("{ours} is not {schedstat}")) }
+    });
     let wchan = fs::read_to_string(format!("/proc/{pid}/wchan")).unwrap_or_default();
     let does = explained(pid);
     if wchan != "0" && !wchan.is_empty() {
@@ -184,12 +168,11 @@ fn policies_stops_and_zombies_have_their_names() {
 #[test]
 fn every_process_that_does_not_change_has_the_state_of_proc() {
     // The number of context switches is read as well: if it has not changed, the state has not changed in between.
-    let pids = |states: &mut BTreeMap<u32, (String, Vec<String>)>| {
-        for entry in fs::read_dir("/proc").unwrap_or_else(|error| panic!("/proc: {error}")).flatten() {
-            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+    let pids = |states: &mut BTreeMap<i64, (char, Vec<String>)>| {
+        for pid in proc::pids() {
             let switches = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
             let switches = switches.lines().filter(|line| line.contains("ctxt_switches")).map(str::to_owned);
-            if let Some(state) = stat(pid).and_then(|fields| fields.into_iter().next()) {
+            if let Some(state) = proc::state(pid) {
                 states.insert(pid, (state, switches.collect()));
             }
         }
@@ -201,14 +184,14 @@ fn every_process_that_does_not_change_has_the_state_of_proc() {
     pids(&mut after);
     let mut compared = 0;
     for node in tree["processes"].as_array().into_iter().flatten() {
-        let Some(pid) = node["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok()) else { continue };
+        let Some(pid) = node["pid"].as_i64() else { continue };
         let (Some(before), Some(after)) = (before.get(&pid), after.get(&pid)) else { continue };
         let leader = &node["now"]["tasks"][0];
         // Tasks that run or wake up differ from one poll to the next, so they are not compared.
-        if before == after && before.0 != "R" && leader["tid"].as_u64() == Some(pid.into()) {
+        if before == after && before.0 != 'R' && leader["tid"] == pid {
             let ours = letter(leader["doing"].as_str().unwrap_or_default());
             compared += 1;
-            assert!(ours == before.0 || ours == "R", "{pid}: {before:?} in /proc: {leader:#}");
+            assert!(ours == 'R' || ours == before.0, "{pid}: {before:?} in /proc: {leader:#}");
         }
     }
     assert!(compared >= 3, "only {compared} could be compared: {tree:#}");

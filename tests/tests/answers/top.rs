@@ -10,6 +10,7 @@ use std::{
 
 use common::scenario;
 use taskscope_tests::{
+    proc,
     service::{Service, directory},
     setting, spawner,
     tmux::{self, Tmux},
@@ -105,8 +106,8 @@ fn a_kill_is_shown_with_victim_and_sender() {
     }
     // SIGTERM ends `top` like the key q.
     let pid = tmux.asks("#{pane_pid}");
-    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    let child: i32 = children.trim().parse().unwrap_or_else(|error| panic!("`{children}`: {error}"));
+    let child = proc::children(&pid).first().and_then(|&child| child.try_into().ok());
+    let child: i32 = child.unwrap_or_else(|| panic!("{pid} has no child"));
     // SAFETY: kill takes integers; the process was started by this test's terminal.
     unsafe { libc::kill(child, libc::SIGTERM) };
     assert_restored(&tmux, service.directory());

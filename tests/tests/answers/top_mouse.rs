@@ -6,7 +6,7 @@ mod common;
 use std::{env, fs, path::PathBuf};
 
 use common::scenario;
-use taskscope_tests::{service::Service, setting, tmux::Tmux, top};
+use taskscope_tests::{proc, service::Service, setting, tmux::Tmux, top};
 
 /// Sends what a terminal reports for a button (0 left, 64 and 65 the wheel) at a cell; the first has the number 1.
 fn report(tmux: &Tmux, button: u16, x: usize, y: usize) {
@@ -28,8 +28,8 @@ fn mode(tmux: &Tmux, is: &str) {
 
 fn pid_of_top(tmux: &Tmux) -> i32 {
     let pid = tmux.asks("#{pane_pid}");
-    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    children.trim().parse().unwrap_or_else(|error| panic!("`{children}`: {error}"))
+    let children = proc::children(&pid);
+    children.first().and_then(|&child| child.try_into().ok()).unwrap_or_else(|| panic!("{pid} has no child"))
 }
 
 #[test]

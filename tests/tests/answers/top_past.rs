@@ -14,13 +14,6 @@ use taskscope_tests::{
     top::{self, pane},
 };
 
-/// Returns the present time as date(1) prints it, in UTC.
-fn now() -> String {
-    let output = Command::new("date").args(["-u", "+%FT%T.%3NZ"]).output();
-    let output = output.unwrap_or_else(|error| panic!("running date: {error}"));
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
-}
-
 fn sleep() -> Child {
     let mut command = Command::new("sleep");
     command.arg("1000").stdin(Stdio::null());
@@ -59,7 +52,7 @@ fn a_past_time_shows_what_was_then(size: (u16, u16)) {
     tmux.until("the parent of the zombie", |screen| parents_of(screen).contains(&name));
     tmux.types("2");
     tmux.shows(&format!("sleep ({before})"));
-    let then = now();
+    let then = setting::date();
     zombie.go();
     zombie.finish();
     let after = kill(survivor);
@@ -141,7 +134,7 @@ fn a_time_before_the_daemon_comes_from_its_history() {
     let service = directory.start(&[]);
     let child = sleep();
     let earlier = kill(sleep());
-    let then = now();
+    let then = setting::date();
     let pid = kill(child);
     service.until("the life is written", |samples| {
         samples["taskscope_history_lines_total{kind=\"lives\"}"] >= 2.0

@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 use common::scenario;
 use serde_json::Value;
-use taskscope_tests::{scenario::Scenario, service::Service, setting, skipped::attempts};
+use taskscope_tests::{proc, scenario::Scenario, service::Service, setting, skipped::attempts, wait};
 
 fn run(args: &[&str]) -> Output {
     let mut command = Command::new(setting::taskscope());
@@ -64,8 +64,7 @@ fn every_process_of_proc_is_in_the_tree_below_its_parent() {
     let tree = json(&["tree", "--alone", "--format", "json"]);
     for role in ["scenario", "init", "orphan"] {
         let pid = scenario.facts().role(role).pid;
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let parent = stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(1)).unwrap_or_default();
+        let parent = proc::stat(pid).unwrap_or_default().swap_remove(1);
         assert_eq!(node(&tree, pid)["parent_pid"].to_string(), parent, "{role}");
     }
     let init = node(&tree, scenario.facts().role("init").pid);
@@ -175,15 +174,7 @@ fn a_daemon_shows_ended_processes_in_the_tree_of_that_time() {
 /// RCU grace period later.
 #[track_caller]
 fn until_state(state: &str, args: &[&str]) -> Value {
-    let end = std::time::Instant::now() + setting::deadline() * 3;
-    loop {
-        let answer = json(args);
-        if answer["task"]["state"] == state {
-            return answer;
-        }
-        assert!(std::time::Instant::now() < end, "{answer:#}");
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
+    wait::until_answer(|| json(args), |answer| answer["task"]["state"] == state)
 }
 
 #[test]
@@ -193,16 +184,12 @@ fn a_client_with_cap_sys_ptrace_makes_the_daemons_verdict_certain() {
         let socket = service.socket().display().to_string();
         let mut scenario = paused("wait-nothread", "owed");
         let child = scenario.facts().role("child").pid.to_string();
-        let end = std::time::Instant::now() + setting::deadline();
-        loop {
-            let explained = json(&["explain", "--socket", &socket, "--format", "json", &child]);
-            if explained["verdict"]["code"] == "wait_nothread" {
-                // The history of the process comes from the daemon.
-                assert_eq!(explained["task"]["provenance"], "observed", "{explained:#}");
-                break;
-            }
-            assert!(std::time::Instant::now() < end, "{explained:#}");
-        }
+        let explained = wait::until_answer(
+            || json(&["explain", "--socket", &socket, "--format", "json", &child]),
+            |explained| explained["verdict"]["code"] == "wait_nothread",
+        );
+        // The history of the process comes from the daemon.
+        assert_eq!(explained["task"]["provenance"], "observed", "{explained:#}");
         scenario.go();
         scenario.finish();
         service.stop_clean();

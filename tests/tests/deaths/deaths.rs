@@ -17,7 +17,7 @@ use serde_json::Value;
 use taskscope_tests::{
     facts::Facts,
     service::{Service, directory},
-    setting,
+    setting, wait,
 };
 
 /// Runs a scenario and returns how its child ended, with the facts of the scenario; `None` if this machine does not allow it.
@@ -91,11 +91,10 @@ fn a_stopped_process_whose_group_is_orphaned_is_told_from_one_whose_terminal_is_
     let mut scenario = scenario("death-orphaned", &[]);
     scenario.pause("stopped");
     let child = scenario.facts().role("child").pid;
-    let end = Instant::now() + setting::deadline();
     // The daemon reads whether the process leads its session when the record of the signal arrives.
-    while service.json(&format!("/v1/explain/{child}"))["related"][0]["stopped_by"].is_null() {
-        assert!(Instant::now() < end, "no stop of {child} is reported");
-    }
+    wait::until("the stop is reported", || {
+        !service.json(&format!("/v1/explain/{child}"))["related"][0]["stopped_by"].is_null()
+    });
     scenario.go();
     let facts = scenario.finish();
     let death = service.death(child);
@@ -250,18 +249,17 @@ fn a_unit_that_ends_again_and_again_by_one_cause_is_a_crash_loop() {
     let facts = acted.facts().clone();
     let unit = facts.all("unit").next().and_then(|fact| fact["name"].as_str()).unwrap_or_default().to_owned();
     let scenario = facts.role("scenario").pid;
-    let end = Instant::now() + setting::deadline();
     // The daemon reads the paths of new cgroups a few times a second.
-    let (answer, found) = loop {
+    let (answer, found) = wait::until_ok(|| {
         let answer = service.json(&format!("/v1/deaths?subtree={scenario}&cause=abort"));
         let loops = answer["crash_loops"].as_array().into_iter().flatten();
         let found =
             loops.filter(|it| it["cgroup"]["unit"] == unit.as_str()).find(|it| it["count"] == 6).cloned();
-        if let Some(found) = found {
-            break (answer, found);
+        match found {
+            Some(found) => Ok((answer, found)),
+            None => Err(format!("no crash loop of {unit}: {answer:#}")),
         }
-        assert!(Instant::now() < end, "no crash loop of {unit}: {answer:#}");
-    };
+    });
     assert_eq!(answer["deaths"].as_array().map(Vec::len), Some(6), "{answer:#}");
     assert_eq!((&found["cause"], &found["count"]), (&"abort".into(), &6.into()), "{found:#}");
     assert_eq!(answer["deaths"][5]["parent_then"]["did"], "restarted", "{answer:#}");

@@ -6,19 +6,20 @@ mod common;
 use std::{
     collections::{BTreeMap, BTreeSet},
     process::{Command, Stdio},
-    thread::sleep,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use common::scenario;
 use serde_json::Value;
 use taskscope_tests::{
     facts::{Facts, numbers},
+    proc,
     scenario::Scenario,
     schema,
     service::Service,
     setting::{self, deadline, report},
     skipped::attempts,
+    wait,
 };
 
 /// Parses records, one per line.
@@ -44,8 +45,7 @@ fn printed(service: &Service, args: &[&str]) -> String {
 /// Waits until the lives of these pids are reported, and returns them by pid.
 #[track_caller]
 fn reported(service: &Service, pids: &BTreeSet<i64>, parent: i64) -> BTreeMap<i64, Value> {
-    let end = Instant::now() + deadline();
-    loop {
+    wait::until_ok(|| {
         let all = records(&printed(service, &["lives"]));
         let ours = all.into_iter().filter(|life| life["process"]["parent_pid"] == parent);
         let lives: BTreeMap<_, _> = ours
@@ -53,22 +53,16 @@ fn reported(service: &Service, pids: &BTreeSet<i64>, parent: i64) -> BTreeMap<i6
             .filter(|(pid, _)| pids.contains(pid))
             .collect();
         if lives.len() == pids.len() {
-            return lives;
+            return Ok(lives);
         }
-        assert!(Instant::now() < end, "{} of {} lives are reported", lives.len(), pids.len());
-        sleep(Duration::from_millis(20));
-    }
+        Err(format!("{} of {} lives are reported", lives.len(), pids.len()))
+    })
 }
 
 /// Runs `usage` with `count` children until its waits are over; `None` if that is not allowed here.
-fn waited(count: &str) -> Option<Scenario> {
+fn reaped(count: &str) -> Option<Scenario> {
     let mut scenario = scenario("usage", &[count]);
-    if scenario.until(&["pause", "skip"])["fact"] == "pause" {
-        return Some(scenario);
-    }
-    let skip = scenario.finish_or_skip();
-    println!("SKIP: {skip:?}");
-    None
+    scenario.pause_or_skip("counted").then_some(scenario)
 }
 
 /// Returns what wait4(2) returned: pid, CPU time in us, minor faults.
@@ -94,7 +88,7 @@ fn used(life: &Value) -> (i64, i64) {
 fn a_life_has_what_wait_reported() {
     attempts(|| {
         let service = Service::start(&[]);
-        let Some(mut scenario) = waited(if setting::in_vm() { "200" } else { "1000" }) else { return };
+        let Some(mut scenario) = reaped(if setting::in_vm() { "200" } else { "1000" }) else { return };
         let expected = rusages(scenario.facts());
         let me = scenario.facts().role("scenario").pid;
         let lives = reported(&service, &expected.keys().copied().collect(), me);
@@ -143,12 +137,7 @@ fn a_life_has_its_program_threads_signal_and_reaper() {
         .spawn()
         .unwrap_or_else(|error| panic!("starting sh: {error}"));
     let pid = i64::from(child.id());
-    // Waits until /proc shows its second program.
-    let comm = format!("/proc/{pid}/comm");
-    let end = Instant::now() + deadline();
-    while std::fs::read_to_string(&comm).is_ok_and(|name| name != "sleep\n") && Instant::now() < end {
-        sleep(Duration::from_millis(5));
-    }
+    wait::until("/proc shows its second program", || proc::name(pid) == "sleep");
     child.kill().unwrap_or_else(|error| panic!("killing it: {error}"));
     let status = std::os::unix::process::ExitStatusExt::into_raw(
         child.wait().unwrap_or_else(|error| panic!("waiting: {error}")),
@@ -175,10 +164,9 @@ fn filters_choose_lives_and_a_wrong_one_is_refused_by_name() {
     let facts = scenario("burst", &["20"]).finish();
     let me = facts.role("scenario").pid;
     let name = "scenario";
-    let end = Instant::now() + deadline();
-    while records(&printed(&service, &["lives", "--comm", "scen*"])).len() < 20 {
-        assert!(Instant::now() < end, "the lives of the burst are not reported");
-    }
+    wait::until("the lives of the burst are reported", || {
+        records(&printed(&service, &["lives", "--comm", "scen*"])).len() >= 20
+    });
     for life in records(&printed(&service, &["lives", "--comm", "scen*", "--since", "1h"])) {
         assert_eq!(life["process"]["name"], name, "{life:#}");
     }

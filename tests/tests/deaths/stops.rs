@@ -4,11 +4,11 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-use std::{process::Command, time::Instant};
+use std::process::Command;
 
 use common::scenario;
 use serde_json::Value;
-use taskscope_tests::{facts::Facts, service::Service, setting};
+use taskscope_tests::{facts::Facts, service::Service, setting, wait};
 
 /// Runs a scenario and returns how its unit stopped; `None` if this machine does not allow it.
 #[track_caller]
@@ -35,14 +35,11 @@ fn stopped(service: &Service, name: &str) -> Option<(Value, Facts)> {
 /// Waits until the stop of a unit meets a condition, and returns it.
 #[track_caller]
 fn until(service: &Service, unit: &str, is: impl Fn(&Value) -> bool) -> Value {
-    let end = Instant::now() + setting::deadline();
-    loop {
+    wait::until_ok(|| {
         let answer = service.json(&format!("/v1/stops?unit={unit}"));
-        if let Some(stop) = answer["stops"].as_array().and_then(|stops| stops.iter().find(|stop| is(stop))) {
-            return stop.clone();
-        }
-        assert!(Instant::now() < end, "no such stop of {unit} is reported: {answer:#}");
-    }
+        let found = answer["stops"].as_array().and_then(|stops| stops.iter().find(|stop| is(stop)));
+        found.cloned().ok_or_else(|| format!("no such stop of {unit} is reported: {answer:#}"))
+    })
 }
 
 #[track_caller]
@@ -76,19 +73,16 @@ fn a_stop_reports_the_process_that_ignored_sigterm_and_the_one_that_got_no_signa
     assert_eq!(killed, Some(1.0));
     // Once its last process is released, the unit has no cgroup, so `explain` finds it by its name only.
     let unit = unit(&facts);
-    let end = Instant::now() + setting::deadline();
-    loop {
+    wait::until_ok(|| {
         let output = Command::new(setting::taskscope())
             .args(["explain", &unit, "--socket"])
             .arg(service.socket())
             .output()
             .unwrap_or_else(|error| panic!("explain: {error}"));
         let text = String::from_utf8_lossy(&output.stdout);
-        if text.contains("was asked to stop with SIGTERM") && text.contains(&unit) {
-            break;
-        }
-        assert!(Instant::now() < end, "{output:?}");
-    }
+        let is_told = text.contains("was asked to stop with SIGTERM") && text.contains(&unit);
+        if is_told { Ok(()) } else { Err(format!("{output:?}")) }
+    });
     service.stop_clean();
 }
 

@@ -8,13 +8,13 @@ use std::{
     io::{self, PipeReader},
     os::unix::process::CommandExt as _,
     process::Command,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use common::scenario;
 use taskscope_tests::{
     observer::{End, Observer},
-    programs, setting, spawner,
+    programs, setting, spawner, wait,
 };
 
 const FAILURE: i32 = 1;
@@ -62,16 +62,7 @@ fn an_unknown_rung_family_is_named_and_is_wrong_use() {
 #[test]
 fn without_privilege_it_says_which_one_is_missing_and_how_to_get_it() {
     let mut command = events();
-    // SAFETY: two system calls with integers; both are async-signal-safe.
-    unsafe {
-        command.pre_exec(|| {
-            if libc::setgid(65_534) == 0 && libc::setuid(65_534) == 0 {
-                Ok(())
-            } else {
-                Err(io::Error::last_os_error())
-            }
-        });
-    }
+    spawner::without_privileges(&mut command);
     let end = end_of(command);
     let text = end.text();
     assert_eq!(end.code(), Some(PRIVILEGE), "{text}");
@@ -133,12 +124,14 @@ fn a_second_ctrl_c_ends_it_while_its_output_is_not_read() {
     let held = programs::held_by(observer.pid());
     // These events exceed what a pipe holds, so taskscope waits for a reader now.
     scenario("burst", &["2000"]).finish();
-    let end = Instant::now() + setting::deadline();
     // Two pending signals merge into one, so the test sends the signal repeatedly, as a user would.
-    while !observer.ends_within(Duration::from_millis(200)) {
-        assert!(Instant::now() < end, "it does not end:\n{}", observer.log().text());
+    wait::until_ok(|| {
+        if observer.ends_within(Duration::from_millis(200)) {
+            return Ok(());
+        }
         observer.signal(libc::SIGINT);
-    }
+        Err(format!("it does not end:\n{}", observer.log().text()))
+    });
     let ended = observer.wait(setting::deadline());
     assert_eq!(ended.code(), Some(FAILURE), "{}", ended.text());
     assert!(ended.text().contains("error:"), "it lost events and does not report that: {}", ended.text());

@@ -9,7 +9,7 @@ use std::{
     os::unix::net::{UnixDatagram, UnixStream},
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use taskscope_tests::{
@@ -17,7 +17,7 @@ use taskscope_tests::{
     faults::{Daemon, questions, truth},
     observer::Observer,
     scenario::Scenario,
-    setting, spawner,
+    setting, spawner, wait,
 };
 
 /// Longer than a comparison with /proc, a walk over the cgroups, and the delay after a failed comparison.
@@ -58,13 +58,15 @@ fn ask_for(file: &Path, text: &str) {
 /// Waits until the daemon's log contains a text after its first `from` bytes.
 #[track_caller]
 fn says(daemon: &Daemon, from: usize, text: &str) {
-    let end = Instant::now() + DEADLINE;
-    while !daemon.log().get(from..).is_some_and(|log| log.contains(text)) {
+    wait::until_ok(|| {
+        let log = daemon.log();
+        if log.get(from..).is_some_and(|log| log.contains(text)) {
+            return Ok(());
+        }
         let status = daemon.has_ended();
         assert!(status.is_none(), "the daemon has ended with {status:?}:\n{}", daemon.log());
-        assert!(Instant::now() < end, "its log does not contain `{text}`:\n{}", daemon.log());
-        std::thread::sleep(Duration::from_millis(50));
-    }
+        Err(format!("its log does not contain `{text}`:\n{log}"))
+    });
 }
 
 /// Whether a response during the fault is acceptable: a complete answer, or an error that names what failed.
@@ -215,12 +217,10 @@ fn a_history_that_cannot_be_written_is_reported_and_continues_later() {
     let lifted = daemon.log().len();
     ask_for(&file, "");
     says(&daemon, lifted, "failpoints: taken");
-    let end = Instant::now() + DEADLINE;
-    while !daemon.log().contains("history: writing works again") {
-        assert!(Instant::now() < end, "the history is not written again:\n{}", daemon.log());
+    wait::until("the history is written again", || {
         burst();
-        std::thread::sleep(Duration::from_millis(500));
-    }
+        daemon.log().contains("history: writing works again")
+    });
     let right = truth::has_the_zombies_of_proc(&daemon);
     right.unwrap_or_else(|wrong| panic!("{wrong}\n{}", daemon.log()));
     let ended = daemon.stop();

@@ -1,9 +1,9 @@
 //! `taskscope events` attaches the hooks as `taskscope doctor` says.
 
-use std::{io, os::unix::process::CommandExt as _, process::Command};
+use std::process::Command;
 
 use serde_json::Value;
-use taskscope_tests::{observer::Observer, setting};
+use taskscope_tests::{observer::Observer, setting, spawner};
 
 const FULL: i32 = 0;
 const PRIVILEGE: i32 = 3;
@@ -38,16 +38,7 @@ fn doctor_names_for_every_hook_the_rung_that_events_takes() {
 fn doctor_without_privilege_names_what_it_could_not_check() {
     let mut command = Command::new(setting::taskscope());
     command.arg("doctor");
-    // SAFETY: two system calls with integers; both are async-signal-safe.
-    unsafe {
-        command.pre_exec(|| {
-            if libc::setgid(65_534) == 0 && libc::setuid(65_534) == 0 {
-                Ok(())
-            } else {
-                Err(io::Error::last_os_error())
-            }
-        });
-    }
+    spawner::without_privileges(&mut command);
     let output = command.output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(PRIVILEGE), "{text}");

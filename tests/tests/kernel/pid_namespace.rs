@@ -6,7 +6,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use taskscope_tests::setting;
+use taskscope_tests::{proc, setting};
 
 /// The exit code for this refusal in the help.
 const KERNEL: i32 = 4;
@@ -30,12 +30,10 @@ fn taskscope(scenario: &str, args: &[&str]) -> Option<Output> {
     let child = command.spawn().unwrap_or_else(|error| panic!("the scenario {scenario}: {error}"));
     let group = child.id().cast_signed();
     // The pipes are read to the end after the group was killed, because the init of a namespace has them open too.
-    let mut status = None;
     let output = std::thread::scope(|scope| {
         let reading = scope.spawn(|| child.wait_with_output());
         let end = std::time::Instant::now() + setting::deadline();
-        while std::time::Instant::now() < end && !reading.is_finished() && status.is_none() {
-            status = zombie(group);
+        while std::time::Instant::now() < end && !reading.is_finished() && proc::state(group) != Some('Z') {
             std::thread::yield_now();
         }
         // SAFETY: kill takes two integers; the group was made for this command.
@@ -49,13 +47,6 @@ fn taskscope(scenario: &str, args: &[&str]) -> Option<Output> {
         return None;
     }
     Some(output)
-}
-
-/// Whether a child of ours has ended and is not waited for yet.
-fn zombie(pid: i32) -> Option<()> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let state = stat.rsplit_once(") ")?.1.chars().next()?;
-    (state == 'Z').then_some(())
 }
 
 fn refuses(scenario: &str, words: &str) {

@@ -6,7 +6,7 @@ mod common;
 use std::fs;
 
 use common::scenario;
-use taskscope_tests::service::Service;
+use taskscope_tests::{proc, service::Service};
 
 #[test]
 fn an_event_of_an_older_process_has_its_program_its_start_its_parent_and_its_status() {
@@ -14,8 +14,7 @@ fn an_event_of_an_older_process_has_its_program_its_start_its_parent_and_its_sta
     scenario.pause("owed");
     let (parent, scenario_pid) = (scenario.facts().role("parent").pid, scenario.facts().role("scenario").pid);
     let program = fs::read_link(format!("/proc/{parent}/exe")).unwrap();
-    let stat = fs::read_to_string(format!("/proc/{parent}/stat")).unwrap();
-    let began_at_ticks: u64 = stat.rsplit_once(") ").unwrap().1.split(' ').nth(19).unwrap().parse().unwrap();
+    let began_at_ticks: u64 = proc::stat(parent).unwrap()[19].parse().unwrap();
     let service = Service::start(&[]);
     let mut lines = service.events(&format!("?pid={parent}&limit=3"), "");
     scenario.go();

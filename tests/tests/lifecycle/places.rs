@@ -8,12 +8,11 @@ use std::{
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    time::Instant,
 };
 
 use common::scenario;
 use serde_json::Value;
-use taskscope_tests::{cgroup::Cgroup, service::Service, setting};
+use taskscope_tests::{cgroup::Cgroup, service::Service, setting, wait};
 
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
@@ -125,14 +124,7 @@ fn pods_and_containers_have_the_names_that_the_kubelet_gives_them() {
 /// Asks the daemon about a process until the answer meets a condition, and returns that answer.
 #[track_caller]
 fn until(service: &Service, pid: i64, come: impl Fn(&Value) -> bool) -> Value {
-    let end = Instant::now() + setting::deadline();
-    loop {
-        let explained = service.json(&format!("/v1/explain/{pid}"));
-        if come(&explained) {
-            return explained;
-        }
-        assert!(Instant::now() < end, "{explained:#}");
-    }
+    wait::until_answer(|| service.json(&format!("/v1/explain/{pid}")), come)
 }
 
 #[test]

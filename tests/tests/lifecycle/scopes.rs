@@ -3,7 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-use std::{process::Command, time::Instant};
+use std::process::Command;
 
 use common::scenario;
 use serde_json::Value;
@@ -11,7 +11,7 @@ use taskscope_tests::{
     facts::Facts,
     scenario::Scenario,
     service::{Lines, Service},
-    setting,
+    setting, wait,
 };
 
 /// Starts a unit and waits for its first process; `None` if this machine does not allow it.
@@ -31,16 +31,12 @@ fn begun(hierarchy: &str) -> Option<(Scenario, String)> {
 /// Waits until the lives of the unit meet a condition, and returns them, the last first.
 #[track_caller]
 fn until(service: &Service, unit: &str, come: impl Fn(&[Value]) -> bool) -> Vec<Value> {
-    let end = Instant::now() + setting::deadline();
-    loop {
+    wait::until_ok(|| {
         let answer = service.json(&format!("/v1/scopes?unit={unit}"));
         assert_eq!(answer["watched"], true, "{answer:#}");
         let scopes = answer["scopes"].as_array().cloned().unwrap_or_default();
-        if come(&scopes) {
-            return scopes;
-        }
-        assert!(Instant::now() < end, "{answer:#}");
-    }
+        if come(&scopes) { Ok(scopes) } else { Err(format!("{answer:#}")) }
+    })
 }
 
 /// Returns the next event of the unit.

@@ -7,10 +7,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use common::scenario;
 use serde_json::Value;
@@ -20,8 +17,9 @@ use taskscope_tests::{
     observer::Observer,
     scenario::Scenario,
     service::Service,
-    setting::{deadline, in_vm, report},
+    setting::{in_vm, report},
     skipped::attempts,
+    wait,
 };
 
 /// A timer tick at 250 Hz, ns.
@@ -117,14 +115,7 @@ fn count(facts: &Facts) -> i64 {
 
 /// Runs a scenario until all usage has been counted; false if this machine does not allow it.
 fn counted(scenario: &mut Scenario) -> bool {
-    if scenario.until(&["pause", "skip"])["fact"] == "pause" {
-        return true;
-    }
-    if let Err(skip) = scenario.finish_or_skip() {
-        assert_eq!(skip.errno, libc::EPERM, "{skip:?}");
-        println!("SKIP: {} is not allowed here", skip.call);
-    }
-    false
+    scenario.pause_or_skip("counted")
 }
 
 fn short_processes() -> &'static str {
@@ -242,15 +233,7 @@ fn the_usage_of_children_equals_that_of_getrusage() {
 
 /// Asks about a process until the answer meets a condition, and returns that answer.
 fn until(service: &Service, pid: i64, come: impl Fn(&Value) -> bool) -> Value {
-    let end = Instant::now() + deadline();
-    loop {
-        let answer = service.json(&format!("/v1/tasks/{pid}"));
-        if come(&answer["task"]) {
-            return answer;
-        }
-        assert!(Instant::now() < end, "no answer meets the condition: {answer:#}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait::until_answer(|| service.json(&format!("/v1/tasks/{pid}")), |answer| come(&answer["task"]))
 }
 
 /// Checks that the counters of ended tasks have grown by at least this, by kind and by unit, and that none has decreased.
@@ -366,8 +349,7 @@ fn a_tree_shows_the_cpu_time_of_processes_and_of_their_dead_children() {
             ["scenario", "worker", "sleeper", "zombie"].map(|role| facts.role(role).pid);
         let own = |node: &Value| number(&node["usage_so_far"], "exec_runtime_ns");
         let total = |node: &Value| number(node, "subtree_exec_runtime_ns");
-        let end = Instant::now() + deadline();
-        let nodes = loop {
+        let nodes = wait::until_ok(|| {
             let clocks = [top, sleeper, zombie].map(cpu_clock_ns);
             let tree = service.json(&format!("/v1/tree?pid={top}&usage=true&threads=true"));
             let node =
@@ -386,11 +368,10 @@ fn a_tree_shows_the_cpu_time_of_processes_and_of_their_dead_children() {
                     order.iter().map(|node| node["pid"].as_i64()).collect::<Vec<_>>(),
                     [top, worker, sleeper, zombie].map(Some)
                 );
-                break nodes;
+                return Ok(nodes);
             }
-            assert!(Instant::now() < end, "the CPU clocks say {clocks:?}: {tree:#}");
-            std::thread::sleep(Duration::from_millis(20));
-        };
+            Err(format!("the CPU clocks say {clocks:?}: {tree:#}"))
+        });
         let [of_top, of_worker, of_sleeper, of_zombie] = &nodes;
         // taskscope counts an ended thread up to its last switch, the CPU clock only up to its release. The difference can be as
         // long as the host stops the CPU in between, but is less than the time of a thread that is counted twice.

@@ -17,7 +17,7 @@ use std::{
 use common::scenario;
 use taskscope_tests::{
     service::{self, Answer, Service},
-    setting,
+    setting, wait,
 };
 
 /// Returns how long a scrape may take, whatever other clients do. In a guest everything takes longer.
@@ -296,11 +296,7 @@ fn readers_of_one_host_leave_places_to_other_hosts_and_to_the_socket() {
     all_probes_answer(&service, "beside as many readers as there may be of one host");
     service.until("the readers", |now| now["taskscope_event_readers"] >= readers);
     held.pop();
-    let end = std::time::Instant::now() + setting::deadline();
-    while reader_from(greedy, &service).0 != OK {
-        assert!(std::time::Instant::now() < end, "its place is not free again");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    wait::until("its place is free again", || reader_from(greedy, &service).0 == OK);
     drop((held, of_other, over_socket));
     service.stop_clean();
 }

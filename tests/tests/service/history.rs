@@ -11,17 +11,17 @@ use std::{
     path::PathBuf,
     process::Command,
     thread::sleep,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use common::scenario;
 use serde_json::Value;
 use taskscope_tests::{
-    facts::numbers,
     history::{History, lines},
     scenario::Scenario,
     service::{self, Service},
-    setting::{self, deadline, report},
+    setting::{self, report},
+    wait,
 };
 
 /// Returns the bytes of all segments of a kind.
@@ -38,15 +38,13 @@ fn parsed(lines: &[String]) -> Vec<Value> {
 
 /// Runs `usage` with `count` children; returns its pid and theirs once all are reaped.
 #[track_caller]
-fn waited(count: usize) -> Option<(Scenario, i64, BTreeSet<i64>)> {
+fn reaped(count: usize) -> Option<(Scenario, i64, BTreeSet<i64>)> {
     let mut scenario = scenario("usage", &[&count.to_string()]);
-    if scenario.until(&["pause", "skip"])["fact"] != "pause" {
-        println!("SKIP: {:?}", scenario.finish_or_skip());
+    if !scenario.pause_or_skip("counted") {
         return None;
     }
-    let pids = scenario.facts().all("rusages").next().map(|fact| numbers(&fact["pids"])).unwrap_or_default();
-    let me = scenario.facts().role("scenario").pid;
-    Some((scenario, me, pids.into_iter().collect()))
+    let (me, pids) = (scenario.facts().role("scenario").pid, scenario.facts().reaped());
+    Some((scenario, me, pids))
 }
 
 fn pids_of(lives: &[Value], parent: i64) -> BTreeSet<i64> {
@@ -70,15 +68,13 @@ fn until_written(service: &Service, lives: f64) {
 /// Waits until these lives are on disk, where there are lives of other processes too.
 #[track_caller]
 fn until_on_disk(history: &History, parent: i64, pids: &BTreeSet<i64>) {
-    let end = Instant::now() + deadline();
-    loop {
+    wait::until_ok(|| {
         let found = on_disk(history, parent);
         if found == *pids {
-            return;
+            return Ok(());
         }
-        assert!(Instant::now() < end, "{} of {} lives are on disk", found.len(), pids.len());
-        sleep(Duration::from_millis(100));
-    }
+        Err(format!("{} of {} lives are on disk", found.len(), pids.len()))
+    });
 }
 
 /// Returns the children of this parent in the frames that are whole by now.
@@ -102,15 +98,17 @@ fn children_in(lines: &[u8], parent: i64) -> BTreeSet<i64> {
 /// Waits until these lives are reported. A storm beside this test makes the daemon forget them soon, but then they are on disk.
 #[track_caller]
 fn until_reported(service: &Service, history: &History, parent: i64, pids: &BTreeSet<i64>) {
-    let end = Instant::now() + deadline();
     let mut found = BTreeSet::new();
-    while found != *pids {
-        assert!(Instant::now() < end, "{} of {} lives are reported", found.len(), pids.len());
+    wait::until_ok(|| {
         let remembered = service.get_local("/v1/lives?comm=scenario").body;
         found.extend(children_in(remembered.as_bytes(), parent));
         found.extend(on_disk(history, parent));
-        sleep(Duration::from_millis(20));
-    }
+        if found == *pids {
+            Ok(())
+        } else {
+            Err(format!("{} of {} lives are reported", found.len(), pids.len()))
+        }
+    });
 }
 
 #[test]
@@ -123,7 +121,7 @@ fn every_life_is_on_disk_after_a_clean_end_and_another_start_adds_to_it() {
     let mut all = BTreeSet::new();
     for turn in 1..=2 {
         let service = history.start(&[]);
-        let Some((mut scenario, me, pids)) = waited(300) else { return };
+        let Some((mut scenario, me, pids)) = reaped(300) else { return };
         scenario.go();
         scenario.finish();
         // The record of the last release may come late, on the tracepoint rung by an RCU grace period.
@@ -158,7 +156,7 @@ fn after_kill_9_every_whole_line_is_there_and_the_torn_tail_is_reported() {
     }
     let history = History::new();
     let service = history.start(&[]);
-    let Some((mut scenario, me, pids)) = waited(300) else { return };
+    let Some((mut scenario, me, pids)) = reaped(300) else { return };
     scenario.go();
     scenario.finish();
     until_on_disk(&history, me, &pids);
@@ -282,23 +280,20 @@ fn a_full_disk_is_reported_stops_only_the_history_and_is_written_again_once_ther
         scenario("burst", &["200"]).finish();
     };
     let lost = "taskscope_history_lost_lines_total{why=\"disk\"}";
-    let end = Instant::now() + deadline();
-    while service.metrics()[lost] < 1.0 {
+    wait::until("lines are lost because the disk is full", || {
         storm();
-        assert!(Instant::now() < end, "nothing is lost on a full disk");
-    }
+        service.metrics()[lost] >= 1.0
+    });
     let status = service.json("/v1/status");
     assert!(
         status["history"]["error"].as_str().is_some_and(|error| error.contains("os error 28")),
         "{status:#}"
     );
     fs::remove_file(&filler).unwrap_or_else(|error| panic!("{error}"));
-    let end = Instant::now() + deadline() * 2;
-    while service.metrics()["taskscope_history_up"] < 0.5 {
+    wait::until("the history is written again", || {
         storm();
-        sleep(Duration::from_millis(200));
-        assert!(Instant::now() < end, "the history is not written again: {:#}", service.json("/v1/status"));
-    }
+        service.metrics()["taskscope_history_up"] > 0.5
+    });
     service.stop_clean();
     if setting::in_vm() {
         return;
@@ -349,7 +344,7 @@ fn duckdb_reads_the_segments_as_they_are() {
     };
     let history = History::new();
     let service = history.start(&[]);
-    let Some((mut scenario, _, _)) = waited(200) else { return };
+    let Some((mut scenario, _, _)) = reaped(200) else { return };
     scenario.go();
     scenario.finish();
     until_written(&service, 200.0);

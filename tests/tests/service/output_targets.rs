@@ -10,14 +10,12 @@ use std::{
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    thread,
-    time::{Duration, Instant},
 };
 
 use common::scenario;
 use taskscope_tests::{
     service::{self, Service},
-    setting,
+    setting, wait,
 };
 
 /// A server of another project; killed when it is dropped.
@@ -58,14 +56,6 @@ fn start(directory: PathBuf, lines: &str, args: &[&str]) -> Service {
     fs::write(&file, lines).expect("the configuration");
     let file = file.to_string_lossy().into_owned();
     Service::start_in(directory, &[&["--config", file.as_str()], args].concat())
-}
-
-fn until(what: &str, mut come: impl FnMut() -> bool) {
-    let deadline = Instant::now() + setting::deadline() * 3;
-    while !come() {
-        assert!(Instant::now() < deadline, "{what} does not come");
-        thread::sleep(Duration::from_millis(100));
-    }
 }
 
 fn rotel(grpc: &str, http: &str, log: &Path) -> Server {
@@ -112,12 +102,12 @@ fn a_collector_that_is_restarted_gets_all_that_it_acknowledged_and_every_gap() {
         // While it is away for longer, more happens than the queue holds.
         let wanted = burst(if round % 4 == 3 { 300 } else { 40 });
         collector = Some(rotel(&grpc, &http, &log));
-        until("the end of what was queued", || {
+        wait::until("the queue is empty", || {
             get("queue_records") == 0 && get("events_total") + get("dropped_events_total") >= wanted
         });
     }
     let text = || fs::read_to_string(&log).expect("the collector's log");
-    until("the last record", || {
+    wait::until("the collector has the last record", || {
         let lost: u64 = values(&text(), "taskscope.gap.lost").into_iter().sum();
         let events: BTreeSet<_> = values(&text(), "taskscope.event.sequence").into_iter().collect();
         events.len() as u64 == get("events_total") && lost == get("dropped_events_total")
@@ -187,7 +177,7 @@ fn an_alertmanager_has_an_alert_while_there_is_a_zombie() {
             list.iter().find(is_ours).cloned()
         })
     };
-    until("the alert", || find(&alerts()).is_some());
+    wait::until("the alert is active", || find(&alerts()).is_some());
     let alert = find(&alerts()).expect("the alert");
     assert_eq!(alert["status"]["state"], "active", "{alert}");
     assert_eq!(
@@ -198,7 +188,7 @@ fn an_alertmanager_has_an_alert_while_there_is_a_zombie() {
     zombie.go();
     zombie.finish();
     // It lists those alone that have not ended.
-    until("the end of the alert", || alerts().is_array() && find(&alerts()).is_none());
+    wait::until("the alert is resolved", || alerts().is_array() && find(&alerts()).is_none());
     drop(server);
     service.stop_clean();
 }

@@ -13,13 +13,13 @@ use std::{
     path::Path,
     sync::{Arc, Mutex},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use common::scenario;
 use taskscope_tests::{
     service::{self, Service},
-    setting,
+    setting, wait,
 };
 
 /// Starts a daemon whose configuration has these lines.
@@ -212,11 +212,7 @@ fn a_server_that_misbehaves_gets_every_event_in_the_end() {
     );
     let service = start(service::directory(), &lines, &[]);
     scenario("burst", &["50"]).finish();
-    let deadline = Instant::now() + setting::deadline() * 2;
-    while collector.events().0.len() < 50 {
-        assert!(Instant::now() < deadline, "{} events", collector.events().0.len());
-        thread::sleep(Duration::from_millis(50));
-    }
+    wait::until("the collector has 50 events", || collector.events().0.len() >= 50);
     let now = service.until("an empty queue", |now| now[QUEUE] < 1.0 && now[EVENTS] >= 50.0);
     assert!(now["taskscope_output_retries_total{output=\"otlp\"}"] >= 6.0, "each fault costs one attempt");
     assert_eq!((whole(now[DROPPED]), whole(now[EVENTS])), (0, collector.events().0.len() as u64));
@@ -243,16 +239,9 @@ fn what_a_dead_server_misses_is_bounded_and_reported_as_a_gap() {
             serve(stream, &accepted, &Mutex::new(std::iter::empty()));
         }
     });
-    let deadline = Instant::now() + setting::deadline() * 2;
-    loop {
-        let (events, lost) = collector.events();
-        if lost > 0 {
-            assert_eq!((events.len(), lost), (20, whole(service.metrics()[DROPPED])), "the oldest and a gap");
-            break;
-        }
-        assert!(Instant::now() < deadline, "{} events and no gap", events.len());
-        thread::sleep(Duration::from_millis(50));
-    }
+    wait::until("the collector has a gap", || collector.events().1 > 0);
+    let (events, lost) = collector.events();
+    assert_eq!((events.len(), lost), (20, whole(service.metrics()[DROPPED])), "the oldest and a gap");
     service.stop_clean();
 }
 

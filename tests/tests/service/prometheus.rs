@@ -3,12 +3,12 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-use std::{fs, io::Write as _, net::TcpStream, process::Command, time::Duration};
+use std::{fs, io::Write as _, net::TcpStream, process::Command};
 
 use common::scenario;
 use taskscope_tests::{
     service::{self, Service},
-    setting,
+    setting, wait,
 };
 
 /// Returns the command of another project's program, whose path is in an environment variable.
@@ -49,23 +49,19 @@ impl Prometheus {
 
     /// Queries until a value meets the condition, and returns it.
     fn until(&self, query: &str, come: impl Fn(f64) -> bool) -> f64 {
-        let deadline = std::time::Instant::now() + setting::deadline() * 4;
         let path = format!("/api/v1/query?query={}", query.replace('"', "%22").replace(' ', "%20"));
-        let mut last = String::new();
-        while std::time::Instant::now() < deadline {
+        wait::until_ok(|| {
             // Prometheus listens only after a while.
-            if TcpStream::connect(&self.address).is_ok() {
-                last = service::get(&self.address, &path).body;
-                let answer: serde_json::Value = serde_json::from_str(&last).unwrap_or_default();
-                let value =
-                    answer["data"]["result"][0]["value"][1].as_str().and_then(|value| value.parse().ok());
-                if let Some(value) = value.filter(|value| come(*value)) {
-                    return value;
-                }
+            if TcpStream::connect(&self.address).is_err() {
+                return Err(format!("nobody listens on {}", self.address));
             }
-            std::thread::sleep(Duration::from_millis(200));
-        }
-        panic!("{query} does not meet the condition: {last}");
+            let text = service::get(&self.address, &path).body;
+            let answer: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+            let value = answer["data"]["result"][0]["value"][1].as_str().and_then(|value| value.parse().ok());
+            value
+                .filter(|value| come(*value))
+                .ok_or_else(|| format!("{query} does not meet the condition: {text}"))
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-use std::{process::Command, time::Duration};
+use std::process::Command;
 
 use common::scenario;
 use taskscope_tests::{
@@ -11,6 +11,7 @@ use taskscope_tests::{
     service::{self, Service},
     setting,
     skipped::attempts,
+    wait,
 };
 
 #[test]
@@ -183,16 +184,10 @@ impl Storm {
             assert!(lost > Some(least * u64::from(readers)), "they lost {lost:?}, so nothing was tested");
         }
         drop(silent);
-        let deadline = std::time::Instant::now() + setting::deadline();
-        while service.kib("VmRSS") > left {
-            assert!(
-                std::time::Instant::now() < deadline,
-                "{resident} KiB with readers, {} without, and not {left}",
-                service.kib("VmRSS")
-            );
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        let after = service.kib("VmRSS");
+        let after = wait::until_ok(|| match service.kib("VmRSS") {
+            after if after <= left => Ok(after),
+            after => Err(format!("{resident} KiB with readers, {after} without, and not {left}")),
+        });
         setting::report(
             &format!("resident_kib_of_{readers}_silent_readers"),
             format!("{resident}, then {after}"),
@@ -323,11 +318,9 @@ fn the_command_line_reads_from_the_daemon_and_lives_through_its_restart() {
     first.go();
     let facts = first.finish();
     let reported = |pid: i64| {
-        let deadline = std::time::Instant::now() + setting::deadline();
-        while !view.events().iter().any(|event| event.action == "released" && event.pid == pid) {
-            assert!(std::time::Instant::now() < deadline, "{pid} is not reported:\n{}", reader.log().text());
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        wait::until(format_args!("the release of {pid} is reported"), || {
+            view.events().iter().any(|event| event.action == "released" && event.pid == pid)
+        });
     };
     reported(facts.role("child").pid);
     let directory = service.kill();

@@ -16,7 +16,7 @@ use common::scenario;
 use taskscope_tests::{
     certificates::{authority, certificate, run},
     service::{self, Service},
-    setting,
+    setting, wait,
 };
 
 /// The bcrypt hash of `correct horse`, cost 10, by libxcrypt.
@@ -68,15 +68,10 @@ fn as_client<'a>(more: &[&'a str]) -> Vec<&'a str> {
 
 /// Calls until the outcome is as wanted.
 fn until<T: std::fmt::Debug>(what: &str, mut get: impl FnMut() -> T, come: impl Fn(&T) -> bool) -> T {
-    let deadline = Instant::now() + setting::deadline() * 4;
-    loop {
+    wait::until_ok(|| {
         let now = get();
-        if come(&now) {
-            return now;
-        }
-        assert!(Instant::now() < deadline, "{what}: {now:?}");
-        std::thread::sleep(Duration::from_millis(200));
-    }
+        if come(&now) { Ok(now) } else { Err(format!("{what}: {now:?}")) }
+    })
 }
 
 #[test]

@@ -5,13 +5,14 @@ use std::{
     path::Path,
     process::Command,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use taskscope_tests::{
     observer::{End, Observer},
     replay, setting, tree,
     view::View,
+    wait,
 };
 
 use crate::common::scenario;
@@ -54,16 +55,6 @@ pub(crate) fn assert_sums(end: &End) {
     assert_eq!(sum(end, "lines"), sum(end, "written") + sum(end, "not written"), "{}", end.text());
 }
 
-/// Waits until a condition is true.
-#[track_caller]
-pub(crate) fn until(what: &str, mut come: impl FnMut() -> bool) {
-    let deadline = Instant::now() + SOON;
-    while !come() {
-        assert!(Instant::now() < deadline, "{what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
 /// Returns how many lines of stderr contain a text.
 pub(crate) fn lines_with(observer: &Observer, text: &str) -> usize {
     observer.log().lines().iter().filter(|line| line.contains(text)).count()
@@ -79,15 +70,13 @@ pub(crate) fn assert_becomes_proc(view: &View<'_>, root: i64) {
         assert!(proc.contains_key(&root), "{root} is not in /proc");
         tree::differences(&proc, &ours)
     };
-    let deadline = Instant::now() + SOON;
-    loop {
+    wait::until_ok(|| {
         let differences = compare();
         if differences.is_empty() {
-            return;
+            return Ok(());
         }
-        assert!(Instant::now() < deadline, "the tree is not repaired:\n{}", differences.join("\n"));
-        std::thread::sleep(Duration::from_millis(50));
-    }
+        Err(format!("the tree is not repaired:\n{}", differences.join("\n")))
+    });
 }
 
 /// Waits for an event in a stream with gaps, in which [`View::expect`] fails.
@@ -95,7 +84,7 @@ pub(crate) fn assert_becomes_proc(view: &View<'_>, root: i64) {
 pub(crate) fn until_reported(view: &View<'_>, action: &str, pid: i64) {
     let reported =
         || view.events().iter().any(|seen| seen.action == action && seen.pid == pid && seen.tid == pid);
-    until(&format!("`{action}` of {pid} is never reported"), reported);
+    wait::until(format_args!("`{action}` of {pid} is reported"), reported);
 }
 
 /// Takes a lock against other tests of this binary, because their storms would fill the ring that this test measures.
@@ -124,7 +113,7 @@ pub(crate) fn lose_while_stopped(observer: &Observer, storm: &str) {
 pub(crate) fn until_all_reported(view: &View<'_>, actions: &[&'static str], tids: &[i64]) {
     let mut missing: BTreeSet<(&str, i64)> =
         actions.iter().flat_map(|&action| tids.iter().map(move |&tid| (action, tid))).collect();
-    until("not everything is reported", || {
+    wait::until("everything is reported", || {
         let seen = view.events();
         let reported: BTreeSet<(&str, i64)> =
             seen.iter().map(|seen| (seen.action.as_str(), seen.tid)).collect();

@@ -5,10 +5,11 @@ use std::fs;
 use taskscope_tests::{
     service::{self, Service},
     setting::report,
+    wait,
 };
 
 use crate::{
-    help::{SOON, until},
+    help::SOON,
     sabotage::{Traced, cut_links},
 };
 
@@ -117,6 +118,6 @@ fn a_sandboxed_daemon_with_its_capabilities_attaches_again_after_its_links_were_
         let line = log().line(&format!("taskscope: warning: {reported}"), SOON);
         assert!(line.is_some(), "`{reported}` is not reported:\n{}", log().text());
     }
-    until("it does not become ready", || service.get("/readyz").status == 200);
+    wait::until("the daemon is ready", || service.get("/readyz").status == 200);
     service.stop_clean();
 }

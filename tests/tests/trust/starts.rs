@@ -1,22 +1,17 @@
 //! Starts on a host with zombies, storms and hidden processes; taskscope leaves nothing behind.
 
-use std::{
-    ffi::CStr,
-    fs, io,
-    os::unix::process::CommandExt as _,
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::{ffi::CStr, fs, io, os::unix::process::CommandExt as _, process::Command};
 
 use taskscope_tests::{
     matcher::event,
     observer::{Observer, lost},
     setting::{self, report},
+    wait,
 };
 
 use crate::{
     common::scenario,
-    help::{alone, assert_sums, events, lines_with, stop, until},
+    help::{alone, assert_sums, events, lines_with, stop},
 };
 
 /// Number of starts: each attaches at another time in the lives of the processes around it.
@@ -59,7 +54,7 @@ fn a_killed_daemon_leaves_nothing_in_the_kernel_and_the_next_one_has_the_right_t
     observer.signal(libc::SIGKILL);
     let end = observer.wait(setting::deadline());
     assert_eq!(end.code(), None, "it was not killed: {}", end.text());
-    until("a program outlives the daemon", || !programs.iter().any(|&program| exists(program)));
+    wait::until("the programs are gone like the daemon", || !programs.iter().any(|&program| exists(program)));
     // The next daemon knows the zombie from before its start, with the least duration.
     let next = Observer::start(&["--zombie-after", "500ms"]);
     let child = zombie.facts().role("child");
@@ -189,11 +184,7 @@ fn without_an_iterator_a_proc_that_hides_others_proves_nothing() {
 fn starts_without_drift() -> bool {
     let observer = Observer::start(&["--audit-every", "1s", "--verbose", "--action", "renamed"]);
     // A guest takes a second to read all tasks, and waits ten times as long until the next audit.
-    let end = Instant::now() + setting::deadline() * 3;
-    while lines_with(&observer, "tasks (Audit)") == 0 {
-        assert!(Instant::now() < end, "there are no audits");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    wait::until("there was an audit", || lines_with(&observer, "tasks (Audit)") > 0);
     let renamed = observer.stream().since(0);
     let repaired: Vec<String> = renamed
         .iter()

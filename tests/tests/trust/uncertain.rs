@@ -8,12 +8,12 @@ use std::{
 
 use serde_json::Value;
 use taskscope_tests::{
-    facts::numbers, observer::Observer, scenario::Scenario, service::Service, setting, tree,
+    facts::numbers, observer::Observer, scenario::Scenario, service::Service, setting, tree, wait,
 };
 
 use crate::{
     common::scenario,
-    help::{SOON, alone, assert_sums, lose_while_stopped, stop, sum, until},
+    help::{alone, assert_sums, lose_while_stopped, stop, sum},
 };
 
 /// Numbers of zombies of a parent that reaps them while records are lost, and of a parent that never does.
@@ -80,7 +80,7 @@ fn reported_of(service: &Service, holder: i64, gone: &BTreeSet<i64>) -> String {
 /// Waits until a whole comparison has followed the loss; zombies that still exist are reported again then.
 #[track_caller]
 fn until_compared(service: &Service, kept: &Scenario) {
-    until("no whole comparison follows the loss", || {
+    wait::until("a complete comparison has followed the loss", || {
         service.json("/v1/status")["records_uncompared"] == 0
             && service.get("/readyz").body == "ready\n"
             && charged(&service.json("/v1/zombies"), pid(kept)) == 20
@@ -92,7 +92,7 @@ fn zombies_reaped_while_records_are_lost_are_never_reported() {
     let _alone = alone();
     let service = Service::start(&["--ring-kib", "4", "--zombie-after", "2s"]);
     let (mut reaped, mut kept) = (zombies(REAPED), zombies(KEPT));
-    until("the zombies are not reported", || {
+    wait::until("the zombies are reported", || {
         charged(&service.json("/v1/zombies"), pid(&reaped)) == 300
             && charged(&service.json("/v1/zombies"), pid(&kept)) == 20
     });
@@ -130,12 +130,14 @@ fn in_a_storm_that_loses_records_the_answers_stay_true_and_then_the_tree_is_proc
     let (mut reaped, mut kept) = (zombies(REAPED), zombies(KEPT));
     let mut loops = scenario("fork-loops", &["4"]);
     loops.pause("looping");
-    until("nothing is lost", || service.json("/v1/status")["records_dropped"].as_u64() > Some(100));
+    wait::until("records are lost", || service.json("/v1/status")["records_dropped"].as_u64() > Some(100));
     reaped.go();
     reaped.pause("reaped");
     let gone = children(&reaped);
     // The tracepoint rung reports a release an RCU grace period later.
-    until("zombies are reported that are gone", || reported_of(&service, pid(&reaped), &gone).is_empty());
+    wait::until("no zombie that is gone is reported", || {
+        reported_of(&service, pid(&reaped), &gone).is_empty()
+    });
     let end = Instant::now() + Duration::from_secs(5);
     let mut was_degraded = false;
     while Instant::now() < end {
@@ -148,17 +150,16 @@ fn in_a_storm_that_loses_records_the_answers_stay_true_and_then_the_tree_is_proc
     loops.finish();
     until_compared(&service, &kept);
     let me = i64::from(std::process::id());
-    let end = Instant::now() + SOON;
-    loop {
+    wait::until_ok(|| {
         let proc = tree::from_proc(Path::new("/proc")).unwrap_or_else(|error| panic!("{error:#}"));
         let nodes = service.json("/v1/tree?threads=true")["processes"].clone();
         let (proc, ours) = (tree::below(&proc, me), tree::below(&reported_tree(&nodes), me));
         let differences = tree::differences(&proc, &ours);
         if differences.is_empty() {
-            break;
+            return Ok(());
         }
-        assert!(Instant::now() < end, "the tree is not /proc's:\n{}", differences.join("\n"));
-    }
+        Err(format!("the tree is not /proc's:\n{}", differences.join("\n")))
+    });
     reaped.go();
     reaped.finish();
     kept.go();
@@ -184,10 +185,10 @@ fn zombies_that_are_all_reaped_at_once_are_not_reported_three_seconds_later() {
     let service = Service::start(&["--zombie-after", "1s"]);
     let mut holder = zombies(MANY);
     let parent = pid(&holder);
-    until("the zombies are not reported as old", || {
+    wait::until("the zombies are reported as old", || {
         charged(&service.json("/v1/zombies"), parent) == 3000 && oldest(&service, parent) > 2_500_000_000
     });
-    until("not all of them are flagged", || service.metrics()["taskscope_zombies_old"] >= 3000.0);
+    wait::until("all of them are flagged", || service.metrics()["taskscope_zombies_old"] >= 3000.0);
     let gone = children(&holder);
     holder.go();
     holder.pause("reaped");
@@ -203,7 +204,7 @@ fn zombies_that_are_all_reaped_at_once_are_not_reported_three_seconds_later() {
         assert!(Instant::now() < deadline, "{reported}, {old} old zombies");
     }
     // Processes whose release is still to come are counted separately, for a limited time.
-    until("processes stay in the state releasing", || {
+    wait::until("hardly any process is in the state releasing", || {
         service.metrics()["taskscope_processes_releasing"] < 100.0
     });
     holder.go();
@@ -254,7 +255,7 @@ fn no_event_flags_a_zombie_whose_release_was_lost() {
     };
     lose_while_stopped(&observer, "200");
     let kept_pids = children(&kept);
-    until("zombies that still exist are not flagged", || kept_pids.is_subset(&flagged()));
+    wait::until("the zombies that still exist are flagged", || kept_pids.is_subset(&flagged()));
     let events = observer.stream().since(0);
     let late = events.iter().filter(|seen| seen.action == "zombie_flagged" && seen.at_ns > before_ns);
     let late: BTreeSet<i64> = late.map(|seen| seen.pid).collect();

@@ -2,11 +2,11 @@
 
 use std::fs;
 
-use taskscope_tests::{observer::Observer, setting, skipped::attempts};
+use taskscope_tests::{observer::Observer, setting, skipped::attempts, wait};
 
 use crate::{
     common::scenario,
-    help::{SOON, assert_becomes_proc, assert_sums, lines_with, stop, until, until_reported},
+    help::{SOON, assert_becomes_proc, assert_sums, lines_with, stop, until_reported},
 };
 
 #[test]
@@ -18,7 +18,7 @@ fn an_audit_of_a_quiet_tree_finds_no_drift() {
         standing.pause("all-alive");
         scenario("burst", &["2000"]).finish();
         let audits = lines_with(&observer, "tasks (Audit)");
-        until("there are no audits", || lines_with(&observer, "tasks (Audit)") >= audits + 2);
+        wait::until("there were two more audits", || lines_with(&observer, "tasks (Audit)") >= audits + 2);
         let born_late: Vec<String> = observer
             .stream()
             .since(standing.started_ns())
@@ -42,7 +42,9 @@ fn an_audit_of_a_quiet_tree_finds_no_drift() {
 fn canaries_are_seen_whole_and_are_not_shown() {
     let observer = Observer::start(&["--canary-every", "500ms", "--verbose"]);
     let me = i64::from(observer.pid());
-    until("no whole lives of canaries", || lines_with(&observer, "canary: a whole life") >= 3);
+    wait::until("there were three whole lives of canaries", || {
+        lines_with(&observer, "canary: a whole life") >= 3
+    });
     observer.from_now().fence();
     let shown = observer.stream().since(0);
     let canaries: Vec<String> = shown

@@ -20,6 +20,7 @@ use taskscope_tests::{
     service::Service,
     setting,
     verdict::{self, explain, pid, says},
+    wait,
 };
 
 /// A task that stays in one sleep for this long is in the sleep that the test is about.
@@ -68,10 +69,10 @@ fn a_status_that_is_lost_is_reported_as_lost() {
     let waited = scenario.facts().all("waited").next().unwrap_or_else(|| panic!("no answer of wait4"));
     assert_eq!(waited["errno"], libc::ECHILD, "the kernel returned another error");
     for role in ["parent", "child"] {
-        let end = Instant::now() + setting::deadline();
-        while !says(&explain(pid(&scenario, role), Some(&service)), "evidence", "ECHILD") {
-            assert!(Instant::now() < end, "{role}");
-        }
+        wait::until_answer(
+            || explain(pid(&scenario, role), Some(&service)),
+            |verdict| says(verdict, "evidence", "ECHILD"),
+        );
     }
     scenario.go();
     scenario.finish();

@@ -3,16 +3,17 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-use std::{fs, thread::yield_now, time::Instant};
+use std::fs;
 
 use common::scenario;
 use taskscope_tests::{
     facts::Facts,
     matcher::event,
     observer::{Observer, shared_with},
+    proc,
     service::{self, Service},
-    setting,
     skipped::attempts,
+    wait,
 };
 
 const FLAG_AFTER_NS: u64 = 300_000_000;
@@ -29,17 +30,8 @@ fn held(facts: &Facts) -> i64 {
 
 /// Waits until /proc shows this letter as a task's state.
 #[track_caller]
-fn until_state(pid: i64, wanted: &str) {
-    let end = Instant::now() + setting::deadline();
-    loop {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').next());
-        if state == Some(wanted) {
-            return;
-        }
-        assert!(Instant::now() < end, "{pid} is not in state {wanted}: {stat}");
-        yield_now();
-    }
+fn until_state(pid: i64, wanted: char) {
+    wait::until(format_args!("{pid} is in state {wanted}"), || proc::state(pid) == Some(wanted));
 }
 
 #[test]
@@ -50,7 +42,7 @@ fn a_task_that_stays_in_uninterruptible_sleep_is_flagged_with_where_it_waits_and
         scenario.pause("held");
         let view = observer.view(&scenario);
         let parent = held(scenario.facts());
-        until_state(parent, "D");
+        until_state(parent, 'D');
         let flagged = view
             .expect(
                 event("blocked_flagged")
@@ -89,7 +81,7 @@ fn sleeps_are_found_and_cleared_without_a_second_walk_whenever_they_began() {
         let mut before = scenario("vfork-held", &[]);
         before.pause("held");
         let sleeper = held(before.facts());
-        until_state(sleeper, "D");
+        until_state(sleeper, 'D');
         let observer = Observer::start(&["--blocked-after", "300ms", "--verbose"]);
         let view = observer.view(&before);
         view.expect(event("blocked_flagged").pid(sleeper)).soon();
@@ -117,7 +109,7 @@ fn a_service_counts_the_tasks_that_are_blocked_now() {
     let service = Service::start(&["--blocked-after", "300ms"]);
     let mut scenario = scenario("vfork-held", &[]);
     scenario.pause("held");
-    until_state(held(scenario.facts()), "D");
+    until_state(held(scenario.facts()), 'D');
     let killable = r#"taskscope_blocked_tasks{sleep="killable"}"#;
     service.until("a blocked task", |now| now[killable] >= 1.0);
     let now = service.metrics();
@@ -140,7 +132,7 @@ fn a_new_threshold_counts_at_once_and_none_clears_what_was_flagged() {
     let service = Service::start_in(directory, &["--config", &file.to_string_lossy()]);
     let mut scenario = scenario("vfork-held", &[]);
     scenario.pause("held");
-    until_state(held(scenario.facts()), "D");
+    until_state(held(scenario.facts()), 'D');
     let killable = r#"taskscope_blocked_tasks{sleep="killable"}"#;
     write("300ms");
     service.process().signal(libc::SIGHUP);

@@ -10,16 +10,17 @@ use std::{
     },
     process::{Child, ChildStdin, Command, Stdio},
     ptr,
-    time::Instant,
 };
 
 use serde_json::Value;
 use taskscope_tests::{
+    proc::{children, name, state},
     remedy,
     service::Service,
     setting,
     tmux::{self, Tmux},
     verdict::{explain, says},
+    wait,
 };
 
 /// A process of a test, and whatever is in its process group; all are killed when this is dropped.
@@ -83,41 +84,14 @@ fn in_terminal(program: &str, args: &[&str]) -> Option<(File, Job)> {
     Some((File::from(master), job))
 }
 
-#[track_caller]
-fn until<T>(what: &str, find: impl Fn() -> Option<T>) -> T {
-    let end = Instant::now() + setting::deadline();
-    loop {
-        if let Some(found) = find() {
-            return found;
-        }
-        assert!(Instant::now() < end, "never: {what}");
-        std::thread::yield_now();
-    }
-}
-
-fn children(of: i64) -> Vec<i64> {
-    let text = fs::read_to_string(format!("/proc/{of}/task/{of}/children")).unwrap_or_default();
-    text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
-}
-
-fn name(pid: i64) -> String {
-    fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned()
-}
-
-/// The state letter; `None` if it is gone.
-fn state(pid: i64) -> Option<u8> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(") ")?.1.bytes().next()
-}
-
 fn is_over(pid: i64) -> bool {
-    matches!(state(pid), None | Some(b'Z' | b'X'))
+    matches!(state(pid), None | Some('Z' | 'X'))
 }
 
 /// Waits until a process has so many children of this name.
 #[track_caller]
 fn named(parent: i64, program: &str, count: usize) -> Vec<i64> {
-    until(&format!("{count} {program} below {parent}"), || {
+    wait::until_some(format_args!("there are {count} {program} below {parent}"), || {
         let found: Vec<i64> = children(parent).into_iter().filter(|pid| name(*pid) == program).collect();
         (found.len() == count).then_some(found)
     })
@@ -125,7 +99,9 @@ fn named(parent: i64, program: &str, count: usize) -> Vec<i64> {
 
 #[track_caller]
 fn zombie_of(parent: i64) -> i64 {
-    until("a zombie", || children(parent).into_iter().find(|pid| state(*pid) == Some(b'Z')))
+    wait::until_some(format_args!("{parent} has a zombie"), || {
+        children(parent).into_iter().find(|pid| state(*pid) == Some('Z'))
+    })
 }
 
 #[track_caller]
@@ -160,7 +136,7 @@ fn a_shell_that_hands_a_hangup_on_was_ended_by_its_terminal() {
             assert_eq!(explain(sleep, Some(&service))["code"], "alive");
             remedy::run(&format!("kill {sleep}"));
         } else {
-            until("the end of a job", || is_over(sleep).then_some(()));
+            wait::until("the job has ended", || is_over(sleep));
             let bash = format!("SIGHUP from bash (pid {})", shell.pid());
             let death = service.death(sleep);
             assert_death(&death, "killed", "certain", &bash);
@@ -217,7 +193,7 @@ fn a_session_of_tmux_that_is_closed_hangs_up_its_terminal() {
     }
     let service = Service::start(&[]);
     let terminal = Tmux::start(80, 24);
-    let server = until("the server of tmux", || {
+    let server = wait::until_some("the server of tmux runs", || {
         let all =
             fs::read_dir("/proc").ok()?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
         let mut shells = all.filter(|pid: &i64| {
@@ -280,7 +256,7 @@ fn xargs_that_reads_its_input_is_not_told_to_end() {
         assert!(!says(&verdict, "remedy", "kill"), "{verdict:#}");
     }
     drop(input);
-    until("xargs has reaped it", || state(zombie).is_none().then_some(()));
+    wait::until("xargs has reaped it", || state(zombie).is_none());
     drop(xargs);
     service.stop_clean();
 }
@@ -288,7 +264,7 @@ fn xargs_that_reads_its_input_is_not_told_to_end() {
 /// Starts a shell as the init of a pid namespace.
 fn init(script: &str) -> Option<(Job, i64)> {
     let unshare = Job::start("unshare", &["--pid", "--fork", "--kill-child", "sh", "-c", script])?;
-    let init = until("an init", || children(unshare.pid()).first().copied());
+    let init = wait::until_some("unshare has a child", || children(unshare.pid()).first().copied());
     Some((unshare, init))
 }
 
@@ -326,7 +302,7 @@ fn a_supervisor_that_is_stopped_reaps_once_it_is_continued() {
     }
     let service = Service::start(&[]);
     let Some(shell) = Job::start("sh", &["-c", "while :; do sleep 0.2; done"]) else { return };
-    until("a child", || children(shell.pid()).first().copied());
+    wait::until_some("the shell has a child", || children(shell.pid()).first().copied());
     remedy::run(&format!("kill -STOP {}", shell.pid()));
     let zombie = zombie_of(shell.pid());
     let verdict = explain(zombie, Some(&service));
@@ -341,7 +317,7 @@ fn a_supervisor_that_is_stopped_reaps_once_it_is_continued() {
     let command = remedy::between(&text, "continue it: ", ";");
     assert_eq!(command, format!("kill -CONT {}", shell.pid()));
     remedy::run(command);
-    until("it is reaped", || state(zombie).is_none().then_some(()));
+    wait::until("it is reaped", || state(zombie).is_none());
     drop(shell);
     service.stop_clean();
 }
@@ -367,7 +343,7 @@ fn a_parent_without_its_main_thread_is_ended_by_the_signal_that_is_printed() {
     for (args, kill) in [(vec!["-c", DEAD_LEADER], "kill"), (vec!["-c", DEAD_LEADER, "ignores"], "kill -9")] {
         let Some(python) = Job::start("python3", &args) else { return };
         let pid = python.pid();
-        until("its main thread has ended", || (state(pid) == Some(b'Z')).then_some(()));
+        wait::until("its main thread has ended", || state(pid) == Some('Z'));
         let own = explain(pid, Some(&service));
         assert_eq!(own["code"], "dead_leader", "{own:#}");
         let command = format!("{kill} {pid}");
@@ -375,9 +351,9 @@ fn a_parent_without_its_main_thread_is_ended_by_the_signal_that_is_printed() {
         let threads = fs::read_dir(format!("/proc/{pid}/task")).map(Iterator::count).unwrap_or_default();
         assert_eq!(threads, 2);
         remedy::run(&command);
-        until("all its threads have ended", || {
+        wait::until("all its threads have ended", || {
             let tasks = fs::read_dir(format!("/proc/{pid}/task")).map(Iterator::count).unwrap_or_default();
-            (tasks < 2).then_some(())
+            tasks < 2
         });
     }
     service.stop_clean();
@@ -394,15 +370,15 @@ fn a_tracer_that_is_stopped_is_ended_by_the_signal_that_is_printed() {
     let shell = named(strace.pid(), "sh", 1)[0];
     let sleep = named(shell, "sleep", 1)[0];
     remedy::run(&format!("kill -STOP {}", strace.pid()));
-    until("the tracer is stopped", || (state(strace.pid()) == Some(b'T')).then_some(()));
-    until("the tracee is held", || matches!(state(sleep), Some(b't' | b'Z')).then_some(()));
+    wait::until("the tracer is stopped", || state(strace.pid()) == Some('T'));
+    wait::until("the tracee is held", || matches!(state(sleep), Some('t' | 'Z')));
     let verdict = explain(sleep, Some(&service));
     assert_eq!(verdict["culprit"]["pid"], strace.pid(), "{verdict:#}");
     let text = verdict["remedy"].as_str().unwrap_or_default();
     let command = format!("kill -9 {}", strace.pid());
     assert!(text.contains(&command), "{verdict:#}");
     remedy::run(&command);
-    until("its tracee has ended", || is_over(sleep).then_some(()));
+    wait::until("its tracee has ended", || is_over(sleep));
     drop(strace);
     service.stop_clean();
 }

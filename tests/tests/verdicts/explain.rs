@@ -5,7 +5,6 @@ mod common;
 
 use std::{
     io::{BufRead as _, BufReader},
-    os::unix::process::CommandExt as _,
     process::{Command, Output, Stdio},
     sync::mpsc,
     time::Instant,
@@ -13,7 +12,7 @@ use std::{
 
 use common::scenario;
 use serde_json::Value;
-use taskscope_tests::{scenario::Scenario, setting, spawner};
+use taskscope_tests::{scenario::Scenario, setting, spawner, wait};
 
 const NONE: i32 = 0;
 const PRIVILEGE: i32 = 3;
@@ -36,15 +35,11 @@ fn json(args: &[&str]) -> Value {
 /// Returns what `explain` reports about a role while a scenario is paused, once the death is old enough for a verdict.
 #[track_caller]
 fn explain(scenario: &Scenario, role: &str) -> Value {
-    let end = Instant::now() + setting::deadline();
-    loop {
-        let explained = json(&["explain", "--format", "json", &scenario.facts().role(role).pid.to_string()]);
-        let summary = explained["verdict"]["summary"].as_str().unwrap_or_default();
-        if !summary.contains("may be about to wait for it") {
-            return explained;
-        }
-        assert!(Instant::now() < end, "{explained:#}");
-    }
+    let pid = scenario.facts().role(role).pid.to_string();
+    wait::until_answer(
+        || json(&["explain", "--format", "json", &pid]),
+        |explained| !explained["verdict"]["summary"].to_string().contains("may be about to wait for it"),
+    )
 }
 
 /// Starts a scenario and pauses it while a parent owes a wait.
@@ -289,16 +284,7 @@ fn without_the_capability_to_read_processes_the_error_names_the_remedy() {
     for arguments in [&["zombies", "--alone"][..], &["explain", "--alone", "1"], &["tree", "--alone"]] {
         let mut command = Command::new(setting::taskscope());
         command.args(arguments);
-        // SAFETY: two system calls with integers; both are async-signal-safe.
-        unsafe {
-            command.pre_exec(|| {
-                if libc::setgid(65_534) == 0 && libc::setuid(65_534) == 0 {
-                    Ok(())
-                } else {
-                    Err(std::io::Error::last_os_error())
-                }
-            });
-        }
+        spawner::without_privileges(&mut command);
         let output = command.output().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(PRIVILEGE), "{arguments:?}: {stderr}");

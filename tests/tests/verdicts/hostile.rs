@@ -9,12 +9,12 @@ use std::{
     os::unix::process::CommandExt as _,
     process::{Command, Output, Stdio},
     thread::sleep,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use common::scenario;
 use serde_json::Value;
-use taskscope_tests::{scenario::Scenario, setting};
+use taskscope_tests::{scenario::Scenario, setting, wait};
 
 /// A scenario, the pause, and the role that `explain` is asked about.
 type Situation = (&'static str, &'static str, &'static str);
@@ -108,17 +108,13 @@ fn run(mut command: Command) -> Output {
 /// Repeats a command until its verdict is no longer `just_died`, and returns the verdict.
 #[track_caller]
 fn verdict(mut command: impl FnMut() -> Command) -> Value {
-    let end = Instant::now() + setting::deadline();
-    loop {
+    let ask = || -> Value {
         let output = run(command());
         let explained: Value = serde_json::from_slice(&output.stdout)
             .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
-        let verdict = &explained["verdict"];
-        if verdict["code"] != "just_died" {
-            return verdict.clone();
-        }
-        assert!(Instant::now() < end, "{verdict:#}");
-    }
+        explained["verdict"].clone()
+    };
+    wait::until_answer(ask, |verdict| verdict["code"] != "just_died")
 }
 
 #[track_caller]

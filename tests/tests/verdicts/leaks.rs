@@ -4,11 +4,9 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-use std::time::Instant;
-
 use common::scenario;
 use serde_json::Value;
-use taskscope_tests::{remedy, scenario::Scenario, service::Service, setting};
+use taskscope_tests::{remedy, scenario::Scenario, service::Service, setting, wait};
 
 const THRESHOLDS: [&str; 8] =
     ["--leak-window", "8s", "--thread-leak", "40", "--respawn-loop", "5", "--fork-storm", "300"];
@@ -20,24 +18,17 @@ fn leaks(service: &Service) -> Vec<Value> {
 /// Waits until a leak of this kind is reported of a process.
 #[track_caller]
 fn leak_of(service: &Service, kind: &str, pid: i64) -> Value {
-    let end = Instant::now() + setting::deadline();
-    loop {
-        let found = leaks(service);
-        let is_it = |it: &&Value| it["kind"] == kind && it["process"]["pid"] == pid;
-        if let Some(leak) = found.iter().find(is_it) {
-            return leak.clone();
-        }
-        assert!(Instant::now() < end, "no {kind} of {pid}: {found:#?}");
-    }
+    wait::until_some(format_args!("a {kind} of {pid} is reported"), || {
+        leaks(service).into_iter().find(|it| it["kind"] == kind && it["process"]["pid"] == pid)
+    })
 }
 
 /// Waits until no leak of this kind is reported of a process.
 #[track_caller]
 fn until_over(service: &Service, kind: &str, pid: i64) {
-    let end = Instant::now() + setting::deadline();
-    while leaks(service).iter().any(|it| it["kind"] == kind && it["process"]["pid"] == pid) {
-        assert!(Instant::now() < end, "{kind} of {pid} does not end");
-    }
+    wait::until(format_args!("no {kind} of {pid} is reported"), || {
+        !leaks(service).iter().any(|it| it["kind"] == kind && it["process"]["pid"] == pid)
+    });
 }
 
 fn explained(service: &Service, pid: i64) -> Value {
@@ -47,14 +38,7 @@ fn explained(service: &Service, pid: i64) -> Value {
 /// Waits until the verdict about a process is this one: while a child of it is a zombie, that comes first.
 #[track_caller]
 fn until_explained(service: &Service, pid: i64, code: &str) {
-    let end = Instant::now() + setting::deadline();
-    loop {
-        let verdict = explained(service, pid);
-        if verdict["code"] == code {
-            break;
-        }
-        assert!(Instant::now() < end, "the verdict about {pid} is not {code}: {verdict:#}");
-    }
+    wait::until_answer(|| explained(service, pid), |verdict| verdict["code"] == code);
 }
 
 #[track_caller]
@@ -70,9 +54,7 @@ fn assert_remedy(leak: &Value, commands: &[&str]) {
 fn leaking(name: &str) -> (Scenario, i64) {
     let mut acted = scenario(name, &[]);
     acted.until(&["pause", "role"]);
-    let end = Instant::now() + setting::deadline();
     while acted.facts().roles().iter().all(|role| role.name != "child") {
-        assert!(Instant::now() < end, "{name} has no child");
         acted.until(&["pause", "role"]);
     }
     let pid = acted.facts().role("child").pid;
@@ -188,24 +170,18 @@ fn a_fork_bomb_is_a_storm_of_the_process_that_was_there_before() {
     }
     // Forks are counted for a sixtieth of the window, and a bomb that has burst is reported for three of these.
     let service = Service::start(&["--leak-window", "60s", "--fork-storm", "50"]);
-    let end = Instant::now() + setting::deadline();
     // The first poll has nothing to compare with; there is one each second.
-    while service.json("/v1/leaks")["observed_ns"].as_u64() < Some(3_000_000_000) {
-        assert!(Instant::now() < end, "the daemon does not say for how long it has observed");
-    }
+    wait::until("the daemon has observed for 3 s", || {
+        service.json("/v1/leaks")["observed_ns"].as_u64() >= Some(3_000_000_000)
+    });
     let mut acted = scenario("leak-bomb", &[]);
     acted.pause("leaking");
     let (bomb, parent) = (acted.facts().role("child").pid, acted.facts().role("scenario").pid);
-    let leak = loop {
-        let found = leaks(&service);
-        let is_it = |it: &&Value| {
+    let leak = wait::until_some(format_args!("a storm of {bomb} or {parent} is reported"), || {
+        leaks(&service).into_iter().find(|it| {
             it["kind"] == "fork_storm" && (it["process"]["pid"] == bomb || it["process"]["pid"] == parent)
-        };
-        if let Some(leak) = found.iter().find(is_it) {
-            break leak.clone();
-        }
-        assert!(Instant::now() < end, "no storm of {bomb} or {parent}: {found:#?}");
-    };
+        })
+    });
     assert!(leak["verdict"]["evidence"].to_string().contains("fork bomb"), "{leak:#}");
     assert!(leak["alive"].as_u64() >= Some(100), "{leak:#}");
     acted.go();

@@ -3,7 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-use std::{fs, process::Command, time::Instant};
+use std::{fs, process::Command};
 
 use common::scenario;
 use serde_json::Value;
@@ -94,11 +94,9 @@ fn a_full_cgroup_is_named_with_the_zombies_that_fill_it() {
     }
     // With every rung, the kernel's own count of refused forks rises, and the usage is compared with the limit.
     let refused = "taskscope_pids_refused_forks_total{scope=\"cgroup\"}";
-    let end = Instant::now() + setting::deadline();
-    while service.metrics().get(refused).is_none_or(|count| *count <= before[refused]) {
-        assert!(Instant::now() < end, "{refused} does not rise");
-    }
-    let samples = service.metrics();
+    let samples = service.until("the refused forks are counted", |now| {
+        now.get(refused).is_some_and(|count| *count > before[refused])
+    });
     let of_cgroup =
         |family: &str| samples.get(&format!("{family}{{name=\"{name}\",scope=\"cgroup\"}}")).copied();
     assert_eq!(of_cgroup("taskscope_pids_used"), of_cgroup("taskscope_pids_limit"), "{samples:#?}");
@@ -182,7 +180,7 @@ fn a_full_pid_max_of_a_pid_namespace_is_inferred_when_no_other_limit_is_full() {
         refused(&scenario, libc::EAGAIN);
         let pid = scenario.facts().role("owner").pid;
         let hooks = &service.json("/v1/status")["hooks"];
-        let tells = !hooks["copy_process"].as_str().is_some_and(|rung| rung.contains("task_newtask"));
+        let reports = !hooks["copy_process"].as_str().is_some_and(|rung| rung.contains("task_newtask"));
         let asked = Command::new(setting::taskscope())
             .args(["explain", "--format", "json", &pid.to_string(), "--socket"])
             .arg(service.socket())
@@ -192,7 +190,7 @@ fn a_full_pid_max_of_a_pid_namespace_is_inferred_when_no_other_limit_is_full() {
         for explained in [service.json(&format!("/v1/explain/{pid}")), client] {
             let verdict = &explained["verdict"];
             assert!(verdict["missing"].to_string().contains("kernel.pid_max"), "{explained:#}");
-            if tells {
+            if reports {
                 assert_eq!(verdict["code"], "cannot_fork", "{explained:#}");
                 assert_eq!(verdict["certainty"], "likely", "{explained:#}");
                 assert!(

@@ -8,11 +8,10 @@ use std::{
     os::unix::process::CommandExt as _,
     process::{Child, Command, Stdio},
     sync::{Mutex, PoisonError},
-    time::Instant,
 };
 
 use common::scenario;
-use taskscope_tests::{cgroup::Cgroup, remedy, scenario::Scenario, service::Service, setting};
+use taskscope_tests::{cgroup::Cgroup, proc, remedy, scenario::Scenario, service::Service, setting, wait};
 
 /// Forks are counted for a sixtieth of the window.
 const BOMBS: [&str; 4] = ["--leak-window", "60s", "--fork-storm", "50"];
@@ -23,51 +22,29 @@ static BURNING: Mutex<()> = Mutex::new(());
 /// Starts a daemon that has had its first polls.
 fn watching() -> Service {
     let service = Service::start(&BOMBS);
-    let end = Instant::now() + setting::deadline();
-    while service.json("/v1/leaks")["observed_ns"].as_u64() < Some(3_000_000_000) {
-        assert!(Instant::now() < end, "the daemon does not say for how long it has observed");
-    }
+    wait::until("the daemon has observed for 3 s", || {
+        service.json("/v1/leaks")["observed_ns"].as_u64() >= Some(3_000_000_000)
+    });
     service
 }
 
 /// Waits until a fork bomb is reported, and returns its remedy.
 #[track_caller]
 fn remedy_of_the_bomb(service: &Service) -> String {
-    let end = Instant::now() + setting::deadline();
-    loop {
+    wait::until_ok(|| {
         let leaks = service.json("/v1/leaks")["leaks"].clone();
         let bombs = leaks.as_array().into_iter().flatten();
         let mut bombs = bombs.filter(|leak| leak["verdict"]["evidence"].to_string().contains("fork bomb"));
-        if let Some(remedy) = bombs.next().and_then(|leak| leak["verdict"]["remedy"].as_str()) {
-            return remedy.to_owned();
-        }
-        assert!(Instant::now() < end, "no fork bomb is reported: {leaks:#}");
-    }
+        let remedy = bombs.next().and_then(|leak| leak["verdict"]["remedy"].as_str());
+        remedy.map(str::to_owned).ok_or_else(|| format!("no fork bomb is reported: {leaks:#}"))
+    })
 }
 
 /// Returns the living processes of a process group, as /proc shows them.
-fn group(of: i64) -> Vec<u32> {
-    let entries = fs::read_dir("/proc").unwrap_or_else(|error| panic!("/proc: {error}"));
-    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    pids.filter(|pid: &u32| {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let fields: Vec<&str> = stat.rsplit_once(") ").map_or("", |(_, rest)| rest).split(' ').collect();
-        fields.get(2) == Some(&of.to_string().as_str()) && fields.first() != Some(&"Z")
-    })
-    .collect()
-}
-
-/// Waits until no process of a process group is left: one that was killed while it did not run ends when it gets a CPU.
-#[track_caller]
-fn until_ended(of: i64) {
-    let end = Instant::now() + setting::deadline();
-    loop {
-        let left = group(of);
-        if left.is_empty() {
-            return;
-        }
-        assert!(Instant::now() < end, "processes of the group {of} are left: {left:?}");
-    }
+fn group(of: i64) -> Vec<i64> {
+    let of = of.to_string();
+    let is_in = |fields: Vec<String>| fields.get(2) == Some(&of) && fields[0] != "Z";
+    proc::pids().filter(|pid| proc::stat(pid).is_some_and(is_in)).collect()
 }
 
 /// All processes of the bomb were killed, and none is left.
@@ -78,7 +55,7 @@ fn is_over(mut burning: Scenario, service: Service) {
     let facts = burning.finish();
     let burnt = facts.all("burnt").next().cloned().unwrap_or_default();
     assert!(burnt["killed"].as_i64() > Some(50), "{burnt:#}");
-    until_ended(bomb);
+    wait::until(format_args!("no process of the bomb is left: {burnt:#}"), || group(bomb).is_empty());
     // In such a storm the kernel may skip programs, and the ring may be full.
     let (end, directory) = service.stop();
     assert_eq!(end.code(), Some(0), "{}", end.text());
@@ -137,23 +114,18 @@ fn a_bomb_that_is_older_than_the_daemon_accuses_nobody_else() {
     let service = Service::start(&BOMBS);
     let bomb = burning.facts().role("bomb").pid;
     let parent = burning.facts().role("scenario").pid;
-    let end = Instant::now() + setting::deadline();
-    loop {
+    wait::until("the daemon has observed for 5 s", || {
         let answer = service.json("/v1/leaks");
         for leak in answer["leaks"].as_array().into_iter().flatten() {
             let pid = leak["process"]["pid"].as_i64().unwrap_or(0);
-            let is_it = pid == parent || pid == bomb || group(bomb).iter().any(|it| i64::from(*it) == pid);
+            let is_it = pid == parent || pid == bomb || group(bomb).contains(&pid);
             // It may have ended since.
             assert!(is_it || !fs::exists(format!("/proc/{pid}")).unwrap_or(false), "{leak:#}");
         }
-        let observed = answer["observed_ns"].as_u64();
-        if observed < Some(5_000_000_000) {
-            assert!(answer["inconclusive"].to_string().contains("not found yet"), "{answer:#}");
-        } else {
-            break;
-        }
-        assert!(Instant::now() < end, "{answer:#}");
-    }
+        let is_conclusive = answer["observed_ns"].as_u64() >= Some(5_000_000_000);
+        assert!(is_conclusive || answer["inconclusive"].to_string().contains("not found yet"), "{answer:#}");
+        is_conclusive
+    });
     remedy::run(&format!("kill -s KILL -- -{bomb}"));
     is_over(burning, service);
 }
@@ -200,7 +172,7 @@ fn the_remedy_for_the_bomb_of_a_shell_names_what_else_it_ends() {
     assert!(text.contains("among them") && text.contains(&format!("bash (pid {id})")), "{text}");
     remedy::run(command);
     drop(shell);
-    until_ended(id);
+    wait::until(format_args!("no process of the group is left: {text}"), || group(id).is_empty());
     let left = fs::read_to_string(bound.path().join("cgroup.procs")).unwrap_or_default();
     assert_eq!(left, "", "{text}");
     let (end, directory) = service.stop();

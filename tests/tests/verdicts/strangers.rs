@@ -3,8 +3,6 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-use std::time::Instant;
-
 use common::scenario;
 use serde_json::Value;
 use taskscope_tests::{
@@ -13,6 +11,7 @@ use taskscope_tests::{
     service::Service,
     setting,
     verdict::{self, explain, pid, says},
+    wait,
 };
 
 /// Checks the verdict on a zombie. It must name the parent, and must not advise to kill it, because the parent may still wait.
@@ -113,18 +112,15 @@ fn a_process_that_is_stopped_and_continued_in_turn_gets_no_advice_to_continue_it
     let mut scenario = scenario("stopped-in-turn", &[]);
     scenario.pause("owed");
     let (child, parent) = (pid(&scenario, "child"), pid(&scenario, "parent"));
-    let end = Instant::now() + setting::deadline();
-    loop {
+    // It may be running at the first poll.
+    wait::until("the parent is stopped", || {
         let verdict = explain(child, None);
         assert_eq!(verdict["certainty"], "likely", "{verdict:#}");
         assert!(!says(&verdict, "remedy", &format!("kill -CONT {parent}")), "{verdict:#}");
-        // It may be running at the first poll.
-        if verdict["code"] == "parent_stopped" {
-            assert!(says(&verdict, "remedy", "cpulimit"), "{verdict:#}");
-            break;
-        }
-        assert!(Instant::now() < end, "{verdict:#}");
-    }
+        let is_stopped = verdict["code"] == "parent_stopped";
+        assert!(!is_stopped || says(&verdict, "remedy", "cpulimit"), "{verdict:#}");
+        is_stopped
+    });
     scenario.go();
     scenario.finish();
 }
@@ -155,14 +151,12 @@ fn a_parent_without_cpu_time_is_distinguished_from_one_that_does_not_wait() {
     if scenario.pause_or_skip("owed") {
         let service = Service::start(&[]);
         let child = pid(&scenario, "child");
-        let end = Instant::now() + setting::deadline();
         for daemon in [Some(&service), None] {
             // While it uses its share of CPU time, its state is running.
-            let mut verdict = explain(child, daemon);
-            while verdict["code"] != "parent_throttled" {
-                assert!(Instant::now() < end, "{verdict:#}");
-                verdict = explain(child, daemon);
-            }
+            let verdict = wait::until_answer(
+                || explain(child, daemon),
+                |verdict| verdict["code"] == "parent_throttled",
+            );
             assert_eq!(verdict["certainty"], "likely", "{verdict:#}");
             assert!(says(&verdict, "remedy", &format!("echo {lift} > {limit}")), "{verdict:#}");
         }

@@ -14,10 +14,12 @@ use common::scenario;
 use serde_json::Value;
 use taskscope_tests::{
     cgroup::Cgroup,
+    proc,
     scenario::Scenario,
     service::Service,
     setting,
     verdict::{explain, pid, says},
+    wait,
 };
 
 #[track_caller]
@@ -63,12 +65,7 @@ fn a_helper_that_a_shell_starts_from_a_subshell_is_left_to_init() {
     let script = "( sleep 0.2 & ) ; exec sleep 1000";
     let mut shell = Command::new("/bin/sh").args(["-c", script]).spawn().unwrap();
     let children = format!("/proc/{0}/task/{0}/children", shell.id());
-    let end = Instant::now() + setting::deadline();
-    let is_sleep = |pid: u32| fs::read(format!("/proc/{pid}/comm")).is_ok_and(|name| name == b"sleep\n");
-    while !is_sleep(shell.id()) {
-        assert!(Instant::now() < end, "the shell never execed");
-        std::thread::yield_now();
-    }
+    wait::until("the shell has become sleep", || proc::name(shell.id()) == "sleep");
     let left = fs::read_to_string(children);
     shell.kill().unwrap();
     shell.wait().unwrap();
@@ -290,19 +287,11 @@ fn a_killed_process_with_a_thread_in_d_state_names_that_thread() {
             })
             .collect()
     };
-    let end = Instant::now() + setting::deadline();
-    let sleeper = loop {
-        if let Some((tid, _)) = states().into_iter().find(|&(tid, state)| tid != id && state == b'D') {
-            break tid;
-        }
-        assert!(Instant::now() < end, "no thread sleeps in D: {:?}", states());
-        std::thread::yield_now();
-    };
+    let (sleeper, _) = wait::until_some("a thread sleeps in state D", || {
+        states().into_iter().find(|&(tid, state)| tid != id && state == b'D')
+    });
     victim.kill().unwrap();
-    while !states().contains(&(id, b'Z')) {
-        assert!(Instant::now() < end, "the leader lives: {:?}", states());
-        std::thread::yield_now();
-    }
+    wait::until("the leader is a zombie", || states().contains(&(id, b'Z')));
     let verdict = explain(id.into(), None);
     frozen.thaw();
     victim.wait().unwrap();

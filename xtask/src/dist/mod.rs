@@ -1,4 +1,4 @@
-//! `cargo xtask dist`: builds the packages that an operator installs: for Debian, for Fedora and its kin, a static tarball, an OCI image.
+//! `cargo xtask dist`: builds the packages that an operator installs: for Debian, for Fedora and its derivatives, a static tarball, an OCI image.
 
 mod binary;
 mod check;

@@ -135,7 +135,7 @@ impl<'a> GroupView<'a> {
         self.group().debt().map(|debt| self.lineage.store[debt].debt)
     }
 
-    /// The oldest zombie among its children, and since when it is one. Costs O(children).
+    /// The oldest zombie among its children, and the time at which it became one. Costs O(children).
     #[must_use]
     pub fn oldest_zombie(&self) -> Option<(GroupKey, Ktime)> {
         let lineage = self.lineage;

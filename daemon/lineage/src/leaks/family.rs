@@ -11,7 +11,7 @@ use crate::model::id::{GroupKey, Ktime};
 pub struct Descent {
     /// Those that descend from the culprit, were forked since the bomb began, and have not called execve(2).
     pub members: Vec<GroupKey>,
-    /// All others, such as what a shell had started before; also those of which a parent between is not remembered.
+    /// All others, such as what a shell had started before; also processes with an ancestor in between that is not remembered.
     pub others: Vec<GroupKey>,
 }
 

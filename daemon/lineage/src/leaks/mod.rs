@@ -20,7 +20,6 @@ mod threads;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 pub use self::family::Descent;
 use self::orphans::Orphaned;
@@ -29,6 +28,7 @@ use self::respawn::Respawns;
 use self::storm::Storms;
 use self::threads::Growths;
 use crate::Lineage;
+pub use crate::config::Thresholds;
 use crate::model::effect::{Action, Effect};
 use crate::model::event_context::EventContext;
 use crate::model::id::{GroupKey, Ktime};
@@ -36,33 +36,6 @@ use crate::model::leak::{Leak, LeakKind};
 
 /// The most groups of a kind that are followed.
 pub(crate) const FOLLOWED: usize = 256;
-
-/// When something is a leak. A number of 0 turns that kind off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Thresholds {
-    /// The time over which growth and ends are counted. The other times are fractions of it.
-    pub window: Duration,
-    /// Growth by this many threads is a leak.
-    pub threads: u32,
-    /// This many quick ends of one program are a respawn loop.
-    pub respawns: u32,
-    /// This many forks a second are a storm.
-    pub forks_per_second: u32,
-    /// Whether processes that have outlived their session are flagged.
-    pub orphans: bool,
-}
-
-impl Default for Thresholds {
-    fn default() -> Self {
-        Self {
-            window: Duration::from_secs(600),
-            threads: 100,
-            respawns: 5,
-            forks_per_second: 1_000,
-            orphans: true,
-        }
-    }
-}
 
 impl Thresholds {
     /// Returns this part of the window, at least a quarter of a second, ns.

@@ -39,7 +39,7 @@ impl Rate {
         }
     }
 
-    /// Returns since when it was counted, and by how much it grew; `None` before that covers the time.
+    /// Returns when the count began and by how much it grew; `None` until it covers the whole time.
     fn grown(&self, span_ns: u64) -> Option<(Ktime, u64)> {
         let ((since, before), (until, now)) = (*self.0.front()?, *self.0.back()?);
         (until.since(since) >= span_ns - span_ns / SAMPLES).then(|| (since, now.saturating_sub(before)))
@@ -110,7 +110,8 @@ impl Storms {
     }
 }
 
-/// Whether so many processes descend from the culprit that it still is a bomb; then notes how many, and when. Costs O(processes).
+/// Whether enough processes descend from the culprit for it to be a bomb still. If so, notes their number and the time. Costs
+/// O(processes).
 fn lives_on(at: &mut Ktime, leak: &mut Leak, lineage: &Lineage, now: Ktime) -> bool {
     let born = leak.bomb_born();
     let Leaking::Storm(storm) = &mut leak.what else { return false };

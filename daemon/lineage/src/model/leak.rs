@@ -38,7 +38,7 @@ impl LeakKind {
     }
 }
 
-/// A leak: which process causes it, since when, and how fast.
+/// A leak: the process that causes it, when it began, and its rate.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Leak {
     /// The process that causes it; of orphans the oldest one.

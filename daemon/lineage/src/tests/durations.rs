@@ -8,7 +8,7 @@ use crate::model::id::{Ktime, TaskKey, TaskRef, Tgid, Tid};
 const MS: u64 = 1_000_000;
 
 /// Times from fork to exec, and from exec to the end, in milliseconds, as the effects have them.
-fn told(fixture: &Fixture) -> Vec<(&'static str, Option<u64>)> {
+fn emitted(fixture: &Fixture) -> Vec<(&'static str, Option<u64>)> {
     let ms = |ns: Option<u64>| ns.map(|ns| ns / MS);
     let of = |action: &Action| match action {
         Action::Execed { since_fork_ns, .. } => Some(("exec", ms(*since_fork_ns))),
@@ -30,7 +30,7 @@ fn the_first_exec_says_how_long_it_took_and_the_end_how_long_the_last_program_ra
     fixture.wait(9 * MS);
     fixture.exiting(child, 0);
     fixture.exited(child, EXIT_ZOMBIE, 0, true);
-    assert_eq!(told(&fixture), [("exec", Some(5)), ("exec", None), ("end", Some(9))]);
+    assert_eq!(emitted(&fixture), [("exec", Some(5)), ("exec", None), ("end", Some(9))]);
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn the_first_exec_of_a_process_with_an_unseen_fork_is_unknown() {
     let mut fixture = Fixture::new();
     let key = TaskKey { tid: Tid(100), start: Ktime(1) };
     fixture.exec(TaskRef { key, tgid: Tgid(100) }, "/bin/sh");
-    assert_eq!(told(&fixture), [("exec", None)]);
+    assert_eq!(emitted(&fixture), [("exec", None)]);
 }
 
 #[test]
@@ -48,5 +48,5 @@ fn a_process_that_never_execs_ran_no_program() {
     let child = fixture.fork(init, 100);
     fixture.exiting(child, 0);
     fixture.exited(child, EXIT_ZOMBIE, 0, true);
-    assert_eq!(told(&fixture), [("end", None)]);
+    assert_eq!(emitted(&fixture), [("end", None)]);
 }

@@ -7,7 +7,7 @@ use std::{
 
 use super::FailedForks;
 use crate::{
-    answer::{HostFacts, LineageAt, NotFound, TaskSelector},
+    answer::{LineageAt, NotFound, TaskSelector},
     export::Stamp,
     lineage::{
         GroupView,
@@ -207,11 +207,5 @@ impl LimitsDraft {
     pub fn cgroups(&self) -> Vec<u64> {
         let ids: HashSet<u64> = self.crowds.keys().filter_map(|crowd| crowd.cgroup_id).collect();
         ids.into_iter().collect()
-    }
-
-    /// Completes it from /proc and the cgroup hierarchy.
-    #[must_use]
-    pub fn finish(self, host_facts: &mut HostFacts<'_>) -> super::Limits {
-        super::read::read(&self, host_facts)
     }
 }

@@ -43,7 +43,15 @@ pub(super) struct Counting<'a> {
     paths: HashMap<u64, String>,
 }
 
-pub(super) fn read(draft: &LimitsDraft, host_facts: &mut HostFacts<'_>) -> Limits {
+impl LimitsDraft {
+    /// Completes it from /proc and the cgroup hierarchy.
+    #[must_use]
+    pub fn finish(self, host_facts: &mut HostFacts<'_>) -> Limits {
+        read(&self, host_facts)
+    }
+}
+
+fn read(draft: &LimitsDraft, host_facts: &mut HostFacts<'_>) -> Limits {
     if host_facts.procfs.is_absent() {
         // The limits of this host are not those of the recorded one.
         return Limits {

@@ -1,7 +1,7 @@
 //! Answers from the history.
 //!
-//! - `life`: the record of a life; `past_life`: a life that memory does not have any more
-//! - `known`: since when an answer from the history knows everything, and its gaps
+//! - `life`: the record of a life; `past_life`: the answer of `explain --at`
+//! - `known`: from which time on an answer from the history is complete, and its gaps
 //! - `difference`: what changed between two times; `time_arg`: a time as people write it
 
 pub mod difference;

@@ -181,7 +181,7 @@ fn place(place: &Place) -> String {
     place.short()
 }
 
-/// Appends a list, of which the first entries are named.
+/// Appends a list: the names of its first entries, and the number of the others.
 fn some(what: &str, entries: &[String], ink: Ink, style: Style, out: &mut String) {
     if entries.is_empty() {
         return;

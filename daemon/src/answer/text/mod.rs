@@ -1,17 +1,19 @@
-//! Answers as text for people. Text that others chose is escaped, because a terminal acts on control characters.
+//! Answers as text for people, one file for each answer. Text that others chose is escaped, because a terminal acts on control
+//! characters.
+//!
+//! - `past`: answers from the history; `fleet`: answers of many hosts
+//! - `table` and `columns`: aligned columns; colours, wrapping and escaping are here
 
 use std::fmt::Write as _;
 
 mod blocked;
 mod columns;
 mod deaths;
-mod difference;
 mod explain;
 mod fleet;
 mod leaks;
 mod limits;
-mod past_life;
-mod past_zombies;
+mod past;
 mod scopes;
 mod stops;
 mod table;
@@ -21,13 +23,11 @@ mod zombies;
 pub use self::{
     blocked::blocked,
     deaths::{death, deaths},
-    difference::difference,
     explain::explanation,
     fleet::{fleet_deaths, fleet_errors, fleet_status, fleet_zombies},
     leaks::leaks,
     limits::limits,
-    past_life::past_lives,
-    past_zombies::past_zombies,
+    past::{difference, past_lives, past_zombies},
     scopes::scope,
     stops::{stop, stops},
     tree::tree,

@@ -146,7 +146,7 @@ impl Walk<'_> {
         self.figures.filter(|_| self.options.usage)
     }
 
-    /// Returns its state at the time that is shown, and since when, if that was seen.
+    /// Returns its state at the time that is shown, and when that state began, if that was seen.
     fn state(&self, life: &Life) -> (LifeState, Option<Ktime>, Option<ZombieAge>) {
         let saw = |at: &Ktime| self.lineage_at.observed_since.is_some_and(|began| began < *at);
         if self.options.at.is_none() {

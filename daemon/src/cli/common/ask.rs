@@ -45,7 +45,7 @@ pub(in crate::cli) struct Source {
     #[arg(long)]
     pub(in crate::cli) alone: bool,
     /// Observe the kernel for this long, such as 10s, before answering; does not ask the daemon
-    #[arg(long, value_name = "AGE", value_parser = duration::parse)]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub(in crate::cli) observe: Option<Duration>,
     /// While observing, attach each hook only by this kind of program
     #[arg(long, value_enum, default_value_t, hide_short_help = true)]

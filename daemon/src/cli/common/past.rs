@@ -98,7 +98,7 @@ pub(in crate::cli) fn lives(
     Ok((lives, search.finish()))
 }
 
-/// Returns since when the daemon's memory has all ends, as an answer with lives says.
+/// Returns from which time on the daemon's memory has all ends, by the header of an answer with lives.
 pub(in crate::cli) fn known_since(answer: &HeaderMap) -> Option<&str> {
     answer.get(KNOWN_SINCE)?.to_str().ok()
 }
@@ -125,7 +125,7 @@ pub(in crate::cli) fn tree_of(path: &Path, at_ms: i64, root: Option<u32>) -> Res
     Ok(tree)
 }
 
-/// Says on standard error since when all ends are known, and what is missing since then.
+/// Says on standard error from which time on all ends are known, and what is missing since then.
 pub(in crate::cli) fn report(known: &Known) {
     if let Some(since) = &known.known_since {
         log::info!("processes that ended before {since} are not known");

@@ -39,7 +39,9 @@ pub(in crate::cli) fn stop() -> io::Result<impl Future<Output = ()>> {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
             }
-            log::error!("a second signal ended it before all events were written; the programs are detached");
+            log::error!(
+                "a second signal ended taskscope before all events were written; the programs are detached"
+            );
             std::process::exit(Exit::Failure as i32);
         });
     })

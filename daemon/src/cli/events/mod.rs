@@ -48,8 +48,7 @@ Examples:
   taskscope events --lives | jq .usage                          CPU time and faults of each process that has ended
   taskscope events --schema ecs --action execed,group_exited    documents for Elasticsearch or OpenSearch
 
-Events come from a running daemon. Without one, or with --alone or one of its options, this command observes the kernel itself
-from now on.")]
+Events come from a running daemon. Without a daemon, or with one of the options for observing without a daemon, this command observes the kernel itself, from now on.")]
 pub(super) struct Args {
     /// Output format
     #[arg(long, value_enum, default_value_t)]
@@ -82,7 +81,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "ID")]
     container: Vec<String>,
     /// Start with events this old, as far as the daemon still has them
-    #[arg(long, value_name = "AGE", value_parser = crate::duration::parse)]
+    #[arg(long, value_name = "DURATION", value_parser = crate::duration::parse)]
     since: Option<Duration>,
     /// Start after the event with this sequence number, as far as the daemon still has it
     #[arg(long, value_name = "SEQ", conflicts_with = "since")]
@@ -115,19 +114,19 @@ pub(super) struct Args {
     #[arg(long = "args", help_heading = ALONE)]
     argument_vectors: bool,
     /// Age at which a zombie is flagged, such as 500ms, 10s or 2m [default: 10s]
-    #[arg(long, value_name = "AGE", value_parser = crate::duration::parse, help_heading = ALONE)]
+    #[arg(long, value_name = "DURATION", value_parser = crate::duration::parse, help_heading = ALONE)]
     zombie_after: Option<Duration>,
     /// Duration at which an uninterruptible sleep (state D) is flagged; 0s is never [default: 10s]
-    #[arg(long, value_name = "AGE", value_parser = crate::duration::parse, help_heading = ALONE)]
+    #[arg(long, value_name = "DURATION", value_parser = crate::duration::parse, help_heading = ALONE)]
     blocked_after: Option<Duration>,
     /// Size of the ring between kernel and taskscope, in KiB; rounded up to a power of two [default: by the number of CPUs]
     #[arg(long, value_name = "KIB", value_parser = clap::value_parser!(u32).range(4..=1_048_576), help_heading = ALONE)]
     ring_kib: Option<u32>,
     /// How often the tree is compared with the kernel's tasks even if no loss is known; 0s is never [default: 5m]
-    #[arg(long, value_name = "AGE", value_parser = crate::duration::parse, help_heading = ALONE)]
+    #[arg(long, value_name = "DURATION", value_parser = crate::duration::parse, help_heading = ALONE)]
     audit_every: Option<Duration>,
     /// Interval of canaries, short-lived processes by which taskscope checks itself; they are not shown; 0s is never [default: 15s]
-    #[arg(long, value_name = "AGE", value_parser = crate::duration::parse, help_heading = ALONE)]
+    #[arg(long, value_name = "DURATION", value_parser = crate::duration::parse, help_heading = ALONE)]
     canary_every: Option<Duration>,
     /// Do not use the kernel's task iterator, only /proc
     #[arg(long, hide_short_help = true, help_heading = ALONE)]

@@ -142,7 +142,7 @@ impl Question<'_> {
         }
         let runtime = event_loop::start().map_err(Exit::failed)?;
         let client = Client::at(&self.args.source.socket.socket);
-        // An error is that of a pid that nobody has.
+        // An error means that no process has the pid.
         let asked = runtime.block_on(client.json::<TaskAnswer>(&format!("/v1/tasks/{pid}")));
         let Ok(task) = asked else { return Ok(None) };
         let is_gone = matches!(task.task.state.as_str(), "released" | "dead");

@@ -1,4 +1,4 @@
-//! How daemons are asked: certificates, password, and limits of time and size.
+//! The settings of requests to daemons: certificates, password, and limits of time and size.
 
 use std::{
     os::unix::fs::MetadataExt as _,
@@ -33,7 +33,7 @@ pub(super) struct AccessArgs {
     #[arg(long, value_name = "FILE", global = true)]
     basic_auth_file: Option<PathBuf>,
     /// How long one host may take to answer, from the look-up of its name to the last byte
-    #[arg(long, value_name = "AGE", global = true, default_value = "10s", value_parser = duration::parse)]
+    #[arg(long, value_name = "DURATION", global = true, default_value = "10s", value_parser = duration::parse)]
     timeout: Duration,
 }
 

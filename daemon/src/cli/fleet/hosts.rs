@@ -251,17 +251,23 @@ mod tests {
         list.check().unwrap();
         let names: Vec<&str> = list.hosts.iter().map(|host| &*host.name).collect();
         assert_eq!(names, ["node1", "node2:9464"]);
-        let told = list.doubles().unwrap();
-        assert!(told.contains("line 5: node1 is listed before") && told.contains("line 2"), "{told}");
+        let message = list.doubles().unwrap();
+        assert!(
+            message.contains("line 5: node1 is listed before") && message.contains("line 2"),
+            "{message}"
+        );
         assert_eq!(list.doubles.len(), 2);
     }
 
     #[test]
-    fn all_wrong_lines_are_told_but_not_a_thousand() {
+    fn all_wrong_lines_are_reported_but_not_a_thousand() {
         let mut list = List::default();
         (0..1000).for_each(|n| list.add("a b", &format!("line {n}"), false));
-        let told = list.check().unwrap_err();
-        assert!(told.lines().count() == NAMED + 1 && told.contains("1000 entries are wrong"), "{told}");
+        let message = list.check().unwrap_err();
+        assert!(
+            message.lines().count() == NAMED + 1 && message.contains("1000 entries are wrong"),
+            "{message}"
+        );
         let mut many = List::default();
         let mut same = List::default();
         for entry in ["a=node1", "a=node2"] {

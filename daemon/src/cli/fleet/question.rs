@@ -27,7 +27,7 @@ Examples:
   taskscope fleet zombies --hosts-file nodes --format json | jq '.parents[] | [.host, .process.pid, .verdict.code]'")]
 pub(super) struct ZombiesArgs {
     /// Only zombies that have been zombies for at least this long
-    #[arg(long, value_name = "AGE", default_value = "0s", value_parser = duration::parse)]
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration::parse)]
     min_age: Duration,
     /// Only zombies of parents in this systemd unit; * and ? as in a shell
     #[arg(long, value_name = "GLOB")]
@@ -63,7 +63,7 @@ pub(super) struct DeathsArgs {
     #[command(flatten)]
     conditions: Conditions,
     /// Only ends within this time, also those that only the hosts' histories have
-    #[arg(long, value_name = "AGE", value_parser = duration::parse)]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     since: Option<Duration>,
     /// Only ends up to this time: 10m (ago), 14:30:05 in local time, 2026-11-20T14:30:05Z
     #[arg(long, value_name = "TIME", conflicts_with = "since")]

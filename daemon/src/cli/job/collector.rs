@@ -1,4 +1,4 @@
-//! Keeps what the events of a job's processes tell, from before the command starts until all is known.
+//! Collects the events of a job's processes, from before the command starts until the figures of all of them are complete.
 
 use crate::job::{Fact, Members};
 
@@ -29,7 +29,7 @@ impl Collector {
         match Fact::of_line(line) {
             Ok(Some(fact)) => self.take(fact),
             Ok(None) => {}
-            // A line that this version cannot read may have told something.
+            // A line that this version cannot read may have been about the job.
             Err(error) => {
                 log::debug!("{error}");
                 self.take(Fact::lost("unreadable".into(), Some(1)));

@@ -1,4 +1,4 @@
-//! The command of a job: it gets the signals that taskscope gets, and its status is taskscope's.
+//! Runs the command of a job: forwards the signals that taskscope gets, and returns the command's status as taskscope's own.
 
 use std::{
     ffi::OsString,

@@ -1,4 +1,4 @@
-//! The end of a job: its last events, what is left of it, and ending that.
+//! The end of a job: waits for its last events, finds the processes that it left, and kills them if asked to.
 
 use std::{
     collections::BTreeMap,

@@ -1,4 +1,4 @@
-//! What the daemon knows of the lives of processes, beyond its events.
+//! Facts about processes of a job that the daemon has and its events do not have.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -18,7 +18,7 @@ use crate::{
     kernel::clock,
 };
 
-/// Up to so many processes are asked for by pid; for more, all lives since then are read.
+/// The most processes that are asked for by pid; for more, all lives since then are read.
 const BY_PID: usize = 100;
 
 /// Age of a question and of its answer are measured one after the other, ms.
@@ -100,7 +100,7 @@ pub(super) async fn complete(client: &Client, shared: &Shared) -> Result<(), Cli
 /// A pid, and when its process was created.
 type Identity = (u32, u64);
 
-/// Returns processes with incomplete figures: those that are released, the others, and since when the first of them is incomplete.
+/// Returns processes with incomplete figures: those that are released, the others, and the time from which on the first of them is incomplete.
 fn pending(shared: &Shared) -> (HashSet<Identity>, Vec<Identity>, u64) {
     let collector = shared.borrow();
     let (mut released, mut unreaped, mut since_ns) = (HashSet::new(), Vec::new(), u64::MAX);

@@ -72,7 +72,7 @@ pub(super) struct Args {
     #[arg(long = "args", conflicts_with_all = past::SELECTORS)]
     argument_vectors: bool,
     /// Minimum age of the zombies that are reported
-    #[arg(long, value_name = "AGE", value_parser = duration::parse, default_value = "1s")]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "1s")]
     zombie_after: Duration,
     /// Observe without the daemon even if one runs
     #[arg(long, conflicts_with_all = past::SELECTORS)]

@@ -38,8 +38,8 @@ pub(super) struct PastArgs {
     /// Report on the processes of this systemd unit; * and ? as in a shell
     #[arg(long, value_name = "UNIT", conflicts_with = "command", requires = "since")]
     unit: Option<String>,
-    /// With --pid or --unit: from so long ago on
-    #[arg(long, value_name = "AGE", value_parser = duration::parse, conflicts_with = "command")]
+    /// With --pid or --unit: how far to look back
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, conflicts_with = "command")]
     since: Option<Duration>,
     /// With --pid or --unit: up to this time, 10m (ago), 14:30:05 or 2026-11-20T14:30:05 in local time [default: now]
     #[arg(long, value_name = "TIME", conflicts_with = "command", requires = "since")]
@@ -275,7 +275,7 @@ impl Found {
         Ok(())
     }
 
-    /// Says what can be missing of what ended since the time that was asked for.
+    /// Says which ends may be missing since the time that was asked for.
     fn add_known(&mut self, known: &Known, since: Option<&str>, from_ms: i64) {
         let since = known.known_since.as_deref().or(since);
         let is_later = since

@@ -1,5 +1,5 @@
-//! The signals that taskscope gets while a job runs. They are blocked and read from a signalfd(2), which tells who sent them: what the
-//! terminal sends goes to the whole process group, and so to the command already.
+//! The signals that taskscope gets while a job runs. They are blocked, and read from a signalfd(2), which shows who sent each. A signal of
+//! the terminal is not forwarded: the kernel sends it to the whole process group, and so to the command too.
 //!
 //! No handler is installed, so that a signal that is ignored, as under nohup(1), stays ignored in the command.
 

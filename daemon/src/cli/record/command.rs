@@ -1,4 +1,4 @@
-//! The command that is recorded: it gets the signals that taskscope gets, and its status is taskscope's.
+//! Runs the command that is recorded: forwards the signals that taskscope gets, and returns the command's status as taskscope's own.
 
 use std::{
     ffi::{OsStr, OsString},

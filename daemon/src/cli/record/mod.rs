@@ -1,4 +1,4 @@
-//! `taskscope record`: keeps what the kernel's tasks do in a file, for `taskscope replay`.
+//! `taskscope record`: records into a file what the kernel's tasks do, for `taskscope replay`.
 
 mod command;
 mod sink;
@@ -42,11 +42,9 @@ Examples:
   taskscope record --redact send.rec        names replaced by hashes, to send it to somebody
   taskscope replay web.rec                  its events, on any host and without privileges
 
-It observes the kernel itself, whether a daemon runs or not. Arguments of programs are left out unless --args is given. docs/recordings.md
-describes the format.
+It observes the kernel itself, whether a daemon runs or not. Arguments of programs are left out unless --args is given. docs/recordings.md describes the format.
 
-Exit codes: that of the command, 128 and the number of the signal that ended it, 126 or 127 if it could not be started; without a
-command as in `taskscope --help`.")]
+Exit codes: that of the command, or 128 plus the number of the signal that ended it; 126 or 127 if it could not be started; without a command as in `taskscope --help`.")]
 pub(super) struct Args {
     /// The file to create; a file that has content is not overwritten
     #[arg(value_name = "FILE")]
@@ -73,16 +71,16 @@ pub(super) struct Args {
     #[arg(long, value_enum)]
     attach: Option<Attach>,
     /// Age at which a zombie is flagged, such as 500ms, 10s or 2m [default: 10s]
-    #[arg(long, value_name = "AGE", value_parser = crate::duration::parse)]
+    #[arg(long, value_name = "DURATION", value_parser = crate::duration::parse)]
     zombie_after: Option<Duration>,
     /// Size of the ring between kernel and taskscope, in KiB; rounded up to a power of two [default: by the number of CPUs]
     #[arg(long, value_name = "KIB", value_parser = clap::value_parser!(u32).range(4..=1_048_576))]
     ring_kib: Option<u32>,
     /// How often the tree is compared with the kernel's tasks even if no loss is known; 0s is never [default: 5m]
-    #[arg(long, value_name = "AGE", value_parser = crate::duration::parse)]
+    #[arg(long, value_name = "DURATION", value_parser = crate::duration::parse)]
     audit_every: Option<Duration>,
     /// Interval of canaries, short-lived processes by which taskscope checks itself; they are not shown; 0s is never [default: 15s]
-    #[arg(long, value_name = "AGE", value_parser = crate::duration::parse)]
+    #[arg(long, value_name = "DURATION", value_parser = crate::duration::parse)]
     canary_every: Option<Duration>,
     /// Do not use the kernel's task iterator, only /proc
     #[arg(long, hide_short_help = true)]

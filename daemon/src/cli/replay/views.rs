@@ -138,7 +138,7 @@ pub(super) struct ExplainView {
 #[derive(Debug, clap::Args)]
 pub(super) struct ZombiesView {
     /// Only zombies that have been zombies for at least this long
-    #[arg(long, value_name = "AGE", default_value = "0s", value_parser = duration::parse)]
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration::parse)]
     min_age: std::time::Duration,
     /// Only zombies of parents in this systemd unit; * and ? as in a shell
     #[arg(long, value_name = "GLOB")]
@@ -171,7 +171,7 @@ pub(super) struct DeathsView {
 #[derive(Debug, clap::Args)]
 pub(super) struct BlockedView {
     /// Only sleeps that are known to be at least this long
-    #[arg(long, value_name = "AGE", default_value = "0s", value_parser = duration::parse)]
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration::parse)]
     min_age: std::time::Duration,
     /// Output format
     #[arg(long, value_enum, default_value_t)]

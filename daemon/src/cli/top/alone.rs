@@ -13,7 +13,7 @@ use tokio::{
 
 use super::{
     asker,
-    watcher::{Ends, Reply, Request, Wants, runtime},
+    channels::{Ends, Reply, Request, Wants, runtime},
 };
 use crate::{
     answer::{

@@ -9,7 +9,7 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-use super::watcher::{Ends, Moment, Reply, Request, Wants, runtime};
+use super::channels::{Ends, Moment, Reply, Request, Wants, runtime};
 use crate::{
     answer::{death::Deaths, explain::Explanation, text},
     cli::{

@@ -2,6 +2,7 @@
 
 mod alone;
 mod asker;
+mod channels;
 mod draw;
 mod input;
 mod keys;

@@ -1,4 +1,4 @@
-//! Shows the view in a terminal, handles keys, and restores the terminal at every kind of end.
+//! Shows the view in a terminal, handles keys, and restores the terminal, however the view ends.
 
 use std::{
     cell::RefCell,
@@ -26,11 +26,12 @@ use tokio::{
 };
 
 use super::{
+    channels::{Moment, Reply, Request, Wants},
     draw::{self, TerminalCaps},
     input,
     keys::{self, Choice, Over, Then},
     view,
-    watcher::{Moment, Reply, Request, Wants, Watcher},
+    watcher::Watcher,
 };
 use crate::{
     answer::text::escape,
@@ -213,7 +214,7 @@ impl Screen {
                     terminal.autoresize()?;
                     due = Some(Instant::now());
                 }
-                // Before the inputs, of which there may be another one at any time.
+                // Before the inputs, because another one may arrive at any time.
                 Some(reply) = channels.replies.recv() => {
                     self.choice.note = None;
                     self.take(reply);

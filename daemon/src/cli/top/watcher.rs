@@ -3,19 +3,21 @@
 use std::{thread, time::Duration};
 
 use tokio::{
-    runtime::{Builder, Runtime},
+    runtime::Runtime,
     sync::{mpsc, watch},
 };
 
-use super::{alone, asker};
+use super::{
+    alone, asker,
+    channels::{Ends, Reply, Request, Wants, runtime},
+};
 use crate::{
-    answer::TaskSelector,
     cli::{
         ask::Source,
         client::{Client, ClientError},
         exit::Exit,
     },
-    view::{Input, PastAnswer},
+    view::Input,
 };
 
 /// The most inputs that wait for the view.
@@ -23,49 +25,6 @@ const INPUTS: usize = 64;
 
 /// How long the end waits for the thread of an observation, which has programs to detach.
 const END: Duration = Duration::from_secs(2);
-
-/// What the view needs at present.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Wants {
-    /// Whether it is paused and needs only events.
-    pub(super) paused: bool,
-    /// Whether the tree is visible, which is the only expensive query.
-    pub(super) tree: bool,
-    /// Whether it shows a past time and needs only the health and events.
-    pub(super) past: bool,
-}
-
-/// A question that the view asks once.
-#[derive(Debug)]
-pub(super) enum Request {
-    /// The story of a process.
-    Explain(TaskSelector),
-    /// A past time.
-    Past(Moment),
-}
-
-/// A past time: in UTC as text, and as ms since the epoch.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Moment {
-    pub(super) utc: String,
-    pub(super) ms: i64,
-}
-
-/// The answer to a [`Request`].
-pub(super) enum Reply {
-    Story(String),
-    Past(Moment, Box<PastAnswer>),
-    /// Why the past time cannot be shown.
-    NoPast(String),
-}
-
-/// The thread's ends of the channels.
-pub(super) struct Ends {
-    pub(super) inputs: mpsc::Sender<Input>,
-    pub(super) wants: watch::Receiver<Wants>,
-    pub(super) requests: mpsc::Receiver<Request>,
-    pub(super) replies: mpsc::Sender<Reply>,
-}
 
 /// The thread, and the channels to it.
 pub(super) struct Watcher {
@@ -77,13 +36,6 @@ pub(super) struct Watcher {
     /// The event loop of the thread that draws.
     pub(super) runtime: Runtime,
     ended: mpsc::Receiver<()>,
-}
-
-pub(super) fn runtime() -> Result<Runtime, Exit> {
-    Builder::new_current_thread().enable_all().build().map_err(|error| {
-        log::error!("starting the event loop: {error}");
-        Exit::Failure
-    })
 }
 
 impl Watcher {

@@ -1,5 +1,4 @@
-//! Finds where a zstd frame ends, by its headers alone (RFC 8878, 3.1.1): a question passes frames that it does not need without
-//! reading them.
+//! Finds where a zstd frame ends, by its headers alone (RFC 8878, 3.1.1): a query skips frames that it does not need without reading them.
 
 use std::{fs::File, io, os::unix::fs::FileExt as _};
 

@@ -1,4 +1,4 @@
-//! Reads since when the history knows all ends, and what it lacks since then.
+//! Finds from which time on the history has all ends, and what is missing since then.
 
 use std::{collections::VecDeque, sync::Arc};
 

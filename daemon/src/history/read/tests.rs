@@ -101,7 +101,7 @@ fn three() -> (Vec<u8>, Vec<usize>, Vec<usize>, Vec<Vec<String>>) {
 }
 
 #[test]
-fn whole_frames_are_read_and_a_torn_tail_is_told_wherever_it_is_torn() {
+fn whole_frames_are_read_and_a_torn_tail_is_reported_wherever_it_is_torn() {
     let (bytes, starts, data, lines) = three();
     assert_eq!(read(&bytes, false), (lines.concat(), Damage { frames_read: 3, ..Damage::default() }));
     for length in 0..=bytes.len() {

@@ -122,7 +122,7 @@ pub struct Members {
     pub(in crate::job) losses: Vec<Loss>,
     /// Processes beyond [`MOST`].
     pub(in crate::job) left_out: u64,
-    /// Of a job of the past: what its members did before is not part of the report, ns of `CLOCK_BOOTTIME`.
+    /// For a job of the past: the time at which the report begins, ns of `CLOCK_BOOTTIME`.
     pub(in crate::job) from_ns: u64,
 }
 

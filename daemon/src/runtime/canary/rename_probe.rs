@@ -1,4 +1,4 @@
-//! Shows that records arrive while no process can be created: the daemon's main thread sets its comm to the comm that it has.
+//! Shows that records arrive while no process can be created: the daemon's main thread sets its comm to the value that it has already.
 //!
 //! The kernel calls the tracepoint `task_rename` also if the comm does not change (`__set_task_comm()` in fs/exec.c), and the
 //! record goes the way of every other. It shows that programs run and records arrive, not that every hook is attached.

@@ -32,7 +32,7 @@ fn the_second_that_is_missed_raises_an_alarm_and_one_in_a_known_loss_does_not() 
         })
         .collect();
     assert_eq!(alarms, [2, 4, 8]);
-    assert!(!canary.take_alert(), "an alarm is taken once");
+    assert!(!canary.take_alert(), "an alert is taken once");
 }
 
 #[test]

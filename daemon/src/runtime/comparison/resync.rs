@@ -14,8 +14,8 @@ use crate::{
     procfs::Sight,
     runtime::{
         EventSink, Pipeline, Place, Why,
+        polling::poll_schedule::BATCH,
         records::{apply_record, count_many},
-        serve::BATCH,
     },
 };
 

@@ -9,7 +9,11 @@ use std::{
 use tokio::{select, task::yield_now, time::sleep};
 
 use super::{oneshot_epoll::OneshotEpoll, timer_fd::TimerFd};
-use crate::{kernel::wake_ups::WakeUps, runtime::serve::BATCH};
+use crate::kernel::wake_ups::WakeUps;
+
+/// The most records that are handled before timers, signals and sinks get a turn. The effects of this many records fit into the
+/// CPU's cache.
+pub(in crate::runtime) const BATCH: usize = 512;
 
 /// The interval of polls if neither the kernel's notification nor a timer works.
 const FALL_BACK: Duration = Duration::from_millis(20);

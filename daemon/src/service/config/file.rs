@@ -4,7 +4,7 @@
 //! it belongs to and names Rust's types (`expected usize`), and its error for an unknown key lists all keys but does not say which
 //! one was meant.
 
-use std::{io, path::Path, time::Duration};
+use std::{io, path::Path};
 
 use thiserror::Error;
 use toml::de::{DeTable, DeValue};
@@ -12,6 +12,7 @@ use toml::de::{DeTable, DeValue};
 use super::{
     KEYS, Partial,
     output::{OUTPUT_KEYS, outputs},
+    value::{Wrong, age, number, text, texts, yes_or_no},
 };
 use crate::bounded;
 
@@ -40,7 +41,7 @@ pub enum ConfigError {
         what: String,
     },
     /// The file has an unknown key.
-    #[error("{file}: line {line}: unknown key `{key}`{}", hint(key, &KEYS))]
+    #[error("{file}: line {line}: unknown key `{key}`{}", hint(key, KEYS))]
     UnknownKey {
         /// The file.
         file: String,
@@ -189,38 +190,6 @@ impl Partial {
         }
         Ok(())
     }
-}
-
-/// An error in a key of the file.
-pub(super) enum Wrong {
-    Key,
-    Value(String),
-}
-
-pub(super) fn text(value: &DeValue<'_>) -> Result<String, Wrong> {
-    value.as_str().map(str::to_owned).ok_or_else(|| Wrong::Value("should be a string".into()))
-}
-
-pub(super) fn texts(value: &DeValue<'_>) -> Result<Vec<String>, Wrong> {
-    let wrong = || Wrong::Value("should be a list of strings".into());
-    let list = value.as_array().ok_or_else(wrong)?;
-    list.iter().map(|item| text(item.get_ref()).map_err(|_| wrong())).collect()
-}
-
-fn yes_or_no(value: &DeValue<'_>) -> Result<bool, Wrong> {
-    value.as_bool().ok_or_else(|| Wrong::Value("should be true or false".into()))
-}
-
-pub(super) fn number<T: TryFrom<i64>>(value: &DeValue<'_>) -> Result<T, Wrong> {
-    value
-        .as_integer()
-        .and_then(|integer| i64::from_str_radix(integer.as_str(), integer.radix()).ok())
-        .and_then(|number| T::try_from(number).ok())
-        .ok_or_else(|| Wrong::Value("should be a whole number that is not negative".into()))
-}
-
-fn age(value: &DeValue<'_>) -> Result<Duration, Wrong> {
-    text(value).and_then(|text| crate::duration::parse(&text).map_err(Wrong::Value))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use toml::de::DeValue;
 
-use super::file::{Wrong, number, text, texts};
+use super::value::{Wrong, number, text, texts};
 use crate::outputs::OutputDraft;
 
 /// The keys of an output.
@@ -39,7 +39,7 @@ pub(super) struct WrongOutput {
     pub(super) wrong: Wrong,
 }
 
-/// Reads all outputs. `place` tells where an offset is.
+/// Reads all outputs. `place` returns the place of an offset.
 pub(super) fn outputs(
     value: &DeValue<'_>,
     at: usize,

@@ -55,7 +55,7 @@ impl Kept {
         age.max((self.took * COST).min(OLDEST_COSTLY))
     }
 
-    /// Whether a request that arrived at this time gets it. Requests that waited while it was computed do.
+    /// Whether a request that arrived at this time gets it: also if it arrived while the answer was being computed.
     fn is_for(&self, arrived: Instant, age: Duration) -> bool {
         arrived.saturating_duration_since(self.made) <= self.lasts(age)
     }
@@ -130,7 +130,7 @@ fn accepts(request: &Request) -> Option<Duration> {
 pub(super) async fn share(State(shared): State<SharedAnswers>, request: Request, next: Next) -> Response {
     let arrived = Instant::now();
     let Some(age) = accepts(&request) else {
-        // The last viewer's answers are dropped by the next request of anybody.
+        // The next request, of any client, drops the answers of viewers that are gone.
         drop(shared.young());
         return next.run(request).await;
     };

@@ -19,7 +19,7 @@ struct Kind {
     major: IntCounter,
 }
 
-/// Metrics of what ended tasks used.
+/// Metrics of the usage of ended tasks.
 pub(super) struct EndedMetrics {
     kinds: Vec<Kind>,
     unknown: IntCounter,

@@ -1,27 +1,23 @@
 //! /metrics, one file for each subject. Every label has a bounded set of values, and no label is a pid.
 //!
-//! - counters of events: `effects` and `durations`, `stops`; `replayed`: the same of a recording
+//! - `events/`: counters of events
 //! - gauges: `tasks`, `units` (by unit and container), `ended`, `crash_loops`, `leaks`, `pids`, `sched`
-//! - `health/`: about the daemon itself; `labels/`: values of labels, and which of them get a series of their own
+//! - `health/`: about the daemon itself
 //! - `families`: registers metrics; `sources`: where a scrape reads them
 //!
 //! Counters of events are raised with each effect; gauges are read from the owner of the lineage at the scrape.
 
 mod crash_loops;
-mod durations;
-mod effects;
 mod ended;
+mod events;
 mod families;
 mod health;
-mod labels;
 mod leaks;
 mod open_metrics;
 mod outputs;
 mod pids;
-mod replayed;
 mod sched;
 mod sources;
-mod stops;
 mod tasks;
 mod units;
 
@@ -29,27 +25,26 @@ use std::sync::Arc;
 
 use prometheus::{Encoder as _, Registry, TextEncoder};
 
-pub use self::replayed::EventMetrics;
+pub use self::events::EventMetrics;
+pub(super) use self::sources::Sources;
 use self::{
     crash_loops::CrashLoopMetrics,
-    effects::EffectCounters,
     ended::EndedMetrics,
+    events::{effects::EffectCounters, stops::StopMetrics},
     families::Families,
     health::{
         history::HistoryMetrics, hooks::HookMetrics, http::HttpMetrics, memory::MemoryMetrics,
         own_process::OwnProcess, trust::TrustMetrics,
     },
-    labels::{names, pod_names, series_limiter, top, unit_labels},
     leaks::LeakMetrics,
     open_metrics::Exemplar,
     outputs::OutputMetrics,
     pids::PidMetrics,
     sched::SchedMetrics,
-    stops::StopMetrics,
     tasks::TaskMetrics,
     units::Units,
 };
-pub(super) use self::{series_limiter::SeriesLimiter, sources::Sources, unit_labels::UnitLabels};
+use super::labels::{names, pod_names, series_limiter, top, unit_labels, unit_labels::UnitLabels};
 use crate::{
     cgroup::Cgroups,
     export::Stamp,

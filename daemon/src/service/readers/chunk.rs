@@ -47,17 +47,17 @@ enum Texts {
 }
 
 impl Chunk {
-    /// Creates a chunk. `room` is memory from [`Chunk::into_room`], if there is some.
+    /// Creates a chunk. `buffer` is memory from [`Chunk::into_buffer`], if there is some.
     pub(super) fn new(
         first: u64,
         effects: &mut Drain<'_, Effect>,
-        room: Option<Vec<Effect>>,
+        buffer: Option<Vec<Effect>>,
         stamp: &Arc<Stamp>,
         cgroups: &Cgroups,
     ) -> Self {
         let mut chunk = Self {
             first,
-            events: room.unwrap_or_else(|| Vec::with_capacity(effects.len().min(EVENTS))),
+            events: buffer.unwrap_or_else(|| Vec::with_capacity(effects.len().min(EVENTS))),
             heap_bytes: 0,
             youngest: None,
             places: Vec::new(),
@@ -70,7 +70,7 @@ impl Chunk {
 
     /// Returns its memory for reuse by another chunk. If it were freed between memory that lives longer, it would fragment the
     /// heap.
-    pub(super) fn into_room(mut self) -> Option<Vec<Effect>> {
+    pub(super) fn into_buffer(mut self) -> Option<Vec<Effect>> {
         self.events.clear();
         Some(self.events).filter(|events| events.capacity() == EVENTS)
     }

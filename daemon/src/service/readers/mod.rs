@@ -37,7 +37,7 @@ use crate::{
 const BUDGET: Budget = Budget { log_bytes: 16 << 20, text_bytes: 16 << 20 };
 
 /// The number of chunks whose memory is kept for reuse.
-const ROOMS: usize = 16;
+const SPARE_BUFFERS: usize = 16;
 
 /// A chunk of fewer events gets memory of its own, because it may stay small.
 const FEW: usize = 8;
@@ -81,13 +81,13 @@ impl Shared {
     }
 }
 
-/// The readers' side that the owner of the lineage has.
+/// The end of the log at which the owner of the lineage appends.
 pub(super) struct Readers {
     shared: Arc<Shared>,
     stamp: Arc<Stamp>,
     sequence: u64,
     /// Memory of chunks that are gone.
-    rooms: Vec<Vec<Effect>>,
+    spare: Vec<Vec<Effect>>,
 }
 
 impl Readers {
@@ -106,7 +106,7 @@ impl Readers {
             encoded: AtomicU64::new(0),
             of_lives: AtomicUsize::new(0),
         };
-        Self { shared: Arc::new(shared), stamp: Arc::new(stamp.clone()), sequence: 0, rooms: Vec::new() }
+        Self { shared: Arc::new(shared), stamp: Arc::new(stamp.clone()), sequence: 0, spare: Vec::new() }
     }
 
     /// Appends what happened: takes all effects.
@@ -119,8 +119,8 @@ impl Readers {
         self.sequence += extended as u64;
         let mut chunks = Vec::with_capacity(effects.len().div_ceil(chunk::EVENTS));
         while effects.len() > 0 {
-            let room = if effects.len() < FEW { None } else { self.rooms.pop() };
-            let chunk = Chunk::new(self.sequence + 1, &mut effects, room, &self.stamp, cgroups);
+            let buffer = if effects.len() < FEW { None } else { self.spare.pop() };
+            let chunk = Chunk::new(self.sequence + 1, &mut effects, buffer, &self.stamp, cgroups);
             self.sequence = chunk.end() - 1;
             chunks.push(Arc::new(chunk));
         }
@@ -129,8 +129,8 @@ impl Readers {
         let is_awaited = log.is_awaited();
         drop(log);
         for chunk in gone.into_iter().filter_map(Arc::into_inner) {
-            if self.rooms.len() < ROOMS {
-                self.rooms.extend(chunk.into_room());
+            if self.spare.len() < SPARE_BUFFERS {
+                self.spare.extend(chunk.into_buffer());
             }
         }
         if is_awaited {
@@ -138,7 +138,7 @@ impl Readers {
         }
     }
 
-    /// Counts events that are not kept for anybody, the youngest of them at `at`; nor are those before them from now on.
+    /// Counts events that are not kept, and drops the events before them. `at` is the time of the youngest.
     pub(super) fn skip(&mut self, count: u64, at: Option<Ktime>) {
         if count == 0 {
             return;
@@ -147,7 +147,7 @@ impl Readers {
         let gone = self.shared.log().skip(count, at);
         if !gone.is_empty() {
             drop(gone);
-            self.rooms = Vec::new();
+            self.spare = Vec::new();
             give_back();
         }
     }
@@ -217,7 +217,7 @@ impl Readers {
         // Free the memory without holding the lock.
         let gone = self.shared.log().shed(keep);
         drop(gone);
-        self.rooms.clear();
+        self.spare.clear();
         before.saturating_sub(self.backlog_bytes())
     }
 

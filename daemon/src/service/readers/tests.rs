@@ -243,7 +243,7 @@ fn without_readers_no_more_is_kept_than_asked_for() {
 }
 
 #[test]
-fn resuming_gives_everything_that_is_kept_and_tells_the_rest() {
+fn resuming_gives_everything_that_is_kept_and_a_gap_for_the_rest() {
     let mut world = World::new(8192, BUDGET);
     world.publish(20_000);
     let mut resumed = world.join(None, SSE, Some(5));
@@ -260,7 +260,7 @@ fn resuming_gives_everything_that_is_kept_and_tells_the_rest() {
 }
 
 #[test]
-fn what_was_not_kept_is_told_to_who_resumes_and_to_who_asks_for_the_past() {
+fn readers_that_resume_or_ask_for_the_past_get_a_gap_for_what_was_not_kept() {
     let mut world = World::new(8192, BUDGET);
     world.publish(10);
     world.skip(30);
@@ -304,7 +304,7 @@ fn readers_end_with_the_daemon_when_they_have_read_everything() {
 }
 
 #[test]
-fn a_loss_for_everybody_is_told_to_who_reads_and_to_who_resumes() {
+fn a_loss_for_everybody_is_a_gap_for_readers_and_for_those_that_resume() {
     let mut world = World::new(100, BUDGET);
     world.publish(3);
     world.readers.publish_gap("ring", Some(7));

@@ -103,7 +103,7 @@ impl<'a> Case<'a> {
             .then(|| format!("it has not waited for any child since {}", self.since_when()))
     }
 
-    /// Returns since when the parent runs its program: since its last exec, if one is known.
+    /// Returns when the parent began to run its program: at its last exec, if one is known.
     pub(super) fn since_when(&self) -> &'static str {
         if self.exec_at().is_some() { "its last exec" } else { "it started" }
     }
@@ -132,7 +132,7 @@ impl<'a> Case<'a> {
         self.parent.and_then(|parent| parent.life.debt).map_or(0, |debt| debt.zombies)
     }
 
-    /// Children of the program that the parent runs which the kernel has released without a wait; 0 if some of them can be of before
+    /// Children of the program that the parent runs which the kernel has released without a wait; 0 if some of them may be from before
     /// its last exec.
     pub(super) fn autoreaped(&self) -> u64 {
         let autoreaped = self.parent.and_then(|parent| parent.life.debt).map_or(0, |debt| debt.autoreaped);

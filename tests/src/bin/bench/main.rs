@@ -1,7 +1,7 @@
 //! Measures what observers cost and what they miss: the same workloads run bare and under each observer in turn, interleaved and
 //! repeated.
 //!
-//! `cargo xtask bench` builds this, fetches the rivals and runs it as root.
+//! `cargo xtask bench` builds this, fetches the other tools and runs it as root.
 #![expect(clippy::cast_precision_loss, reason = "figures for people, far below 2^52")]
 
 mod bpf;

@@ -19,7 +19,7 @@ use lives::{
 use situations::{
     blameless, bomb, held, hogs, leaks, limits, parents, ptrace, strangers, terminal, verdicts, zombies,
 };
-use tools::{actor, cgroups, debtor, fact, proc, sys};
+use tools::{actor, cgroups, fact, owing, proc, sys};
 
 /// A scenario: its name, what it shows, and the act.
 type Entry = (&'static str, &'static str, fn(&[String]));

@@ -204,7 +204,7 @@ pub(crate) fn all(family: &str, turns: u32) -> anyhow::Result<()> {
     println!("kill -9 of the daemon     {turns}");
     println!("processes in the storms   {total}");
     println!(
-        "not in the history        {lost_total}, the oldest {oldest_ms} ms before its kill; all within the gaps that it tells"
+        "not in the history        {lost_total}, the oldest {oldest_ms} ms before its kill; all within the gaps that it reports"
     );
     Ok(())
 }
@@ -245,7 +245,7 @@ fn gap_from(directory: &Path, since: &str, killed_ms: u64) -> anyhow::Result<u64
     {
         return Ok(0);
     }
-    bail!("no gap line tells of the kill at {killed_ms}: {gaps:?}")
+    bail!("no gap line reports the kill at {killed_ms}: {gaps:?}")
 }
 
 /// Returns whether the daemon says that this kernel hides tasks from it.

@@ -12,8 +12,6 @@ use std::{
     io::Write as _,
     path::Path,
     process::{Command, Output, Stdio},
-    thread::sleep,
-    time::{Duration, Instant},
 };
 
 use common::scenario;
@@ -21,8 +19,9 @@ use serde_json::Value;
 use taskscope_tests::{
     directory::Directory,
     hosts::{Hosts, Reply, http},
+    proc,
     service::Service,
-    setting,
+    setting, wait,
 };
 
 const API: [&str; 3] = ["--api-on-tcp", "--zombie-after", "200ms"];
@@ -62,18 +61,6 @@ fn error(args: &[&str]) -> (String, String) {
     (text("kind"), text("message"))
 }
 
-fn zombies_of_kernel(parent: i64) -> usize {
-    let is_zombie = |pid: i64| {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-        let mut fields = rest.split_whitespace();
-        fields.next() == Some("Z") && fields.next() == Some(&parent.to_string())
-    };
-    let pids =
-        fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    pids.filter(|pid| is_zombie(*pid)).count()
-}
-
 #[test]
 fn several_daemons_answer_as_one() {
     let history = Directory::new("fleet-history");
@@ -84,26 +71,21 @@ fn several_daemons_answer_as_one() {
     let mut scenario = scenario("never-waits", &[]);
     scenario.pause("owed");
     let parent = scenario.facts().role("parent").pid;
-    let owed = zombies_of_kernel(parent);
+    let owed = proc::zombies_of(parent).len();
     let mut hosts: Vec<String> = services.iter().map(|service| service.address().to_owned()).collect();
     hosts.push(metrics_only.address().to_owned());
     // Nobody listens on port 1.
     hosts.push("127.0.0.1:1".into());
     let list = hosts.join(",");
-    let end = Instant::now() + setting::deadline() * 3;
-    let (answer, code) = loop {
+    let (answer, code) = wait::until_ok(|| {
         let (answer, code) = json(&["zombies", "--hosts", &list, "--min-age", "200ms"]);
         let rows = answer["parents"].as_array().unwrap();
         let ours = rows
             .iter()
             .filter(|row| row["process"]["pid"] == parent && row["verdict"]["code"] == "never_waits");
         let whole = ours.filter(|row| row["children"]["zombies"] == owed).count() == 3;
-        if whole {
-            break (answer, code);
-        }
-        assert!(Instant::now() < end, "{answer:#}");
-        sleep(Duration::from_millis(50));
-    };
+        if whole { Ok((answer, code)) } else { Err(format!("{answer:#}")) }
+    });
     assert_eq!(code, 9, "zombies are more important than hosts that are missing");
     assert_eq!((&answer["hosts_asked"], &answer["hosts_answered"]), (&5.into(), &3.into()));
     assert_eq!(errors(&answer), [format!("{} no_api", hosts[3]), "127.0.0.1:1 refused".into()]);
@@ -130,8 +112,7 @@ fn several_daemons_answer_as_one() {
     scenario.go();
     scenario.finish();
     // The scenario's processes have ended: all three daemons say when, by the same clock.
-    let end = Instant::now() + setting::deadline() * 3;
-    loop {
+    wait::until_ok(|| {
         let (answer, code) = json(&["deaths", "--hosts", &list, "--all", "--limit", "4096"]);
         assert_eq!(code, 10, "{answer:#}");
         let rows = answer["deaths"].as_array().unwrap();
@@ -139,12 +120,9 @@ fn several_daemons_answer_as_one() {
         assert!(times.is_sorted_by(|a, b| a >= b), "the latest first: {times:?}");
         let ours = rows.iter().filter(|row| row["process"]["pid"] == parent);
         let by: Vec<&str> = ours.filter_map(|row| row["host"].as_str()).collect();
-        if hosts[..3].iter().all(|host| by.contains(&&**host)) {
-            break;
-        }
-        assert!(Instant::now() < end, "{by:?}");
-        sleep(Duration::from_millis(50));
-    }
+        let are_all = hosts[..3].iter().all(|host| by.contains(&&**host));
+        if are_all { Ok(()) } else { Err(format!("only these hosts have reported it: {by:?}")) }
+    });
     let (answer, _) = json(&["deaths", "--hosts", &list, "--all", "--limit", "2"]);
     assert_eq!(answer["deaths"].as_array().unwrap().len(), 2, "the limit is one for all hosts");
 

@@ -8,8 +8,7 @@ use std::{
     net::Ipv4Addr,
     os::unix::process::ExitStatusExt as _,
     process::{Command, Output, Stdio},
-    thread::sleep,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use serde_json::Value;
@@ -17,7 +16,7 @@ use taskscope_tests::{
     directory::Directory,
     hosts::{Hosts, Reply, http},
     service::Service,
-    setting,
+    setting, wait,
 };
 
 use super::{common::scenario, stderr};
@@ -83,16 +82,11 @@ fn captured() -> Value {
     let mut scenario = scenario("never-waits", &[]);
     scenario.pause("owed");
     let parent = scenario.facts().role("parent").pid;
-    let end = Instant::now() + setting::deadline() * 3;
-    let mut answer = loop {
-        let answer = service.json("/v1/zombies?min_age=200ms");
-        let rows = answer["parents"].as_array().unwrap();
-        if rows.iter().any(|row| row["process"]["pid"] == parent && row["verdict"]["code"] == "never_waits") {
-            break answer;
-        }
-        assert!(Instant::now() < end, "{answer:#}");
-        sleep(Duration::from_millis(50));
-    };
+    let is_it = |row: &Value| row["process"]["pid"] == parent && row["verdict"]["code"] == "never_waits";
+    let mut answer = wait::until_answer(
+        || service.json("/v1/zombies?min_age=200ms"),
+        |answer| answer["parents"].as_array().unwrap().iter().any(is_it),
+    );
     let ours = answer["parents"].as_array().unwrap().iter().find(|row| row["process"]["pid"] == parent);
     answer["parents"] = vec![ours.unwrap().clone()].into();
     answer["just_died"] = 0.into();

@@ -29,7 +29,7 @@ pub(crate) fn modules(packages: &[(&str, &str)]) -> anyhow::Result<PathBuf> {
     npm.arg("--prefix").arg(scratch.path()).args(&wanted);
     shell::run(&mut npm).context("the tests of the web page need npm and its registry")?;
     cache.settle(scratch.path(), &place)?;
-    // The scratch directory was moved; an empty one in its place keeps its removal honest.
+    // The scratch directory was moved away. Create an empty one, so that its removal does not fail.
     std::fs::create_dir_all(scratch.path()).context("closing the scratch directory")?;
     Ok(modules)
 }

@@ -118,7 +118,7 @@ impl GroupDeath {
     }
 }
 
-/// Which signals the records report, and since when.
+/// Which signals the records report, and from which time on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Watch {
     /// Since when records report signals; `None` if they do not.

@@ -1,6 +1,6 @@
 //! The state of one connection, as its own task sees it and as others need it to decide which connection is closed.
 
-use super::places::Peer;
+use super::peer::Peer;
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -136,7 +136,7 @@ impl Connection {
         self.state().blocked = None;
     }
 
-    /// Returns the rank of this connection for being closed, and since when it has that rank: the lowest rank is closed first.
+    /// Returns the rank of this connection and the time from which on it has that rank. The connection with the lowest rank is closed first.
     /// `None` if it must not be closed.
     pub(super) fn gives_way(&self, now: Instant) -> Option<(u8, Instant)> {
         let state = self.state();

@@ -8,7 +8,7 @@ use tokio::{
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
 };
 
-use super::places::Peer;
+use super::peer::Peer;
 
 /// After this time without a byte, the kernel probes the peer (TCP keep-alive).
 const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(30);

@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
@@ -10,27 +9,8 @@ use std::{
 use super::{
     connection::Connection,
     counts::{Closed, ConnectionCounts},
+    peer::Peer,
 };
-
-/// The peer of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(in crate::service::http) enum Peer {
-    /// A host: an IPv4 address, or the first 64 bits of an IPv6 address, because a host owns all addresses with that prefix.
-    Host(IpAddr),
-    /// A user, over the Unix socket.
-    User(u32),
-    /// The kernel does not show the peer.
-    Unknown,
-}
-
-impl From<IpAddr> for Peer {
-    fn from(address: IpAddr) -> Self {
-        Self::Host(match address.to_canonical() {
-            IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
-            v4 @ IpAddr::V4(_) => v4,
-        })
-    }
-}
 
 /// How many connections an address has.
 #[derive(Clone, Copy, Debug)]
@@ -149,6 +129,8 @@ impl Place {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
 
     fn places(connections: usize, waiting_per_peer: usize, reserve: usize) -> Arc<Places> {

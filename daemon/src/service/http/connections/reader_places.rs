@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::places::Peer;
+use super::peer::Peer;
 use crate::service::http::error::ApiError;
 
 /// Root's uid. A place is always left for root, because root may end the daemon anyway.

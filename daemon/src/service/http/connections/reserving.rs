@@ -6,7 +6,7 @@ use std::{io, os::fd::AsFd, time::Duration};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::time::sleep;
 
-use super::{listener::Listener, places::Peer};
+use super::{listener::Listener, peer::Peer};
 use crate::{
     failpoint::{self, Point},
     fd::spare::{self, Lane},

@@ -34,7 +34,8 @@ use super::{
     counts::Closed,
     guarded::Guarded,
     listener::{FirstByte, Listener},
-    places::{Peer, Place, Places},
+    peer::Peer,
+    places::{Place, Places},
 };
 use crate::{
     fd::spare,

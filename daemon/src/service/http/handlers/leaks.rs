@@ -1,4 +1,4 @@
-//! /v1/leaks: threads, starts of a program, forks and orphans that leak.
+//! /v1/leaks: leaks other than zombies, each with the process that causes it.
 
 use axum::extract::State;
 

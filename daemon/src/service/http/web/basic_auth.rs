@@ -19,7 +19,7 @@ use tokio::{
     time::sleep,
 };
 
-use crate::service::http::{Workers, connections::places::Peer, error::ApiError};
+use crate::service::http::{Workers, connections::peer::Peer, error::ApiError};
 
 /// What a password of an unknown user is compared with, so that the time of the answer does not show which users exist. It is the
 /// hash of no known password.

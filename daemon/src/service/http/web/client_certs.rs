@@ -21,7 +21,7 @@ pub(super) struct ClientCertificates {
     /// Checks the chain; `None` if any certificate will do.
     chain: Option<Arc<dyn ClientCertVerifier>>,
     is_mandatory: bool,
-    /// Names of which a certificate must have one; empty for any.
+    /// The names that are allowed: a certificate must have one of them. Empty: any name.
     allowed_names: Vec<String>,
     algorithms: WebPkiSupportedAlgorithms,
 }

@@ -4,11 +4,15 @@
 //! The exporter-toolkit reads the file for each request. This daemon compares the files' times and sizes at most once a second, and
 //! reads them if they have changed. A file that cannot be used is logged, and the last one that could stays in force: a mistake
 //! neither opens the daemon nor ends scrapes.
+//!
+//! - `file`: reads the file; `node`: one value of it, with its line; `error`: what is wrong with it
+//! - `tls`, `client_certs`, `basic_auth`, `rate_limit`: one file for each of its parts
 
 mod basic_auth;
 mod client_certs;
 mod error;
 mod file;
+mod node;
 mod rate_limit;
 mod tls;
 
@@ -31,7 +35,7 @@ use tokio_rustls::TlsAcceptor;
 
 pub use self::error::WebError;
 use self::{basic_auth::BasicAuth, file::WebFile, rate_limit::RateLimit};
-use super::{ConnectionCounts, Workers, connections::places::Peer, error::ApiError};
+use super::{ConnectionCounts, Workers, connections::peer::Peer, error::ApiError};
 use crate::bounded;
 
 /// The longest web configuration, bytes.

@@ -12,7 +12,8 @@ use rustls::{
 use super::{
     client_certs::ClientCertificates,
     error::WebError,
-    file::{ClientAuth, Pem, TlsSection},
+    file::{ClientAuth, TlsSection},
+    node::Pem,
 };
 use crate::{bounded, pem};
 

@@ -5,8 +5,8 @@ use std::fs;
 use crate::{
     Entry,
     actor::{announce, spawn, thread, wait},
-    debtor::{finish, owes},
     fact::{Fact, die, die_with, pause},
+    owing::{finish, owes},
     proc,
     sys::{self, Channel, Pid},
 };

@@ -3,8 +3,8 @@
 use crate::{
     Entry,
     actor::{announce, spawn, spawn_with, thread, wait},
-    debtor::{finish, owes},
     fact::{die, die_with, pause},
+    owing::{finish, owes},
     proc,
     sys::{self, Channel, Pid},
 };

@@ -2,7 +2,7 @@
 
 pub(crate) mod actor;
 pub(crate) mod cgroups;
-pub(crate) mod debtor;
 pub(crate) mod fact;
+pub(crate) mod owing;
 pub(crate) mod proc;
 pub(crate) mod sys;

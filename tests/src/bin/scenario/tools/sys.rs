@@ -1,8 +1,18 @@
 //! System calls, each with a name for its failure. Most `unsafe` calls of the scenarios are here.
+//!
+//! `signals`: the calls about signals; `channel`: a pipe between tasks
+
+mod channel;
+mod signals;
 
 use std::{ffi::CString, io};
 
 use crate::fact::{die, die_with};
+
+pub(crate) use self::{
+    channel::Channel,
+    signals::{block, ignore, is_pending, kill, on_sigchld, reset, tgkill, unblock},
+};
 
 pub(crate) type Pid = libc::pid_t;
 
@@ -136,33 +146,6 @@ pub(crate) fn waitid(pid: Pid, options: i32) -> Result<WaitInfo, i32> {
     Ok(WaitInfo { pid: from, code: info.si_code, status })
 }
 
-pub(crate) fn kill(pid: Pid, signal: i32) {
-    // SAFETY: the call takes integers; `pid` is a process of this scenario that was not waited for yet.
-    if unsafe { libc::kill(pid, signal) } != 0 {
-        die("kill");
-    }
-}
-
-pub(crate) fn tgkill(pid: Pid, tid: Pid, signal: i32) {
-    // SAFETY: the call takes integers; the task belongs to this scenario.
-    if unsafe { libc::syscall(libc::SYS_tgkill, pid, tid, signal) } != 0 {
-        die("tgkill");
-    }
-}
-
-pub(crate) fn ignore(signal: i32) {
-    // SAFETY: SIG_IGN installs no function.
-    if unsafe { libc::signal(signal, libc::SIG_IGN) } == libc::SIG_ERR {
-        die("signal");
-    }
-}
-
-/// Restores the default action of a signal that the Rust runtime handles.
-pub(crate) fn reset(signal: i32) {
-    // SAFETY: SIG_DFL installs no function.
-    unsafe { libc::signal(signal, libc::SIG_DFL) };
-}
-
 /// Sleeps until a signal ends the process.
 pub(crate) fn sleep_for_ever() -> ! {
     loop {
@@ -235,55 +218,6 @@ pub(crate) fn be_subreaper() {
     }
 }
 
-/// Sets SIGCHLD to `handler` (`SIG_IGN` or `SIG_DFL`) with `flags`.
-pub(crate) fn on_sigchld(handler: libc::sighandler_t, flags: i32) {
-    // SAFETY: sigaction is plain data for which zeroes are valid.
-    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
-    action.sa_sigaction = handler;
-    action.sa_flags = flags;
-    // SAFETY: `action` is complete; SIG_IGN and SIG_DFL install no function.
-    if unsafe { libc::sigaction(libc::SIGCHLD, &raw const action, std::ptr::null_mut()) } != 0 {
-        die("sigaction(SIGCHLD)");
-    }
-}
-
-/// Blocks `signal`, so that it stays pending and does not end the process.
-pub(crate) fn block(signal: i32) {
-    // SAFETY: sigset_t is plain data; both calls get valid sets.
-    let failed = unsafe {
-        let mut set: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&raw mut set);
-        libc::sigaddset(&raw mut set, signal);
-        libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) != 0
-    };
-    if failed {
-        die("sigprocmask");
-    }
-}
-
-/// Unblocks `signal`; if it is pending, it is delivered before this returns.
-pub(crate) fn unblock(signal: i32) {
-    // SAFETY: sigset_t is plain data; both calls get valid sets.
-    let failed = unsafe {
-        let mut set: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&raw mut set);
-        libc::sigaddset(&raw mut set, signal);
-        libc::sigprocmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut()) != 0
-    };
-    if failed {
-        die("sigprocmask");
-    }
-}
-
-pub(crate) fn is_pending(signal: i32) -> bool {
-    // SAFETY: sigset_t is plain data; both calls get a valid set.
-    unsafe {
-        let mut set: libc::sigset_t = std::mem::zeroed();
-        libc::sigpending(&raw mut set);
-        libc::sigismember(&raw const set, signal) == 1
-    }
-}
-
 /// Runs this program again with other arguments, in the calling task's process.
 pub(crate) fn exec_self(args: &[&str]) -> ! {
     let path = c"/proc/self/exe";
@@ -344,83 +278,5 @@ pub(crate) fn write_all(fd: i32, mut bytes: &[u8]) {
             // The test has ended and does not read facts any more.
             Err(_) => exit_group(72),
         }
-    }
-}
-
-/// A pipe that passes integers between tasks that inherit its descriptors.
-#[derive(Clone, Copy)]
-pub(crate) struct Channel {
-    read: i32,
-    write: i32,
-}
-
-impl Channel {
-    pub(crate) fn new() -> Self {
-        let mut ends = [0; 2];
-        // SAFETY: `ends` has room for two descriptors.
-        if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {
-            die("pipe2");
-        }
-        Self { read: ends[0], write: ends[1] }
-    }
-
-    pub(crate) fn send(self, value: i32) {
-        write_all(self.write, &value.to_ne_bytes());
-    }
-
-    pub(crate) fn receive(self) -> i32 {
-        let mut bytes = [0; 4];
-        await_input(self.read);
-        if read(self.read, &mut bytes) != bytes.len() {
-            die_with("reading from a channel", libc::EPIPE);
-        }
-        i32::from_ne_bytes(bytes)
-    }
-
-    /// Receives in a process that only receives. Thousands of processes may wait; each message wakes one.
-    pub(crate) fn receive_only(self) -> i32 {
-        // SAFETY: the descriptor is open, and this process does not use it after this.
-        unsafe { libc::close(self.write) };
-        let mut bytes = [0; 4];
-        if read(self.read, &mut bytes) != bytes.len() {
-            // The last sender has ended, so the test has ended.
-            exit_group(72);
-        }
-        i32::from_ne_bytes(bytes)
-    }
-
-    /// Closes the descriptors of this task; those of other tasks stay open.
-    pub(crate) fn close(self) {
-        // SAFETY: both descriptors are open and not used after this.
-        unsafe {
-            libc::close(self.read);
-            libc::close(self.write);
-        }
-    }
-
-    /// Reads until all other processes have closed the writing end.
-    pub(crate) fn read_to_end(self) {
-        // SAFETY: the descriptor is open, and this process does not use it after this.
-        unsafe { libc::close(self.write) };
-        while read(self.read, &mut [0; 64]) > 0 {}
-    }
-
-    /// Does what [`Self::read_to_end`] does, with poll(2) before each read, as Python's `communicate()` reads two pipes.
-    pub(crate) fn poll_to_end(self) {
-        // SAFETY: the descriptor is open, and this process does not use it after this.
-        unsafe { libc::close(self.write) };
-        loop {
-            let mut polled = [libc::pollfd { fd: self.read, events: libc::POLLIN, revents: 0 }];
-            // SAFETY: the length is that of the array.
-            unsafe { libc::poll(polled.as_mut_ptr(), 1, -1) };
-            if read(self.read, &mut [0; 64]) == 0 {
-                return;
-            }
-        }
-    }
-
-    /// Returns the descriptor to read from.
-    pub(crate) fn read_end(self) -> i32 {
-        self.read
     }
 }

@@ -1,0 +1,123 @@
+//! A signal, and who sent it.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::si_code::{SIGSYS, code_name};
+use crate::{
+    answer::{
+        HostFacts,
+        place::Place,
+        process::{ProcessRef, User},
+    },
+    export::Stamp,
+    lineage::{self, death::Sent, flags::signal_name, id::GroupKey},
+};
+
+/// A signal with its sender.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Signal {
+    /// Its number.
+    pub signal: i32,
+    /// Its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signal_name: Option<String>,
+    /// `si_code`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<i32>,
+    /// The name of `si_code`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code_name: Option<String>,
+    /// When it was sent, on `CLOCK_BOOTTIME`.
+    pub boottime_ns: u64,
+    /// `process`, or `thread` for one task alone.
+    pub to: String,
+    /// `delivered`, `ignored`, or `lost`.
+    pub result: String,
+    /// How often this sender sent it.
+    pub times: u32,
+    /// The address of a fault.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<u64>,
+    /// The system call that a seccomp filter refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub syscall: Option<i32>,
+    /// The sender.
+    pub sender: Sender,
+}
+
+/// The sender of a signal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Sender {
+    /// The sender's process; the name is the sending task's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub process: Option<ProcessRef>,
+    /// The task.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tid: Option<u32>,
+    /// Its real user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<User>,
+    /// Whether it is a kernel thread.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub kernel_thread: bool,
+    /// Whether it was in `do_exit()`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub exiting: bool,
+    /// Its ancestors at that time, its parent first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ancestors: Vec<ProcessRef>,
+    /// Its cgroup, unit, container and pod.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
+}
+
+impl Signal {
+    pub(in crate::answer) fn of(sent: &Sent, host_facts: &mut HostFacts<'_>) -> Self {
+        let is_fault = sent.code.is_some_and(|code| code > 0 && code != 0x80) && sent.is_from_itself();
+        let name = sent.code.and_then(|code| code_name(sent.signal, code));
+        Self {
+            signal: sent.signal,
+            signal_name: signal_name(sent.signal).map(Into::into),
+            code: sent.code,
+            code_name: name.map(Into::into),
+            boottime_ns: sent.at.0,
+            to: if sent.to_group { "process" } else { "thread" }.into(),
+            result: if sent.is_delivered() {
+                "delivered"
+            } else if sent.result == 1 {
+                "ignored"
+            } else {
+                "lost"
+            }
+            .into(),
+            times: sent.times,
+            address: (is_fault && sent.signal != SIGSYS).then_some(sent.address),
+            syscall: (is_fault && sent.signal == SIGSYS).then_some(sent.syscall),
+            sender: Sender::of(sent, host_facts),
+        }
+    }
+}
+
+impl Sender {
+    fn of(sent: &Sent, host_facts: &mut HostFacts<'_>) -> Self {
+        Self::new(&sent.sender, host_facts)
+    }
+
+    pub(in crate::answer) fn new(sender: &lineage::death::Sender, host_facts: &mut HostFacts<'_>) -> Self {
+        let stamp: &Stamp = host_facts.stamp;
+        let process = sender.task.map(|task| {
+            let start = task.is_leader().then_some(task.key.start);
+            ProcessRef::by(GroupKey { tgid: task.tgid, start }, sender.name, stamp)
+        });
+        Self {
+            process,
+            tid: sender.task.map(|task| task.key.tid.0),
+            user: sender.uid.map(|id| User { id }),
+            kernel_thread: sender.is_kernel_thread(),
+            exiting: sender.is_exiting(),
+            ancestors: sender.ancestors.iter().map(|it| ProcessRef::by(it.key, it.name, stamp)).collect(),
+            place: sender.cgroup_id.and_then(|id| (host_facts.places)(id)),
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! What an output sends to: how an event is encoded for it, and how encoded events are sent.
+//!
+//! `journald`, `otlp`, `alertmanager`: one file for each type; `client`: the client over HTTP of the latter two.
+
+mod alertmanager;
+pub(super) mod client;
+mod journald;
+mod otlp;
+
+use std::{io, sync::Arc, time::Duration};
+
+use axum::body::Bytes;
+
+use self::{
+    alertmanager::Alertmanager,
+    client::{Client, Names},
+    journald::Journald,
+    otlp::Otlp,
+};
+use super::{settings::TargetSettings, spill::Record};
+use crate::{cgroup::Place, export::Stamp, host::Identity, lineage::effect::Effect};
+
+/// An event, with what is needed to encode it.
+pub(in crate::outputs) struct Happened<'a> {
+    pub(in crate::outputs) effect: &'a Effect,
+    pub(in crate::outputs) sequence: u64,
+    pub(in crate::outputs) stamp: &'a Stamp,
+    pub(in crate::outputs) place: Option<&'a Place>,
+    pub(in crate::outputs) instance: &'a str,
+    pub(in crate::outputs) host: &'a Identity,
+}
+
+/// The result of sending records.
+#[derive(Debug)]
+pub(in crate::outputs) struct Outcome {
+    /// The number of records that the target acknowledged.
+    pub(in crate::outputs) accepted: usize,
+    pub(in crate::outputs) rest: Rest,
+}
+
+/// The result for the records after these.
+#[derive(Debug)]
+pub(in crate::outputs) enum Rest {
+    /// There are none.
+    None,
+    /// The target may take them later.
+    Retry { why: String, after: Option<Duration> },
+    /// The target will not take them: all of them, or at least one.
+    Refused(String),
+    /// The target accepted the batch but left out `count` records.
+    LeftOut { why: String, count: u64 },
+}
+
+/// The encoding of an output's records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::outputs) enum Encoding {
+    Journald,
+    Otlp,
+    Alerts,
+}
+
+impl Encoding {
+    pub(in crate::outputs) const fn of(target: &TargetSettings) -> Self {
+        match target {
+            TargetSettings::Journald { .. } => Self::Journald,
+            TargetSettings::Otlp { .. } => Self::Otlp,
+            TargetSettings::Alertmanager { .. } => Self::Alerts,
+        }
+    }
+
+    /// Encodes an event; `None` if this encoding has nothing for it.
+    pub(in crate::outputs) fn event(self, happened: &Happened<'_>) -> Option<Bytes> {
+        match self {
+            Self::Journald => Some(journald::encode(happened)),
+            Self::Otlp => Some(otlp::encode(happened)),
+            Self::Alerts => alertmanager::encode(happened),
+        }
+    }
+
+    /// Encodes a gap with the time at which it is reported, ns since the epoch.
+    pub(in crate::outputs) fn gap(self, place: &str, lost: u64, wall_ns: i128, host: &Identity) -> Bytes {
+        match self {
+            Self::Journald => journald::encode_gap(place, lost),
+            Self::Otlp => otlp::encode_gap(place, lost, wall_ns),
+            Self::Alerts => alertmanager::encode_gap(place, lost, wall_ns, host),
+        }
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(in crate::outputs) enum Target {
+    Journald(Journald),
+    Otlp(Otlp),
+    Alertmanager(Alertmanager),
+}
+
+impl Target {
+    pub(in crate::outputs) fn new(
+        settings: &TargetSettings,
+        names: &Names,
+        host: &Arc<Identity>,
+        instance: &str,
+    ) -> io::Result<Self> {
+        let client = |url: &crate::outputs::url::Url| {
+            Client::new(url.clone(), settings.headers().to_vec(), names.clone())
+        };
+        Ok(match settings {
+            TargetSettings::Journald { socket } => Self::Journald(Journald::new(socket)?),
+            TargetSettings::Otlp { url, .. } => Self::Otlp(Otlp::new(client(url), host, instance)),
+            TargetSettings::Alertmanager { url, .. } => Self::Alertmanager(Alertmanager::new(client(url))),
+        })
+    }
+
+    /// The most records and bytes that are sent at once.
+    pub(in crate::outputs) const fn batch(&self) -> (usize, usize) {
+        match self {
+            Self::Journald(_) | Self::Alertmanager(_) => (64, 256 << 10),
+            Self::Otlp(_) => (512, 1 << 20),
+        }
+    }
+
+    /// Sends records.
+    pub(in crate::outputs) async fn send(&mut self, records: &[Record]) -> Outcome {
+        match self {
+            Self::Journald(journald) => journald.send(records),
+            Self::Otlp(otlp) => otlp.send(records).await,
+            Self::Alertmanager(alerts) => alerts.send(records).await,
+        }
+    }
+
+    /// Returns the interval at which the target needs a message even if nothing happens; `None` if it needs none.
+    pub(in crate::outputs) fn repeats_every(&self) -> Option<Duration> {
+        matches!(self, Self::Alertmanager(_)).then_some(alertmanager::REPEAT)
+    }
+
+    /// Sends what has to be repeated.
+    pub(in crate::outputs) async fn repeat(&mut self) -> Outcome {
+        match self {
+            Self::Alertmanager(alerts) => alerts.repeat().await,
+            _ => Outcome { accepted: 0, rest: Rest::None },
+        }
+    }
+}
