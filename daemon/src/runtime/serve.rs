@@ -142,10 +142,11 @@ impl Pipeline {
         let now = boottime();
         let mut apply = |records: &mut Vec<Record>, counts: &mut Counts| {
             lineage.prefetch(records);
-            for mut record in records.drain(..) {
-                local_facts.complete(&mut record, lineage, procfs);
-                apply_record(lineage, counts, &record, now, effects);
+            for record in records.iter_mut() {
+                local_facts.complete(record, lineage, procfs);
+                apply_record(lineage, counts, record, now, effects);
             }
+            records.clear();
         };
         let handled = observer.drain(BATCH, |record| match record {
             Ok(record) => {
