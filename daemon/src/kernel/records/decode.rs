@@ -78,8 +78,13 @@ pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
     Ok(Record { at: Ktime(header.boottime_ns), cpu: header.cpu, fact })
 }
 
+/// The length of the piece that is read is a constant, so that no field's place in it is checked.
 fn read<T: Wire>(kind: Kind, bytes: &[u8]) -> Result<T, DecodeError> {
-    T::read(bytes).ok_or(DecodeError::Length { kind: kind.name(), found: bytes.len(), wanted: T::SIZE })
+    bytes.get(..T::SIZE).and_then(T::read).ok_or(DecodeError::Length {
+        kind: kind.name(),
+        found: bytes.len(),
+        wanted: T::SIZE,
+    })
 }
 
 /// Returns `value` if the validity bit `bit` is set.
