@@ -163,6 +163,7 @@ impl Metrics {
         mut sources: Sources<'_>,
         format: ScrapeFormat,
     ) -> prometheus::Result<String> {
+        self.effects.flush();
         self.tasks.read(pipeline, &mut sources);
         self.ended.read(&pipeline.lineage);
         self.crash_loops.read(&pipeline.lineage, &mut sources);
