@@ -15,7 +15,7 @@ use super::{
     sums::Counts,
 };
 use crate::{
-    kernel::{clock::boottime, counters::CountersError},
+    kernel::{clock::boottime, counters::CountersError, decode::decode_with},
     lineage::{Lineage, Wanted, effect::Effect, id::Tgid, record::Record},
     recording::{Entry, entry::Own},
 };
@@ -148,18 +148,18 @@ impl Pipeline {
             }
             records.clear();
         };
-        let handled = observer.drain(BATCH, |record| match record {
-            Ok(record) => {
-                count(&mut counts.received, kind_of(&record));
+        let handled = observer.drain(BATCH, |bytes| {
+            let received = &mut counts.received;
+            let result = decode_with(bytes, |record| {
+                count(received, kind_of(&record));
                 *drained_to = record.at.max(*drained_to);
                 decoded.push(record);
-                if decoded.len() >= Lineage::PREFETCHED {
-                    apply(decoded, counts);
-                }
-            }
-            Err(error) => {
+            });
+            if let Err(error) = result {
                 counts.undecoded += 1;
                 log::error!("ring buffer: {error}");
+            } else if decoded.len() >= Lineage::PREFETCHED {
+                apply(decoded, counts);
             }
         });
         apply(decoded, counts);
