@@ -138,8 +138,8 @@ fn life(n: u64, at: u64, parent: TaskRef, records: &mut Vec<Record>) {
         parent_ignores_sigchld: Some(false),
     };
     record(500_000, Fact::Exiting(exiting));
-    record(501_000, Fact::Exited(Box::new(exited(ExitSource::ProcExitConnector))));
-    record(502_000, Fact::Exited(Box::new(exited(ExitSource::FinalSwitch))));
+    record(501_000, Fact::Exited(exited(ExitSource::ProcExitConnector)));
+    record(502_000, Fact::Exited(exited(ExitSource::FinalSwitch)));
     let released = Released {
         task,
         source: ReleaseSource::Entry,
@@ -152,7 +152,7 @@ fn life(n: u64, at: u64, parent: TaskRef, records: &mut Vec<Record>) {
         task_flags: Some(4),
         de_thread: false,
     };
-    record(600_000 + dice % 100_000, Fact::Released(Box::new(released)));
+    record(600_000 + dice % 100_000, Fact::Released(released));
 }
 
 /// Writes a day of so many lives that ends now.

@@ -88,11 +88,11 @@ fn life(tid: u32, at: u64, parent: TaskRef, records: &mut Vec<Record>) {
             parent_ignores_sigchld: Some(false),
         }),
     ));
-    records.push(record(at + 4, Fact::Exited(Box::new(exited(ExitSource::ProcExitConnector)))));
-    records.push(record(at + 5, Fact::Exited(Box::new(exited(ExitSource::FinalSwitch)))));
+    records.push(record(at + 4, Fact::Exited(exited(ExitSource::ProcExitConnector))));
+    records.push(record(at + 5, Fact::Exited(exited(ExitSource::FinalSwitch))));
     records.push(record(
         at + 6,
-        Fact::Released(Box::new(Released {
+        Fact::Released(Released {
             task,
             source: ReleaseSource::Entry,
             by: Some(parent),
@@ -103,7 +103,7 @@ fn life(tid: u32, at: u64, parent: TaskRef, records: &mut Vec<Record>) {
             exit_signal: Some(17),
             task_flags: Some(4),
             de_thread: false,
-        })),
+        }),
     ));
 }
 

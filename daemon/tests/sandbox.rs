@@ -49,6 +49,8 @@ impl Directory {
         fs::create_dir_all(path.join("run")).unwrap();
         fs::create_dir_all(path.join("history")).unwrap();
         fs::create_dir_all(path.join("web")).unwrap();
+        fs::create_dir_all(path.join("names/pod")).unwrap();
+        fs::write(path.join("names/pod/0.log"), "x").unwrap();
         fs::write(path.join("config/t.toml"), "top = 3\n").unwrap();
         fs::write(path.join("secret"), "x").unwrap();
         Self(path)
@@ -205,6 +207,7 @@ impl<'a> Inside<'a> {
             config: self.directory.join("config/t.toml"),
             socket: Some(self.directory.join("run/socket")),
             cgroups: None,
+            names: vec![self.directory.join("names")],
             web: vec![self.directory.join("web/web.yml")],
             history: Some(self.directory.join("history")),
             outputs,
@@ -254,6 +257,11 @@ impl<'a> Inside<'a> {
         fs::read_dir("/proc")?.try_for_each(|entry| entry.map(drop))?;
         fs::read_dir("/sys/kernel")?;
         assert_eq!(fs::read(self.directory.join("config/t.toml"))?, b"top = 3\n");
+        // The names of the kubelet's directories, and not what containers print.
+        assert_eq!(fs::read_dir(self.directory.join("names"))?.count(), 1);
+        let log = fs::read(self.directory.join("names/pod/0.log"));
+        let is_landlocked = fs::read(self.directory.join("secret")).is_err();
+        assert_eq!(log.is_err(), is_landlocked, "{log:?}");
         inner.send_to(b"READY=1", self.directory.join("notify"))?;
         let mut word = [0; 16];
         assert_eq!(reported.recv(&mut word)?, 7);

@@ -32,6 +32,17 @@ pub struct Container {
     pub id: String,
     /// `docker`, `containerd`, `cri-o`, `podman`; `unknown` if only the form of the name shows that it is a container.
     pub runtime: &'static str,
+    /// Its name in its pod, where the kubelet's links say it.
+    pub name: Option<String>,
+}
+
+/// The name of a pod.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PodName {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
 }
 
 /// Where a task runs.
@@ -48,6 +59,8 @@ pub struct Place {
     pub container: Option<Container>,
     /// Uid of the Kubernetes pod.
     pub pod_uid: Option<String>,
+    /// Its name, where the kubelet's directories say it.
+    pub pod_name: Option<PodName>,
 }
 
 impl Place {
@@ -82,6 +95,7 @@ impl Place {
             unit: self.unit.clone().or_else(|| of_controller.unit.clone()),
             container: self.container.clone().or_else(|| of_controller.container.clone()),
             pod_uid: self.pod_uid.clone().or_else(|| of_controller.pod_uid.clone()),
+            pod_name: self.pod_name.clone().or_else(|| of_controller.pod_name.clone()),
         }
     }
 
@@ -113,7 +127,7 @@ fn container(name: &str, parent: &str, in_pod: bool) -> Option<Container> {
     let stem = name.strip_suffix(".scope").unwrap_or(name);
     for (prefix, runtime) in PREFIXES {
         if let Some(id) = stem.strip_prefix(prefix).filter(|id| is_id(id)) {
-            return Some(Container { id: id.to_owned(), runtime });
+            return Some(Container { id: id.to_owned(), runtime, name: None });
         }
     }
     if !is_id(stem) {
@@ -125,7 +139,7 @@ fn container(name: &str, parent: &str, in_pod: bool) -> Option<Container> {
         _ if in_pod => "containerd",
         _ => "unknown",
     };
-    Some(Container { id: stem.to_owned(), runtime })
+    Some(Container { id: stem.to_owned(), runtime, name: None })
 }
 
 fn is_id(text: &str) -> bool {

@@ -20,7 +20,10 @@ use std::{
 use probe_common::CgroupPair;
 
 use self::walk::Round;
-use super::Place;
+use super::{
+    Place,
+    pods::{DIRECTORIES, LOGS, Pods},
+};
 use crate::{cgroup_mounts::CgroupMounts, host};
 
 /// A walk is followed by a pause that is this many times as long, at least.
@@ -50,15 +53,30 @@ pub struct Cgroups {
     next_roll_call_ns: u64,
     reported_unreadable: bool,
     reported_limit: bool,
+    /// The names of pods and containers.
+    pods: Pods,
     /// Ids that were looked up and not found.
     pub unresolved: u64,
 }
 
 impl Cgroups {
-    /// The cgroups of this host, in all mounted hierarchies.
+    /// The cgroups of this host, in all mounted hierarchies, with the names that the kubelet gives.
     #[must_use]
     pub fn of_host() -> Self {
+        Self::without_names().with_pods_of(LOGS.into())
+    }
+
+    /// The cgroups of this host; pods and containers have ids only.
+    #[must_use]
+    pub fn without_names() -> Self {
         Self::of(host::cgroup_mounts())
+    }
+
+    /// Takes the names of pods and containers from the kubelet's directories below this one.
+    #[must_use]
+    pub(super) fn with_pods_of(mut self, logs: PathBuf) -> Self {
+        self.pods = Pods::at(logs);
+        self
     }
 
     /// The cgroups below a directory, with v2 alone; without a directory no cgroup is known.
@@ -80,6 +98,7 @@ impl Cgroups {
             next_roll_call_ns: 0,
             reported_unreadable: false,
             reported_limit: false,
+            pods: Pods::default(),
             unresolved: 0,
         }
     }
@@ -94,6 +113,24 @@ impl Cgroups {
     #[must_use]
     pub const fn mounts(&self) -> &CgroupMounts {
         &self.mounts
+    }
+
+    /// The directories that have the names of pods and containers.
+    #[must_use]
+    pub fn directories_of_names(&self) -> Vec<PathBuf> {
+        self.pods.root().into_iter().flat_map(|root| DIRECTORIES.map(|name| root.join(name))).collect()
+    }
+
+    /// Returns why pods of this host have no names; `None` if they have, and without pods.
+    #[must_use]
+    pub fn lacks_pods(&self) -> Option<String> {
+        self.pods.lacks()
+    }
+
+    /// Returns how many pods have names; `None` if no pod was seen.
+    #[must_use]
+    pub fn named_pods(&self) -> Option<usize> {
+        self.pods.count()
     }
 
     /// Returns all cgroups that are kept.
@@ -117,7 +154,20 @@ impl Cgroups {
                 self.unresolved += 1;
             }
         }
+        if self.pods.is_due(now_ns) {
+            self.name_pods(now_ns);
+        }
         self.places.get(&id)
+    }
+
+    /// Reads the names of pods and containers, and gives them to the places that lack them.
+    fn name_pods(&mut self, now_ns: u64) {
+        self.pods.read(now_ns);
+        for place in self.places.values_mut().chain(self.of_controller.values_mut()) {
+            if let Some(named) = self.pods.renamed(place) {
+                *place = named;
+            }
+        }
     }
 
     /// Adds a cgroup whose place is known, from a recording.
@@ -140,8 +190,8 @@ impl Cgroups {
         let Some(path) = root.or_else(|| places.get(&parent_id).map(|place| place.path.as_str())) else {
             return;
         };
-        let place = Arc::new(Place::of(&format!("{path}/{name}")));
-        places.insert(id, place);
+        let place = self.pods.named(Place::of(&format!("{path}/{name}")));
+        places.insert(id, Arc::new(place));
     }
 
     /// Returns whether the place with this id is known; for a pair, whether both of its halves are.

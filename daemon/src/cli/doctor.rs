@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::{Attach, ask::Format, exit::Exit, terminal};
 use crate::{
     answer::text::folded,
+    cgroup::Cgroups,
     host,
     kernel::{
         ladder::HookState,
@@ -44,6 +45,8 @@ struct Surroundings {
     time_namespace: Finding,
     /// The hierarchies that units and containers are taken from.
     cgroups: Finding,
+    /// Where there are pods: whether their names can be read.
+    pods: Option<Finding>,
 }
 
 impl Surroundings {
@@ -53,7 +56,11 @@ impl Surroundings {
             Some(why) => Finding { ok: false, detail: why },
         };
         let mounts = host::cgroup_mounts();
+        let mut known = Cgroups::of_host();
+        // Reads the hierarchies.
+        known.place(u64::MAX, 1);
         Self {
+            pods: known.named_pods().map(|count| finding(known.lacks_pods(), &format!("{count} pods"))),
             cgroups: finding(mounts.lacks().map(str::to_owned), &mounts.sources()),
             proc: finding(Procfs::default().lacks().map(str::to_owned), "all processes are visible"),
             time_namespace: finding(timens::lacks(), "the initial one, or one without an offset"),
@@ -128,6 +135,9 @@ fn json(survey: &Survey, host: &Surroundings) -> serde_json::Result<String> {
         object.insert("proc".into(), serde_json::to_value(&host.proc)?);
         object.insert("time_namespace".into(), serde_json::to_value(&host.time_namespace)?);
         object.insert("cgroups".into(), serde_json::to_value(&host.cgroups)?);
+        if let Some(pods) = &host.pods {
+            object.insert("pods".into(), serde_json::to_value(pods)?);
+        }
         object.insert("verdict".into(), serde_json::to_value(host.verdict(survey))?);
         object.insert("sandbox".into(), sandbox::offered().into());
     }
@@ -151,6 +161,9 @@ fn text(survey: &Survey, host: &Surroundings) -> String {
     finding(&mut out, "processes in /proc", &host.proc);
     finding(&mut out, "time namespace", &host.time_namespace);
     finding(&mut out, "units and containers, by cgroup", &host.cgroups);
+    if let Some(pods) = &host.pods {
+        finding(&mut out, "names of pods and containers", pods);
+    }
     let _ = writeln!(
         out,
         "     restrictions that the daemon sets for itself after it has attached: {}",

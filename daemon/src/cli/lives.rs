@@ -9,11 +9,13 @@ use super::{
     output,
     past::{self, FromDirectory},
     query::Query,
+    schema_name::SchemaName,
     stdout::Stdout,
 };
 use crate::{
     answer::{death::DeathFilter, life::LifeFilter},
     event_loop,
+    export::schema::Schema,
     history::read::{LifeSearch, Times},
 };
 
@@ -26,6 +28,7 @@ Examples:
   taskscope lives --since 2d --pid 4711           further back than memory: from the daemon's history (docs/lives.md)
   taskscope lives --at '2026-11-20 14:30'         processes that existed then and have ended since
   taskscope lives --from ./copy --since 2d        from a copy of a history; needs no daemon and no privileges
+  taskscope lives --schema ecs                    documents for Elasticsearch or OpenSearch
   taskscope lives | jq -c '[.process.name, .usage.exec_runtime_ns]'
   taskscope events --lives                        processes that end from now on
 
@@ -46,6 +49,9 @@ pub(super) struct Args {
     /// Only processes that ended by this cause, such as killed, oom or fault
     #[arg(long, value_name = "CAUSE")]
     cause: Vec<String>,
+    /// Names of the fields: docs/lives.md, docs/events.md
+    #[arg(long, value_enum, default_value_t, value_name = "SCHEMA")]
+    schema: SchemaName,
     /// How many lives to show at most, the oldest first
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
@@ -100,7 +106,7 @@ fn from_directory(args: &Args, directory: &Path, at_ms: Option<i64>) -> Result<(
         let mut text = Vec::new();
         is_done = search
             .go_on(past::PIECE, &mut |line, _| {
-                text.extend_from_slice(line);
+                Schema::from(args.schema).convert(line, &mut text);
                 left -= 1;
                 if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             })
@@ -153,6 +159,7 @@ fn path(args: &Args, at: Option<&str>) -> String {
     if let Some(at) = at {
         query.add("at", at);
     }
+    args.schema.add_to(&mut query);
     if let Some(limit) = args.limit {
         query.add("limit", limit);
     }

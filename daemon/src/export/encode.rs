@@ -243,6 +243,11 @@ impl<'a> Object<'a> {
         inner.close();
     }
 
+    /// Writes a value that is JSON already.
+    pub(super) fn json(&mut self, key: Key, value: &[u8]) {
+        self.key(key).extend_from_slice(value);
+    }
+
     /// Returns the buffer, for a value that writes itself between quotes.
     pub(super) fn text(&mut self, key: Key, write: impl FnOnce(&mut Vec<u8>)) {
         let out = self.key(key);

@@ -1,4 +1,4 @@
-//! The JSON Schema of a line of the event stream, as the encoder in `json`, `death`, `scope`, `sched` and `usage` writes it.
+//! The JSON Schema of a line of the event stream, as the encoder in `json`, `death`, `host`, `leak`, `scope`, `sched` and `usage` writes it.
 //!
 //! The encoder writes lines without these types, because it must be fast. So a test compares the names of the fields, and another
 //! one checks real lines by the schema. A name that is not UTF-8 is followed by its exact bytes, in hexadecimal, under the same
@@ -7,7 +7,7 @@
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::SCHED_ACTIONS;
+use super::{SCHED_ACTIONS, host::Host};
 use crate::lineage::ActionKind;
 
 /// Lines without a process: events are missing, or none has happened.
@@ -33,6 +33,7 @@ struct EventLine {
     timestamp: Option<String>,
     event: EventHead,
     boottime_ns: Option<u64>,
+    host: Option<Host>,
     process: Option<EventProcess>,
     thread: Option<EventThread>,
     cgroup: Option<EventCgroup>,
@@ -58,6 +59,7 @@ struct EventProcess {
     pid: u32,
     vpid: Option<u32>,
     entity_id: Option<String>,
+    start_timestamp: Option<String>,
     parent_pid: Option<u32>,
     parent_entity_id: Option<String>,
     name: Option<String>,
@@ -113,12 +115,15 @@ struct EventCgroup {
 struct EventContainer {
     id: String,
     runtime: String,
+    name: Option<String>,
 }
 
 /// A pod.
 #[derive(JsonSchema)]
 struct EventPod {
     uid: String,
+    namespace: Option<String>,
+    name: Option<String>,
 }
 
 /// Further facts of the task, and those of the action.
@@ -167,6 +172,7 @@ struct EventTask {
     new_parent_tid: Option<u32>,
     reparent_kind: Option<String>,
     reaper: Option<EventReaper>,
+    leak: Option<EventLeak>,
     death: Option<EventDeath>,
     scope: Option<EventScope>,
     provenance: String,
@@ -237,6 +243,26 @@ struct EventUsage {
 struct EventChildrenUsage {
     reaped: Option<EventUsage>,
     autoreaped: Option<EventUsage>,
+}
+
+/// A leak other than zombies.
+#[derive(JsonSchema)]
+struct EventLeak {
+    kind: String,
+    certainty: String,
+    count: u64,
+    span_ns: u64,
+    live: Option<u64>,
+    ended: Option<u64>,
+    last: Option<EventMember>,
+    scope_name: Option<String>,
+    median_life_ns: Option<u64>,
+    median_pause_ns: Option<u64>,
+    cause: Option<String>,
+    alive: Option<u64>,
+    spreads: Option<bool>,
+    job: Option<EventMember>,
+    pids: Option<Vec<String>>,
 }
 
 /// Why it ended.

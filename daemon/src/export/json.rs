@@ -25,6 +25,7 @@ pub fn write(effect: &Effect, sequence: u64, stamp: &Stamp, place: Option<&Place
         }
     });
     event.number(key!("boottime_ns"), effect.at.0);
+    write_host(&mut event, stamp);
     event.object(key!("process"), |process| write_process(process, effect, stamp));
     event.object(key!("thread"), |thread| {
         thread.number(key!("id"), effect.thread.key.tid.0);
@@ -78,6 +79,7 @@ pub fn write_gap_at(
     event.text(key!("@timestamp"), |out| rfc3339(out, stamp.wall_ns(at)));
     event.object(key!("event"), |event| event.name(key!("action"), "gap"));
     event.number(key!("boottime_ns"), at.0);
+    write_host(&mut event, stamp);
     event.object(key!("gap"), |gap| {
         gap.name(key!("place"), place);
         write_number(gap, key!("lost"), lost);
@@ -87,6 +89,12 @@ pub fn write_gap_at(
     });
     event.close();
     line.push(b'\n');
+}
+
+pub(super) fn write_host(event: &mut Object<'_>, stamp: &Stamp) {
+    if let Some(host) = stamp.host() {
+        event.json(key!("host"), host.json());
+    }
 }
 
 fn write_place(event: &mut Object<'_>, place: &Place) {
@@ -100,10 +108,19 @@ fn write_place(event: &mut Object<'_>, place: &Place) {
         event.object(key!("container"), |object| {
             object.bytes(key!("id"), container.id.as_bytes());
             object.name(key!("runtime"), container.runtime);
+            if let Some(name) = &container.name {
+                object.bytes(key!("name"), name.as_bytes());
+            }
         });
     }
     if let Some(uid) = &place.pod_uid {
-        event.object(key!("pod"), |pod| pod.bytes(key!("uid"), uid.as_bytes()));
+        event.object(key!("pod"), |pod| {
+            pod.bytes(key!("uid"), uid.as_bytes());
+            if let Some(of) = &place.pod_name {
+                pod.bytes(key!("namespace"), of.namespace.as_bytes());
+                pod.bytes(key!("name"), of.name.as_bytes());
+            }
+        });
     }
 }
 
@@ -114,6 +131,9 @@ fn write_process(object: &mut Object<'_>, effect: &Effect, stamp: &Stamp) {
         object.number(key!("vpid"), vpid);
     }
     write_entity(object, key!("entity_id"), process.key, stamp);
+    if let Some(start) = process.key.start {
+        object.text(key!("start_timestamp"), |out| rfc3339(out, stamp.wall_ns(start)));
+    }
     if let Some(parent) = process.parent {
         object.number(key!("parent_pid"), parent.tgid.0);
         write_entity(object, key!("parent_entity_id"), parent, stamp);

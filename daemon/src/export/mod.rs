@@ -3,11 +3,13 @@
 //! - `json`, `sched`: one event as a line of JSON; `answer`, `death`, `usage` are parts of it and of answers
 //! - `text`: one event as a line for people
 //! - `event_schema`: the JSON Schema of such a line
+//! - `schema`: the same lines by the Elastic Common Schema and by OpenTelemetry's semantic conventions
 //! - `filter`: which events a reader gets
 //! - `encode`: numbers and escaped strings; `width`: columns of a text on a terminal
-//! - `stamp`, `time`, `zone`: wall-clock times
+//! - `stamp`, `time`, `zone`: wall-clock times; `host`: the host that lines name
 
 pub mod json;
+pub mod schema;
 pub mod text;
 
 mod answer;
@@ -15,6 +17,7 @@ mod death;
 mod encode;
 mod event_schema;
 mod filter;
+mod host;
 mod leak;
 mod sched;
 mod scope;
@@ -29,6 +32,7 @@ pub use self::{
     answer::answer,
     event_schema::event_schema,
     filter::{EventSelection, Filter, UnknownAction, descendants, matches},
+    host::{Host, SharedHost},
     sched::{SCHED_ACTIONS, action as sched_action, write_sched},
     stamp::Stamp,
     time::local,

@@ -5,6 +5,7 @@ use probe_common::{COMM_LEN, OffCpu, SchedEvent, SchedKind, SchedValid, task_sta
 use super::{
     Stamp,
     encode::{Key, Object, key},
+    json::write_host,
     time::rfc3339,
 };
 use crate::lineage::id::{GroupKey, Ktime, Tgid};
@@ -50,6 +51,7 @@ pub fn write_sched(event: &SchedEvent, sequence: u64, stamp: &Stamp, line: &mut 
         object.number(key!("sequence"), sequence);
     });
     object.number(key!("boottime_ns"), event.boottime_ns);
+    write_host(&mut object, stamp);
     object.object(key!("process"), |process| {
         process.number(key!("pid"), event.task.tgid);
         if let Some(start) = known(event, SchedValid::GROUP_START, event.group_start_ns) {

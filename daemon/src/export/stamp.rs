@@ -4,6 +4,7 @@ use crate::lineage::id::{GroupKey, Ktime, Tgid};
 
 use super::{
     encode::{digits, number},
+    host::SharedHost,
     zone::Zone,
 };
 
@@ -13,12 +14,13 @@ const BOOT_CHARS: usize = 8;
 /// The first process of a boot.
 const INIT: Tgid = Tgid(1);
 
-/// The boot id, and the offset of the wall clock from the boot time.
+/// The boot id, the offset of the wall clock from the boot time, and the host if lines name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stamp {
     boot: String,
     wall_offset_ns: i128,
     zone: Zone,
+    host: Option<SharedHost>,
 }
 
 impl Stamp {
@@ -26,7 +28,7 @@ impl Stamp {
     #[must_use]
     pub fn new(boot_id: &str, wall_offset_ns: i128) -> Self {
         let boot = boot_id.chars().filter(char::is_ascii_hexdigit).take(BOOT_CHARS).collect();
-        Self { boot, wall_offset_ns, zone: Zone::Utc }
+        Self { boot, wall_offset_ns, zone: Zone::Utc, host: None }
     }
 
     /// Returns the stamp with the local zone, for lines that people read.
@@ -36,6 +38,19 @@ impl Stamp {
         // Reads the zone's file before the sandbox forbids it.
         let _ = self.zone.rules();
         self
+    }
+
+    /// Returns the stamp with the host that lines name.
+    #[must_use]
+    pub fn of_host(mut self, host: SharedHost) -> Self {
+        self.host = Some(host);
+        self
+    }
+
+    /// The host that lines name.
+    #[must_use]
+    pub const fn host(&self) -> Option<&SharedHost> {
+        self.host.as_ref()
     }
 
     /// The zone of lines that people read.

@@ -17,5 +17,5 @@ mod tasks;
 
 pub use attach::{btf, fields, hooks, ladder, links, object, privilege, program_stats, survey};
 pub use records::{counters, decode, observer, wake_ups};
-use records::{mapped, ring};
+use records::{mapped, ring, window};
 pub use tasks::{figures, sched, sched_trace, sleepers, snapshot};

@@ -15,7 +15,7 @@ use super::{
     sums::Counts,
 };
 use crate::{
-    kernel::{clock::boottime, counters::CountersError},
+    kernel::{clock::boottime, counters::CountersError, decode::decode_with},
     lineage::{Lineage, Wanted, effect::Effect, id::Tgid, record::Record},
     recording::{Entry, entry::Own},
 };
@@ -142,23 +142,24 @@ impl Pipeline {
         let now = boottime();
         let mut apply = |records: &mut Vec<Record>, counts: &mut Counts| {
             lineage.prefetch(records);
-            for mut record in records.drain(..) {
-                local_facts.complete(&mut record, lineage, procfs);
-                apply_record(lineage, counts, &record, now, effects);
+            for record in records.iter_mut() {
+                local_facts.complete(record, lineage, procfs);
+                apply_record(lineage, counts, record, now, effects);
             }
+            records.clear();
         };
-        let handled = observer.drain(BATCH, |record| match record {
-            Ok(record) => {
-                count(&mut counts.received, kind_of(&record));
+        let handled = observer.drain(BATCH, |bytes| {
+            let received = &mut counts.received;
+            let result = decode_with(bytes, |record| {
+                count(received, kind_of(&record));
                 *drained_to = record.at.max(*drained_to);
                 decoded.push(record);
-                if decoded.len() >= Lineage::PREFETCHED {
-                    apply(decoded, counts);
-                }
-            }
-            Err(error) => {
+            });
+            if let Err(error) = result {
                 counts.undecoded += 1;
                 log::error!("ring buffer: {error}");
+            } else if decoded.len() >= Lineage::PREFETCHED {
+                apply(decoded, counts);
             }
         });
         apply(decoded, counts);

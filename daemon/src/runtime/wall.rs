@@ -1,6 +1,9 @@
 //! The wall clock at each time of `CLOCK_BOOTTIME`. Events carry both, and the wall clock can be set while the daemon runs.
 
-use crate::{export::Stamp, kernel::clock};
+use crate::{
+    export::{SharedHost, Stamp},
+    kernel::clock,
+};
 
 /// Two measurements of the offset differ by less than this unless the wall clock was set.
 const NOISE_NS: i128 = 100_000;
@@ -15,7 +18,7 @@ pub struct Wall {
 }
 
 impl Wall {
-    /// Creates the stamp of this boot. Without a readable boot id, entity ids begin with zeros.
+    /// Creates the stamp of this boot and this host. Without a readable boot id, entity ids begin with zeros.
     #[must_use]
     pub fn of_this_boot() -> Self {
         let offset_ns = clock::wall_offset_ns();
@@ -23,10 +26,11 @@ impl Wall {
             log::warn!("reading the boot id: {error}; entity ids are not unique across boots");
             "00000000".into()
         });
-        Self { stamp: Stamp::new(&boot_id, offset_ns).in_local_zone(), offset_ns, is_live: true }
+        let stamp = Stamp::new(&boot_id, offset_ns).in_local_zone().of_host(SharedHost::this());
+        Self { stamp, offset_ns, is_live: true }
     }
 
-    /// Creates the stamp of a recording. It does not follow a clock.
+    /// Creates the stamp of a recording. It does not follow a clock and names no host, which may be another one.
     #[must_use]
     pub fn recorded(boot_id: &str, offset_ns: i128) -> Self {
         Self { stamp: Stamp::new(boot_id, offset_ns).in_local_zone(), offset_ns, is_live: false }

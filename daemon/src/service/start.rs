@@ -229,6 +229,7 @@ fn paths(service: &Service, config: PathBuf, socket: Option<PathBuf>, web: Vec<P
         config,
         socket,
         cgroups: service.cgroups.root().map(Path::to_owned),
+        names: service.cgroups.directories_of_names(),
         web,
         history: history.map(|history| history.path().to_owned()),
         outputs: service.outputs.reach().clone(),

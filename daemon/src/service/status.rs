@@ -196,6 +196,7 @@ impl Status {
         let no_iterator = observer.no_iterator.iter().map(|why| format!("task iterator: {why}"));
         let no_procfs = Procfs::default().lacks().map(|why| format!("processes in /proc: {why}"));
         let no_cgroups = host::cgroup_mounts().lacks().map(|why| format!("cgroups: {why}"));
+        let no_names = service.cgroups.lacks_pods().map(|why| format!("names of pods: {why}"));
         let no_counters = pipeline.no_counters.iter().map(|why| format!("losses: {why}"));
         let shifted = timens::lacks().map(|why| format!("time namespace: {why}"));
         let dropped: u64 = counts.kernel.dropped.iter().sum();
@@ -260,6 +261,7 @@ impl Status {
                 .chain(shifted)
                 .chain(no_counters)
                 .chain(no_cgroups)
+                .chain(no_names)
                 .chain(pipeline.hidden.reason())
                 .collect(),
         }

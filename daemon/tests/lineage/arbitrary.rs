@@ -233,14 +233,14 @@ impl Source<'_> {
                 has_children: self.maybe(Self::flag),
                 parent_ignores_sigchld: self.maybe(Self::flag),
             }),
-            7 => Fact::Exited(Box::new(self.exited())),
+            7 => Fact::Exited(self.exited()),
             8 if self.flag() => Fact::Reparented(Reparented {
                 child: self.task(),
                 old_parent: self.maybe(Self::task),
                 new_parent: self.task(),
                 exit_signal: self.exit_signal(),
             }),
-            8 => Fact::Released(Box::new(self.released())),
+            8 => Fact::Released(self.released()),
             9 if self.flag() => Fact::CgroupAttached(CgroupAttached {
                 task: self.task(),
                 cgroup_id: self.maybe(Self::word).map(u64::from),
@@ -284,6 +284,7 @@ impl Source<'_> {
                 address: 0,
                 syscall: 0,
                 disposition: None,
+                leads_session: self.maybe(Self::flag),
             })),
         }
     }

@@ -178,7 +178,7 @@ impl Tape {
     }
 
     fn exited(&mut self, at: u64, view: &View, source: ExitSource, new_reaper: Option<TaskRef>) {
-        let fact = Fact::Exited(Box::new(Exited {
+        let fact = Fact::Exited(Exited {
             task: view.task,
             source,
             exit_state: Some(exit_state(view.state)),
@@ -190,7 +190,7 @@ impl Tape {
             tracer: Some(view.tracer),
             new_reaper,
             usage: Some(view.usage),
-        }));
+        });
         self.put(at, fact);
     }
 
@@ -217,7 +217,7 @@ impl Tape {
     }
 
     fn release(&mut self, at: u64, view: &View, by: Option<TaskRef>, source: ReleaseSource, de_thread: bool) {
-        let fact = Fact::Released(Box::new(Released {
+        let fact = Fact::Released(Released {
             task: view.task,
             source,
             by,
@@ -228,7 +228,7 @@ impl Tape {
             exit_signal: Some(view.exit_signal),
             task_flags: Some(0x4),
             de_thread,
-        }));
+        });
         self.put(at, fact);
     }
 

@@ -1,4 +1,5 @@
-//! Compares a lineage whose effects are not wanted with one that builds them all: the general path is the oracle of the short one.
+//! Compares a lineage whose effects are not wanted, and that takes shortcuts, with one that builds them all and takes none: the general
+//! path is the oracle of the short one.
 
 use taskscope::lineage::id::{Ktime, Tgid};
 use taskscope::lineage::record::Record;
@@ -26,10 +27,11 @@ pub(crate) struct Pair {
 
 impl Pair {
     pub(crate) fn new(wanted: Tgid) -> Self {
-        let mut short = Lineage::new(Config::default());
+        let (mut built, mut short) = (Lineage::new(Config::default()), Lineage::new(Config::default()));
+        built.take_no_shortcuts();
         short.set_wanted(Wanted::Of([None, Some(wanted)], ACTIONS));
         Self {
-            built: Lineage::new(Config::default()),
+            built,
             short,
             effects: Vec::new(),
             short_effects: Vec::new(),

@@ -3,7 +3,12 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-use std::process::{Command, Stdio};
+use std::{
+    fs, io,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
 
 use common::scenario;
 use serde_json::Value;
@@ -42,6 +47,77 @@ fn events_have_unit_container_and_pod_and_can_be_filtered_by_them() {
         assert_eq!(event["cgroup"]["path"], path.as_str(), "{event}");
     }
     drop(other);
+    service.stop_clean();
+}
+
+/// Entries in the directories where the kubelet makes some; they are removed at the end, with directories that were not there.
+struct Kubelet(Vec<PathBuf>);
+
+impl Kubelet {
+    fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    #[track_caller]
+    fn directory(&mut self, path: &Path) {
+        let missing: Vec<_> =
+            path.ancestors().take_while(|path| !path.exists()).map(Path::to_owned).collect();
+        fs::create_dir_all(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        self.0.extend(missing.into_iter().rev());
+    }
+
+    #[track_caller]
+    fn link(&mut self, path: &Path) {
+        let made: io::Result<()> = symlink("/nonexistent/0.log", path);
+        made.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        self.0.push(path.to_owned());
+    }
+}
+
+impl Drop for Kubelet {
+    fn drop(&mut self) {
+        for path in self.0.iter().rev() {
+            let _ = if path.is_symlink() { fs::remove_file(path) } else { fs::remove_dir(path) };
+        }
+    }
+}
+
+#[test]
+fn pods_and_containers_have_the_names_that_the_kubelet_gives_them() {
+    let number = std::process::id();
+    let (uid, id) = (format!("22222222-3333-4444-5555-{number:012}"), format!("{number:064x}"));
+    let pod = format!("pod{uid}");
+    let Some(cgroup) = Cgroup::make(&[&format!("kubepods{number}"), &pod, &id]) else { return };
+    let mut kubelet = Kubelet::new();
+    kubelet.directory(&Path::new("/var/log/pods").join(format!("shop_web-{number}_{uid}")));
+    kubelet.directory(Path::new("/var/log/containers"));
+    // Names that are none of Kubernetes.
+    kubelet.directory(&Path::new("/var/log/pods").join(format!("Shop_web_{uid}")));
+    kubelet.link(&Path::new("/var/log/containers").join(format!("web-{number}_shop_nginx-{id}.log")));
+    let service = Service::start(&[]);
+    let query = format!("?container={id}&action=group_exited&limit=1");
+    let (mut native, mut ecs) =
+        (service.events(&query, ""), service.events(&format!("{query}&schema=ecs"), ""));
+    let status = run_in(&cgroup).status().unwrap_or_else(|error| panic!("the scenario: {error}"));
+    assert!(status.success(), "{status}");
+    let event = native.next_json();
+    let name = format!("web-{number}");
+    assert_eq!(event["pod"], serde_json::json!({"uid": uid, "namespace": "shop", "name": name}), "{event}");
+    assert_eq!(event["container"]["name"], "nginx", "{event}");
+    let event = ecs.next_json();
+    assert_eq!(event["orchestrator"]["resource"]["name"], name.as_str(), "{event}");
+    assert_eq!(event["orchestrator"]["namespace"], "shop", "{event}");
+    let mut zombie = scenario("zombie", &[]);
+    zombie.pause("zombie");
+    cgroup.take(zombie.facts().role("scenario").pid);
+    let labels = format!("k8s_container=\"nginx\",k8s_namespace=\"shop\",k8s_pod=\"{name}\"");
+    service.until("a parent's names", |now| {
+        now.keys().any(|key| key.starts_with("taskscope_parent_zombies{") && key.contains(&labels))
+    });
+    let status = service.json("/v1/status");
+    assert!(!status["degraded"].to_string().contains("names of pods"), "{status:#}");
+    zombie.go();
+    zombie.finish();
     service.stop_clean();
 }
 

@@ -5,43 +5,21 @@
     expect(clippy::indexing_slicing, reason = "an enum as the index of an array of that length")
 )]
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
-
 use crate::Lineage;
 use crate::model::record::Usage;
 use crate::model::task::TaskKind;
 use crate::model::usage::Share;
+use crate::store::tables::id_map::IdMap;
 
 /// The most cgroups with their own sum between two queries; the usage of more cgroups is added to the sum without a cgroup.
 const CGROUPS: usize = 4096;
-
-/// Hashes cgroup ids. The kernel assigns them in sequence, so one multiplication spreads them well enough.
-#[derive(Default)]
-struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.write_u64(u64::from(byte));
-        }
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        self.0 = (self.0 ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
 
 /// The sums.
 #[derive(Debug, Default)]
 pub(crate) struct EndedTotals {
     /// Usage by kind, with user and system time as the kernel splits them for each task.
     kinds: [Usage; TaskKind::COUNT],
-    cgroups: HashMap<u64, Share, BuildHasherDefault<IdHasher>>,
+    cgroups: IdMap<u64, Share>,
     /// The usage of the last cgroup that was added to; the next ended task is often in the same cgroup.
     last: (Option<u64>, Share),
     /// Usage of tasks whose cgroup is unknown, or beyond the most cgroups.

@@ -110,6 +110,7 @@ impl Lineage {
     }
 
     /// Whether a record of this time is about a leader that another thread has replaced since.
+    #[inline]
     pub(crate) fn is_of_old_leader(&self, ix: Ix<Task>, group: Ix<Group>, at: Ktime) -> bool {
         let taken_over_at = self.store.rare_of(&self.store[group]).and_then(|rare| rare.taken_over_at);
         self.store[group].leader() == Some(ix)

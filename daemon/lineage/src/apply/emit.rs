@@ -6,7 +6,7 @@ use crate::model::brief::{Brief, Subject};
 use crate::model::effect::{Action, Effect, Process, Thread};
 use crate::model::event_context::EventContext;
 use crate::model::flags::{EXIT_DEAD, EXIT_ZOMBIE};
-use crate::model::id::{GroupKey, Ktime};
+use crate::model::id::{GroupKey, Tgid};
 use crate::model::record::{Comm, Namespaced};
 use crate::model::task::TaskState;
 use crate::store::slot::group::{Group, fact};
@@ -15,12 +15,25 @@ use crate::store::tables::arena::Ix;
 
 impl Lineage {
     /// Adds an effect: what happened to a task, with the task and its group as they are now. Returns whether it was built.
+    #[expect(
+        clippy::inline_always,
+        reason = "each caller has one action, of which nothing is left where a brief is made"
+    )]
+    #[inline(always)]
     pub(crate) fn emit(&mut self, t: &mut Transition<'_>, ix: Ix<Task>, action: Action) -> bool {
         let Some(group) = self.store[ix].group() else { return false };
-        if !self.wanted.has_action(self.store[group].key().tgid, &action) {
-            self.note_brief(t.ctx.at, group, ix, &action);
+        let tgid = Tgid(self.store[group].tgid());
+        let may_be_wanted = self.wanted.has(tgid) || self.wanted.may_have(action.kind());
+        if !may_be_wanted || !self.wanted.has_action(tgid, &action) {
+            let brief = Brief::new(t.ctx.at, self.subject(group, ix), &action);
+            self.add_brief(brief);
             return false;
         }
+        self.build(t, ix, action)
+    }
+
+    #[inline(never)]
+    fn build(&mut self, t: &mut Transition<'_>, ix: Ix<Task>, action: Action) -> bool {
         let effect = self.effect(t.ctx, ix, action);
         let is_built = effect.is_some();
         t.out.extend(effect);
@@ -41,19 +54,21 @@ impl Lineage {
         self.wanted.has(self.store[group].key().tgid)
     }
 
-    fn note_brief(&mut self, at: Ktime, group: Ix<Group>, ix: Ix<Task>, action: &Action) {
+    /// What a brief says of a task and its group.
+    #[inline(never)]
+    fn subject(&self, group: Ix<Group>, ix: Ix<Task>) -> Subject {
         let (group, task) = (&self.store[group], &self.store[ix]);
-        let subject = Subject {
+        Subject {
             kind: task.kind(group.leader() == Some(ix)),
             is_leader_tid: task.key().tid == group.key().tgid.leader(),
             exit_code: task.knows(known::EXIT_CODE).then_some(task.exit_code),
             status: group.status().settled(group.is_dead()),
             cgroup_id: self.store.cgroup_of(group),
-        };
-        self.add_brief(Brief::new(at, subject, action));
+        }
     }
 
     /// Adds what stands in for an effect.
+    #[inline(never)]
     pub(crate) fn add_brief(&mut self, brief: Brief) {
         self.emitted_until = self.emitted_until.max(brief.at);
         self.briefs.push(brief);

@@ -76,11 +76,14 @@ impl Lineage {
 
     /// Returns the slot of a known task. Applies what the reference shows: an exact start time, or an exec by which a thread took
     /// its leader's place.
+    #[inline]
     fn resolve_or_take_over(&mut self, reference: TaskRef, t: &mut Transition<'_>) -> Option<Ix<Task>> {
         let found = self.store.find(reference.key);
-        if found.is_some() {
-            return found;
-        }
+        if found.is_some() { found } else { self.take_over_as_shown(reference, t) }
+    }
+
+    #[inline(never)]
+    fn take_over_as_shown(&mut self, reference: TaskRef, t: &mut Transition<'_>) -> Option<Ix<Task>> {
         if let Some(newest) = self.store.find_current(reference.key.tid) {
             if self.store.set_exact_start(newest, reference) {
                 return Some(newest);

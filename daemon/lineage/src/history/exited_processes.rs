@@ -111,6 +111,11 @@ impl ExitedProcesses {
         next.unwrap_or_default().iter().take(lives).map(see).fold(0, std::ops::BitXor::bitxor)
     }
 
+    /// Returns the life that ended first.
+    fn oldest(&self) -> Option<&ExitedProcess> {
+        self.chunks.front()?.get(self.forgotten)
+    }
+
     fn place(&self, serial: Serial) -> Option<(usize, usize)> {
         let distance = usize::try_from(serial.checked_sub(self.first)?).ok()?;
         let place = distance + self.forgotten;
@@ -213,11 +218,15 @@ impl Lineage {
     /// Forgets lives that ended before `before`.
     pub(crate) fn forget_lives(&mut self, before: Ktime, most: usize) {
         for _ in 0..most {
-            let is_old = self.exited.iter().next().is_some_and(|life| life.since < before);
-            if !is_old || !self.forget_oldest_life() {
+            if !self.has_old_life(before) || !self.forget_oldest_life() {
                 break;
             }
         }
+    }
+
+    /// Whether a life that ended before `before` is stored.
+    pub(crate) fn has_old_life(&self, before: Ktime) -> bool {
+        self.exited.oldest().is_some_and(|life| life.since < before)
     }
 
     /// Returns a page of ended lives, in the order in which they ended: at most `most` lives from `serial` on, and the serial of

@@ -49,11 +49,11 @@ pub enum Fact {
     /// `do_exit()` began.
     Exiting(Exiting),
     /// `exit_notify()` decided between zombie and dead; or a later point with the same facts.
-    Exited(Box<Exited>),
+    Exited(Exited),
     /// A child was reparented.
     Reparented(Reparented),
     /// A task was released.
-    Released(Box<Released>),
+    Released(Released),
     /// A task in a snapshot; `at` is when it was read.
     Snapshot(Box<Snapshot>),
     /// A task was moved to another cgroup.

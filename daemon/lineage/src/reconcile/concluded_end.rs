@@ -63,7 +63,30 @@ impl Lineage {
     }
 
     /// Removes what was kept for late records only: tombstones, exited processes, and dead tasks whose release record was lost.
+    #[inline]
     pub(crate) fn expire(&mut self, now: Ktime, most: usize, out: &mut Vec<Effect>) {
+        if self.has_expired(now) {
+            self.expire_some(now, most, out);
+        }
+    }
+
+    /// Whether anything is to be removed. Most records find nothing.
+    fn has_expired(&self, now: Ktime) -> bool {
+        self.front(Queue::Dead, now, self.config.dead_after).is_some()
+            || self.store.queue_ends(Queue::Tombstone).len > self.config.tombstones
+            || self.front(Queue::Tombstone, now, self.config.tombstone).is_some()
+            || !self.reconcile.freed_leaders.is_empty()
+            || self.has_old_life(self.lives_kept_since(now))
+    }
+
+    /// Returns the time before which ended processes are forgotten.
+    fn lives_kept_since(&self, now: Ktime) -> Ktime {
+        let age = u64::try_from(self.config.dead_lives_age.as_nanos()).unwrap_or(u64::MAX);
+        Ktime(now.0.saturating_sub(age))
+    }
+
+    #[inline(never)]
+    fn expire_some(&mut self, now: Ktime, most: usize, out: &mut Vec<Effect>) {
         for _ in 0..most {
             let Some(ix) = self.front(Queue::Dead, now, self.config.dead_after) else { break };
             self.stats.concluded += 1;
@@ -93,7 +116,6 @@ impl Lineage {
                 self.end_unseen(leader, &mut Transition::new(EventContext::observed(now), out));
             }
         }
-        let age = u64::try_from(self.config.dead_lives_age.as_nanos()).unwrap_or(u64::MAX);
-        self.forget_lives(Ktime(now.0.saturating_sub(age)), most);
+        self.forget_lives(self.lives_kept_since(now), most);
     }
 }

@@ -37,7 +37,6 @@ pub(crate) mod slots;
 mod state_transition;
 mod zombie;
 
-use std::collections::HashMap;
 use std::ops::{Index, IndexMut};
 
 use crate::config::Room;
@@ -55,6 +54,7 @@ use self::slot::pending_reparent::PendingReparent;
 use self::slot::small_extra::SmallExtra;
 use self::slot::task::Task;
 use self::tables::arena::{Arena, Ix};
+use self::tables::id_map::IdMap;
 use self::tables::index::TidTable;
 use self::tables::paths::Paths;
 use self::tables::profile::Profiles;
@@ -81,7 +81,7 @@ pub(crate) struct Store {
     queues: Queues,
     paths: Paths,
     /// Init of each pid namespace below the initial one.
-    namespaces: HashMap<u32, Ix<Group>>,
+    namespaces: IdMap<u32, Ix<Group>>,
     /// The number of groups that adopted orphans as subreapers.
     subreapers: u32,
     /// The number of dead leaders with live threads.
@@ -113,7 +113,7 @@ impl Store {
             index: TidIndex::default(),
             queues: Queues::default(),
             paths: Paths::default(),
-            namespaces: HashMap::new(),
+            namespaces: IdMap::default(),
             subreapers: 0,
             dead_leaders: 0,
             state_counts: StateCounts::default(),

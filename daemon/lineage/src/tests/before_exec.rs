@@ -28,7 +28,7 @@ fn freed_after(exec_age_ns: u64) -> (u64, u64) {
     let (mut fixture, _, child) = zombie_over_an_exec();
     fixture.wait(exec_age_ns);
     let freed = Fixture::released_of(child, None, ReleaseSource::Free);
-    fixture.record(Fact::Released(Box::new(freed)));
+    fixture.record(Fact::Released(freed));
     taken(&fixture)
 }
 

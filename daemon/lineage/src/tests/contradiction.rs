@@ -63,7 +63,7 @@ fn a_birth_that_names_the_child_as_its_parent_leaves_nothing_behind() {
 fn a_death_that_names_the_child_as_its_parent_leaves_nothing_behind() {
     each_ends_the_child(|fixture, child, parent| {
         let death = Fixture::exited_of(child, EXIT_ZOMBIE, 0, true);
-        fixture.record(Fact::Exited(Box::new(Exited { parent: Some(parent), nr_threads: Some(3), ..death })));
+        fixture.record(Fact::Exited(Exited { parent: Some(parent), nr_threads: Some(3), ..death }));
     });
 }
 
@@ -73,7 +73,7 @@ fn a_death_that_names_itself_as_the_new_reaper_leaves_nothing_behind() {
         fixture.fork(child, 400);
         let death = Fixture::exited_of(child, EXIT_ZOMBIE, 0, true);
         let death = Exited { new_reaper: Some(new_reaper), nr_threads: Some(3), ..death };
-        fixture.record(Fact::Exited(Box::new(death)));
+        fixture.record(Fact::Exited(death));
     });
 }
 
@@ -90,7 +90,7 @@ fn a_release_that_names_an_unknown_parent_with_the_childs_tid_is_a_release() {
     for parent in impossible_parents(&fixture, child, init.tgid) {
         let by = Some(init);
         let released = Fixture::released_of(child, by, ReleaseSource::Entry);
-        fixture.record(Fact::Released(Box::new(Released { parent: Some(parent), ..released })));
+        fixture.record(Fact::Released(Released { parent: Some(parent), ..released }));
         assert!(fixture.lineage.group(child.tgid).is_none());
     }
 }

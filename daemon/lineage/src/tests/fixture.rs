@@ -159,7 +159,7 @@ impl Fixture {
     }
 
     pub(crate) fn exited(&mut self, task: TaskRef, state: u32, code: i32, by_group: bool) {
-        self.record(Fact::Exited(Box::new(Self::exited_of(task, state, code, by_group))));
+        self.record(Fact::Exited(Self::exited_of(task, state, code, by_group)));
     }
 
     /// Applies the record of a zombie's last switch, on the tracepoint rung.
@@ -169,7 +169,7 @@ impl Fixture {
 
     /// Applies a death that only the record of the last switch shows.
     pub(crate) fn last_switch_of(&mut self, exited: Exited) {
-        self.record(Fact::Exited(Box::new(Exited { source: ExitSource::FinalSwitch, ..exited })));
+        self.record(Fact::Exited(Exited { source: ExitSource::FinalSwitch, ..exited }));
     }
 
     pub(crate) fn reparented(&mut self, child: TaskRef, old: TaskRef, new_parent: TaskRef) {
@@ -197,7 +197,7 @@ impl Fixture {
     }
 
     pub(crate) fn released(&mut self, task: TaskRef, by: TaskRef) {
-        self.record(Fact::Released(Box::new(Self::released_of(task, Some(by), ReleaseSource::Entry))));
+        self.record(Fact::Released(Self::released_of(task, Some(by), ReleaseSource::Entry)));
     }
 
     /// Applies a snapshot that shows these tasks.

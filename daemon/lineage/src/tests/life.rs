@@ -101,7 +101,7 @@ fn a_leader_released_in_the_second_turn_was_never_a_zombie() {
     fixture.released(thread, thread);
     fixture.actions();
     let second = Fixture::released_of(leader, Some(thread), ReleaseSource::SecondTurn);
-    fixture.record(Fact::Released(Box::new(second)));
+    fixture.record(Fact::Released(second));
     assert_eq!(fixture.actions(), ["100:autoreaped", "100:released"]);
     fixture.wait(60_000_000_000);
     assert!(fixture.actions().is_empty());
@@ -135,7 +135,7 @@ fn a_thread_that_execs_takes_over_its_leaders_tid() {
     let old_leader = TaskRef { key: TaskKey { tid: Tid(101), start: leader.key.start }, tgid: leader.tgid };
     let mut released = Fixture::released_of(old_leader, Some(leader), ReleaseSource::Entry);
     released.de_thread = true;
-    fixture.record(Fact::Released(Box::new(released)));
+    fixture.record(Fact::Released(released));
     assert_eq!(fixture.actions(), ["100:exec_takeover", "101:released"]);
     fixture.exec_from(leader, 101, "/bin/other");
     assert_eq!(fixture.actions(), ["100:execed"]);
@@ -162,7 +162,7 @@ fn the_same_exec_reported_by_the_tracepoints_ends_the_same() {
     assert_eq!(fixture.actions(), ["100:exited", "100:leader_died", "100:exec_takeover", "100:execed"]);
     let old_leader = TaskRef { key: TaskKey { tid: Tid(101), start: leader.key.start }, tgid: leader.tgid };
     let free = Fixture::released_of(old_leader, None, ReleaseSource::Free);
-    fixture.record(Fact::Released(Box::new(free)));
+    fixture.record(Fact::Released(free));
     assert_eq!(fixture.actions(), ["101:released"]);
     assert_eq!(fixture.parent_of(leader), Some(1));
 }
@@ -219,7 +219,7 @@ fn an_autoreaped_child_stays_so_when_its_parent_exits_before_its_last_switch() {
     fixture.last_switch_of(Fixture::exited_of(child, DEAD, 0, true));
     assert!(fixture.actions().is_empty());
     let free = Fixture::released_of(child, None, ReleaseSource::Free);
-    fixture.record(Fact::Released(Box::new(free)));
+    fixture.record(Fact::Released(free));
     assert_eq!(fixture.actions(), ["101:released"]);
 }
 
@@ -288,7 +288,7 @@ fn children_seen_with_an_heir_that_is_dead_by_then_came_to_it_and_the_zombie_may
         assert_eq!(reparented, [(100, Provenance::Observed)], "whether that one took it is open");
         let mut free = Fixture::released_of(child, None, ReleaseSource::Free);
         free.parent = Some(subreaper);
-        fixture.record(Fact::Released(Box::new(free)));
+        fixture.record(Fact::Released(free));
         assert_eq!(fixture.actions(), ["102:reaped", "102:released"]);
     }
 }
@@ -317,7 +317,7 @@ fn a_dead_leader_that_is_no_child_any_more_of_who_ignores_sigchld_went_by_itself
     fixture.last_switch_of(Fixture::exited_of(thread, DEAD, 0, false));
     assert_eq!(fixture.actions(), ["102:exited", "102:autoreaped"]);
     let free = Fixture::released_of(leader, None, ReleaseSource::Free);
-    fixture.record(Fact::Released(Box::new(free)));
+    fixture.record(Fact::Released(free));
     assert_eq!(fixture.actions(), ["102:released", "101:released"]);
 }
 
@@ -360,7 +360,7 @@ fn a_child_that_was_taken_stays_its_parents_when_that_one_dies_before_it_is_rele
         if comes {
             for task in [parent, child] {
                 let free = Fixture::released_of(task, None, ReleaseSource::Free);
-                fixture.record(Fact::Released(Box::new(free)));
+                fixture.record(Fact::Released(free));
             }
         } else {
             fixture.wait(u64::try_from(Config::default().dead_after.as_nanos()).unwrap());

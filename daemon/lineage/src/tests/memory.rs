@@ -38,7 +38,7 @@ fn exited(
     parent: Option<TaskRef>,
     nr_threads: Option<i32>,
 ) -> Fact {
-    Fact::Exited(Box::new(Exited {
+    Fact::Exited(Exited {
         task,
         source,
         exit_state: Some(exit_state),
@@ -60,11 +60,11 @@ fn exited(
             min_flt: 200_000,
             maj_flt: 100,
         }),
-    }))
+    })
 }
 
 fn released(task: TaskRef, by: TaskRef, parent: Option<TaskRef>, exit_signal: Option<i32>) -> Fact {
-    Fact::Released(Box::new(Released {
+    Fact::Released(Released {
         task,
         source: ReleaseSource::Entry,
         by: Some(by),
@@ -75,7 +75,7 @@ fn released(task: TaskRef, by: TaskRef, parent: Option<TaskRef>, exit_signal: Op
         exit_signal,
         task_flags: Some(4),
         de_thread: false,
-    }))
+    })
 }
 
 struct Host {

@@ -95,7 +95,7 @@ fn no_step_is_lost_when_the_new_parent_dies_too() {
     assert_eq!(family.steps(), [[100, 20, 10, 10], [100, 10, 1, 1]]);
     // The subreaper reaped the other zombie before it died: the release shows its parent.
     let free = Fixture::released_of(zombies[1], None, ReleaseSource::Free);
-    family.fixture.record(Fact::Released(Box::new(Released { parent: Some(reaper), ..free })));
+    family.fixture.record(Fact::Released(Released { parent: Some(reaper), ..free }));
     let effects = family.fixture.new_effects();
     let names: Vec<&str> = effects.iter().map(|effect| effect.action.name()).collect();
     assert_eq!(names, ["reparented", "reaped", "released"]);
@@ -121,10 +121,10 @@ fn a_new_parent_that_proc_shows_before_the_last_switch_of_the_old_one_is_reporte
     let open: Vec<u32> = family.fixture.lineage.doubtful().map(|(task, _)| task.tid.0).collect();
     assert_eq!(open, [20], "of the dead parent alone it is open who reaped it");
     for zombie in zombies {
-        family.fixture.record(Fact::Released(Box::new(Released {
+        family.fixture.record(Fact::Released(Released {
             parent: Some(init),
             ..Fixture::released_of(zombie, None, ReleaseSource::Free)
-        })));
+        }));
     }
     assert_eq!(family.steps(), [[0; 4]; 0]);
 }
@@ -164,7 +164,7 @@ fn one_that_proc_does_not_have_counts_no_more_and_its_callback_tells_who_reaped_
     assert_eq!((family.fixture.lineage.zombie_count(), family.fixture.lineage.unconfirmed_count()), (2, 1));
     assert!(family.fixture.actions().is_empty(), "who reaped it is not known yet");
     let free = Fixture::released_of(gone, None, ReleaseSource::Free);
-    family.fixture.record(Fact::Released(Box::new(Released { parent: Some(reaper), ..free })));
+    family.fixture.record(Fact::Released(Released { parent: Some(reaper), ..free }));
     assert_eq!(family.fixture.actions(), ["100:reparented", "100:reaped", "100:released"]);
 }
 

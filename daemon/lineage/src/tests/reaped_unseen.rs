@@ -35,7 +35,7 @@ fn a_zombie_that_proc_does_not_have_is_releasing_until_its_release() {
     assert_eq!(fixture.actions(), ["100:reaped"]);
     assert_eq!((fixture.lineage.zombie_count(), fixture.lineage.releasing_count()), (1, 1));
     assert!(!end(&mut fixture, children[0]), "the process is no longer a zombie");
-    fixture.record(Fact::Released(Box::new(Fixture::released_of(children[0], None, ReleaseSource::Free))));
+    fixture.record(Fact::Released(Fixture::released_of(children[0], None, ReleaseSource::Free)));
     assert_eq!(fixture.actions(), ["100:released"], "it is reaped once");
     assert_eq!((fixture.lineage.zombie_count(), fixture.lineage.releasing_count()), (1, 0));
 }

@@ -10,7 +10,7 @@ const ZOMBIE: u32 = 32;
 const DEAD: u32 = 16;
 
 fn dies(fixture: &mut Fixture, task: TaskRef, source: ExitSource, state: u32, runtime: u64) {
-    fixture.record(Fact::Exited(Box::new(Exited {
+    fixture.record(Fact::Exited(Exited {
         task,
         source,
         exit_state: Some(state),
@@ -22,7 +22,7 @@ fn dies(fixture: &mut Fixture, task: TaskRef, source: ExitSource, state: u32, ru
         tracer: None,
         new_reaper: None,
         usage: Some(Usage { exec_runtime_ns: runtime, ..Usage::default() }),
-    })));
+    }));
 }
 
 fn used(fixture: &Fixture, task: TaskRef) -> Option<u64> {

@@ -43,8 +43,16 @@ impl From<&cgroup::Place> for Place {
                 controller_path: place.controller_path.clone(),
                 unit: place.unit.clone(),
             },
-            container: container.map(|it| Container { id: it.id.clone(), runtime: it.runtime.into() }),
-            pod: place.pod_uid.as_ref().map(|uid| Pod { uid: uid.clone() }),
+            container: container.map(|it| Container {
+                id: it.id.clone(),
+                runtime: it.runtime.into(),
+                name: it.name.clone(),
+            }),
+            pod: place.pod_uid.as_ref().map(|uid| Pod {
+                uid: uid.clone(),
+                namespace: place.pod_name.as_ref().map(|of| of.namespace.clone()),
+                name: place.pod_name.as_ref().map(|of| of.name.clone()),
+            }),
         }
     }
 }
@@ -69,6 +77,9 @@ pub struct Container {
     pub id: String,
     /// Its runtime.
     pub runtime: String,
+    /// Its name in its pod, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
 }
 
 /// A pod.
@@ -76,4 +87,10 @@ pub struct Container {
 pub struct Pod {
     /// Its uid.
     pub uid: String,
+    /// Its namespace, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Its name, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
 }

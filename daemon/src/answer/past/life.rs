@@ -18,7 +18,7 @@ use crate::answer::{
     usage::{ChildrenUsage, Usage},
 };
 use crate::{
-    export::Stamp,
+    export::{Host, SharedHost, Stamp},
     lineage::{
         End, Life,
         death::{CERTAIN, Cause, UNKNOWN},
@@ -43,6 +43,10 @@ pub struct LifeRecord {
     pub timestamp: String,
     /// Version of this record.
     pub life_version: u32,
+    /// The host on which it ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Host>")]
+    pub host: Option<SharedHost>,
     /// The process: its identity, parent, last program, user and exit status.
     pub process: Process,
     /// When it was created, by the wall clock; absent if not known.
@@ -182,6 +186,7 @@ impl LifeRecord {
         Self {
             timestamp: stamp.timestamp_ms(gone),
             life_version: VERSION,
+            host: stamp.host().cloned(),
             process: Process::of(life, stamp),
             start_timestamp: life.key.start.map(|start| stamp.timestamp_ms(start)),
             start_boottime_ns: life.key.start.map(|start| start.0),

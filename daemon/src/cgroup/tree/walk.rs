@@ -140,7 +140,7 @@ impl Cgroups {
             return;
         }
         self.bytes += path.len();
-        places.insert(id, Arc::new(Place::of(path)));
+        places.insert(id, Arc::new(self.pods.named(Place::of(path))));
     }
 
     /// Logs once that there are more cgroups than are kept.

@@ -2,7 +2,8 @@
 //!
 //! - `ask`: gets an answer, from the daemon or from a snapshot; `client`: requests to the daemon, `query`: their paths; `past`: questions
 //!   about a past time
-//! - `selector`: the process that an argument names; `conditions`: the processes that options select
+//! - `selector`: the process that an argument names; `conditions`: the processes that options select;
+//!   `schema_name`: the schema of lines
 //! - `output`, `stdout`: writes lines and answers; `whole_lines`: lines of a body that comes in pieces; `terminal`: size and colours of the terminal
 //! - `exit`: exit codes; `logging`: messages on standard error; `signals`: Ctrl-C and SIGTERM
 
@@ -14,6 +15,7 @@ pub(super) mod logging;
 pub(super) mod output;
 pub(super) mod past;
 pub(super) mod query;
+pub(super) mod schema_name;
 pub(super) mod selector;
 pub(super) mod signals;
 pub(super) mod stdout;

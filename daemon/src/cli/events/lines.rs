@@ -9,7 +9,7 @@ use crate::{
     answer::life,
     cgroup::{self, Cgroups},
     cli::output::Output,
-    export::{self, EventSelection, Filter, UnknownAction},
+    export::{self, EventSelection, Filter, UnknownAction, schema::Schema},
     lineage::{Action, ActionKind, Lineage, effect::Effect},
     runtime::{EventSink, Place, Wall, replay::ReplaySink},
 };
@@ -18,6 +18,7 @@ use crate::{
 pub(in crate::cli) struct LineOptions {
     pub(in crate::cli) selection: EventSelection,
     pub(in crate::cli) format: Format,
+    pub(in crate::cli) schema: Schema,
     pub(in crate::cli) colour: bool,
     pub(in crate::cli) limit: Option<u64>,
 }
@@ -44,6 +45,7 @@ pub(in crate::cli) struct Lines {
 #[derive(Clone, Copy)]
 struct Style {
     format: Format,
+    schema: Schema,
     colour: bool,
 }
 
@@ -51,7 +53,9 @@ impl Style {
     fn gap(self, place: &'static str, lost: u64) -> Vec<u8> {
         let mut line = Vec::new();
         match self.format {
-            Format::Json => export::json::write_gap(place, Some(lost), &mut line),
+            Format::Json => {
+                self.schema.write(&mut line, |out| export::json::write_gap(place, Some(lost), out));
+            }
             Format::Text => export::text::write_gap(place, Some(lost), &mut line),
         }
         line
@@ -76,7 +80,7 @@ impl Lines {
             cgroups,
             lives: options.selection.lives,
             filter: options.selection.filter(lineage).map_err(wrong)?,
-            style: Style { format: options.format, colour: options.colour },
+            style: Style { format: options.format, schema: options.schema, colour: options.colour },
             limit: options.limit,
             buffer: Vec::with_capacity(256 << 10),
             sequence: 0,
@@ -103,12 +107,15 @@ impl EventSink for Lines {
             if self.limit.is_some_and(|limit| self.written >= limit) {
                 break;
             }
+            let (schema, sequence) = (self.style.schema, self.sequence);
             match (self.style.format, &effect.action) {
                 (_, Action::Released { life: Some(life), .. }) if self.lives => {
-                    life::write(life, stamp, place, &mut self.buffer);
+                    schema.write(&mut self.buffer, |out| life::write(life, stamp, place, out));
                 }
                 (Format::Json, _) => {
-                    export::json::write(effect, self.sequence, stamp, place, &mut self.buffer);
+                    schema.write(&mut self.buffer, |out| {
+                        export::json::write(effect, sequence, stamp, place, out);
+                    });
                 }
                 (Format::Text, _) => export::text::write(effect, stamp, self.style.colour, &mut self.buffer),
             }

@@ -24,6 +24,7 @@ use super::{
     Attach,
     client::{ClientError, Socket},
     exit::Exit,
+    schema_name::SchemaName,
     selector::Selector,
 };
 use crate::{
@@ -45,12 +46,16 @@ Examples:
   taskscope events --sched --pid 4711 --format text             each switch and wakeup of a process
   taskscope events --unit 'nginx*' --since 5m                   the last 5 minutes of a service, then new events; needs a daemon
   taskscope events --lives | jq .usage                          CPU time and faults of each process that has ended
+  taskscope events --schema ecs --action execed,group_exited    documents for Elasticsearch or OpenSearch
 
 Events come from a running daemon. Without a daemon, or with one of the options for observing without a daemon, this command observes the kernel itself, from now on.")]
 pub(super) struct Args {
     /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+    /// Names of the fields of JSON: docs/events.md
+    #[arg(long, value_enum, default_value_t, value_name = "SCHEMA")]
+    schema: SchemaName,
     /// Only events with these actions (docs/events.md lists them)
     #[arg(long, value_delimiter = ',', value_name = "ACTION", value_parser = ActionName, hide_possible_values = true)]
     action: Vec<String>,
@@ -191,6 +196,7 @@ impl Args {
         lines::LineOptions {
             selection: self.selection(),
             format: self.format,
+            schema: self.schema.into(),
             colour: self.is_coloured(),
             limit: self.limit,
         }
@@ -238,6 +244,10 @@ pub(super) fn run(args: &Args) -> Exit {
     }
     if args.lives && args.format == Format::Text {
         log::error!("--lives prints JSON only: leave out --format text");
+        return Exit::Usage;
+    }
+    if args.schema != SchemaName::Native && args.format == Format::Text {
+        log::error!("--schema is for JSON only: leave out --format text");
         return Exit::Usage;
     }
     let args = &match resolved(args) {

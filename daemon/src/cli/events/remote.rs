@@ -97,6 +97,7 @@ fn path(args: &Args, position: &Position, is_first: bool) -> String {
     } else if args.format == Format::Text {
         query.add("format", if args.is_coloured() { "colour" } else { "text" });
     }
+    args.schema.add_to(&mut query);
     query.add_all("action", &selection.actions).add_all("comm", &selection.comms);
     query.add_all("unit", &selection.units).add_all("container", &selection.containers);
     query.add_all("pid", &selection.pids);

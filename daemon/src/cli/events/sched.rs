@@ -9,7 +9,7 @@ use super::{Args, Format, alone::finish, reader_gone};
 use crate::{
     cli::{exit::Exit, output::Output, signals},
     event_loop,
-    export::{self, SCHED_ACTIONS},
+    export::{self, SCHED_ACTIONS, schema::Schema},
     fd::watch,
     kernel::{ladder::in_words, object::default_ring_kib, sched::CHOSEN, sched_trace::SchedTrace},
     lineage::id::Tgid,
@@ -66,24 +66,31 @@ impl Lines<'_> {
         }
         let stamp = self.wall.stamp();
         let is_written = match self.args.format {
-            Format::Json => export::write_sched(&event, self.sequence, stamp, &mut self.buffer),
+            Format::Json => {
+                let mut is_written = false;
+                Schema::from(self.args.schema).write(&mut self.buffer, |out| {
+                    is_written = export::write_sched(&event, self.sequence, stamp, out);
+                });
+                is_written
+            }
             Format::Text => export::text::write_sched(&event, stamp, self.colour, &mut self.buffer),
         };
         self.written += u64::from(is_written);
     }
 
-    fn gap(format: Format, place: &'static str, lost: u64) -> Vec<u8> {
+    fn gap(args: &Args, place: &'static str, lost: u64) -> Vec<u8> {
         let mut line = Vec::new();
-        match format {
-            Format::Json => export::json::write_gap(place, Some(lost), &mut line),
+        match args.format {
+            Format::Json => Schema::from(args.schema)
+                .write(&mut line, |out| export::json::write_gap(place, Some(lost), out)),
             Format::Text => export::text::write_gap(place, Some(lost), &mut line),
         }
         line
     }
 
     fn push(&mut self, count: u64) {
-        let format = self.args.format;
-        self.output.push(&mut self.buffer, count, |lost| Self::gap(format, "output", lost));
+        let args = self.args;
+        self.output.push(&mut self.buffer, count, |lost| Self::gap(args, "output", lost));
     }
 
     /// Handles the events in the ring, up to a batch.
@@ -104,7 +111,7 @@ impl Lines<'_> {
                         "{} steps lost: the ring was full, or there were too many tasks",
                         lost - self.reported_lost
                     );
-                    self.buffer = Self::gap(self.args.format, "ring", lost - self.reported_lost);
+                    self.buffer = Self::gap(self.args, "ring", lost - self.reported_lost);
                     self.push(1);
                     self.reported_lost = lost;
                 }

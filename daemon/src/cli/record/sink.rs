@@ -8,7 +8,7 @@ use crate::{
         Format,
         lines::{LineOptions, Lines},
     },
-    export::EventSelection,
+    export::{EventSelection, schema::Schema},
     kernel::clock,
     lineage::{Lineage, effect::Effect, scope::CgroupName},
     recording::{Entry, Journal},
@@ -35,6 +35,7 @@ impl RecordSink {
             let options = LineOptions {
                 selection: EventSelection::default(),
                 format: Format::Json,
+                schema: Schema::Native,
                 colour: false,
                 limit: None,
             };
@@ -43,7 +44,14 @@ impl RecordSink {
         } else {
             None
         };
-        Ok(Self { journal, wall, noted_ns: None, cgroups: Cgroups::of_host(), noted: HashSet::new(), lines })
+        Ok(Self {
+            journal,
+            wall,
+            noted_ns: None,
+            cgroups: Cgroups::without_names(),
+            noted: HashSet::new(),
+            lines,
+        })
     }
 
     fn note_wall(&mut self) {

@@ -26,7 +26,7 @@ use crate::{
     answer::time_arg,
     cgroup::Cgroups,
     duration, event_loop,
-    export::{EventSelection, Zone},
+    export::{EventSelection, Zone, schema::Schema},
     lineage::{ActionKind, id::Ktime},
     recording::{Entries, Entry, Frame, Reader, RecordingError},
     runtime::{
@@ -141,7 +141,13 @@ impl Replayed {
 
 impl Default for LineOptions {
     fn default() -> Self {
-        Self { selection: EventSelection::default(), format: Format::Json, colour: false, limit: None }
+        Self {
+            selection: EventSelection::default(),
+            format: Format::Json,
+            schema: Schema::Native,
+            colour: false,
+            limit: None,
+        }
     }
 }
 

@@ -221,7 +221,13 @@ impl EventsView {
     pub(super) fn options(&self) -> events::lines::LineOptions {
         let selection = EventSelection { actions: self.action.clone(), ..self.of.selection() };
         let colour = self.format == events::Format::Text && terminal::style().colour;
-        events::lines::LineOptions { selection, format: self.format, colour, limit: self.limit }
+        events::lines::LineOptions {
+            selection,
+            format: self.format,
+            colour,
+            limit: self.limit,
+            ..Default::default()
+        }
     }
 }
 

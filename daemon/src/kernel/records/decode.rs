@@ -52,6 +52,12 @@ pub enum DecodeError {
 
 /// Decodes one record.
 pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
+    decode_with(bytes, |record| record)
+}
+
+/// Decodes one record and passes it to `take`, with each kind in a place of its own: so a record is written where it is kept, and not
+/// copied there from where all kinds meet.
+pub(crate) fn decode_with<T>(bytes: &[u8], take: impl FnOnce(Record) -> T) -> Result<T, DecodeError> {
     let header = Header::read(bytes).ok_or(DecodeError::NoHeader(bytes.len()))?;
     let kind = Kind::from_wire(header.kind).ok_or(DecodeError::UnknownKind(header.kind))?;
     // The ring returns multiples of eight bytes; the header has the true length.
@@ -59,27 +65,32 @@ pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
         let found = bytes.len().min(header.len as usize);
         return Err(DecodeError::Length { kind: kind.name(), found, wanted: kind.size() });
     }
-    let fact = match kind {
-        Kind::TaskNew => Fact::New(new(&read(kind, bytes)?)),
-        Kind::CloneFailed => Fact::CloneFailed(clone_failed(&read(kind, bytes)?)),
-        Kind::Exec => Fact::Exec(Box::new(exec(&read(kind, bytes)?))),
-        Kind::ExecArgs => Fact::ExecArgs(Box::new(exec_args(&read(kind, bytes)?))),
-        Kind::Renamed => Fact::Renamed(renamed(&read(kind, bytes)?)),
-        Kind::Exiting => Fact::Exiting(exiting(&read(kind, bytes)?)),
-        Kind::Exited => Fact::Exited(Box::new(exited(&read(kind, bytes)?)?)),
-        Kind::Reparented => Fact::Reparented(reparented(&read(kind, bytes)?)),
-        Kind::Released => Fact::Released(Box::new(released(&read(kind, bytes)?)?)),
-        Kind::Snapshot => Fact::Snapshot(Box::new(snapshot(&read(kind, bytes)?))),
-        Kind::CgroupAttached => Fact::CgroupAttached(cgroup_attached(&read(kind, bytes)?)),
-        Kind::SignalSent => Fact::Signal(Box::new(signals::sent(&read(kind, bytes)?)?)),
-        Kind::CgroupChanged => Fact::CgroupChanged(Box::new(scopes::changed(&read(kind, bytes)?)?)),
-        Kind::OomVictim => Fact::OomVictim(Box::new(signals::oom_victim(&read(kind, bytes)?)?)),
-    };
-    Ok(Record { at: Ktime(header.boottime_ns), cpu: header.cpu, fact })
+    let take = |fact| take(Record { at: Ktime(header.boottime_ns), cpu: header.cpu, fact });
+    Ok(match kind {
+        Kind::TaskNew => take(Fact::New(new(&read(kind, bytes)?))),
+        Kind::CloneFailed => take(Fact::CloneFailed(clone_failed(&read(kind, bytes)?))),
+        Kind::Exec => take(Fact::Exec(Box::new(exec(&read(kind, bytes)?)))),
+        Kind::ExecArgs => take(Fact::ExecArgs(Box::new(exec_args(&read(kind, bytes)?)))),
+        Kind::Renamed => take(Fact::Renamed(renamed(&read(kind, bytes)?))),
+        Kind::Exiting => take(Fact::Exiting(exiting(&read(kind, bytes)?))),
+        Kind::Exited => take(Fact::Exited(exited(&read(kind, bytes)?)?)),
+        Kind::Reparented => take(Fact::Reparented(reparented(&read(kind, bytes)?))),
+        Kind::Released => take(Fact::Released(released(&read(kind, bytes)?)?)),
+        Kind::Snapshot => take(Fact::Snapshot(Box::new(snapshot(&read(kind, bytes)?)))),
+        Kind::CgroupAttached => take(Fact::CgroupAttached(cgroup_attached(&read(kind, bytes)?))),
+        Kind::SignalSent => take(Fact::Signal(Box::new(signals::sent(&read(kind, bytes)?)?))),
+        Kind::CgroupChanged => take(Fact::CgroupChanged(Box::new(scopes::changed(&read(kind, bytes)?)?))),
+        Kind::OomVictim => take(Fact::OomVictim(Box::new(signals::oom_victim(&read(kind, bytes)?)?))),
+    })
 }
 
+/// The length of the piece that is read is a constant, so that no field's place in it is checked.
 fn read<T: Wire>(kind: Kind, bytes: &[u8]) -> Result<T, DecodeError> {
-    T::read(bytes).ok_or(DecodeError::Length { kind: kind.name(), found: bytes.len(), wanted: T::SIZE })
+    bytes.get(..T::SIZE).and_then(T::read).ok_or(DecodeError::Length {
+        kind: kind.name(),
+        found: bytes.len(),
+        wanted: T::SIZE,
+    })
 }
 
 /// Returns `value` if the validity bit `bit` is set.

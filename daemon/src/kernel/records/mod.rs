@@ -6,3 +6,4 @@ pub(in crate::kernel) mod mapped;
 pub mod observer;
 pub(in crate::kernel) mod ring;
 pub mod wake_ups;
+pub(in crate::kernel) mod window;

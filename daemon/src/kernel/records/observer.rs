@@ -15,7 +15,6 @@ use thiserror::Error;
 use crate::kernel::{
     address_space::{self, AddressSpaceError},
     counters::{CountersError, CountersMap, Totals},
-    decode::{DecodeError, decode},
     fields::Missing,
     figures::{self, FiguresError, Want},
     hooks::{COPY_PROCESS, HOOKS, SCHED_HOOKS},
@@ -33,7 +32,7 @@ use crate::kernel::{
 };
 use crate::{
     bounded,
-    lineage::{figures::Figures, id::TaskKey, record::Record},
+    lineage::{figures::Figures, id::TaskKey},
     pidns::{self, PidNamespaceError},
 };
 
@@ -172,9 +171,9 @@ impl Observer {
         })
     }
 
-    /// Passes up to `limit` records to `take`. Returns how many there were.
-    pub fn drain(&mut self, limit: usize, mut take: impl FnMut(Result<Record, DecodeError>)) -> usize {
-        self.ring.drain(limit, |record| take(decode(record)))
+    /// Passes the bytes of up to `limit` records to `take`. Returns how many there were.
+    pub fn drain(&mut self, limit: usize, take: impl FnMut(&[u8])) -> usize {
+        self.ring.drain(limit, take)
     }
 
     /// Starts to read all tasks through the kernel's iterator.

@@ -1,19 +1,22 @@
 //! Takes records from a ring buffer of the kernel (`BPF_MAP_TYPE_RINGBUF`).
 //!
 //! aya's reader maps the data twice, one mapping after the other, so that a record that wraps around the end of the ring is contiguous.
-//! Every mapped page counts as resident memory. So this reader maps the data once, and copies the few records that wrap around.
+//! Every mapped page counts as resident memory. So this reader maps one part of the data at a time (`window`), and copies the few
+//! records that lie in two parts or wrap around.
 //! Layout and order: <https://elixir.bootlin.com/linux/v6.18/source/kernel/bpf/ringbuf.c>.
 
 use std::{
     io,
     os::fd::{AsFd, BorrowedFd},
-    slice,
-    sync::atomic::{AtomicU64, Ordering, fence},
+    sync::atomic::{Ordering, fence},
 };
 
 use aya::maps::MapData;
 
-use crate::kernel::mapped::Mapping;
+use crate::kernel::{
+    mapped::Mapping,
+    window::{PART, Window},
+};
 
 /// `BPF_RINGBUF_BUSY_BIT`: a program has reserved the record and not submitted it yet.
 const BUSY: u32 = 1 << 31;
@@ -30,7 +33,7 @@ const GIVE_BACK_AFTER: usize = 32;
 pub(in crate::kernel) struct Ring {
     map: MapData,
     memory: Memory,
-    /// A record that lies across the end of the data, in one piece.
+    /// A record that does not lie in one part of the data, in one piece.
     whole: Vec<u8>,
 }
 
@@ -39,13 +42,15 @@ pub(in crate::kernel) struct Ring {
 struct Memory {
     /// Its first word is how far the reader is.
     consumer: Mapping,
-    /// A page whose first word is how far the programs are, then the data.
+    /// Its first word is how far the programs are.
     producer: Mapping,
-    page: usize,
+    data: Window,
     /// Bytes of the data, a power of two.
     size: usize,
     /// How far the reader is. Positions only grow, and wrap with the number.
     at: u64,
+    /// Whether the last try to map a part of the data failed.
+    is_stuck: bool,
 }
 
 /// What is next in the ring.
@@ -67,18 +72,13 @@ impl Ring {
         // SAFETY: a call without pointers.
         let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
         let page = usize::try_from(page).map_err(|_| io::Error::last_os_error())?;
-        let memory = Memory::new(
-            Mapping::writable(map.fd().as_fd(), page)?,
-            Mapping::readable(map.fd().as_fd(), page, page + size as usize)?,
-            page,
-            size as usize,
-        );
+        let memory = Memory::new(map.fd().as_fd(), page, size as usize, PART)?;
         Ok(Self { map, memory, whole: Vec::new() })
     }
 
     /// Passes up to `limit` records to `take`. Returns how many there were.
     pub(in crate::kernel) fn drain(&mut self, limit: usize, take: impl FnMut(&[u8])) -> usize {
-        self.memory.drain(limit, &mut self.whole, take)
+        self.memory.drain(self.map.fd().as_fd(), limit, &mut self.whole, take)
     }
 }
 
@@ -89,15 +89,24 @@ impl AsFd for Ring {
 }
 
 impl Memory {
-    fn new(consumer: Mapping, producer: Mapping, page: usize, size: usize) -> Self {
+    /// Maps a ring with `size` bytes of data, of which at most `part` at a time.
+    fn new(map: BorrowedFd<'_>, page: usize, size: usize, part: usize) -> io::Result<Self> {
+        let (consumer, producer) = (Mapping::writable(map, page)?, Mapping::readable(map, page, page)?);
+        let data = Window::new(map, 2 * page, part.min(size))?;
         let at = consumer.words().first().map_or(0, |word| word.load(Ordering::Acquire));
-        Self { consumer, producer, page, size, at }
+        Ok(Self { consumer, producer, data, size, at, is_stuck: false })
     }
 
-    fn drain(&mut self, limit: usize, whole: &mut Vec<u8>, mut take: impl FnMut(&[u8])) -> usize {
+    fn drain(
+        &mut self,
+        map: BorrowedFd<'_>,
+        limit: usize,
+        whole: &mut Vec<u8>,
+        mut take: impl FnMut(&[u8]),
+    ) -> usize {
         let (mut taken, mut given_back) = (0, self.at);
         while taken < limit {
-            let (from, length) = match self.next() {
+            let (from, length) = match self.next(map) {
                 Next::Record { from, length, is_discarded: false } => (from, length),
                 Next::Record { length, is_discarded: true, .. } => {
                     self.pass(length);
@@ -112,7 +121,8 @@ impl Memory {
                 }
                 Next::Nothing => return taken,
             };
-            take(self.bytes(from, length, whole));
+            let Some(bytes) = self.bytes(map, from, length, whole) else { break };
+            take(bytes);
             self.pass(length);
             taken += 1;
             if taken.is_multiple_of(GIVE_BACK_AFTER) {
@@ -124,14 +134,17 @@ impl Memory {
         taken
     }
 
-    fn next(&self) -> Next {
+    fn next(&mut self, map: BorrowedFd<'_>) -> Next {
         let produced = self.producer.words().first().map_or(0, |word| word.load(Ordering::Acquire));
         if produced == self.at {
             return Next::Nothing;
         }
         let from = self.at as usize & (self.size - 1);
+        if !self.move_to(map, from) {
+            return Next::Nothing;
+        }
         // The record was written before its length was.
-        let Some(header) = self.header(from).map(|word| word.load(Ordering::Acquire)) else {
+        let Some(header) = self.data.word(from).map(|word| word.load(Ordering::Acquire)) else {
             return Next::Nothing;
         };
         let header = first_half(header);
@@ -142,39 +155,48 @@ impl Memory {
         Next::Record { from, length, is_discarded: header & DISCARDED != 0 }
     }
 
-    /// The header at `from`: positions are multiples of eight.
-    fn header(&self, from: usize) -> Option<&AtomicU64> {
-        self.producer.words().get((self.page + from) / size_of::<u64>())
+    /// Maps the part of the data that has the byte at `at`. Returns false if that fails: the records stay in the ring until the next try,
+    /// and those for which it has no room then are counted as lost.
+    fn move_to(&mut self, map: BorrowedFd<'_>, at: usize) -> bool {
+        let result = self.data.move_to(map, at);
+        if let Err(error) = &result
+            && !self.is_stuck
+        {
+            log::error!("mapping the ring buffer: {error}; records wait in it");
+        }
+        self.is_stuck = result.is_err();
+        !self.is_stuck
     }
 
-    /// The bytes of the record at `from`.
-    fn bytes<'a>(&'a self, from: usize, length: usize, whole: &'a mut Vec<u8>) -> &'a [u8] {
-        let begin = (from + HEADER) & (self.size - 1);
+    /// The bytes of the record at `from`; `None` if they cannot be mapped.
+    fn bytes<'a>(
+        &'a mut self,
+        map: BorrowedFd<'_>,
+        from: usize,
+        length: usize,
+        whole: &'a mut Vec<u8>,
+    ) -> Option<&'a [u8]> {
+        let mut begin = (from + HEADER) & (self.size - 1);
         // No record is longer than the data; a number from outside decides nothing about memory.
-        let length = length.min(self.size);
-        let first = length.min(self.size - begin);
-        // SAFETY: both pieces lie within the data. The programs do not write a record that is submitted and not given back.
-        let pieces = unsafe {
-            [
-                slice::from_raw_parts(self.data(begin), first),
-                slice::from_raw_parts(self.data(0), length - first),
-            ]
-        };
-        if first == length {
-            let [piece, _] = pieces;
-            return piece;
-        }
+        let mut left = length.min(self.size);
         whole.clear();
-        for piece in pieces {
+        loop {
+            if !self.move_to(map, begin) {
+                return None;
+            }
+            // SAFETY: the programs do not write a record that is submitted and not given back.
+            let piece = unsafe { self.data.bytes(begin, left) };
+            if piece.len() == left && whole.is_empty() {
+                // SAFETY: as above. The part stays mapped as long as the bytes are borrowed.
+                return Some(unsafe { self.data.bytes(begin, left) });
+            }
             whole.extend_from_slice(piece);
+            left -= piece.len();
+            if left == 0 {
+                return Some(whole);
+            }
+            begin = (begin + piece.len()) & (self.size - 1);
         }
-        whole
-    }
-
-    /// Address of a byte of the data.
-    const fn data(&self, at: usize) -> *const u8 {
-        // SAFETY: `at` is below `size`, and so many bytes follow the page of the position.
-        unsafe { self.producer.start().add(self.page + at) }
     }
 
     /// Moves the position behind a record.
@@ -194,18 +216,22 @@ impl Memory {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::VecDeque;
+    use std::{collections::VecDeque, os::fd::OwnedFd};
 
     use proptest::prelude::*;
+    use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 
     use super::*;
 
     const PAGE: usize = 4096;
-    const SIZE: usize = 4096;
+    const SIZE: usize = 4 * PAGE;
 
     /// The kernel's side, over memory that it shares with a reader.
     struct Programs {
         memory: Memory,
+        file: OwnedFd,
+        /// The file: a page of the reader, a page of the programs, the data.
+        shared: Mapping,
         produced: u64,
         /// Records that are in the ring: the bytes of each, and whether it is one.
         queued: VecDeque<(Vec<u8>, bool)>,
@@ -215,17 +241,21 @@ mod tests {
 
     impl Programs {
         fn new(begin: u64) -> Self {
-            let (consumer, producer) = (Mapping::private(PAGE), Mapping::private(PAGE + SIZE));
-            consumer.words()[0].store(begin, Ordering::Relaxed);
-            producer.words()[0].store(begin, Ordering::Relaxed);
-            let memory = Memory::new(consumer, producer, PAGE, SIZE);
-            Self { memory, produced: begin, queued: VecDeque::new(), busy: VecDeque::new() }
+            let file = memfd_create("ring", MemfdFlags::CLOEXEC).unwrap();
+            ftruncate(&file, (2 * PAGE + SIZE) as u64).unwrap();
+            let shared = Mapping::writable(file.as_fd(), 2 * PAGE + SIZE).unwrap();
+            for page in 0..2 {
+                shared.words()[page * PAGE / 8].store(begin, Ordering::Relaxed);
+            }
+            let memory = Memory::new(file.as_fd(), PAGE, SIZE, PAGE).unwrap();
+            let (queued, busy) = (VecDeque::new(), VecDeque::new());
+            Self { memory, file, shared, produced: begin, queued, busy }
         }
 
         fn write_header(&self, at: u64, length: u32) {
             let mut word = [0; 8];
             word[..4].copy_from_slice(&length.to_ne_bytes());
-            let header = self.memory.header(at as usize & (SIZE - 1)).unwrap();
+            let header = &self.shared.words()[(2 * PAGE + (at as usize & (SIZE - 1))) / 8];
             header.store(u64::from_ne_bytes(word), Ordering::Relaxed);
         }
 
@@ -238,15 +268,15 @@ mod tests {
             }
             for (n, byte) in bytes.iter().enumerate() {
                 let at = (self.produced as usize + HEADER + n) & (SIZE - 1);
-                // SAFETY: the address is within the private memory of the test, which nothing else writes.
-                unsafe { self.memory.data(at).cast_mut().write(*byte) };
+                // SAFETY: the address is within the file of the test, and the reader takes only records that were submitted.
+                unsafe { self.shared.start().add(2 * PAGE + at).cast_mut().write(*byte) };
             }
             let flags = if is_discarded { DISCARDED } else { 0 };
             self.write_header(self.produced, bytes.len() as u32 | BUSY);
             self.busy.push_back((self.produced, bytes.len() as u32 | flags));
             self.queued.push_back((bytes.to_vec(), is_discarded));
             self.produced += needed;
-            self.memory.producer.words()[0].store(self.produced, Ordering::Relaxed);
+            self.shared.words()[PAGE / 8].store(self.produced, Ordering::Relaxed);
             true
         }
 
@@ -261,7 +291,7 @@ mod tests {
         #[test]
         fn every_record_comes_once_whole_and_in_order(
             begin in (0..2 * SIZE as u64).prop_map(|at| at & !7),
-            steps in prop::collection::vec((0..3_u8, 0..700_usize, 0..70_usize, any::<bool>()), 1..200),
+            steps in prop::collection::vec((0..3_u8, 0..1500_usize, 0..70_usize, any::<bool>()), 1..200),
         ) {
             let mut programs = Programs::new(begin);
             let mut whole = Vec::new();
@@ -275,7 +305,8 @@ mod tests {
                     1 => programs.submit(),
                     _ => {
                         let mut got = Vec::new();
-                        let taken = programs.memory.drain(limit, &mut whole, |bytes| got.push(bytes.to_vec()));
+                        let map = programs.file.as_fd();
+                        let taken = programs.memory.drain(map, limit, &mut whole, |bytes| got.push(bytes.to_vec()));
                         prop_assert_eq!(taken, got.len());
                         let mut expected = Vec::new();
                         while expected.len() < limit && programs.queued.len() > programs.busy.len() {

@@ -168,6 +168,9 @@ pub(in crate::outputs) fn encode(happened: &Happened<'_>) -> Option<Bytes> {
         ("unit", "/cgroup/unit"),
         ("container_id", "/container/id"),
         ("pod_uid", "/pod/uid"),
+        ("k8s_namespace", "/pod/namespace"),
+        ("k8s_pod", "/pod/name"),
+        ("k8s_container", "/container/name"),
         ("parent_comm", "/task/parent_name"),
         ("leak", "/task/leak/kind"),
     ] {

@@ -52,7 +52,11 @@ pub(in crate::outputs) fn encode(happened: &Happened<'_>) -> Bytes {
     let mut entry = head(effect.action.name(), Severity::of(effect), &message::of(effect));
     let mut line = Vec::new();
     json::write(effect, happened.sequence, happened.stamp, happened.place, &mut line);
-    let value: serde_json::Value = serde_json::from_slice(&line).unwrap_or_default();
+    let mut value: serde_json::Value = serde_json::from_slice(&line).unwrap_or_default();
+    if let Some(fields) = value.as_object_mut() {
+        // journald adds `_HOSTNAME`, `_MACHINE_ID` and `_BOOT_ID`.
+        fields.remove("host");
+    }
     flatten(&mut entry, "TASKSCOPE", &value);
     field(&mut entry, "TASKSCOPE_INSTANCE", happened.instance.as_bytes());
     entry.into()

@@ -44,7 +44,7 @@ use self::{
     tasks::TaskMetrics,
     units::Units,
 };
-use super::labels::{names, series_limiter, top, unit_labels, unit_labels::UnitLabels};
+use super::labels::{names, pod_names, series_limiter, top, unit_labels, unit_labels::UnitLabels};
 use crate::{
     cgroup::Cgroups,
     export::Stamp,
@@ -163,6 +163,7 @@ impl Metrics {
         mut sources: Sources<'_>,
         format: ScrapeFormat,
     ) -> prometheus::Result<String> {
+        self.effects.flush();
         self.tasks.read(pipeline, &mut sources);
         self.ended.read(&pipeline.lineage);
         self.crash_loops.read(&pipeline.lineage, &mut sources);
@@ -178,7 +179,8 @@ impl Metrics {
             metrics.show(reading, shown);
         }
         // The collector of process_* reads /proc, and leaves out what it cannot open.
-        let families = spare::lend(|| self.registry.gather());
+        let mut families = spare::lend(|| self.registry.gather());
+        pod_names::add(&mut families, sources.cgroups);
         if format == ScrapeFormat::OpenMetrics {
             return Ok(open_metrics::encode(&families, &exemplars(&pipeline.lineage, sources.stamp)));
         }

@@ -173,7 +173,7 @@ impl Chunk {
         let sequence = self.first + index as u64;
         layout.wrap(instance, sequence, effect.action.name(), out, |out| match other {
             Some(text) => out.extend_from_slice(text),
-            None => layout.format.write(effect, sequence, &self.stamp, self.place(effect), out),
+            None => layout.write(effect, sequence, &self.stamp, self.place(effect), out),
         });
         other.is_none()
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::{
     answer::life,
     cgroup::Place,
-    export::{Stamp, json, text},
+    export::{Stamp, json, schema::Schema, text},
     lineage::effect::{Action, Effect},
 };
 
@@ -26,10 +26,11 @@ pub(in crate::service) enum Format {
     Life,
 }
 
-/// A format, and whether each text is wrapped in a server-sent event.
+/// A format with the schema of its JSON, and whether each text is wrapped in a server-sent event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(in crate::service) struct Layout {
     pub(in crate::service) format: Format,
+    pub(in crate::service) schema: Schema,
     pub(in crate::service) server_sent: bool,
 }
 
@@ -37,14 +38,12 @@ pub(in crate::service) struct Layout {
 const DATA: &[u8] = b"\ndata: ";
 
 impl Format {
-    pub(super) fn write(
-        self,
-        effect: &Effect,
-        sequence: u64,
-        stamp: &Stamp,
-        place: Option<&Place>,
-        out: &mut Vec<u8>,
-    ) {
+    /// Whether an event is a line of JSON, which a schema describes.
+    pub(in crate::service) const fn is_json(self) -> bool {
+        matches!(self, Self::Json | Self::Life)
+    }
+
+    fn write(self, effect: &Effect, sequence: u64, stamp: &Stamp, place: Option<&Place>, out: &mut Vec<u8>) {
         match self {
             Self::Json => json::write(effect, sequence, stamp, place, out),
             Self::Text => text::write(effect, stamp, false, out),
@@ -60,6 +59,18 @@ impl Format {
 }
 
 impl Layout {
+    /// Appends the text of an event, without what is around it.
+    pub(super) fn write(
+        self,
+        effect: &Effect,
+        sequence: u64,
+        stamp: &Stamp,
+        place: Option<&Place>,
+        out: &mut Vec<u8>,
+    ) {
+        self.schema.write(out, |out| self.format.write(effect, sequence, stamp, place, out));
+    }
+
     /// Returns the layout with the same format, with or without server-sent events.
     pub(super) const fn other(self) -> Self {
         Self { server_sent: !self.server_sent, ..self }
@@ -96,7 +107,7 @@ impl Layout {
             out.extend_from_slice(b"event: gap\ndata: ");
         }
         match self.format {
-            Format::Json | Format::Life => json::write_gap(place, lost, out),
+            Format::Json | Format::Life => self.schema.write(out, |out| json::write_gap(place, lost, out)),
             Format::Text | Format::Colour => text::write_gap(place, lost, out),
         }
         if self.server_sent {
@@ -110,7 +121,8 @@ impl Layout {
             // This is a comment and an id without data: browsers keep the id and deliver no event.
             (true, _) => format!(": keep-alive\nid: {instance}-{sequence}\n\n"),
             (false, Format::Json | Format::Life) => {
-                format!("{{\"event\":{{\"action\":\"heartbeat\",\"sequence\":{sequence}}}}}\n")
+                let line = format!("{{\"event\":{{\"action\":\"heartbeat\",\"sequence\":{sequence}}}}}\n");
+                return self.schema.convert(line.as_bytes(), out);
             }
             (false, Format::Text | Format::Colour) => "\n".to_owned(),
         };
@@ -124,12 +136,30 @@ mod tests {
 
     #[test]
     fn a_server_sent_event_gives_back_the_text_inside_it() {
-        let layout = Layout { format: Format::Json, server_sent: true };
+        let layout = Layout { server_sent: true, ..Layout::default() };
         let mut piece = Vec::new();
         layout.wrap("1f", 7, "forked", &mut piece, |out| out.extend_from_slice(b"{\"a\":\"\\ndata: \"}\n"));
         assert_eq!(piece, b"id: 1f-7\nevent: forked\ndata: {\"a\":\"\\ndata: \"}\n\n");
         assert_eq!(Layout::unwrapped(&piece), Some(&b"{\"a\":\"\\ndata: \"}\n"[..]));
         assert_eq!(Layout::unwrapped(b""), None);
+    }
+
+    #[test]
+    fn gaps_and_heartbeats_have_a_time_and_a_host_in_the_schemas_of_others() {
+        for (schema, time, host) in
+            [(Schema::Ecs, "/@timestamp", "/host/name"), (Schema::Otel, "/timestamp", "/host.name")]
+        {
+            let layout = Layout { schema, ..Layout::default() };
+            let mut lines = Vec::new();
+            layout.write_gap("output", Some(7), &mut lines);
+            layout.write_heartbeat(&"1f".into(), 9, &mut lines);
+            let text = String::from_utf8(lines).unwrap();
+            assert_eq!(text.lines().count(), 2, "{text}");
+            for line in text.lines() {
+                let value: serde_json::Value = serde_json::from_str(line).unwrap();
+                assert!(value.pointer(time).is_some() && value.pointer(host).is_some(), "{line}");
+            }
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    export::{EventSelection, Filter},
+    export::{EventSelection, Filter, schema::Schema},
     lineage::{
         Config, Lineage, TaskKind,
         effect::{Action, Process, Provenance, Thread},
@@ -178,8 +178,8 @@ impl Listener {
     }
 }
 
-const JSON: Layout = Layout { format: Format::Json, server_sent: false };
-const SSE: Layout = Layout { format: Format::Json, server_sent: true };
+const JSON: Layout = Layout { format: Format::Json, schema: Schema::Native, server_sent: false };
+const SSE: Layout = Layout { server_sent: true, ..JSON };
 
 #[test]
 fn an_event_is_encoded_once_for_all_readers() {

@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | /proc | read | facts of processes, limits, itself |
 //! | /sys | read | cgroups, what attaching hooks again needs |
+//! | /var/log/pods, /var/log/containers | list | names of pods and containers |
 //! | the configuration's directory | read | SIGHUP; the directory, since editors and Kubernetes replace the file |
 //! | the directories of the web configuration and of its certificates | read | renewed certificates |
 //! | the socket's directory | remove a file | the socket, at the end |
@@ -101,6 +102,9 @@ pub fn restrict(paths: &Paths) -> Result<Abi, LandlockError> {
     }
     let mut rules = vec![(PathBuf::from("/proc"), read), ("/sys".into(), read)];
     rules.extend(paths.cgroups.iter().map(|mount| (mount.clone(), read)));
+    // Only the names in them: the files are what containers print.
+    let there = paths.names.iter().filter(|directory| directory.is_dir());
+    rules.extend(there.map(|directory| (directory.clone(), AccessFs::ReadDir.into())));
     let web = paths.web.iter().flat_map(|file| config_directories(file));
     rules.extend(web.map(|directory| (directory, read)));
     rules.extend(config_directories(&paths.config).into_iter().map(|directory| (directory, read)));

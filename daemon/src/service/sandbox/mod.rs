@@ -31,6 +31,8 @@ pub struct Paths {
     pub socket: Option<PathBuf>,
     /// Another mount point of the cgroups than one below /sys.
     pub cgroups: Option<PathBuf>,
+    /// Directories whose entries name pods and containers; only their lists are read.
+    pub names: Vec<PathBuf>,
     /// The web configuration and the files that it names, read again when they change.
     pub web: Vec<PathBuf>,
     /// The directory of the history, where there is one.

@@ -6,7 +6,7 @@ use crate::model::id::{Ktime, TaskRef};
 use crate::model::kinds::Provenance;
 use crate::model::task::TaskState;
 use crate::store::slot::group::{Group, fact};
-use crate::store::slot::task::Task;
+use crate::store::slot::task::{Task, known};
 use crate::store::tables::arena::Ix;
 
 impl Lineage {
@@ -20,6 +20,10 @@ impl Lineage {
         t: &mut Transition<'_>,
     ) -> Option<bool> {
         let Some(reference) = parent else { return Some(true) };
+        if self.still_has(group, reference, t.ctx.at) {
+            self.store.advance_parent_at(group, t.ctx.at);
+            return Some(true);
+        }
         let leader = self.store[group].leader()?;
         let child = &self.store[group];
         let (is_known, is_inferred) = (child.has(fact::PARENT), child.has(fact::PARENT_INFERRED));
@@ -96,6 +100,22 @@ impl Lineage {
         };
         self.reparent(group, old_parent, parent, t);
         Some(true)
+    }
+
+    /// Whether a record only repeats the parent that the tree has: nothing was concluded about it, no later record has shown another,
+    /// and it lives. This is what nearly every record shows, and no task must be looked up for it.
+    fn still_has(&self, group: Ix<Group>, reference: TaskRef, at: Ktime) -> bool {
+        const SHOWN: u32 = fact::PARENT | fact::PARENT_INFERRED;
+        let child = &self.store[group];
+        let Some(parent) = child.parent() else { return false };
+        let task = &self.store[parent];
+        self.takes_shortcuts
+            && child.facts() & SHOWN == fact::PARENT
+            && child.parent_at() <= at
+            && child.leader().is_some()
+            && task.key() == reference.key
+            && task.knows(known::START)
+            && task.state() < TaskState::Zombie
     }
 
     /// Whether a group still exists after another task, such as a parent, was resolved. Resolving a task can conclude that the

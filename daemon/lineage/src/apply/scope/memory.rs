@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::model::death::{GroupDeath, ScopeName};
 use crate::model::id::{GroupKey, Ktime, TaskRef};
 use crate::model::scope::{CgroupName, Scope, ScopeEnd, ScopeMember, hierarchies};
+use crate::store::tables::id_map::IdMap;
 
 /// The most cgroups that are followed. For further cgroups only the end is reported.
 const OPEN: usize = 16_384;
@@ -66,7 +67,7 @@ pub(super) struct Past {
 pub(crate) struct Scopes {
     /// Whether beginnings and ends are reported.
     pub(super) is_watched: bool,
-    pub(super) open: HashMap<u64, Open>,
+    pub(super) open: IdMap<u64, Open>,
     /// Open scopes with a death that may lead to their end.
     pub(super) with_death: usize,
     pub(super) beginning: Vec<Beginning>,

@@ -236,6 +236,8 @@ impl Brief {
         Self::new(*at, subject, action)
     }
 
+    #[expect(clippy::inline_always, reason = "see `Lineage::emit`")]
+    #[inline(always)]
     pub(crate) fn new(at: Ktime, subject: Subject, action: &Action) -> Self {
         let Subject { kind, status, .. } = subject;
         let mut cgroup_id = subject.cgroup_id;

@@ -1,4 +1,5 @@
-//! Slots of fixed size that never move, so that tasks and groups need no allocation per record.
+//! Slots of fixed size in one piece of memory, so that tasks and groups need no allocation per record, and a place is found by one
+//! comparison and one multiplication.
 #![cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "only `insert` makes places"))]
 
 use std::fmt;
@@ -8,9 +9,9 @@ use std::ops::{Index, IndexMut};
 
 use crate::config::Room;
 
-/// Slots per chunk, a power of two. A chunk never moves, so growth to a million tasks copies nothing. The unused part of a chunk
-/// takes address space only: the kernel maps memory when it is touched.
-const CHUNK: usize = 64 * 1024;
+/// Slots by which an arena grows. The unused part takes address space only: the kernel maps memory when it is touched. The allocator
+/// asks the kernel to move the pages of so large a piece (mremap(2)), so that growth copies nothing.
+const STEP: usize = 64 * 1024;
 /// The size of a huge page on architectures with pages of 4 KiB; on others it only rounds sizes.
 const HUGE_PAGE: usize = 2 << 20;
 /// Bytes that an allocator may store before a large piece of memory. Both together fill huge pages exactly, because only then
@@ -26,7 +27,7 @@ impl<T> Ix<T> {
         Self(NonZeroU32::MIN.saturating_add(slots as u32), PhantomData)
     }
 
-    /// Its slot. The first chunk's slot 0 is not used, so that nothing is subtracted whenever a place is used.
+    /// Its slot. Slot 0 is not used, so that nothing is subtracted whenever a place is used.
     const fn slot(self) -> usize {
         self.0.get() as usize
     }
@@ -63,17 +64,16 @@ impl<T> fmt::Debug for Ix<T> {
 
 /// Slots of one type. The slot that was freed last is reused first, because it is still in the cache.
 pub(crate) struct Arena<T> {
-    chunks: Vec<Vec<T>>,
+    /// Every slot that was ever used, and slot 0.
+    slots: Vec<T>,
     free: Vec<Ix<T>>,
-    /// The number of slots that were ever used.
-    touched: usize,
     room: Option<Room>,
 }
 
 impl<T: Default> Arena<T> {
-    /// Returns an arena without slots. It calls `room` for each chunk that it allocates, except the first.
+    /// Returns an arena without slots. It calls `room` whenever it has grown beyond the first [`STEP`].
     pub(crate) const fn new(room: Option<Room>) -> Self {
-        Self { chunks: Vec::new(), free: Vec::new(), touched: 0, room }
+        Self { slots: Vec::new(), free: Vec::new(), room }
     }
 
     /// Puts `value` in a free slot.
@@ -82,30 +82,32 @@ impl<T: Default> Arena<T> {
             self[ix] = value;
             return ix;
         }
-        let ix = Ix::after(self.touched);
-        if ix.slot() >= self.chunks.len() * CHUNK {
+        if self.slots.len() == self.slots.capacity() {
             self.grow();
         }
-        if let Some(chunk) = self.chunks.last_mut() {
-            chunk.push(value);
-        }
-        self.touched += 1;
+        let ix = Ix::after(self.touched());
+        self.slots.push(value);
         ix
     }
 
-    /// Allocates another chunk.
+    /// Allocates more slots.
     #[cold]
     fn grow(&mut self) {
-        let bytes = (CHUNK * size_of::<T>() + HEADER).next_multiple_of(HUGE_PAGE) - HEADER;
-        let mut chunk: Vec<T> = Vec::with_capacity((bytes / size_of::<T>().max(1)).max(CHUNK));
-        // The first chunk is seldom full: without huge pages it takes less memory.
-        if self.chunks.is_empty() {
-            // Slot 0.
-            chunk.push(T::default());
+        let slots = self.slots.capacity() + STEP;
+        let bytes = (slots * size_of::<T>() + HEADER).next_multiple_of(HUGE_PAGE) - HEADER;
+        let slots = (bytes / size_of::<T>().max(1)).max(slots);
+        self.slots.reserve_exact(slots - self.slots.len());
+        if self.slots.is_empty() {
+            self.slots.push(T::default());
         } else if let Some(room) = self.room {
-            room(chunk.as_ptr().addr(), bytes);
+            // The first step is seldom used up: without huge pages it takes less memory.
+            room(self.slots.as_ptr().addr(), bytes);
         }
-        self.chunks.push(chunk);
+    }
+
+    /// The number of slots that were ever used.
+    const fn touched(&self) -> usize {
+        self.slots.len().saturating_sub(1)
     }
 
     /// Empties a slot. Its place must not be used any more.
@@ -116,7 +118,7 @@ impl<T: Default> Arena<T> {
 
     /// Slots in use.
     pub(crate) const fn len(&self) -> usize {
-        self.touched - self.free.len()
+        self.touched() - self.free.len()
     }
 
     /// Bytes of slots in use.
@@ -126,9 +128,7 @@ impl<T: Default> Arena<T> {
 
     /// Bytes held.
     pub(crate) const fn bytes(&self) -> usize {
-        self.touched * size_of::<T>()
-            + self.chunks.capacity() * size_of::<Vec<T>>()
-            + self.free.capacity() * size_of::<Ix<T>>()
+        self.touched() * size_of::<T>() + self.free.capacity() * size_of::<Ix<T>>()
     }
 }
 
@@ -136,13 +136,13 @@ impl<T> Index<Ix<T>> for Arena<T> {
     type Output = T;
 
     fn index(&self, ix: Ix<T>) -> &T {
-        &self.chunks[ix.slot() / CHUNK][ix.slot() % CHUNK]
+        &self.slots[ix.slot()]
     }
 }
 
 impl<T> IndexMut<Ix<T>> for Arena<T> {
     fn index_mut(&mut self, ix: Ix<T>) -> &mut T {
-        &mut self.chunks[ix.slot() / CHUNK][ix.slot() % CHUNK]
+        &mut self.slots[ix.slot()]
     }
 }
 

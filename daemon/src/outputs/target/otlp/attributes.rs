@@ -1,66 +1,26 @@
 //! Attributes of a log record and of its resource, from the fields of an event as JSON.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::proto::{KeyValue, any, attribute, string};
-use crate::outputs::target::Happened;
-use crate::{export::json, host::Identity};
+use crate::{
+    export::{json, schema::otel},
+    host::Identity,
+    outputs::target::Happened,
+};
 
-/// Fields of an event, and the attributes of the semantic conventions that have their values.
-pub(super) const NAMES: [(&str, &str); 15] = [
-    ("process.pid", "process.pid"),
-    ("process.vpid", "process.vpid"),
-    ("process.parent_pid", "process.parent_pid"),
-    ("process.name", "process.title"),
-    ("process.executable.path", "process.executable.path"),
-    ("process.command_args", "process.command_args"),
-    ("process.user.id", "process.user.id"),
-    ("process.real_user.id", "process.real_user.id"),
-    ("process.exit.code", "process.exit.code"),
-    ("thread.id", "thread.id"),
-    ("thread.name", "thread.name"),
-    ("container.id", "container.id"),
-    ("container.runtime", "container.runtime.name"),
-    ("pod.uid", "k8s.pod.uid"),
-    ("cgroup.path", "process.linux.cgroup"),
-];
-
-/// Objects that become one attribute each instead of one per field, because their fields differ from event to event.
-const WHOLE: [&str; 3] = ["task.usage", "task.children_usage", "task.death"];
+/// Attributes that the resource has.
+const OF_RESOURCE: [&str; 3] = ["host.id", "host.name", "taskscope.boot_id"];
 
 /// Returns the attributes of an event.
 pub(super) fn of_event(happened: &Happened<'_>) -> Vec<KeyValue> {
     let mut line = Vec::new();
     json::write(happened.effect, happened.sequence, happened.stamp, happened.place, &mut line);
-    let value: Value = serde_json::from_slice(&line).unwrap_or_default();
+    let line: Map<String, Value> = serde_json::from_slice(&line).unwrap_or_default();
     let mut found = vec![attribute("taskscope.instance", string(happened.instance))];
-    if let Some(start) = happened.effect.process.key.start {
-        found.push(attribute("process.creation.time", string(happened.stamp.timestamp(start))));
-    }
-    let path = value.pointer("/process/executable/path").and_then(Value::as_str);
-    if let Some(name) = path.and_then(|path| path.rsplit('/').next()).filter(|name| !name.is_empty()) {
-        found.push(attribute("process.executable.name", string(name)));
-    }
-    add(&mut found, "", &value);
+    let of_line = otel::attributes(&line).into_iter().filter(|(name, _)| !OF_RESOURCE.contains(&&**name));
+    found.extend(of_line.map(|(name, value)| attribute(name, any(&value))));
     found
-}
-
-fn add(found: &mut Vec<KeyValue>, path: &str, value: &Value) {
-    if let Value::Object(fields) = value
-        && !WHOLE.contains(&path)
-    {
-        for (key, value) in fields {
-            let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-            add(found, &path, value);
-        }
-        return;
-    }
-    // The record has a time of its own.
-    if path == "@timestamp" {
-        return;
-    }
-    let name = NAMES.iter().find(|(field, _)| *field == path).map(|(_, name)| (*name).to_owned());
-    found.push(attribute(name.unwrap_or_else(|| format!("taskscope.{path}")), any(value)));
 }
 
 /// Returns the attributes of the host and of this daemon.
@@ -90,26 +50,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_without_a_convention_are_taskscopes_own() {
-        let value = serde_json::json!({
-            "@timestamp": "t", "process": {"pid": 7, "entity_id": "a-7-1"}, "task": {"usage": {"a": 1}, "kind": "process"}
-        });
-        let mut found = Vec::new();
-        add(&mut found, "", &value);
-        let mut keys: Vec<_> = found.iter().map(|attribute| attribute.key.as_str()).collect();
-        keys.sort_unstable();
-        assert_eq!(
-            keys,
-            ["process.pid", "taskscope.process.entity_id", "taskscope.task.kind", "taskscope.task.usage"]
-        );
-    }
-
-    #[test]
-    fn the_document_has_the_attributes() {
-        let document = include_str!("../../../../../docs/outputs.md");
-        for (field, name) in NAMES {
-            let row = format!("| `{field}` | `{name}` |");
-            assert!(document.contains(&row), "docs/outputs.md lacks this row:\n{row}");
+    fn attributes_of_the_resource_are_in_the_conventions() {
+        let published = include_str!("../../../../../tests/schemas/otel-1.44.0.csv");
+        for attribute in of_resource(&Identity::read(), "1f") {
+            let name = attribute.key;
+            let row = format!("\n{name},string,");
+            assert!(name.starts_with("taskscope.") || published.contains(&row), "{name}");
         }
     }
 }

@@ -15,14 +15,14 @@ use self::proto::{
     ExportLogs, ExportedLogs, LogRecord, Resource, ResourceLogs, Scope, ScopeLogs, attribute, string,
 };
 use super::{Happened, Outcome, Rest, client::Client};
-use crate::host::Identity;
-use crate::outputs::{
-    message::{self, Severity},
-    spill::Record,
+use crate::{
+    export::schema::otel::{SCHEMA_URL, event_name},
+    host::Identity,
+    outputs::{
+        message::{self, Severity},
+        spill::Record,
+    },
 };
-
-/// The version of the semantic conventions.
-const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.36.0";
 
 const CONTENT_TYPE: &str = "application/x-protobuf";
 
@@ -92,7 +92,7 @@ pub(in crate::outputs) fn encode(happened: &Happened<'_>) -> Bytes {
         body: Some(string(message::of(effect))),
         attributes: attributes::of_event(happened),
         observed_time_unix_nano: time,
-        event_name: format!("taskscope.{}", effect.action.name()),
+        event_name: event_name(effect.action.name()),
     };
     record.encode_to_vec().into()
 }
@@ -111,7 +111,7 @@ pub(in crate::outputs) fn encode_gap(place: &str, lost: u64, wall_ns: i128) -> B
             attribute("taskscope.gap.lost", proto::any(&lost.into())),
         ],
         observed_time_unix_nano: time,
-        event_name: "taskscope.gap".into(),
+        event_name: event_name("gap"),
     };
     record.encode_to_vec().into()
 }

@@ -13,7 +13,7 @@ use axum::{
 use super::{extract::check_conditions, stream::EventStream};
 use crate::{
     duration,
-    export::EventSelection,
+    export::{EventSelection, schema::Schema},
     kernel::clock,
     lineage::id::Ktime,
     service::{
@@ -36,6 +36,7 @@ pub(in crate::service::http) struct Query {
     since: Option<Duration>,
     limit: Option<u64>,
     format: Format,
+    schema: Schema,
 }
 
 pub(in crate::service::http) async fn stream(
@@ -65,11 +66,12 @@ pub(in crate::service::http) async fn stream(
             let filter = query.selection.filter(&pipeline.lineage)?;
             let after = query.after.map(|after| (after, is_ours));
             let since = query.since.map(|age| Ktime(clock::boottime().0.saturating_sub(duration::ns(age))));
-            let Query { format, limit, .. } = query;
+            let Query { format, schema, limit, .. } = query;
             if format == Format::Life {
                 pipeline.lineage.set_reports_lives(true);
             }
-            let wanted = Wanted { filter, layout: Layout { format, server_sent }, after, since, limit };
+            let layout = Layout { format, schema, server_sent };
+            let wanted = Wanted { filter, layout, after, since, limit };
             Ok(service.join(wanted))
         })
         .await?
@@ -137,17 +139,26 @@ impl Query {
                         }
                     }
                 }
+                "schema" => {
+                    let schema = Schema::from_name(&value);
+                    query.schema =
+                        schema.map_err(|error| ApiError::bad_request(format!("schema={error}")))?;
+                }
                 "limit" => query.limit = Some(number("limit")?),
                 _ => {
                     return Err(ApiError::bad_request(format!(
                         "{key}: no such parameter; there are: action, pid, subtree, comm, unit, container, after, \
-                         instance, since, limit, format"
+                         instance, since, limit, format, schema"
                     )));
                 }
             }
         }
         if query.format == Format::Life {
             query.selection.lives = true;
+        }
+        if query.schema != Schema::Native && !query.format.is_json() {
+            let message = format!("schema={}: is for format=json and format=life", query.schema.name());
+            return Err(ApiError::bad_request(message));
         }
         let EventSelection { actions, comms, units, containers, .. } = &query.selection;
         check_conditions(&[actions.len(), comms.len(), units.len(), containers.len()])?;
@@ -167,12 +178,21 @@ mod tests {
         assert_eq!(query.selection.pids, [1, 2]);
         assert_eq!(query.selection.comms, ["a b*"]);
         assert_eq!((query.after, query.limit, query.selection.subtree), (Some(7), Some(3), Some(9)));
+        assert_eq!(Query::parse("schema=ecs&format=life").unwrap().schema, Schema::Ecs);
         assert_eq!(Query::parse("").unwrap(), Query::default());
     }
 
     #[test]
     fn a_wrong_parameter_is_named() {
-        for text in ["pdi=1", "pid=x", "after=-1", "limit=", "subtree=99999999999"] {
+        for text in [
+            "pdi=1",
+            "pid=x",
+            "after=-1",
+            "limit=",
+            "subtree=99999999999",
+            "schema=x",
+            "schema=ecs&format=text",
+        ] {
             assert!(Query::parse(text).is_err(), "{text}");
         }
     }

@@ -32,7 +32,7 @@ use super::past;
 use crate::{
     answer::{life::LifeRecord, place::Place, time_arg},
     duration,
-    export::Stamp,
+    export::{Stamp, schema::Schema},
     history::{
         Reading,
         read::{LifeSearch, ReadError, Times},
@@ -70,6 +70,7 @@ type Identity = (u32, u64);
 /// history has of the others is not repeated.
 struct FromHistory {
     search: LifeSearch,
+    schema: Schema,
     /// Lives that were released later than `forgotten_until` at the beginning, and are in the answer: memory may have them too.
     sent: HashSet<Identity>,
     boot: String,
@@ -140,7 +141,8 @@ pub(in crate::service::http) async fn lives(
         let search = LifeSearch::new(directory, Times { from_ms, to_ms: now_ms }, query.filter.clone());
         let boot = page.stamp.boot().to_owned();
         let seam = page.forgotten_until;
-        history = Some(FromHistory { search, sent: HashSet::new(), boot, seam, forgotten_until: seam });
+        let (schema, sent) = (query.schema, HashSet::new());
+        history = Some(FromHistory { search, schema, sent, boot, seam, forgotten_until: seam });
         known_header = Some(known);
     }
     let left = query.limit.unwrap_or(u64::MAX);
@@ -256,7 +258,7 @@ impl FromHistory {
     /// Returns some lines, their number, and whether these are all. It stops after about [`past::PIECE`].
     fn lines(&mut self, left: u64) -> Result<(Bytes, u64, bool), ReadError> {
         let (mut out, mut count) = (Vec::new(), 0);
-        let Self { search, sent, boot, seam, .. } = self;
+        let Self { search, schema, sent, boot, seam, .. } = self;
         let is_done = search.go_on(past::PIECE, &mut |line, life| {
             let id = life.process.entity_id.as_deref();
             let is_of_this_boot = id.is_none_or(|id| id.split('-').next() == Some(boot));
@@ -266,7 +268,7 @@ impl FromHistory {
                     return ControlFlow::Continue(());
                 }
             }
-            out.extend_from_slice(line);
+            schema.convert(line, &mut out);
             count += 1;
             if count < left { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
@@ -316,7 +318,7 @@ impl Progress {
             let place = life.cgroup_id.and_then(|id| page.places.get(&id).cloned());
             let record = LifeRecord::of(life, &page.stamp, place, &mut |_| None);
             if self.query.filter.wants(&record) && !self.is_sent(&record) {
-                record.write(&mut out);
+                self.query.schema.write(&mut out, |out| record.write(out));
                 self.left -= 1;
             }
         }

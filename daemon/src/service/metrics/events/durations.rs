@@ -1,6 +1,6 @@
 //! Histograms of durations: zombies, exits, and the time from fork to exec.
 
-use prometheus::{Histogram, HistogramOpts, Registry};
+use prometheus::{Histogram, HistogramOpts, Registry, local::LocalHistogram};
 
 use crate::service::metrics::families::seconds;
 
@@ -18,10 +18,10 @@ const RUN_BUCKETS: [f64; 10] = [0.001, 0.003, 0.01, 0.1, 1.0, 10.0, 60.0, 600.0,
 
 /// How long things took.
 pub(super) struct Durations {
-    pub(super) zombie: Histogram,
-    pub(super) exit: Histogram,
-    pub(super) to_exec: Histogram,
-    pub(super) run: Histogram,
+    pub(super) zombie: LocalHistogram,
+    pub(super) exit: LocalHistogram,
+    pub(super) to_exec: LocalHistogram,
+    pub(super) run: LocalHistogram,
 }
 
 impl Durations {
@@ -49,16 +49,27 @@ impl Durations {
         )?;
         Ok(Self { zombie, exit, to_exec, run })
     }
+
+    /// Adds what was measured to the registry.
+    pub(super) fn flush(&self) {
+        let Self { zombie, exit, to_exec, run } = self;
+        [zombie, exit, to_exec, run].into_iter().for_each(LocalHistogram::flush);
+    }
 }
 
-fn histogram(registry: &Registry, name: &str, help: &str, buckets: &[f64]) -> prometheus::Result<Histogram> {
+fn histogram(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    buckets: &[f64],
+) -> prometheus::Result<LocalHistogram> {
     let histogram = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))?;
     registry.register(Box::new(histogram.clone()))?;
-    Ok(histogram)
+    Ok(histogram.local())
 }
 
 /// Adds a time, if it is known.
-pub(super) fn observe(histogram: &Histogram, ns: Option<u64>) {
+pub(super) fn observe(histogram: &LocalHistogram, ns: Option<u64>) {
     if let Some(ns) = ns {
         histogram.observe(seconds(ns));
     }

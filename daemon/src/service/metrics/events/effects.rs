@@ -1,6 +1,6 @@
-//! Counters of what happens to tasks.
+//! Counters of what happens to tasks. They are counted beside the registry, whose counters are atomic, and added to it before a scrape.
 
-use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
+use prometheus::{IntCounter, IntCounterVec, Opts, Registry, local::LocalIntCounter};
 
 use super::durations::{Durations, observe};
 use crate::lineage::{
@@ -9,7 +9,7 @@ use crate::lineage::{
 use crate::service::metrics::names::{ERRNOS, KINDS, REASONS, REPARENT_KINDS, reason};
 
 /// A counter with one label; its children are found by index.
-struct Family(Vec<IntCounter>);
+struct Family(Vec<LocalIntCounter>);
 
 impl Family {
     fn register<'a>(
@@ -20,7 +20,7 @@ impl Family {
         values: impl IntoIterator<Item = &'a str>,
     ) -> prometheus::Result<Self> {
         let vec = IntCounterVec::new(Opts::new(name, help), &[label])?;
-        let children = values.into_iter().map(|value| vec.with_label_values(&[value])).collect();
+        let children = values.into_iter().map(|value| vec.with_label_values(&[value]).local()).collect();
         registry.register(Box::new(vec))?;
         Ok(Self(children))
     }
@@ -38,22 +38,22 @@ pub(in crate::service::metrics) struct EffectCounters {
     creations: Family,
     /// Failed calls of `copy_process()`, if the hooks report them.
     failed: Option<Family>,
-    execs: IntCounter,
-    takeovers: IntCounter,
-    renames: IntCounter,
+    execs: LocalIntCounter,
+    takeovers: LocalIntCounter,
+    renames: LocalIntCounter,
     /// Exits by kind of task, then by reason.
     exits: Vec<Family>,
     /// Deaths by cause.
     deaths: Family,
     reaps: Family,
     autoreaps: Family,
-    releases: IntCounter,
+    releases: LocalIntCounter,
     reparentings: Family,
     scopes: Family,
-    leader_deaths: IntCounter,
-    stuck: IntCounter,
-    flagged: IntCounter,
-    blocked: IntCounter,
+    leader_deaths: LocalIntCounter,
+    stuck: LocalIntCounter,
+    flagged: LocalIntCounter,
+    blocked: LocalIntCounter,
     /// By kind of leak.
     leaks: Family,
     durations: Durations,
@@ -63,10 +63,10 @@ fn index_of<T: PartialEq>(values: &[T], value: &T) -> usize {
     values.iter().position(|other| other == value).unwrap_or(usize::MAX)
 }
 
-fn counter(registry: &Registry, name: &str, help: &str) -> prometheus::Result<IntCounter> {
+fn counter(registry: &Registry, name: &str, help: &str) -> prometheus::Result<LocalIntCounter> {
     let counter = IntCounter::new(name, help)?;
     registry.register(Box::new(counter.clone()))?;
-    Ok(counter)
+    Ok(counter.local())
 }
 
 fn scopes(registry: &Registry) -> prometheus::Result<Family> {
@@ -103,7 +103,12 @@ impl EffectCounters {
         let exits_by_kind = KINDS
             .iter()
             .map(|kind| {
-                Family(REASONS.iter().map(|reason| exits.with_label_values(&[kind.name(), reason])).collect())
+                Family(
+                    REASONS
+                        .iter()
+                        .map(|reason| exits.with_label_values(&[kind.name(), reason]).local())
+                        .collect(),
+                )
             })
             .collect();
         registry.register(Box::new(exits))?;
@@ -241,6 +246,36 @@ impl EffectCounters {
             Change::LeakFlagged { kind } => self.leaks.raise(index_of(&LeakKind::ALL, &kind)),
             Change::Uncounted => {}
         }
+    }
+
+    /// Adds what was counted to the registry.
+    pub(super) fn flush(&self) {
+        let Self {
+            creations,
+            failed,
+            execs,
+            takeovers,
+            renames,
+            exits,
+            deaths,
+            reaps,
+            autoreaps,
+            releases,
+            reparentings,
+            scopes,
+            leader_deaths,
+            stuck,
+            flagged,
+            blocked,
+            leaks,
+            durations,
+        } = self;
+        let families = [creations, deaths, reaps, autoreaps, reparentings, scopes, leaks];
+        let families = families.into_iter().chain(failed).chain(exits).flat_map(|family| &family.0);
+        let single =
+            [execs, takeovers, renames, releases, leader_deaths, stuck, flagged, blocked].into_iter();
+        families.chain(single).for_each(LocalIntCounter::flush);
+        durations.flush();
     }
 
     fn exit(&self, kind: usize, status: Option<WaitStatus>) {

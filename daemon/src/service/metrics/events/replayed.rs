@@ -30,6 +30,7 @@ impl EventMetrics {
 
     /// Returns the text of a scrape at the end.
     pub fn text(&self, lineage: &Lineage) -> prometheus::Result<String> {
+        self.effects.flush();
         self.ended.read(lineage);
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;

@@ -11,7 +11,7 @@ use crate::fact::{die, die_with};
 
 pub(crate) use self::{
     channel::Channel,
-    signals::{block, is_pending, kill, on_sigchld, reset, tgkill, unblock},
+    signals::{block, ignore, is_pending, kill, on_sigchld, reset, tgkill, unblock},
 };
 
 pub(crate) type Pid = libc::pid_t;

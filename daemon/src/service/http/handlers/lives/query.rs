@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::{
     answer::{death::DeathFilter, life::LifeFilter},
     duration,
+    export::schema::Schema,
     service::http::{error::ApiError, handlers::extract::check_conditions},
 };
 
@@ -15,6 +16,7 @@ pub(in crate::service::http) struct Query {
     pub(super) since: Option<Duration>,
     pub(super) at: Option<String>,
     pub(super) limit: Option<u64>,
+    pub(super) schema: Schema,
 }
 
 impl Query {
@@ -41,6 +43,11 @@ impl Query {
                     query.since = Some(age);
                 }
                 "at" => query.at = Some(value),
+                "schema" => {
+                    let schema = Schema::from_name(&value);
+                    query.schema =
+                        schema.map_err(|error| ApiError::bad_request(format!("schema={error}")))?;
+                }
                 "limit" => {
                     let limit = value.parse();
                     let limit =
@@ -49,7 +56,7 @@ impl Query {
                 }
                 _ => {
                     return Err(ApiError::bad_request(format!(
-                        "{key}: no such parameter; there are: pid, comm, unit, container, cause, since, at, limit"
+                        "{key}: no such parameter; there are: pid, comm, unit, container, cause, since, at, limit, schema"
                     )));
                 }
             }
@@ -74,7 +81,10 @@ mod tests {
         let query = Query::parse("pid=1,2&comm=a*&cause=killed&since=5m&limit=3").unwrap();
         assert_eq!(query.filter.pids, [1, 2]);
         assert_eq!((query.limit, query.since), (Some(3), Some(Duration::from_secs(300))));
-        for wrong in ["pid=x", "cause=nothing", "since=soon", "limit=-1", "action=released", "limit="] {
+        assert_eq!(Query::parse("schema=otel").unwrap().schema, Schema::Otel);
+        for wrong in
+            ["schema=", "pid=x", "cause=nothing", "since=soon", "limit=-1", "action=released", "limit="]
+        {
             assert!(Query::parse(wrong).is_err(), "{wrong}");
         }
     }
