@@ -3,15 +3,13 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-use std::time::Instant;
-
 use common::scenario;
 use serde_json::Value;
 use taskscope_tests::{
     scenario::Scenario,
     service::Service,
-    setting,
     verdict::{explain, pid, says},
+    wait,
 };
 
 /// Returns how a verdict names a role of the scenario.
@@ -58,19 +56,15 @@ fn who_stops_and_continues_in_turn_is_named_with_what_ends_it() {
     scenario.pause("owed");
     let (child, parent) = (pid(&scenario, "child"), pid(&scenario, "parent"));
     let limiter = pid(&scenario, "limiter");
-    let end = Instant::now() + setting::deadline();
-    loop {
-        let verdict = explain(child, Some(&service));
-        // It may be running at the first poll, or just stopped for the first time.
-        if verdict["code"] == "parent_stopped" && says(&verdict, "summary", "again and again by") {
-            assert!(says(&verdict, "summary", &named(&scenario, "limiter")), "{verdict:#}");
-            // The scenario does so when it goes on.
-            let remedy = format!("kill {limiter}; kill -CONT {parent}");
-            assert!(says(&verdict, "remedy", &remedy), "{verdict:#}");
-            break;
-        }
-        assert!(Instant::now() < end, "{verdict:#}");
-    }
+    // It may be running at the first poll, or just stopped for the first time.
+    let verdict = wait::until_answer(
+        || explain(child, Some(&service)),
+        |verdict| verdict["code"] == "parent_stopped" && says(verdict, "summary", "again and again by"),
+    );
+    assert!(says(&verdict, "summary", &named(&scenario, "limiter")), "{verdict:#}");
+    // The scenario does so when it goes on.
+    let remedy = format!("kill {limiter}; kill -CONT {parent}");
+    assert!(says(&verdict, "remedy", &remedy), "{verdict:#}");
     scenario.go();
     scenario.finish();
     service.stop_clean();
