@@ -2,14 +2,15 @@
 
 pub(super) mod draft;
 pub(super) mod recall;
+mod stopped_by;
 mod story;
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::story::Step;
 use self::{recall::judge_again, story::Cast};
+pub use self::{stopped_by::StoppedBy, story::Step};
 use super::{
     ExplainDraft, HostFacts, LineageAt, Made, MergeLocalFacts, NotFound, Related, TaskSelector,
     death::{self, Death},
@@ -217,7 +218,7 @@ impl ExplainDraft {
         let parent_then = self.parent_then.clone();
         let leaks = self.leaks.clone();
         let (first_parent, creator) = (self.first_parent.clone(), self.creator.clone());
-        let related = self.related(stamp);
+        let related = self.related(host_facts);
         let facts = self.finish(host_facts.procfs);
         let executable =
             facts.subject.known.process().and_then(|process| process.executable.as_deref()).map(text);

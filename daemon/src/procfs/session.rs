@@ -18,6 +18,13 @@ impl Procfs {
         Some(SessionFacts { session: session(&text)?, ignores_hangup })
     }
 
+    /// Whether a process leads its session; `None` if it cannot be read.
+    #[must_use]
+    pub fn leads_session(&self, tgid: Tgid) -> Option<bool> {
+        let text = self.stat_of(GroupKey { tgid, start: None })?;
+        Some(session(&text)? == tgid)
+    }
+
     /// Returns the process group of a process; `None` if it cannot be read, or if it is another process.
     #[must_use]
     pub fn process_group(&self, of: GroupKey) -> Option<u32> {

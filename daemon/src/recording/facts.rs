@@ -91,6 +91,7 @@ code!(Disposition { Default = 1, Ignored = 2, Blocked = 3, Caught = 4 });
 message!(SignalSent {
     1 target !, 2 to_group *, 3 sender ?, 4 sender_comm ?, 5 sender_uid ?, 6 sender_flags ?, 7 signal !, 8 code ?,
     9 info !, 10 result *, 11 address *, 12 syscall *, 13 disposition ?,
+    14 leads_session ?,
 });
 code!(OomScope { Host = 1, Cgroup = 2 });
 message!(OomCgroup { 1 path *, 2 is_v1 *, 3 kills_group *, 4 victims ? });

@@ -284,6 +284,7 @@ impl Source<'_> {
                 address: 0,
                 syscall: 0,
                 disposition: None,
+                leads_session: self.maybe(Self::flag),
             })),
         }
     }

@@ -12,7 +12,10 @@ pub use self::call::{Call, Signals, WALL, WCLONE, WNOTHREAD, WaitCall, WaitTarge
 pub use self::obstruction::{BackgroundStop, Frozen, HeldCall, HeldOn, PipeRead, TerminalAccess, Throttled};
 pub use self::process::ProcessFacts;
 pub use self::thread::{Sleep, ThreadFacts};
+use std::sync::Arc;
+
 use lineage::Life;
+use lineage::death::JobStop;
 use lineage::id::{GroupKey, Ktime, Tid};
 
 /// A process as texts name it: `name (pid N)`.
@@ -110,6 +113,8 @@ pub struct VforkChild {
     pub process: Option<ProcessFacts>,
     /// Its tracer.
     pub tracer: Option<Named>,
+    /// The last signal that can have stopped it.
+    pub job_stop: Option<Arc<JobStop>>,
 }
 
 /// The input of a verdict.

@@ -163,7 +163,14 @@ fn running(facts: &Facts) -> Verdict {
 
 fn stopped_by_signal(facts: &Facts, subject: Named, owed: Option<String>) -> Verdict {
     let process = facts.subject.known.process();
-    let stop = stopped::of(process.unwrap_or(&super::facts::ProcessFacts::default()), subject.key.tgid.0);
+    let unread = super::facts::ProcessFacts::default();
+    let stop = stopped::Stopped {
+        process: process.unwrap_or(&unread),
+        pid: subject.key.tgid.0,
+        by: facts.subject.known.life.job_stop.as_deref(),
+        now: facts.now,
+    }
+    .describe();
     let lasts = !process.is_some_and(super::facts::ProcessFacts::is_stopped_again_and_again);
     let certainty = if lasts { Certainty::Certain } else { Certainty::Likely };
     let summary = format!("it is {}", stop.how.trim_end_matches(','));
@@ -238,7 +245,7 @@ fn held_by_vfork(facts: &Facts, owed: Option<String>) -> Verdict {
     let Some(child) = &facts.vfork_child else {
         return Verdict::likely(Code::InDState, "it sleeps uninterruptibly in the kernel (state D)".into());
     };
-    let holder = vfork::holder(child);
+    let holder = vfork::holder(child, facts.now);
     Verdict::certain(Code::HeldByVfork, format!("its vfork child holds it: {}", holder.what))
         .since("vfork(2) suspends the caller (state D) until the child execs or exits")
         .since_all(owed)

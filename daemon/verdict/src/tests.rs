@@ -67,6 +67,7 @@ fn life(pid: u32, name: &[u8], state: LifeState) -> Life {
         reparented_at: None,
         reparent_kind: None,
         death: None,
+        job_stop: None,
         status: None,
         zombie: None,
         end: None,
@@ -168,7 +169,7 @@ fn background(access: Option<TerminalAccess>) -> BackgroundStop {
 
 fn vfork_child(pid: u32) -> VforkChild {
     let named = Named { key: key(pid), name: Some("slow".into()) };
-    VforkChild { named, process: Some(process(pid)), tracer: None }
+    VforkChild { named, process: Some(process(pid)), tracer: None, job_stop: None }
 }
 
 fn frozen() -> Frozen {

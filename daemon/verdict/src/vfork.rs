@@ -1,5 +1,7 @@
 //! A vfork child that holds its parent, and what holds the child.
 
+use lineage::id::Ktime;
+
 use super::{
     facts::{Named, VforkChild},
     stopped,
@@ -14,7 +16,7 @@ pub(super) struct Holder {
     pub(super) responsible: Named,
 }
 
-pub(super) fn holder(child: &VforkChild) -> Holder {
+pub(super) fn holder(child: &VforkChild, now: Ktime) -> Holder {
     let (named, pid) = (&child.named, child.named.key.tgid);
     let process = child.process.as_ref();
     let state = process.and_then(super::facts::ProcessFacts::common_state);
@@ -36,7 +38,8 @@ pub(super) fn holder(child: &VforkChild) -> Holder {
             child.tracer.as_ref().unwrap_or(named),
         )
     } else if let Some(process) = process.filter(|_| state == Some(b'T')) {
-        let stop = stopped::of(process, pid.0);
+        let by = child.job_stop.as_deref();
+        let stop = stopped::Stopped { process, pid: pid.0, by, now }.describe();
         (format!("{named}, which is {}", stop.how), format!("for that child: {}", stop.remedy), named)
     } else {
         let kill = process.map_or("kill", super::facts::ProcessFacts::kill_command);

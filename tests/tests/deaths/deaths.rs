@@ -67,7 +67,7 @@ const ROWS: &[Row] = &[
     ("death-namespace", "pid_namespace_init", "certain", Some("sender")),
     ("death-cgroup", "cgroup_kill", "certain", Some("scenario")),
     ("death-tracer", "tracer", "likely", Some("sender")),
-    ("death-hangup", "terminal_hangup", "likely", Some("scenario")),
+    ("death-hangup", "terminal_hangup", "certain", Some("scenario")),
     ("death-timeout", "timeout", "likely", Some("sender")),
     ("death-asked", "exited", "certain", None),
 ];
@@ -82,6 +82,25 @@ fn every_cause_is_found_with_its_sender() {
             assert_sender(&death, &facts, role);
         }
     }
+    service.stop_clean();
+}
+
+#[test]
+fn a_stopped_process_whose_group_is_orphaned_is_told_from_one_whose_terminal_is_gone() {
+    let service = Service::start(&[]);
+    let mut scenario = scenario("death-orphaned", &[]);
+    scenario.pause("stopped");
+    let child = scenario.facts().role("child").pid;
+    let end = Instant::now() + setting::deadline();
+    // The daemon reads whether the process leads its session when the record of the signal arrives.
+    while service.json(&format!("/v1/explain/{child}"))["related"][0]["stopped_by"].is_null() {
+        assert!(Instant::now() < end, "no stop of {child} is reported");
+    }
+    scenario.go();
+    let facts = scenario.finish();
+    let death = service.death(child);
+    assert_cause(&death, &facts, "orphaned_group", "certain");
+    assert_sender(&death, &facts, "parent");
     service.stop_clean();
 }
 

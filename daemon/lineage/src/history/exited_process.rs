@@ -324,6 +324,7 @@ impl Lineage {
             reparent_kind: details.reparent_kind,
             status: exited.has_status.then_some(WaitStatus(exited.status)),
             death: self.deaths.of(exited.key()).cloned(),
+            job_stop: None,
             zombie: match exited.zombie {
                 ZombieForm::None => None,
                 ZombieForm::Span(bound) => Some(Span { ns: exited.zombie_ns, bound }),

@@ -68,6 +68,7 @@ impl Lineage {
             reparent_kind: extra.reparent_kind,
             status: group.status().settled(group.is_dead()),
             death: self.deaths.of(group.key()).cloned(),
+            job_stop: self.deaths.job_stop(group.key()),
             zombie,
             end: group.end(),
             reaper,

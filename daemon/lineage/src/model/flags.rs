@@ -83,12 +83,28 @@ pub const SIGKILL: i32 = 9;
 pub const SIGTERM: i32 = 15;
 /// `SIGCHLD`.
 pub const SIGCHLD: i32 = 17;
+/// `SIGCONT`.
+pub const SIGCONT: i32 = 18;
+/// `SIGSTOP`.
+pub const SIGSTOP: i32 = 19;
+/// `SIGTSTP`.
+pub const SIGTSTP: i32 = 20;
+/// `SIGTTIN`.
+pub const SIGTTIN: i32 = 21;
+/// `SIGTTOU`.
+pub const SIGTTOU: i32 = 22;
 
 /// Whether it is a signal by which a supervisor asks a process to end, and which the process may handle: SIGHUP, SIGINT, SIGQUIT,
 /// SIGTERM.
 #[must_use]
 pub const fn is_stop_signal(signal: i32) -> bool {
     matches!(signal, 1 | 2 | 3 | SIGTERM)
+}
+
+/// Whether it is a signal that stops a process (`sig_kernel_stop()`) or continues it.
+#[must_use]
+pub const fn is_job_control_signal(signal: i32) -> bool {
+    matches!(signal, SIGCONT | SIGSTOP | SIGTSTP | SIGTTIN | SIGTTOU)
 }
 
 /// Name of an `exit_state`; `None` for a live task and for a state this kernel should not show.

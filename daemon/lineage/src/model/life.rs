@@ -7,7 +7,7 @@ pub(crate) mod relation;
 use std::sync::Arc;
 
 use crate::model::before_exec::BeforeExec;
-use crate::model::death::GroupDeath;
+use crate::model::death::{GroupDeath, JobStop};
 use crate::model::debt::Debt;
 use crate::model::id::{GroupKey, Ktime, TaskRef};
 use crate::model::kinds::{Creation, Provenance, ReparentKind, Span};
@@ -128,6 +128,8 @@ pub struct Life {
     pub status: Option<WaitStatus>,
     /// Why it ended, if the status alone does not say.
     pub death: Option<Arc<GroupDeath>>,
+    /// The last signal that can have stopped it; `None` for the dead.
+    pub job_stop: Option<Arc<JobStop>>,
     /// How long it was a zombie; for a present zombie, how long so far.
     pub zombie: Option<Span>,
     /// How it ended.

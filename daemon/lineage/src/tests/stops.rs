@@ -68,6 +68,7 @@ impl Unit {
             address: 0,
             syscall: 0,
             disposition,
+            leads_session: None,
         })));
     }
 
@@ -144,4 +145,53 @@ fn a_unit_that_lives_on_is_forgotten_with_its_stop() {
     assert_eq!(unit.fixture.lineage.stops().count(), 1);
     unit.fixture.wait(700_000_000_000);
     assert_eq!(unit.fixture.lineage.stops().count(), 0);
+}
+
+const SIGCONT: i32 = 18;
+const SIGSTOP: i32 = 19;
+const SIGTSTP: i32 = 20;
+
+/// The last stop of the unit's child: its signal, its sender's tid, and how often that sender sent it.
+fn job_stop(unit: &Unit) -> Option<(i32, u32, u32, bool)> {
+    let life = unit.fixture.lineage.group(unit.child.tgid)?.life(Ktime(u64::MAX))?;
+    let stop = life.job_stop?;
+    let sender = stop.sent.sender.task?.key.tid.0;
+    Some((stop.sent.signal, sender, stop.sent.times, stop.continued.is_some()))
+}
+
+#[test]
+fn the_first_sigstop_of_a_stopped_process_is_kept_until_it_is_continued() {
+    let mut unit = unit();
+    let (shell, supervisor, child) = (unit.shell, unit.supervisor, unit.child);
+    assert_eq!(job_stop(&unit), None);
+    unit.signal(shell, child, SIGSTOP);
+    unit.signal(supervisor, child, SIGSTOP);
+    assert_eq!(job_stop(&unit), Some((SIGSTOP, 20, 1, false)));
+    unit.signal(supervisor, child, SIGCONT);
+    assert_eq!(job_stop(&unit), Some((SIGSTOP, 20, 1, true)));
+    unit.signal(shell, child, SIGSTOP);
+    assert_eq!(job_stop(&unit), Some((SIGSTOP, 20, 2, false)));
+    unit.signal(supervisor, child, SIGCONT);
+    unit.signal(supervisor, child, SIGSTOP);
+    assert_eq!(job_stop(&unit), Some((SIGSTOP, 10, 1, false)));
+}
+
+#[test]
+fn a_stop_signal_with_a_handler_is_replaced_by_what_stops_the_process() {
+    let mut unit = unit();
+    let (shell, child) = (unit.shell, unit.child);
+    unit.signal(shell, child, SIGTSTP);
+    unit.signal(child, child, SIGSTOP);
+    assert_eq!(job_stop(&unit), Some((SIGSTOP, 21, 1, false)));
+    unit.sent(shell, child, SIGTSTP, 1, None);
+    assert_eq!(job_stop(&unit), Some((SIGSTOP, 21, 1, false)), "an ignored one changes nothing");
+}
+
+#[test]
+fn a_stop_of_which_later_records_are_lost_is_not_told() {
+    let mut unit = unit();
+    let (shell, child) = (unit.shell, unit.child);
+    unit.signal(shell, child, SIGSTOP);
+    unit.fixture.lineage.doubt_signals(Ktime(u64::MAX));
+    assert_eq!(job_stop(&unit), None);
 }

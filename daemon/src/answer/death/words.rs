@@ -194,6 +194,9 @@ fn cause(death: &GroupDeath, made: &Death) -> String {
         }
         Cause::BrokenPipe => "wrote to a pipe or socket that nobody reads (SIGPIPE)".into(),
         Cause::TerminalHangup => format!("its terminal was hung up ({sig}) by {by}"),
+        Cause::OrphanedGroup => format!(
+            "its process group was orphaned while a process of it was stopped, so the kernel sent {sig}: {by} ended"
+        ),
         // Of a terminal or a pty, a worker of the kernel delivers what was typed, and nothing shows who typed it.
         Cause::TerminalKey if signal.sender.kernel_thread => {
             format!("a key was pressed in its terminal ({sig})")

@@ -10,7 +10,7 @@ use crate::{
     cgroup::{freezer, throttle},
     lineage::{
         GroupView, Life, LifeState,
-        death::Stop,
+        death::{JobStop, Stop},
         effect::Creation,
         id::{GroupKey, Ktime, TaskRef, Tgid, Tid},
         record::Comm,
@@ -250,6 +250,7 @@ fn bytes(name: Comm) -> Vec<u8> {
 #[derive(Clone, Debug)]
 pub(in crate::answer) struct Holder {
     pub(in crate::answer) child: Named,
+    job_stop: Option<Arc<JobStop>>,
     /// Its fork was seen, and it has neither called execve(2) nor ended.
     is_seen: bool,
 }
@@ -266,7 +267,7 @@ impl Holder {
         let process = facts_of(self.child.key, procfs).ok();
         let tracer = process.as_ref().and_then(|process| process.threads.first()?.tracer());
         let tracer = tracer.map(|pid| by_stat(pid, procfs));
-        Some(VforkChild { named: self.child, process, tracer })
+        Some(VforkChild { named: self.child, process, tracer, job_stop: self.job_stop })
     }
 }
 
@@ -280,7 +281,8 @@ pub(in crate::answer) fn vforked(parent: GroupView<'_>, lineage_at: &LineageAt<'
     let child = seen.or_else(|| {
         parent.children().find(|child| child.zombie_since().is_none() && !child.is_unconfirmed())
     })?;
-    Some(Holder { child: of_view(child), is_seen })
+    let job_stop = child.life(lineage_at.now).and_then(|life| life.job_stop);
+    Some(Holder { child: of_view(child), job_stop, is_seen })
 }
 
 /// Returns the new parent of a process's children when it ends: the nearest ancestor that is a known subreaper, else the init

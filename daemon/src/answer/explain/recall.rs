@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::stopped_by::StoppedBy;
 use crate::{
     answer::{
         ExplainDraft, HostFacts, LineageAt, Made,
@@ -15,7 +16,6 @@ use crate::{
         task::{self, Children, Ids, Task, ZombieAge},
         verdict::Verdict,
     },
-    export::Stamp,
     lineage::{
         BeforeExec, Debt, Life, PathName,
         effect::{Bound, ReparentKind, Span},
@@ -31,15 +31,19 @@ pub struct Related {
     pub process: ProcessRef,
     /// Its facts.
     pub task: Task,
+    /// The last signal that can have stopped it; its state shows whether it is stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped_by: Option<StoppedBy>,
 }
 
 impl ExplainDraft {
     /// Returns the lives that the verdict uses.
-    pub(in crate::answer) fn related(&self, stamp: &Stamp) -> Vec<Related> {
+    pub(in crate::answer) fn related(&self, host_facts: &mut HostFacts<'_>) -> Vec<Related> {
         let lives = [Some(&self.subject.life), self.parent.as_ref(), self.owed_life()];
         let related = |life: &Life| Related {
-            process: ProcessRef::by(life.key, life.name, stamp),
-            task: Task::of(life, self.now, stamp),
+            process: ProcessRef::by(life.key, life.name, host_facts.stamp),
+            task: Task::of(life, self.now, host_facts.stamp),
+            stopped_by: life.job_stop.as_deref().map(|stop| StoppedBy::of(stop, host_facts)),
         };
         lives.into_iter().flatten().map(related).collect()
     }
@@ -59,15 +63,16 @@ pub(in crate::answer) fn judge_again(
     let stamp = host_facts.stamp;
     let remembered = |life: &Life| {
         let id = stamp.entity_id(life.key)?;
-        related.iter().find(|it| it.process.entity_id.as_ref() == Some(&id)).map(|it| &it.task)
+        related.iter().find(|it| it.process.entity_id.as_ref() == Some(&id))
     };
-    let task = remembered(&draft.subject.life)?;
-    if task.state != draft.subject.life.state.name() {
+    let related = remembered(&draft.subject.life)?;
+    if related.task.state != draft.subject.life.state.name() {
         return None;
     }
     for life in draft.lives_mut() {
-        if let Some(task) = remembered(life) {
-            recall(life, task);
+        if let Some(related) = remembered(life) {
+            recall(life, &related.task);
+            life.job_stop = related.stopped_by.as_ref().map(|stop| Arc::new(stop.recall(life.key)));
         }
     }
     draft.doing = doing.cloned();

@@ -9,9 +9,10 @@ use crate::{
     export::Stamp,
     lineage::{
         End, Life, LifeState, Provenance,
+        death::StopReason,
         effect::{Bound, Creation, ReaperKind, ReparentKind},
-        flags::{PF_FORKNOEXEC, SIGCHLD, signal_name},
-        id::Ktime,
+        flags::{PF_FORKNOEXEC, SIGCHLD, SIGCONT, signal_name},
+        id::{GroupKey, Ktime},
         status::WaitStatus,
     },
     verdict::{duration, facts::Named},
@@ -75,6 +76,7 @@ pub(super) fn steps(life: &Life, cast: &Cast<'_>, stamp: &Stamp) -> Vec<Step> {
         );
     }
     reparented(life, cast, &mut step);
+    stopped(life, &mut step);
     for text in usage::reported(life) {
         step(None, text);
     }
@@ -163,6 +165,27 @@ fn reparented(life: &Life, cast: &Cast<'_>, step: &mut impl FnMut(Option<Ktime>,
     let times =
         if life.reparented > 1 { format!(" ({} times in all)", life.reparented) } else { String::new() };
     step(Some(at), format!("{from} ended; reparented to {to}{what}{times}"));
+}
+
+fn stopped(life: &Life, step: &mut impl FnMut(Option<Ktime>, String)) {
+    let Some(last) = &life.job_stop else { return };
+    let sent = &last.sent;
+    let name = |signal| signal_name(signal).unwrap_or("a signal");
+    let by = match (last.reason(), sent.sender.task) {
+        (StopReason::Key, _) => ", the suspend key of its terminal".into(),
+        _ if sent.is_from_itself() => ", which it caused itself".into(),
+        (_, Some(task)) => {
+            let name = sent.sender.name.map(|name| name.bytes().to_vec());
+            format!(" from {}", Named { key: GroupKey { tgid: task.tgid, start: None }, name })
+        }
+        (_, None) => String::new(),
+    };
+    let times =
+        if sent.times > 1 { format!(" ({} times from there in all)", sent.times) } else { String::new() };
+    step(Some(sent.at), format!("received {}{by}{times}", name(sent.signal)));
+    if let Some(at) = last.continued {
+        step(Some(at), format!("received {}", name(SIGCONT)));
+    }
 }
 
 fn ended(status: Option<WaitStatus>) -> String {

@@ -210,7 +210,7 @@ fn zombie_parent(
     let most = zombies.iter().map(|zombie| zombie.age.zombie_at_most_ns).max().unwrap_or_default();
     let mut children = Children::of(&owing.life).unwrap_or_default();
     children.zombies = owing.zombies;
-    let related = owing.case.related(stamp);
+    let related = owing.case.related(host_facts);
     let facts = owing.case.finish(host_facts.procfs);
     ZombieParent {
         process: Process::of(&owing.life, stamp),

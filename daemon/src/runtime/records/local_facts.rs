@@ -10,7 +10,7 @@ use crate::{
     lineage::{
         Lineage,
         death::OomScope,
-        flags::is_stop_signal,
+        flags::{SIGCONT, is_job_control_signal, is_stop_signal},
         id::{GroupKey, Ktime},
         record::{Fact, ForkFailures, OomVictim, Record, SignalInfo, SignalSent},
     },
@@ -39,6 +39,9 @@ impl LocalFacts {
             Fact::Signal(sent) if is_asked_to_stop(sent) && self.may_read(at) => {
                 sent.disposition = procfs.disposition(sent.target.tgid, sent.signal);
             }
+            Fact::Signal(sent) if may_orphan(sent) && self.may_read(at) => {
+                sent.leads_session = procfs.leads_session(sent.target.tgid);
+            }
             Fact::CloneFailed(failed) => self.forks.complete(at, failed, lineage, procfs),
             Fact::OomVictim(oom) if self.may_read(at) => add_memory(oom, procfs),
             _ => {}
@@ -65,6 +68,11 @@ fn is_asked_to_stop(sent: &SignalSent) -> bool {
     is_stop_signal(sent.signal)
         && sent.info != SignalInfo::Kernel
         && sent.sender.is_some_and(|sender| sender.tgid != sent.target.tgid)
+}
+
+/// Whether the session of the target tells apart why a stopped process gets SIGHUP: from its orphaned process group, or its terminal.
+fn may_orphan(sent: &SignalSent) -> bool {
+    is_job_control_signal(sent.signal) && (sent.signal != SIGCONT || sent.info == SignalInfo::Kernel)
 }
 
 fn add_memory(oom: &mut OomVictim, procfs: &Procfs) {

@@ -70,7 +70,8 @@ pub(super) fn parent_stopped(case: &Case<'_>) -> Option<Verdict> {
     let (who, pid) = (case.who(), case.pid());
     let verdict = match process.common_state()? {
         b'T' => {
-            let stop = stopped::of(process, pid);
+            let by = case.parent.and_then(|parent| parent.life.job_stop.as_deref());
+            let stop = stopped::Stopped { process, pid, by, now: case.now }.describe();
             let lasts = !process.is_stopped_again_and_again();
             let certainty = if lasts { Certainty::Certain } else { Certainty::Likely };
             Verdict::new(
@@ -152,7 +153,7 @@ pub(super) fn parent_in_d_state(case: &Case<'_>) -> Option<Verdict> {
     let sleeper = one.filter(|_| all || process.live().count() > 1)?;
     let (who, pid) = (case.who(), case.pid());
     if let Some(child) = case.vfork_child {
-        let holder = vfork::holder(child);
+        let holder = vfork::holder(child, case.now);
         let summary = format!("another vfork child holds its parent {who}: {}", holder.what);
         let verdict = Verdict::certain(Code::ParentHeldByVfork, summary)
             .since(format!(

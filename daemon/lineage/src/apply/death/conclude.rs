@@ -2,6 +2,7 @@
 //!
 //! A cause is certain only if no other cause leaves the same evidence; otherwise the conclusion names the missing fact.
 
+use super::memory::Orphaned;
 use crate::model::death::{Cause, Missing, OomMark, Sent, Watch};
 use crate::model::id::Ktime;
 use crate::model::record::SignalInfo;
@@ -42,6 +43,7 @@ pub(super) struct Case<'a> {
     /// Signals to it since it began, oldest first.
     pub(super) sent: &'a [Sent],
     pub(super) oom: Option<&'a OomMark>,
+    pub(super) orphaned: Option<Orphaned>,
     pub(super) is_traced: bool,
     /// When the group was created; 0 if no record showed it.
     pub(super) began: Ktime,
@@ -182,9 +184,30 @@ impl Case<'_> {
             SIGKILL if !self.watch.oom && !sent.is_sender_exiting() => likely(Cause::Oom, Missing::OomHook),
             SIGKILL => likely(Cause::Kernel, Missing::SharedMemory),
             SIGXCPU if is_own => certain(Cause::CpuLimit),
-            SIGHUP => likely(Cause::TerminalHangup, Missing::OrphanedGroup),
+            SIGHUP => self.by_hangup(sent),
             SIGINT | SIGQUIT => certain(Cause::TerminalKey),
             _ => likely(Cause::Kernel, Missing::NotGenerated),
+        }
+    }
+
+    /// The cause of a SIGHUP from the kernel. `kill_orphaned_pgrp()` of an exiting task sends SIGHUP and SIGCONT to each process of the group
+    /// while it holds `tasklist_lock`, without which none of them can end. Two others send both: `tty_signal_session_leader()` to leaders
+    /// of sessions, whose own groups cannot become orphaned, and `disassociate_ctty()` of such a leader, if it exits after that, to what
+    /// was in the foreground.
+    fn by_hangup(&self, sent: &Sent) -> (Cause, Option<Missing>) {
+        let hung_up = certain(Cause::TerminalHangup);
+        let perhaps = likely(Cause::TerminalHangup, Missing::OrphanedGroup);
+        if !sent.is_sender_exiting() {
+            return hung_up;
+        }
+        let Some(orphaned) = self.orphaned else {
+            return if self.watch.lost_until >= sent.at { perhaps } else { hung_up };
+        };
+        match (orphaned.is_sender_hung_up, orphaned.leads_session, orphaned.was_stopped) {
+            (true, _, false) | (false, Some(true), _) => hung_up,
+            (false, Some(false), _) => certain(Cause::OrphanedGroup),
+            (false, None, true) => likely(Cause::OrphanedGroup, Missing::SessionLeader),
+            (true, _, true) | (false, None, false) => perhaps,
         }
     }
 

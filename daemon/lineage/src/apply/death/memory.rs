@@ -4,9 +4,12 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use super::conclude::SIGHUP;
+use super::job_stops::JobStops;
 use super::stops::Stops;
-use crate::model::death::{GroupDeath, OomMark, Sent, Watch};
+use crate::model::death::{GroupDeath, JobStop, OomMark, Sent, Watch};
 use crate::model::id::{GroupKey, Ktime, TaskRef};
+use crate::model::record::SignalInfo;
 
 /// The most groups whose signals are kept.
 const PENDING: usize = 4_096;
@@ -21,8 +24,18 @@ const RECENT: usize = 4_096;
 pub(super) struct Pending {
     pub(super) sent: Vec<Sent>,
     pub(super) oom: Option<OomMark>,
+    pub(super) orphaned: Option<Orphaned>,
     pub(super) has_forgotten: bool,
     at: Ktime,
+}
+
+/// The kernel sent SIGHUP and then SIGCONT, as `kill_orphaned_pgrp()` does.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Orphaned {
+    pub(super) was_stopped: bool,
+    pub(super) leads_session: Option<bool>,
+    /// Whether the terminal of the sender was hung up before.
+    pub(super) is_sender_hung_up: bool,
 }
 
 /// Signals that may end a group, and how groups ended.
@@ -36,6 +49,7 @@ pub(crate) struct Deaths {
     forgotten_until: Ktime,
     recent: VecDeque<Arc<GroupDeath>>,
     by_key: HashMap<GroupKey, Arc<GroupDeath>>,
+    pub(super) job_stops: JobStops,
     /// Stops of units and containers.
     pub(super) stops: Stops,
 }
@@ -67,6 +81,28 @@ impl Deaths {
             pending.has_forgotten = true;
         }
         pending.sent.push(sent);
+    }
+
+    /// Notes that the kernel sent SIGCONT, which matters if the same task sent SIGHUP before.
+    pub(super) fn note_orphaned(
+        &mut self,
+        tgid: u32,
+        sender: Option<TaskRef>,
+        was_stopped: bool,
+        leads_session: Option<bool>,
+    ) {
+        let is_hangup = |sent: &&Sent| sent.signal == SIGHUP && sent.info == SignalInfo::Kernel;
+        let senders = sender.and_then(|sender| self.pending.get(&sender.tgid.0));
+        let is_sender_hung_up = senders.is_some_and(|pending| pending.sent.iter().any(|it| is_hangup(&it)));
+        let Some(pending) = self.pending.get_mut(&tgid) else { return };
+        if pending.sent.iter().filter(is_hangup).any(|sent| sent.sender.task == sender) {
+            pending.orphaned = Some(Orphaned { was_stopped, leads_session, is_sender_hung_up });
+        }
+    }
+
+    /// Returns the last signal that can have stopped a group, unless records of later ones may be lost.
+    pub(crate) fn job_stop(&self, key: GroupKey) -> Option<Arc<JobStop>> {
+        self.job_stops.of(key, self.watch.lost_until)
     }
 
     pub(super) fn mark(&mut self, tgid: u32, mark: OomMark) {

@@ -1,6 +1,7 @@
 //! Why thread groups ended: a short memory of signals for each group, and the conclusion at its end.
 
 mod conclude;
+mod job_stops;
 mod memory;
 mod stops;
 
@@ -14,6 +15,7 @@ pub(crate) use self::memory::Deaths;
 use self::conclude::Case;
 use crate::Lineage;
 use crate::model::death::{Ancestor, Cause, GroupDeath, OomMark, Sender, Sent, Watch};
+use crate::model::flags::is_job_control_signal;
 use crate::model::id::{Ktime, Tgid};
 use crate::model::record::{OomVictim, SignalSent};
 use crate::store::slot::group::{Group, fact};
@@ -21,9 +23,6 @@ use crate::store::tables::arena::Ix;
 
 /// The most ancestors of a sender that are stored.
 const ANCESTORS: usize = 6;
-/// SIGCONT and SIGSTOP end nothing.
-const SIGCONT: i32 = 18;
-const SIGSTOP: i32 = 19;
 
 impl Lineage {
     /// Sets which signals the records report from now on.
@@ -49,13 +48,15 @@ impl Lineage {
     }
 
     pub(crate) fn on_signal(&mut self, at: Ktime, sent: &SignalSent) {
-        if matches!(sent.signal, SIGCONT | SIGSTOP) {
-            return;
-        }
         let tgid = sent.target.tgid;
         let group = self.store.find_current(tgid.leader()).and_then(|leader| self.store[leader].group());
         if group.is_some_and(|group| self.store[group].has(fact::EXIT_EMITTED)) {
             self.stats.late += 1;
+            return;
+        }
+        // These signals end nothing.
+        if is_job_control_signal(sent.signal) {
+            self.on_job_control(at, sent, group);
             return;
         }
         if let Some(group) = group {
@@ -65,24 +66,7 @@ impl Lineage {
             return;
         }
         let sender = self.sender(sent);
-        self.deaths.add(
-            tgid.0,
-            Sent {
-                at,
-                signal: sent.signal,
-                code: sent.code,
-                info: sent.info,
-                to_group: sent.to_group,
-                target: sent.target,
-                result: sent.result,
-                address: sent.address,
-                syscall: sent.syscall,
-                disposition: sent.disposition,
-                sender,
-                times: 1,
-                last: at,
-            },
-        );
+        self.deaths.add(tgid.0, Sent::of(at, sent, sender));
     }
 
     /// Returns the present facts of the sender, with its ancestors.
@@ -142,6 +126,7 @@ impl Lineage {
         let members = &self.store[group];
         let status = members.status().settled(members.is_dead());
         let mut pending = self.deaths.take(members.tgid());
+        self.deaths.job_stops.remove(members.tgid());
         if pending.is_none() && status.is_some_and(|status| status.0 == 0) {
             let (key, cgroup_id) = (members.key(), self.store.cgroup_of(members));
             self.end_stop_of(key, cgroup_id, at, Cause::Exited);
@@ -153,12 +138,14 @@ impl Lineage {
         let mut sent = pending.as_mut().map(|pending| std::mem::take(&mut pending.sent)).unwrap_or_default();
         // The stored signals are those of an earlier group with the same tgid.
         sent.retain(|sent| sent.last >= began);
+        let orphaned = pending.as_ref().and_then(|pending| pending.orphaned);
         let has_forgotten = pending.is_some_and(|pending| pending.has_forgotten)
             || self.deaths.forgotten_until() >= began && self.deaths.forgotten_until() > Ktime(0);
         let conclusion = Case {
             status,
             sent: &sent,
             oom: oom.as_ref(),
+            orphaned,
             is_traced: self.store.rare_of(members).is_some_and(|rare| rare.tracer.is_some()),
             began,
             has_forgotten,

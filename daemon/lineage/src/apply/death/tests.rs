@@ -1,6 +1,7 @@
 //! Each cause with the evidence that the kernel reports, and the missing fact without that evidence.
 
 use super::conclude::Case;
+use super::memory::Orphaned;
 use crate::model::death::{Cause, Missing, OomMark, Sender, Sent, Watch};
 use crate::model::flags::PF_EXITING;
 use crate::model::id::{Ktime, TaskKey, TaskRef, Tgid, Tid};
@@ -15,7 +16,7 @@ fn task(pid: u32) -> TaskRef {
 }
 
 /// A signal by kill(2) of another process, to the group.
-fn sent(signal: i32) -> Sent {
+pub(super) fn sent(signal: i32) -> Sent {
     Sent {
         at: Ktime(1_000),
         signal,
@@ -62,6 +63,7 @@ fn watch() -> Watch {
 struct Given<'a> {
     sent: &'a [Sent],
     oom: Option<OomMark>,
+    orphaned: Option<Orphaned>,
     is_traced: bool,
     began: u64,
     watch: Watch,
@@ -74,6 +76,7 @@ impl Given<'_> {
             status: Some(WaitStatus(status)),
             sent: self.sent,
             oom: self.oom.as_ref(),
+            orphaned: self.orphaned,
             is_traced: self.is_traced,
             began: Ktime(self.began),
             has_forgotten: false,
@@ -85,7 +88,7 @@ impl Given<'_> {
 }
 
 fn given(sent: &[Sent]) -> Given<'_> {
-    Given { sent, oom: None, is_traced: false, began: 100, watch: watch() }
+    Given { sent, oom: None, orphaned: None, is_traced: false, began: 100, watch: watch() }
 }
 
 #[test]
@@ -111,7 +114,7 @@ fn the_first_sigkill_ends_it_and_the_last_of_others() {
     // A shell whose terminal is closed does so.
     let hangup = with(sent(1), SignalInfo::Kernel, 0x80, true);
     let raised = Sent { at: Ktime(2_000), ..own(sent(1)) };
-    assert_eq!(given(&[hangup, raised]).ends(1), (Cause::TerminalHangup, Some(Missing::OrphanedGroup)));
+    assert_eq!(given(&[hangup, raised]).ends(1), (Cause::TerminalHangup, Some(Missing::RaisedAgain)));
     // One that was ignored, another signal, and one long before are not why.
     let ignored = Sent { result: 1, ..sent(15) };
     assert_eq!(given(&[ignored, again.clone()]).ends(15), (Cause::KilledByItself, None));
@@ -186,8 +189,33 @@ fn limits_of_cpu_time_are_certain_after_a_warning() {
 #[test]
 fn a_terminal_hangs_up_or_is_interrupted() {
     let by_kernel = |signal| with(sent(signal), SignalInfo::Kernel, 0x80, true);
-    assert_eq!(given(&[by_kernel(1)]).ends(1), (Cause::TerminalHangup, Some(Missing::OrphanedGroup)));
+    assert_eq!(given(&[by_kernel(1)]).ends(1), (Cause::TerminalHangup, None));
+    let by_exit = [exiting(by_kernel(1))];
+    assert_eq!(given(&by_exit).ends(1), (Cause::TerminalHangup, None));
+    let lost = Given { watch: Watch { lost_until: Ktime(1_000), ..watch() }, ..given(&by_exit) };
+    assert_eq!(lost.ends(1), (Cause::TerminalHangup, Some(Missing::OrphanedGroup)));
     assert_eq!(given(&[by_kernel(2)]).ends(2), (Cause::TerminalKey, None));
+}
+
+#[test]
+fn a_stopped_group_that_is_orphaned_is_told_from_a_hangup_by_its_session() {
+    let by_exit = exiting(with(sent(1), SignalInfo::Kernel, 0x80, true));
+    let ends = |was_stopped, leads_session, is_sender_hung_up| {
+        let orphaned = Some(Orphaned { was_stopped, leads_session, is_sender_hung_up });
+        Given { orphaned, ..given(std::slice::from_ref(&by_exit)) }.ends(1)
+    };
+    let perhaps = (Cause::TerminalHangup, Some(Missing::OrphanedGroup));
+    assert_eq!(
+        ends(false, Some(false), false),
+        (Cause::OrphanedGroup, None),
+        "another of its group was stopped"
+    );
+    assert_eq!(ends(true, Some(true), false), (Cause::TerminalHangup, None));
+    assert_eq!(ends(true, None, false), (Cause::OrphanedGroup, Some(Missing::SessionLeader)));
+    assert_eq!(ends(false, None, false), perhaps);
+    // The shell whose terminal was closed ends, and it had this process in the foreground.
+    assert_eq!(ends(false, Some(false), true), (Cause::TerminalHangup, None));
+    assert_eq!(ends(true, Some(false), true), perhaps);
 }
 
 #[test]

@@ -25,6 +25,8 @@ pub enum Cause {
     BrokenPipe,
     /// Its terminal was hung up: SIGHUP by the kernel.
     TerminalHangup,
+    /// Its process group was orphaned while a process of it was stopped: SIGHUP by the kernel.
+    OrphanedGroup,
     /// The interrupt or quit key of its terminal was pressed.
     TerminalKey,
     /// A fault: the CPU or the memory map forbids what it did (SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP).
@@ -47,7 +49,7 @@ pub enum Cause {
 
 impl Cause {
     /// How many causes there are.
-    pub const COUNT: usize = 20;
+    pub const COUNT: usize = 21;
 
     /// Every cause.
     pub const ALL: [Self; Self::COUNT] = [
@@ -62,6 +64,7 @@ impl Cause {
         Self::ParentDeathSignal,
         Self::BrokenPipe,
         Self::TerminalHangup,
+        Self::OrphanedGroup,
         Self::TerminalKey,
         Self::Fault,
         Self::Abort,
@@ -88,6 +91,7 @@ impl Cause {
             Self::ParentDeathSignal => "parent_death_signal",
             Self::BrokenPipe => "broken_pipe",
             Self::TerminalHangup => "terminal_hangup",
+            Self::OrphanedGroup => "orphaned_group",
             Self::TerminalKey => "terminal_key",
             Self::Fault => "fault",
             Self::Abort => "abort",
@@ -127,6 +131,8 @@ pub enum Missing {
     SharedMemory,
     /// A stopped process group that is orphaned gets the same SIGHUP.
     OrphanedGroup,
+    /// The leader of a session gets the same signals when its terminal is hung up.
+    SessionLeader,
     /// An execve(2) that fails after its point of no return looks the same.
     FailedExec,
     /// The program is known by its name alone.
@@ -139,7 +145,7 @@ pub enum Missing {
 
 impl Missing {
     /// Every fact that can be missing.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Status,
         Self::SignalHook,
         Self::NotWatched,
@@ -151,6 +157,7 @@ impl Missing {
         Self::OomHook,
         Self::SharedMemory,
         Self::OrphanedGroup,
+        Self::SessionLeader,
         Self::FailedExec,
         Self::NameOnly,
         Self::NoWarning,
@@ -172,6 +179,7 @@ impl Missing {
             Self::OomHook => "oom_hook",
             Self::SharedMemory => "shared_memory",
             Self::OrphanedGroup => "orphaned_group",
+            Self::SessionLeader => "session_leader",
             Self::FailedExec => "failed_exec",
             Self::NameOnly => "name_only",
             Self::NoWarning => "no_warning",
@@ -194,6 +202,9 @@ impl Missing {
             Self::OomHook => "the hook mark_victim is not attached",
             Self::SharedMemory => "a process that shares memory with an out-of-memory victim looks the same",
             Self::OrphanedGroup => "a stopped process group that is orphaned gets the same signal",
+            Self::SessionLeader => {
+                "the leader of a session gets the same signals when its terminal is hung up"
+            }
             Self::FailedExec => "an execve that fails after its point of no return looks the same",
             Self::NameOnly => "the sender is known as timeout by its name alone",
             Self::NoWarning => "no SIGXCPU was seen before",

@@ -1,11 +1,13 @@
 //! Why a thread group ended: the cause, the signals, and what is missing.
 
 mod cause;
+mod job_stop;
 mod oom;
 mod sent;
 mod stop;
 
 pub use self::cause::{Cause, Missing};
+pub use self::job_stop::{JobStop, StopReason};
 pub use self::oom::{HostMemory, OomCgroup, OomLimit, OomMark, OomScope};
 pub use self::sent::{Ancestor, Sender, Sent};
 pub use self::stop::{Stop, StopMember, StopOutcome, StopRequest};

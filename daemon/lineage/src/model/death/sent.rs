@@ -2,7 +2,7 @@
 
 use crate::model::flags::{PF_EXITING, PF_KTHREAD};
 use crate::model::id::{GroupKey, Ktime, TaskRef};
-use crate::model::record::{Comm, Disposition, SignalInfo};
+use crate::model::record::{Comm, Disposition, SignalInfo, SignalSent};
 
 /// An ancestor of the sender at the time of the signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +78,26 @@ pub struct Sent {
 }
 
 impl Sent {
+    /// Creates the first signal of this sender.
+    #[must_use]
+    pub(crate) const fn of(at: Ktime, sent: &SignalSent, sender: Sender) -> Self {
+        Self {
+            at,
+            signal: sent.signal,
+            code: sent.code,
+            info: sent.info,
+            to_group: sent.to_group,
+            target: sent.target,
+            result: sent.result,
+            address: sent.address,
+            syscall: sent.syscall,
+            disposition: sent.disposition,
+            sender,
+            times: 1,
+            last: at,
+        }
+    }
+
     /// Whether it took effect: delivered, or delivered without its `siginfo`.
     #[must_use]
     pub const fn is_delivered(&self) -> bool {

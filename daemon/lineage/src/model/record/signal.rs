@@ -43,6 +43,8 @@ pub struct SignalSent {
     pub syscall: i32,
     /// The target's disposition of the signal, if it was read.
     pub disposition: Option<Disposition>,
+    /// Whether the target's group leads its session, if that was read.
+    pub leads_session: Option<bool>,
 }
 
 /// What a process does with a signal, read from `/proc/PID/status` when the record of the signal arrives.

@@ -38,6 +38,7 @@ pub(super) fn sent(from: &wire::SignalSent) -> Result<SignalSent, DecodeError> {
         address: from.address,
         syscall: from.syscall,
         disposition: None,
+        leads_session: None,
     })
 }
 

@@ -5,7 +5,7 @@ use std::{fs, os::unix::process::CommandExt as _, path::Path};
 use crate::{
     Entry,
     actor::{announce, spawn, wait},
-    fact::{Fact, die, die_with, skip},
+    fact::{Fact, die, die_with, pause, skip},
     proc, sys,
     sys::Channel,
 };
@@ -21,6 +21,9 @@ pub(crate) const SCENARIOS: &[Entry] = &[
     ("death-fault", "a child reads an address that is not mapped", |_| fault()),
     ("death-pipe", "a child writes to a pipe without a reader", |_| broken_pipe()),
     ("death-hangup", "the terminal of a session's leader is closed", |_| hangup()),
+    ("death-orphaned", "a stopped child's process group is orphaned by the exit of its parent", |_| {
+        orphaned()
+    }),
     ("death-timeout", "timeout(1) ends a command that ignores SIGTERM", |_| timeout()),
     ("death-child", "a child is killed, and its parent exits with 137", |_| killed_child()),
     ("death-asked", "a child handles SIGTERM and exits with a code", |_| asked()),
@@ -51,7 +54,7 @@ fn killed() {
 fn escalation() {
     let ready = Channel::new();
     let child = spawn("child", move || {
-        ignore(libc::SIGTERM);
+        sys::ignore(libc::SIGTERM);
         ready.send(1);
         sys::sleep_for_ever()
     });
@@ -59,13 +62,6 @@ fn escalation() {
     sys::kill(child, libc::SIGTERM);
     sys::kill(child, libc::SIGKILL);
     ends(child);
-}
-
-pub(super) fn ignore(signal: i32) {
-    // SAFETY: SIG_IGN installs no function.
-    if unsafe { libc::signal(signal, libc::SIG_IGN) } == libc::SIG_ERR {
-        die("signal");
-    }
 }
 
 fn by_itself(signal: i32) {
@@ -174,6 +170,36 @@ fn hangup() {
     ends(child);
 }
 
+/// A parent that leads a session leaves a stopped child in a process group of its own.
+fn orphaned() {
+    sys::be_subreaper();
+    let (made, stopped) = (Channel::new(), Channel::new());
+    let parent = spawn("parent", || {
+        // SAFETY: no arguments.
+        if unsafe { libc::setsid() } < 0 {
+            die("setsid");
+        }
+        let ready = Channel::new();
+        let child = spawn("child", || {
+            sys::lead_a_group();
+            sys::reset(libc::SIGHUP);
+            ready.send(1);
+            sys::sleep_for_ever()
+        });
+        ready.receive();
+        made.send(child);
+        stopped.receive();
+        0
+    });
+    let child = made.receive();
+    sys::kill(child, libc::SIGSTOP);
+    proc::until_state(child, 'T');
+    pause("stopped");
+    stopped.send(1);
+    wait("scenario", "parent", parent);
+    ends(child);
+}
+
 fn timeout() {
     const COMMAND: [&str; 6] = ["-k", "0.3", "1", "sh", "-c", "trap '' TERM; exec sleep 1000"];
     if !["/usr/bin/timeout", "/bin/timeout"].iter().any(|path| Path::new(path).exists()) {
@@ -224,7 +250,7 @@ pub(crate) fn signals(args: &[String]) {
     let (count, signal) = (crate::number(args, 0, 1000), crate::number(args, 1, libc::SIGUSR1));
     let ready = Channel::new();
     let child = spawn("child", move || {
-        ignore(signal);
+        sys::ignore(signal);
         ready.send(1);
         sys::sleep_for_ever()
     });

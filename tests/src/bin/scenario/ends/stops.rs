@@ -1,6 +1,6 @@
 //! Units that are stopped, and a unit whose process aborts again and again.
 
-use super::deaths::{child_of, ignore};
+use super::deaths::child_of;
 use crate::{
     Entry,
     actor::{announce, spawn, wait},
@@ -40,7 +40,7 @@ fn stop_ignored() {
     sys::be_subreaper();
     let main = spawn("main", move || {
         enter(&path);
-        ignore(libc::SIGTERM);
+        sys::ignore(libc::SIGTERM);
         let worker = spawn("worker", || sys::sleep_for_ever());
         ready.send(worker);
         sys::sleep_for_ever()

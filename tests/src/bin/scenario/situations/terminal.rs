@@ -23,6 +23,9 @@ pub(crate) const SCENARIOS: &[Entry] = &[
     ("background-sleeps", "a parent in the background of its terminal stops itself, then waits", |_| {
         background(Access::Stop);
     }),
+    ("suspended", "a parent reads from its terminal when the suspend key is pressed, then waits", |_| {
+        background(Access::Suspend);
+    }),
 ];
 
 /// The use of the terminal that stops the parent.
@@ -32,7 +35,12 @@ enum Access {
     Write,
     Set,
     Stop,
+    /// It reads in the foreground, and the suspend key is pressed.
+    Suspend,
 }
+
+/// The suspend character of a new terminal (`VSUSP`): Ctrl-Z.
+const SUSPEND: u8 = 0x1a;
 
 /// Messages to the shell.
 const CONTINUE: i32 = 1;
@@ -67,7 +75,7 @@ fn set(terminal: i32, tostop: bool) {
 
 fn use_terminal(terminal: i32, access: Access) {
     match access {
-        Access::Read => {
+        Access::Read | Access::Suspend => {
             sys::read(terminal, &mut [0; 8]);
         }
         Access::Write => sys::write_all(terminal, b"x"),
@@ -78,10 +86,14 @@ fn use_terminal(terminal: i32, access: Access) {
 
 /// Acts as a shell does with a job: reports each stop, carries out messages, and ends with the job.
 fn job_control(terminal: i32, job: Pid, stops: Channel, orders: Channel) {
+    // A shell sets its terminal while a job has the foreground.
+    sys::ignore(libc::SIGTTOU);
     while let Ok((_, status)) = sys::wait4(job, libc::WUNTRACED) {
         if !libc::WIFSTOPPED(status) {
             break;
         }
+        // SAFETY: the calls take integers only. A shell takes its terminal back.
+        unsafe { libc::tcsetpgrp(terminal, libc::getpgrp()) };
         stops.send(libc::WSTOPSIG(status));
         match orders.receive() {
             // SAFETY: the call takes integers only.
@@ -111,6 +123,14 @@ fn background(access: Access) {
             sys::lead_a_group();
             let child = spawn("child", || 0);
             proc::until_state(child, 'Z');
+            if access == Access::Suspend {
+                sys::ignore(libc::SIGTTOU);
+                // SAFETY: the calls take integers only.
+                if unsafe { libc::tcsetpgrp(slave, libc::getpgrp()) } != 0 {
+                    die("tcsetpgrp");
+                }
+                sys::reset(libc::SIGTTOU);
+            }
             children.send(child);
             use_terminal(slave, access);
             wait("parent", "child", child);
@@ -123,6 +143,10 @@ fn background(access: Access) {
     // SAFETY: the descriptor is open and not used after this.
     unsafe { libc::close(slave) };
     let (parent, child) = (parents.receive(), children.receive());
+    if access == Access::Suspend {
+        proc::until_asleep(parent, parent);
+        sys::write_all(master, &[SUSPEND]);
+    }
     Fact::new("stopped").number("signal", stops.receive()).emit();
     proc::until_state(parent, 'T');
     pause("stopped");
@@ -132,7 +156,7 @@ fn background(access: Access) {
     Fact::new("continued").number("stopped_by", again).emit();
     if again != 0 {
         orders.send(if access == Access::Write { NO_TOSTOP } else { FOREGROUND });
-        if access == Access::Read {
+        if matches!(access, Access::Read | Access::Suspend) {
             sys::write_all(master, b"\n");
         }
         proc::until_gone(child, child);

@@ -54,10 +54,10 @@ fn parent_stopped() {
     let made = Channel::new();
     let parent = spawn("parent", || {
         made.send(dead_child());
-        sys::kill(sys::getpid(), libc::SIGSTOP);
         sys::sleep_for_ever()
     });
     made.receive();
+    sys::kill(parent, libc::SIGSTOP);
     proc::until_state(parent, 'T');
     finish(parent);
 }

@@ -150,6 +150,13 @@ pub(crate) fn tgkill(pid: Pid, tid: Pid, signal: i32) {
     }
 }
 
+pub(crate) fn ignore(signal: i32) {
+    // SAFETY: SIG_IGN installs no function.
+    if unsafe { libc::signal(signal, libc::SIG_IGN) } == libc::SIG_ERR {
+        die("signal");
+    }
+}
+
 /// Restores the default action of a signal that the Rust runtime handles.
 pub(crate) fn reset(signal: i32) {
     // SAFETY: SIG_DFL installs no function.
