@@ -249,7 +249,7 @@ impl EffectCounters {
     }
 
     /// Adds what was counted to the registry.
-    pub(super) fn flush(&self) {
+    pub(in crate::service::metrics) fn flush(&self) {
         let Self {
             creations,
             failed,
