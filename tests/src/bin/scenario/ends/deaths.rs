@@ -22,7 +22,7 @@ pub(crate) const SCENARIOS: &[Entry] = &[
     ("death-pipe", "a child writes to a pipe without a reader", |_| broken_pipe()),
     ("death-hangup", "the terminal of a session's leader is closed", |_| hangup()),
     ("death-orphaned", "a stopped child's process group is orphaned by the exit of its parent", |_| {
-        orphaned()
+        orphaned();
     }),
     ("death-timeout", "timeout(1) ends a command that ignores SIGTERM", |_| timeout()),
     ("death-child", "a child is killed, and its parent exits with 137", |_| killed_child()),
