@@ -6,7 +6,7 @@
 //!
 //! - one file for each answer: `tree`, `task` (one task), `zombies`, `blocked`, `death`, `explain`, `limits`, `leaks`, `scope` and `stop`
 //! - `fleet`: the answers of many daemons as one
-//! - `now`, `spent`: what tasks are doing now, and what living and dead tasks used
+//! - `kernel_stack`: what a blocked task waits for; `now`, `spent`: what tasks are doing now, and what living and dead tasks used
 //! - `past/`: answers from the history; `parts/`: what several answers contain
 //! - `text/`: each answer as text
 
@@ -14,6 +14,7 @@ pub mod blocked;
 pub mod death;
 pub mod explain;
 pub mod fleet;
+mod kernel_stack;
 pub mod leaks;
 pub mod limits;
 pub mod now;

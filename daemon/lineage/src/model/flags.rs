@@ -77,8 +77,28 @@ pub const EXIT_DEAD: u32 = 16;
 /// `EXIT_ZOMBIE`.
 pub const EXIT_ZOMBIE: u32 = 32;
 
+/// `SIGHUP`.
+pub const SIGHUP: i32 = 1;
+/// `SIGINT`.
+pub const SIGINT: i32 = 2;
+/// `SIGQUIT`.
+pub const SIGQUIT: i32 = 3;
+/// `SIGILL`.
+pub const SIGILL: i32 = 4;
+/// `SIGTRAP`.
+pub const SIGTRAP: i32 = 5;
+/// `SIGABRT`.
+pub const SIGABRT: i32 = 6;
+/// `SIGBUS`.
+pub const SIGBUS: i32 = 7;
+/// `SIGFPE`.
+pub const SIGFPE: i32 = 8;
 /// `SIGKILL`.
 pub const SIGKILL: i32 = 9;
+/// `SIGSEGV`.
+pub const SIGSEGV: i32 = 11;
+/// `SIGPIPE`.
+pub const SIGPIPE: i32 = 13;
 /// `SIGTERM`.
 pub const SIGTERM: i32 = 15;
 /// `SIGCHLD`.
@@ -93,12 +113,18 @@ pub const SIGTSTP: i32 = 20;
 pub const SIGTTIN: i32 = 21;
 /// `SIGTTOU`.
 pub const SIGTTOU: i32 = 22;
+/// `SIGXCPU`.
+pub const SIGXCPU: i32 = 24;
+/// `SIGXFSZ`.
+pub const SIGXFSZ: i32 = 25;
+/// `SIGSYS`.
+pub const SIGSYS: i32 = 31;
 
 /// Whether it is a signal by which a supervisor asks a process to end, and which the process may handle: SIGHUP, SIGINT, SIGQUIT,
 /// SIGTERM.
 #[must_use]
 pub const fn is_stop_signal(signal: i32) -> bool {
-    matches!(signal, 1 | 2 | 3 | SIGTERM)
+    matches!(signal, SIGHUP | SIGINT | SIGQUIT | SIGTERM)
 }
 
 /// Whether it is a signal that stops a process (`sig_kernel_stop()`) or continues it.

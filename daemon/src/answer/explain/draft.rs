@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     answer::{
-        LineageAt, blocked::sleep_of, death::Then, leaks::LeaksDraft, limits::LimitsDraft, now::Now,
+        LineageAt, death::Then, kernel_stack::sleep_of, leaks::LeaksDraft, limits::LimitsDraft, now::Now,
         verdict::Missing,
     },
     cgroup::{freezer, throttle},

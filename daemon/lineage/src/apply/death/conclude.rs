@@ -4,25 +4,13 @@
 
 use super::memory::Orphaned;
 use crate::model::death::{Cause, Missing, OomMark, Sent, Watch};
+use crate::model::flags::{
+    SIGABRT, SIGBUS, SIGFPE, SIGHUP, SIGILL, SIGINT, SIGKILL, SIGPIPE, SIGQUIT, SIGSEGV, SIGSYS, SIGTERM,
+    SIGTRAP, SIGXCPU, SIGXFSZ,
+};
 use crate::model::id::Ktime;
 use crate::model::record::SignalInfo;
 use crate::model::status::WaitStatus;
-
-pub(super) const SIGHUP: i32 = 1;
-pub(super) const SIGINT: i32 = 2;
-pub(super) const SIGQUIT: i32 = 3;
-const SIGILL: i32 = 4;
-const SIGTRAP: i32 = 5;
-const SIGABRT: i32 = 6;
-const SIGBUS: i32 = 7;
-const SIGFPE: i32 = 8;
-pub(super) const SIGKILL: i32 = 9;
-const SIGSEGV: i32 = 11;
-const SIGPIPE: i32 = 13;
-pub(super) const SIGTERM: i32 = 15;
-const SIGXCPU: i32 = 24;
-const SIGXFSZ: i32 = 25;
-pub(super) const SIGSYS: i32 = 31;
 
 /// `SI_KERNEL`.
 const SI_KERNEL: i32 = 0x80;

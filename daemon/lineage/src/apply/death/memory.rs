@@ -4,10 +4,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::conclude::SIGHUP;
 use super::job_stops::JobStops;
 use super::stops::Stops;
 use crate::model::death::{GroupDeath, JobStop, OomMark, Sent, Watch};
+use crate::model::flags::SIGHUP;
 use crate::model::id::{GroupKey, Ktime, TaskRef};
 use crate::model::record::SignalInfo;
 

@@ -7,9 +7,9 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::conclude::{SIGINT, SIGKILL, SIGQUIT, SIGTERM};
 use crate::Lineage;
 use crate::model::death::{Cause, Sender, Stop, StopMember, StopRequest};
+use crate::model::flags::{SIGINT, SIGKILL, SIGQUIT, SIGTERM};
 use crate::model::id::{GroupKey, Ktime};
 use crate::model::record::{SignalInfo, SignalSent};
 use crate::store::slot::group::{Group, fact};
