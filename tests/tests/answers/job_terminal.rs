@@ -93,11 +93,15 @@ fn ctrl_z_stops_both_and_fg_continues_both() {
 fn ctrl_c_ends_the_command_once_and_the_report_follows() {
     let Some(tmux) = terminal() else { return };
     // A second signal would end it.
-    job(&tmux, "sh -c 'trap \"trap - INT; echo trapped; sleep 1; exit 7\" INT; while :; do sleep 0.1; done'");
+    job(
+        &tmux,
+        "sh -c 'trap \"trap - INT; echo trapped; sleep 1; exit 7\" INT; echo ready; while :; do sleep 0.1; done'",
+    );
     let both = running(&tmux, "sh");
     are(&both, "SR", true);
+    tmux.until("a handler", |screen| screen.lines().any(|line| line == "ready"));
     tmux.presses("C-c");
-    tmux.until("the handler", |screen| screen.lines().any(|line| line.ends_with("trapped")));
+    tmux.until("the handler's output", |screen| screen.lines().any(|line| line.ends_with("trapped")));
     tmux.shows("Critical path");
     status_is(&tmux, 7);
     job(&tmux, "sleep 1000");
