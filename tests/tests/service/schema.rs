@@ -119,7 +119,6 @@ fn events_and_lives_are_what_the_schemas_of_others_say() {
     // What is wrong is said with what there is.
     for (path, what) in [
         ("/v1/events?schema=cim", "there are: native, ecs, otel"),
-        ("/v1/events?schema=ecs&format=text", "is for format=json"),
         ("/v1/lives?schema=", "there are: native, ecs, otel"),
     ] {
         let answer = service.get_local(path);

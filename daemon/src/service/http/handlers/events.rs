@@ -156,9 +156,9 @@ impl Query {
         if query.format == Format::Life {
             query.selection.lives = true;
         }
-        if query.schema != Schema::Native && !query.format.is_json() {
-            let message = format!("schema={}: is for format=json and format=life", query.schema.name());
-            return Err(ApiError::bad_request(message));
+        // Text has no fields.
+        if !query.format.is_json() {
+            query.schema = Schema::Native;
         }
         let EventSelection { actions, comms, units, containers, .. } = &query.selection;
         check_conditions(&[actions.len(), comms.len(), units.len(), containers.len()])?;
@@ -179,20 +179,13 @@ mod tests {
         assert_eq!(query.selection.comms, ["a b*"]);
         assert_eq!((query.after, query.limit, query.selection.subtree), (Some(7), Some(3), Some(9)));
         assert_eq!(Query::parse("schema=ecs&format=life").unwrap().schema, Schema::Ecs);
+        assert_eq!(Query::parse("schema=ecs&format=text").unwrap().schema, Schema::Native);
         assert_eq!(Query::parse("").unwrap(), Query::default());
     }
 
     #[test]
     fn a_wrong_parameter_is_named() {
-        for text in [
-            "pdi=1",
-            "pid=x",
-            "after=-1",
-            "limit=",
-            "subtree=99999999999",
-            "schema=x",
-            "schema=ecs&format=text",
-        ] {
+        for text in ["pdi=1", "pid=x", "after=-1", "limit=", "subtree=99999999999", "schema=x"] {
             assert!(Query::parse(text).is_err(), "{text}");
         }
     }
