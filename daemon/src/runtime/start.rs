@@ -46,6 +46,19 @@ impl Default for Trust {
     }
 }
 
+impl Trust {
+    /// Returns it with the intervals that a command is given, and the default for others.
+    #[must_use]
+    pub fn of_command(audit_every: Option<Duration>, canary_every: Option<Duration>, iterator: bool) -> Self {
+        let default = Self::default();
+        Self {
+            audit_every: audit_every.unwrap_or(default.audit_every),
+            canary_every: canary_every.unwrap_or(default.canary_every),
+            iterator,
+        }
+    }
+}
+
 /// A recording of the pipeline's input.
 pub struct Recording {
     /// The file.

@@ -8,12 +8,7 @@ use super::{Args, lines::Lines, reader_gone};
 use crate::{
     cgroup::Cgroups,
     cli::{exit::Exit, output::Output, signals},
-    kernel::{
-        clock,
-        ladder::in_words,
-        object::{Options, default_ring_kib},
-        sched::Sched,
-    },
+    kernel::{clock, ladder::in_words, object::Options},
     lineage::{ActionKind, Config},
     runtime::{Pipeline, Trust, Wall},
 };
@@ -23,7 +18,7 @@ const FINISH: Duration = Duration::from_secs(2);
 
 /// Observes until a signal, the limit, or a reader that is gone.
 pub(super) async fn observe(args: &Args) -> Exit {
-    let (config, trust) = (Config::default(), Trust::default());
+    let config = Config::default();
     let config = Config {
         zombie_after: args.zombie_after.unwrap_or(config.zombie_after),
         blocked_after: args.blocked_after.unwrap_or(config.blocked_after),
@@ -31,14 +26,8 @@ pub(super) async fn observe(args: &Args) -> Exit {
         reports_lives: args.lives,
         ..config
     };
-    let trust = Trust {
-        audit_every: args.audit_every.unwrap_or(trust.audit_every),
-        canary_every: args.canary_every.unwrap_or(trust.canary_every),
-        iterator: !args.no_iterator,
-    };
-    let ring_kib = args.ring_kib.unwrap_or_else(default_ring_kib);
-    let options =
-        Options { ring_bytes: ring_kib.saturating_mul(1024), args: args.argument_vectors, sched: Sched::No };
+    let trust = Trust::of_command(args.audit_every, args.canary_every, !args.no_iterator);
+    let options = Options::of_command(args.ring_kib, args.argument_vectors);
     let attach = args.attach.unwrap_or_default();
     let started = Pipeline::start_with(args.object.as_deref(), options, attach.into(), config, trust);
     let mut pipeline = match started {

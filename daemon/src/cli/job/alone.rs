@@ -7,11 +7,7 @@ use crate::{
     cli::exit::Exit,
     export::{self, EventSelection, Filter},
     job::{ACTIONS, Fact, MOST, Usage},
-    kernel::{
-        clock,
-        object::{Options, default_ring_kib},
-        sched::Sched,
-    },
+    kernel::{clock, object::Options},
     lineage::{
         Config, Lineage,
         effect::Effect,
@@ -37,9 +33,7 @@ pub(super) fn start(args: &Args) -> Result<Pipeline, Exit> {
         dead_lives_age: Duration::MAX,
         ..Config::default()
     };
-    let ring_kib = args.ring_kib.unwrap_or_else(default_ring_kib);
-    let options =
-        Options { ring_bytes: ring_kib.saturating_mul(1024), args: args.argument_vectors, sched: Sched::No };
+    let options = Options::of_command(args.ring_kib, args.argument_vectors);
     let attach = args.attach.unwrap_or_default().into();
     Pipeline::start_with(args.object.as_deref(), options, attach, config, Trust::default()).map_err(|error| {
         log::error!("{error}");

@@ -16,12 +16,7 @@ use super::{
 };
 use crate::{
     event_loop,
-    kernel::{
-        clock::boottime,
-        ladder::in_words,
-        object::{Options, default_ring_kib},
-        sched::Sched,
-    },
+    kernel::{clock::boottime, ladder::in_words, object::Options},
     lineage::Config,
     recording::{End, Journal, Recorded, Redaction},
     runtime::{Pipeline, Recording, Trust},
@@ -114,23 +109,14 @@ impl Args {
     }
 
     fn start(&self, journal: Journal) -> Result<Pipeline, Exit> {
-        let (config, trust) = (Config::default(), Trust::default());
+        let config = Config::default();
         let config = Config {
             zombie_after: self.zombie_after.unwrap_or(config.zombie_after),
             exec_args: self.argument_vectors,
             ..config
         };
-        let trust = Trust {
-            audit_every: self.audit_every.unwrap_or(trust.audit_every),
-            canary_every: self.canary_every.unwrap_or(trust.canary_every),
-            iterator: !self.no_iterator,
-        };
-        let ring_kib = self.ring_kib.unwrap_or_else(default_ring_kib);
-        let options = Options {
-            ring_bytes: ring_kib.saturating_mul(1024),
-            args: self.argument_vectors,
-            sched: Sched::No,
-        };
+        let trust = Trust::of_command(self.audit_every, self.canary_every, !self.no_iterator);
+        let options = Options::of_command(self.ring_kib, self.argument_vectors);
         // Arguments are recorded if asked for, those of the command too.
         let shown = if self.argument_vectors { self.command.len() } else { 1 };
         let command = self.command.iter().take(shown).map(|word| word.as_bytes().to_vec()).collect();

@@ -168,6 +168,15 @@ pub struct Options {
     pub sched: Sched,
 }
 
+impl Options {
+    /// Returns those of a command that observes by itself. Without a size, the ring has the default one.
+    #[must_use]
+    pub fn of_command(ring_kib: Option<u32>, args: bool) -> Self {
+        let ring_kib = ring_kib.unwrap_or_else(default_ring_kib);
+        Self { ring_bytes: ring_kib.saturating_mul(1024), args, sched: Sched::No }
+    }
+}
+
 /// The object with its maps created; no program is loaded yet.
 pub struct Loaded {
     /// Programs and maps.
