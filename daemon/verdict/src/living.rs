@@ -164,15 +164,14 @@ fn running(facts: &Facts) -> Verdict {
 fn stopped_by_signal(facts: &Facts, subject: Named, owed: Option<String>) -> Verdict {
     let process = facts.subject.known.process();
     let unread = super::facts::ProcessFacts::default();
-    let stop = stopped::Stopped {
+    let stopped = stopped::Stopped {
         process: process.unwrap_or(&unread),
         pid: subject.key.tgid.0,
         by: facts.subject.known.life.job_stop.as_deref(),
         now: facts.now,
-    }
-    .describe();
-    let lasts = !process.is_some_and(super::facts::ProcessFacts::is_stopped_again_and_again);
-    let certainty = if lasts { Certainty::Certain } else { Certainty::Likely };
+    };
+    let (stop, certainty) = (stopped.describe(), stopped.certainty());
+    let lasts = certainty == Certainty::Certain;
     let summary = format!("it is {}", stop.how.trim_end_matches(','));
     Verdict::new(Code::Stopped, certainty, summary)
         .by(subject)

@@ -6,7 +6,7 @@ use lineage::flags::signal_name;
 use lineage::id::{GroupKey, Ktime};
 
 use super::facts::{BackgroundStop, Named, ProcessFacts, TerminalAccess};
-use super::{Missing, duration};
+use super::{Certainty, Missing, duration};
 
 /// Whoever stops and continues a process in turn has done so within this time, ns.
 const IN_TURN_NS: u64 = 5_000_000_000;
@@ -64,6 +64,11 @@ impl Stopped<'_> {
                 None => self.in_foreground(by),
             },
         }
+    }
+
+    /// Returns `Likely` for a process that is stopped and continued in turn: it may do its work whenever it runs.
+    pub(super) fn certainty(&self) -> Certainty {
+        if self.process.is_stopped_again_and_again() { Certainty::Likely } else { Certainty::Certain }
     }
 
     fn age(&self, by: &JobStop) -> String {

@@ -71,9 +71,9 @@ pub(super) fn parent_stopped(case: &Case<'_>) -> Option<Verdict> {
     let verdict = match process.common_state()? {
         b'T' => {
             let by = case.parent.and_then(|parent| parent.life.job_stop.as_deref());
-            let stop = stopped::Stopped { process, pid, by, now: case.now }.describe();
-            let lasts = !process.is_stopped_again_and_again();
-            let certainty = if lasts { Certainty::Certain } else { Certainty::Likely };
+            let stopped = stopped::Stopped { process, pid, by, now: case.now };
+            let (stop, certainty) = (stopped.describe(), stopped.certainty());
+            let lasts = certainty == Certainty::Certain;
             Verdict::new(
                 Code::ParentStopped,
                 certainty,
