@@ -154,14 +154,13 @@ fn one(
     let group = lineage_at.lineage.group(figures.task.tgid);
     let key = group.map_or(GroupKey { tgid: figures.task.tgid, start: None }, |group| group.key());
     let name = group.and_then(|group| group.name());
-    let has = |function: &str| does.kernel_stack.iter().any(|frame| frame.contains(function));
     let holder = group.and_then(|group| vforked(group, lineage_at));
     // `wait_for_vfork_done()` is the only sleep in `kernel_clone()`, `_do_fork()` before Linux 5.10.
     let is_in_clone = matches!(does.wchan.as_deref(), Some("kernel_clone" | "_do_fork"));
     let child = holder.filter(|_| is_in_clone).map(|holder| holder.child);
     let (waits_for, waits_for_process, remedy) = match child {
         Some(child) => by_child(&child, stamp),
-        None => match by_stack(has) {
+        None => match by_stack(&does.kernel_stack) {
             Some((words, remedy)) => (Some(words.into()), None, Some(remedy.into())),
             None => (None, None, None),
         },

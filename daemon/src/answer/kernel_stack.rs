@@ -44,15 +44,16 @@ const REASONS: &[(&[&str], &str, &str)] = &[
     (&["synchronize_rcu"], "a quiescent state of every CPU", "look for a CPU that does not schedule (dmesg)"),
 ];
 
-/// Returns what a task waits for, and what to do. `has` says whether a function is in its kernel stack.
-pub(super) fn by_stack(has: impl Fn(&str) -> bool) -> Option<(&'static str, &'static str)> {
-    let row = REASONS.iter().find(|(functions, ..)| functions.iter().all(|function| has(function)));
+/// Returns what a task with this kernel stack waits for, and what to do.
+pub(super) fn by_stack(stack: &[impl AsRef<str>]) -> Option<(&'static str, &'static str)> {
+    let has = |function: &&str| stack.iter().any(|frame| frame.as_ref().contains(*function));
+    let row = REASONS.iter().find(|(functions, ..)| functions.iter().all(&has));
     row.map(|&(_, words, remedy)| (words, remedy))
 }
 
 /// Returns the kind of an uninterruptible sleep, and what it waits for as far as the kernel stack shows.
 pub(super) fn sleep_of(does: &Does) -> Sleep {
-    let why = by_stack(|function| does.kernel_stack.iter().any(|frame| frame.contains(function)));
+    let why = by_stack(&does.kernel_stack);
     Sleep {
         is_killable: does.doing == "killable",
         at_least_ns: does.asleep_at_least_ns,
@@ -67,9 +68,7 @@ mod tests {
 
     #[test]
     fn what_a_task_waits_for_is_reported_by_its_kernel_stack() {
-        let of = |stack: &[&str]| {
-            by_stack(|function| stack.iter().any(|frame| frame.contains(function))).map(|(words, _)| words)
-        };
+        let of = |stack: &[&str]| by_stack(stack).map(|(words, _)| words);
         assert!(
             of(&["percpu_rwsem_wait+0x1/0x2", "mnt_want_write+0x1/0x2"])
                 .is_some_and(|it| it.contains("frozen"))
