@@ -124,7 +124,8 @@ fn action(fields: &Fields) -> &str {
 fn ended(fields: &Fields) -> Option<String> {
     let number = |name| fields.get(name).and_then(Value::as_i64);
     let released: jiff::Timestamp = text_at(fields, "@timestamp")?.parse().ok()?;
-    let before_ns = number("boottime_ns")? - number("ended_boottime_ns")?;
-    let ended_ms = released.as_millisecond() - before_ns / 1_000_000;
+    // The line can come from a file.
+    let before_ns = number("boottime_ns")?.checked_sub(number("ended_boottime_ns")?)?;
+    let ended_ms = released.as_millisecond().checked_sub(before_ns / 1_000_000)?;
     Some(format!("{:.3}", jiff::Timestamp::from_millisecond(ended_ms).ok()?))
 }
