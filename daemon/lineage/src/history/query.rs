@@ -1,7 +1,10 @@
 //! Queries: lives by pid and time, walks through the tree, zombies and parents. A step of a walk costs O(1).
 
+use std::sync::Arc;
+
 use crate::Lineage;
 use crate::history::exited_process::ExitedProcess;
+use crate::model::death::JobStop;
 use crate::model::debt::Debt;
 use crate::model::effect::Thread;
 use crate::model::id::{GroupKey, Ktime, TaskRef, Tgid, Tid};
@@ -159,6 +162,12 @@ impl<'a> GroupView<'a> {
     #[must_use]
     pub fn is_unconfirmed(&self) -> bool {
         self.group().has(fact::UNCONFIRMED)
+    }
+
+    /// The last signal that can have stopped it.
+    #[must_use]
+    pub fn job_stop(&self) -> Option<Arc<JobStop>> {
+        self.lineage.deaths.job_stop(self.key())
     }
 
     /// Everything known about it.

@@ -281,8 +281,7 @@ pub(in crate::answer) fn vforked(parent: GroupView<'_>, lineage_at: &LineageAt<'
     let child = seen.or_else(|| {
         parent.children().find(|child| child.zombie_since().is_none() && !child.is_unconfirmed())
     })?;
-    let job_stop = child.life(lineage_at.now).and_then(|life| life.job_stop);
-    Some(Holder { child: of_view(child), job_stop, is_seen })
+    Some(Holder { child: of_view(child), job_stop: child.job_stop(), is_seen })
 }
 
 /// Returns the new parent of a process's children when it ends: the nearest ancestor that is a known subreaper, else the init

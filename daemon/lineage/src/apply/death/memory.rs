@@ -7,9 +7,7 @@ use std::sync::Arc;
 use super::job_stops::JobStops;
 use super::stops::Stops;
 use crate::model::death::{GroupDeath, JobStop, OomMark, Sent, Watch};
-use crate::model::flags::SIGHUP;
 use crate::model::id::{GroupKey, Ktime, TaskRef};
-use crate::model::record::SignalInfo;
 
 /// The most groups whose signals are kept.
 const PENDING: usize = 4_096;
@@ -91,11 +89,10 @@ impl Deaths {
         was_stopped: bool,
         leads_session: Option<bool>,
     ) {
-        let is_hangup = |sent: &&Sent| sent.signal == SIGHUP && sent.info == SignalInfo::Kernel;
         let senders = sender.and_then(|sender| self.pending.get(&sender.tgid.0));
-        let is_sender_hung_up = senders.is_some_and(|pending| pending.sent.iter().any(|it| is_hangup(&it)));
+        let is_sender_hung_up = senders.is_some_and(|pending| pending.sent.iter().any(Sent::is_hangup));
         let Some(pending) = self.pending.get_mut(&tgid) else { return };
-        if pending.sent.iter().filter(is_hangup).any(|sent| sent.sender.task == sender) {
+        if pending.sent.iter().any(|sent| sent.is_hangup() && sent.sender.task == sender) {
             pending.orphaned = Some(Orphaned { was_stopped, leads_session, is_sender_hung_up });
         }
     }

@@ -1,6 +1,6 @@
 //! A signal that was sent to a group, and its sender.
 
-use crate::model::flags::{PF_EXITING, PF_KTHREAD};
+use crate::model::flags::{PF_EXITING, PF_KTHREAD, SIGHUP};
 use crate::model::id::{GroupKey, Ktime, TaskRef};
 use crate::model::record::{Comm, Disposition, SignalInfo, SignalSent};
 
@@ -102,6 +102,12 @@ impl Sent {
     #[must_use]
     pub const fn is_delivered(&self) -> bool {
         matches!(self.result, 0 | 4)
+    }
+
+    /// Whether it is a SIGHUP that the kernel sent on its own behalf.
+    #[must_use]
+    pub(crate) fn is_hangup(&self) -> bool {
+        self.signal == SIGHUP && self.info == SignalInfo::Kernel
     }
 
     /// Whether a task of the target's group sent it.
