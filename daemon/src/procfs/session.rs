@@ -2,12 +2,11 @@
 
 use super::{Procfs, read, stat::Stat, stat::end_of_comm};
 use crate::lineage::{
+    flags::SIGHUP,
     id::{GroupKey, Tgid},
     leaks::SessionFacts,
     record::Disposition,
 };
-
-const SIGHUP: i32 = 1;
 
 impl Procfs {
     /// Returns the session of a process, and its disposition of SIGHUP; `None` if it cannot be read, or if it is another process.

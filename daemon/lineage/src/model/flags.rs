@@ -120,6 +120,9 @@ pub const SIGXFSZ: i32 = 25;
 /// `SIGSYS`.
 pub const SIGSYS: i32 = 31;
 
+/// `SI_KERNEL`: the `si_code` of a signal that the kernel sent on its own behalf.
+pub const SI_KERNEL: i32 = 0x80;
+
 /// Whether it is a signal by which a supervisor asks a process to end, and which the process may handle: SIGHUP, SIGINT, SIGQUIT,
 /// SIGTERM.
 #[must_use]

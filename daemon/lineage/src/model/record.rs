@@ -316,6 +316,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_name_is_cut_to_the_length_of_a_comm() {
+        assert_eq!(Comm::of_name(b"cpulimit").bytes(), b"cpulimit");
+        assert_eq!(Comm::of_name(b"a_name_that_is_too_long").bytes(), b"a_name_that_is_");
+    }
+
+    #[test]
     fn what_a_longer_name_left_behind_the_nul_is_no_part_of_a_name() {
         assert_eq!(Comm::of_kernel(*b"sh\0rts::process\0"), Comm(*b"sh\0\0\0\0\0\0\0\0\0\0\0\0\0\0"));
         assert_eq!(Comm::of_kernel([b'x'; 16]).bytes(), [b'x'; 16]);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::effect::{Action, Effect};
-use crate::model::flags::EXIT_ZOMBIE;
+use crate::model::flags::{EXIT_ZOMBIE, SIGSEGV};
 use crate::model::id::{Ktime, TaskRef};
 use crate::model::record::{CgroupAttached, Fact, Place};
 use crate::model::scope::{CgroupChange, CgroupChanged, Scope, ScopeEnd};
@@ -12,7 +12,6 @@ use crate::tests::fixture::Fixture;
 const SLICE: u64 = 5;
 const UNIT: u64 = 7;
 const PF_EXITING: u32 = 4;
-const SIGSEGV: i32 = 11;
 
 fn fixture() -> Fixture {
     let mut fixture = Fixture::new();

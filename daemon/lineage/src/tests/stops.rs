@@ -1,15 +1,12 @@
 //! Units and containers that are asked to stop.
 
 use crate::model::death::{Cause, Stop, StopOutcome, Watch};
-use crate::model::flags::EXIT_ZOMBIE;
+use crate::model::flags::{EXIT_ZOMBIE, SIGCONT, SIGHUP, SIGKILL, SIGSTOP, SIGTERM, SIGTSTP};
 use crate::model::id::{Ktime, TaskRef};
 use crate::model::record::{Disposition, Fact, Place, SignalInfo, SignalSent};
 use crate::tests::fixture::{Fixture, comm};
 
 const UNIT: u64 = 7;
-const SIGTERM: i32 = 15;
-const SIGKILL: i32 = 9;
-const SIGHUP: i32 = 1;
 
 /// A unit with a shell and its child, and a supervisor in another cgroup.
 struct Unit {
@@ -146,10 +143,6 @@ fn a_unit_that_lives_on_is_forgotten_with_its_stop() {
     unit.fixture.wait(700_000_000_000);
     assert_eq!(unit.fixture.lineage.stops().count(), 0);
 }
-
-const SIGCONT: i32 = 18;
-const SIGSTOP: i32 = 19;
-const SIGTSTP: i32 = 20;
 
 /// The last stop of the unit's child: its signal, its sender's tid, and how often that sender sent it.
 fn job_stop(unit: &Unit) -> Option<(i32, u32, u32, bool)> {

@@ -1,12 +1,12 @@
 //! Names of `si_code`.
 
-pub(super) const SIGSYS: i32 = 31;
+use crate::lineage::flags::{SI_KERNEL, SIGSYS};
 
 /// The name of an `si_code`: <https://elixir.bootlin.com/linux/v6.18/source/include/uapi/asm-generic/siginfo.h>.
 pub(super) const fn code_name(signal: i32, code: i32) -> Option<&'static str> {
     Some(match (signal, code) {
         (_, 0) => "SI_USER",
-        (_, 0x80) => "SI_KERNEL",
+        (_, SI_KERNEL) => "SI_KERNEL",
         (_, -1) => "SI_QUEUE",
         (_, -2) => "SI_TIMER",
         (_, -3) => "SI_MESGQ",

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::si_code::{SIGSYS, code_name};
+use super::si_code::code_name;
 use crate::{
     answer::{
         HostFacts,
@@ -11,7 +11,12 @@ use crate::{
         process::{ProcessRef, User},
     },
     export::Stamp,
-    lineage::{self, death::Sent, flags::signal_name, id::GroupKey},
+    lineage::{
+        self,
+        death::Sent,
+        flags::{SI_KERNEL, SIGSYS, signal_name},
+        id::GroupKey,
+    },
 };
 
 /// A signal with its sender.
@@ -74,7 +79,7 @@ pub struct Sender {
 
 impl Signal {
     pub(in crate::answer) fn of(sent: &Sent, host_facts: &mut HostFacts<'_>) -> Self {
-        let is_fault = sent.code.is_some_and(|code| code > 0 && code != 0x80) && sent.is_from_itself();
+        let is_fault = sent.code.is_some_and(|code| code > 0 && code != SI_KERNEL) && sent.is_from_itself();
         let name = sent.code.and_then(|code| code_name(sent.signal, code));
         Self {
             signal: sent.signal,

@@ -6,13 +6,11 @@ use super::{Death, Signal};
 use crate::{
     lineage::{
         death::{Cause, GroupDeath},
+        flags::{SIGINT, SIGKILL, SIGQUIT},
         record::Disposition,
     },
     verdict::duration,
 };
-const SIGINT: i32 = 2;
-const SIGQUIT: i32 = 3;
-const SIGKILL: i32 = 9;
 
 /// What the code of a fault means.
 fn meaning(signal: &Signal) -> &'static str {

@@ -6,13 +6,11 @@ use crate::{
     answer::{HostFacts, death::Signal, task::Ids},
     lineage::{
         death::{JobStop, Sender, Sent},
+        flags::SI_KERNEL,
         id::{GroupKey, Ktime, TaskKey, TaskRef, Tid},
         record::{Comm, SignalInfo},
     },
 };
-
-/// `SI_KERNEL`.
-const SI_KERNEL: i32 = 0x80;
 
 /// The last signal that can have stopped a process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,7 +37,7 @@ impl StoppedBy {
         let name = sender.process.as_ref().and_then(|process| process.name.as_deref());
         let sender = Sender {
             task,
-            name: name.map(comm),
+            name: name.map(|name| Comm::of_name(name.as_bytes())),
             uid: sender.user.as_ref().map(|user| user.id),
             flags: 0,
             cgroup_id: None,
@@ -66,25 +64,5 @@ impl StoppedBy {
             last: at,
         };
         JobStop { sent, leads_session: None, continued: self.continued_boottime_ns.map(Ktime) }
-    }
-}
-
-fn comm(name: &str) -> Comm {
-    let mut comm = Comm::default();
-    // The last byte of a comm is its NUL.
-    for (to, from) in comm.0.iter_mut().take(15).zip(name.bytes()) {
-        *to = from;
-    }
-    comm
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_is_cut_to_the_length_of_a_comm() {
-        assert_eq!(comm("cpulimit").bytes(), b"cpulimit");
-        assert_eq!(comm("a_name_that_is_too_long").bytes(), b"a_name_that_is_");
     }
 }

@@ -179,10 +179,6 @@ impl Pipeline {
             b'X' | b'x' => EXIT_DEAD,
             _ => 0,
         };
-        let mut comm = Comm::default();
-        for (to, from) in comm.0.iter_mut().take(15).zip(&stat.comm) {
-            *to = *from;
-        }
         let snapshot = Snapshot {
             leader_start: leader,
             parent: parent.filter(|_| task.is_leader()),
@@ -191,7 +187,7 @@ impl Pipeline {
             task_flags: Some(stat.flags),
             nr_threads: i32::try_from(tasks).ok(),
             // /proc shows a kernel worker under the name of its work, which may be longer than a comm.
-            comm: (stat.comm.len() <= 15).then_some(comm),
+            comm: (stat.comm.len() <= Comm::LONGEST).then(|| Comm::of_name(&stat.comm)),
             ..nothing_known(task)
         };
         self.complete_with(at, Box::new(snapshot));

@@ -5,15 +5,13 @@
 use super::memory::Orphaned;
 use crate::model::death::{Cause, Missing, OomMark, Sent, Watch};
 use crate::model::flags::{
-    SIGABRT, SIGBUS, SIGFPE, SIGHUP, SIGILL, SIGINT, SIGKILL, SIGPIPE, SIGQUIT, SIGSEGV, SIGSYS, SIGTERM,
-    SIGTRAP, SIGXCPU, SIGXFSZ,
+    SI_KERNEL, SIGABRT, SIGBUS, SIGFPE, SIGHUP, SIGILL, SIGINT, SIGKILL, SIGPIPE, SIGQUIT, SIGSEGV, SIGSYS,
+    SIGTERM, SIGTRAP, SIGXCPU, SIGXFSZ,
 };
 use crate::model::id::Ktime;
 use crate::model::record::SignalInfo;
 use crate::model::status::WaitStatus;
 
-/// `SI_KERNEL`.
-const SI_KERNEL: i32 = 0x80;
 /// `SI_TKILL`: tgkill(2).
 const SI_TKILL: i32 = -6;
 /// `SYS_SECCOMP`.

@@ -5,6 +5,9 @@
 pub struct Comm(pub [u8; 16]);
 
 impl Comm {
+    /// Bytes of the longest name.
+    pub const LONGEST: usize = 15;
+
     /// Creates a comm from `task_struct.comm`, and clears the bytes after the first NUL: older kernels, such as 5.10, set a comm by
     /// `strlcpy()`, which leaves the rest of a longer former comm there.
     #[must_use]
@@ -12,6 +15,16 @@ impl Comm {
         let end = comm.iter().position(|&byte| byte == 0).unwrap_or(comm.len());
         comm.iter_mut().skip(end).for_each(|byte| *byte = 0);
         Self(comm)
+    }
+
+    /// Creates a comm from a name, cut to the 15 bytes that a comm has before its NUL.
+    #[must_use]
+    pub fn of_name(name: &[u8]) -> Self {
+        let mut comm = Self::default();
+        for (to, from) in comm.0.iter_mut().take(Self::LONGEST).zip(name) {
+            *to = *from;
+        }
+        comm
     }
 
     /// Returns the bytes before the first NUL.
