@@ -67,23 +67,18 @@ pub fn skip_in_vm(why: impl std::fmt::Display) -> bool {
 }
 
 /// Returns the wall clock as date(1) prints it: RFC 3339 with milliseconds, in UTC.
+///
+/// The test does nothing in the milliseconds before and after it: a life that ends in the same millisecond as the time that
+/// is returned is over at that time.
 #[must_use]
 #[track_caller]
 pub fn date() -> String {
-    let output = Command::new("date").args(["-u", "+%FT%T.%3NZ"]).output();
-    let output = output.unwrap_or_else(|error| panic!("starting date: {error}"));
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
-}
-
-/// Returns what [`date`] returns, with some milliseconds before and after it in which the test does nothing.
-#[must_use]
-#[track_caller]
-pub fn date_apart() -> String {
     let apart = || std::thread::sleep(Duration::from_millis(5));
     apart();
-    let date = date();
+    let output = Command::new("date").args(["-u", "+%FT%T.%3NZ"]).output();
+    let output = output.unwrap_or_else(|error| panic!("starting date: {error}"));
     apart();
-    date
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
 /// Returns `CLOCK_BOOTTIME`, ns: the clock of every event and fact.

@@ -31,7 +31,7 @@ fn a_difference_has_what_began_ended_and_moved_between_two_times() {
     let stdout = shell.stdout.take().unwrap_or_else(|| panic!("no output"));
     BufReader::new(stdout).read_line(&mut line).unwrap_or_else(|error| panic!("{error}"));
     let orphan: i64 = line.trim().parse().unwrap_or_else(|error| panic!("{error}: {line}"));
-    let first = setting::date_apart();
+    let first = setting::date();
     ends.kill();
     let begins = Spawned::new(Command::new("sleep").arg("1000"));
     // More than memory holds.

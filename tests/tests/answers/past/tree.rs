@@ -20,7 +20,7 @@ fn the_tree_and_a_process_of_a_time_before_this_daemon_come_from_the_history() {
     let child = wait::until_some("sh has the child sleep", || {
         proc::children(parent).into_iter().find(|pid| proc::name(pid) == "sleep")
     });
-    let then = setting::date_apart();
+    let then = setting::date();
     let killed = Command::new("kill").args(["-TERM", &child.to_string()]).status();
     assert!(killed.is_ok_and(|status| status.success()));
     shell.wait();

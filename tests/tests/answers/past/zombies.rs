@@ -38,7 +38,7 @@ fn zombies_of_a_past_time_are_those_that_proc_showed_then() {
     };
     let has_old = |answer: &Value| answer["parents"].as_array().is_some_and(|all| all.iter().any(is_old));
     wait::until_answer(|| service.json("/v1/zombies"), has_old);
-    let then = setting::date_apart();
+    let then = setting::date();
     held.go();
     held.finish();
     wait::until("the ends of the zombies are reported", || have_ended(&service, seen.iter().copied()));
