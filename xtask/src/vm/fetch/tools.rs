@@ -20,8 +20,9 @@ pub(crate) fn program(package: &str, program: &str) -> anyhow::Result<PathBuf> {
     }
     let cache = Cache::open()?;
     let cached = || {
-        let places =
-            ["usr/bin", "usr/sbin"].map(|dir| cache.path(&format!("tools/{package}/{dir}/{program}")));
+        // Debian 12 has some programs outside of /usr.
+        let places = ["usr/bin", "usr/sbin", "bin", "sbin"]
+            .map(|dir| cache.path(&format!("tools/{package}/{dir}/{program}")));
         places.into_iter().find(|place| place.is_file())
     };
     if let Some(cached) = cached() {
