@@ -79,6 +79,11 @@ const commands = {
     await page.goto(url);
   },
 
+  /** Opens a page in one more window, which the other commands do not reach. */
+  async openAnother({ url }) {
+    await (await context.newPage()).goto(url);
+  },
+
   async go({ hash }) {
     await evaluate(`location.hash = ${JSON.stringify(hash)}; undefined`);
   },

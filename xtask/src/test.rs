@@ -134,13 +134,7 @@ fn native(binary: &Path, failing: &Path, args: &[OsString]) -> Result<()> {
     }
     let alertmanager = shell::which("prometheus-alertmanager")
         .context("no prometheus-alertmanager after its installation")?;
-    // The web page is looked at in a real browser.
-    install_missing(
-        "the tests of the web page need a browser, and node to drive it",
-        &[("chromium", "chromium"), ("node", "nodejs"), ("npm", "npm")],
-    )?;
-    let chromium = shell::which("chromium").context("there is no chromium after its installation")?;
-    let modules = vm::node_modules(&NODE_PACKAGES)?;
+    let (chromium, modules) = browser("the tests of the web page need a browser, and node to drive it")?;
     // Each test that cannot run here adds a line.
     let skipped = shell::target_dir().join("skipped-tests");
     fs::write(&skipped, []).with_context(|| format!("emptying {}", skipped.display()))?;
@@ -174,9 +168,16 @@ fn native(binary: &Path, failing: &Path, args: &[OsString]) -> Result<()> {
     outcome
 }
 
+/// Returns a browser, and the folder of the packages that drive it.
+pub(crate) fn browser(why: &str) -> Result<(PathBuf, PathBuf)> {
+    install_missing(why, &[("chromium", "chromium"), ("node", "nodejs"), ("npm", "npm")])?;
+    let chromium = shell::which("chromium").context("there is no chromium after its installation")?;
+    Ok((chromium, vm::node_modules(&NODE_PACKAGES)?))
+}
+
 /// Installs the packages of those programs that are missing. A program that is there may be another vendor's, with which the
 /// distribution's packages of the others conflict.
-fn install_missing(why: &str, programs: &[(&str, &str)]) -> Result<()> {
+pub(crate) fn install_missing(why: &str, programs: &[(&str, &str)]) -> Result<()> {
     let missing = programs.iter().filter(|(program, _)| shell::which(program).is_none());
     let packages: Vec<_> = missing.map(|(_, package)| *package).collect();
     if packages.is_empty() { Ok(()) } else { setup::install(why, &packages) }

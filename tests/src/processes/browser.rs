@@ -72,6 +72,12 @@ impl Browser {
         );
     }
 
+    /// Opens a page in one more window of the same size, which the other methods do not reach.
+    #[track_caller]
+    pub fn open_another(&self, url: &str) {
+        self.run(&json!({ "command": "openAnother", "url": url }));
+    }
+
     /// Goes to another view, such as `#/tree`.
     #[track_caller]
     pub fn go(&self, hash: &str) {

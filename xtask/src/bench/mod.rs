@@ -8,7 +8,7 @@ use std::{env, fs};
 use anyhow::{Context as _, Result, bail};
 
 use crate::arch::Arch;
-use crate::{dist, setup, shell, vm};
+use crate::{dist, setup, shell, test, vm};
 
 /// Debian's packages and their programs that need no other package. They are unpacked into the cache.
 const ALONE: [(&str, &str); 6] = [
@@ -40,8 +40,8 @@ pub(crate) struct Args {
     /// Do a tenth of the work in one round, and write nothing
     #[arg(long)]
     quick: bool,
-    /// Run only one part, and write nothing: storms, programs, latency, growth, idle or replay
-    #[arg(long, value_name = "PART", value_parser = ["storms", "programs", "latency", "growth", "idle", "replay"])]
+    /// Run only one part, and write nothing: storms, programs, latency, growth, idle, replay or viewers
+    #[arg(long, value_name = "PART", value_parser = ["storms", "programs", "latency", "growth", "idle", "replay", "viewers"])]
     only: Option<String>,
     /// Directory of the results
     #[arg(long, default_value = "docs/benchmarks", value_name = "DIR")]
@@ -78,6 +78,12 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     if writes {
         env.push(("TASKSCOPE_BENCH_OUTPUT", args.output.as_os_str()));
     }
+    let viewers = args.only.as_deref().is_none_or(|only| only == "viewers");
+    let browser = if viewers { Some(browser()?) } else { None };
+    if let Some((chromium, modules)) = &browser {
+        env.push(("TASKSCOPE_CHROMIUM", chromium.as_os_str()));
+        env.push(("TASKSCOPE_NODE_MODULES", modules.as_os_str()));
+    }
     let mut command = shell::as_root(why, &env, bench.as_os_str())?;
     command.arg(if args.quick { 1 } else { args.rounds }.to_string());
     if args.quick {
@@ -98,6 +104,12 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     let page = format!("# Results\n\n{}\n\n{text}\n{}", machine(), pictures(&args.output)?);
     let path = args.output.join("results.md");
     fs::write(&path, page).with_context(|| format!("writing {}", path.display()))
+}
+
+/// Returns the programs that look at `taskscope top` and at the web page: a terminal is installed, the browser's paths are returned.
+fn browser() -> Result<(PathBuf, PathBuf)> {
+    test::install_missing("viewers are measured in terminals", &[("tmux", "tmux")])?;
+    test::browser("viewers are measured in a browser")
 }
 
 /// Measures the lineage alone, by criterion, whose estimates stay in the target directory.

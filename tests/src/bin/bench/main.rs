@@ -6,6 +6,7 @@
 
 mod bpf;
 mod budgets;
+mod crowd;
 mod figure;
 mod floor;
 mod http;
@@ -14,6 +15,7 @@ mod measure;
 mod observers;
 mod plot;
 mod process;
+mod relay;
 mod table;
 mod workload;
 
@@ -22,7 +24,7 @@ use std::{env, fs, path::PathBuf};
 use anyhow::{Context as _, bail};
 use serde::Serialize;
 
-use self::measure::{growth, idle, latency, programs, replay, storms};
+use self::measure::{growth, idle, latency, programs, replay, storms, viewers};
 
 /// The settings of a run.
 pub(crate) struct Setup {
@@ -59,6 +61,7 @@ pub(crate) struct Report {
     growth: Vec<growth::Row>,
     idle: Vec<idle::Row>,
     replay: Vec<replay::Row>,
+    viewers: Vec<viewers::Row>,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -86,6 +89,7 @@ fn main() -> anyhow::Result<()> {
         growth: part(&setup, "growth", growth::measure)?,
         idle: part(&setup, "idle", idle::measure)?,
         replay: part(&setup, "replay", |_| Ok(replay::read(criterion.as_deref())))?,
+        viewers: part(&setup, "viewers", viewers::measure)?,
         ..Report::default()
     };
     drop(raised);
@@ -99,6 +103,7 @@ fn main() -> anyhow::Result<()> {
         growth::table(&report.growth),
         idle::table(&report.idle),
         replay::table(&report.replay),
+        viewers::table(&report.viewers),
     ];
     for table in tables.iter().filter(|table| !table.rows.is_empty()) {
         println!("{}", table.text());

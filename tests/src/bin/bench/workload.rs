@@ -1,13 +1,15 @@
 //! The workloads. Each is a process of its own that prints how long its storm took, ns.
 
 use std::{
-    io::{self, BufRead as _, BufReader, Read as _, Write as _},
-    process::{Child, Command, Stdio},
+    io::{self, Read as _, Write as _},
+    process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, bail};
+
+use super::crowd;
 
 /// A storm.
 pub(crate) struct Storm {
@@ -52,7 +54,8 @@ pub(crate) fn run(kind: &str, count: u64) -> anyhow::Result<()> {
         "switches" => ping_pong(count)?,
         "build" => build(count)?,
         "paced" => paced(count)?,
-        "sleepers" => return sleepers(count),
+        "sleepers" => return crowd::threads(count),
+        "sleeping-processes" => return crowd::processes(count),
         other => bail!("no workload {other}"),
     }
     println!("{}", start.elapsed().as_nanos());
@@ -183,53 +186,4 @@ fn paced(count: u64) -> anyhow::Result<()> {
         thread::sleep(due.saturating_duration_since(Instant::now()));
     }
     Ok(())
-}
-
-/// The most threads of a process before its memory map is full.
-const THREADS_A_PROCESS: u64 = 10_000;
-
-/// Creates this many sleeping threads, in more than one process if needed, and keeps them until stdin ends.
-fn sleepers(count: u64) -> anyhow::Result<()> {
-    let own = count.min(THREADS_A_PROCESS);
-    let mut made = 0_u64;
-    while made < own {
-        let sleeper = thread::Builder::new().stack_size(16 << 10).spawn(|| {
-            loop {
-                thread::park();
-            }
-        });
-        if sleeper.is_err() {
-            break;
-        }
-        made += 1;
-    }
-    let rest = if count > own { Some(Crowd::new(count - own)?) } else { None };
-    println!("{}", made + rest.as_ref().map_or(0, |rest| rest.made));
-    io::stdin().read_to_end(&mut Vec::new())?;
-    Ok(())
-}
-
-/// Sleeping threads, which end when this is dropped.
-pub(crate) struct Crowd {
-    child: Child,
-    /// Number of threads that could be made.
-    pub(crate) made: u64,
-}
-
-impl Crowd {
-    /// Makes the threads in a child process.
-    pub(crate) fn new(count: u64) -> anyhow::Result<Self> {
-        let mut child = command("sleepers", count)?.spawn().context("starting sleepers")?;
-        let mut said = String::new();
-        BufReader::new(child.stdout.take().context("their stdout")?).read_line(&mut said)?;
-        Ok(Self { child, made: said.trim().parse().context("the number of sleepers")? })
-    }
-}
-
-impl Drop for Crowd {
-    fn drop(&mut self) {
-        drop(self.child.stdin.take());
-        // The child may have ended already.
-        let _ = self.child.wait();
-    }
 }

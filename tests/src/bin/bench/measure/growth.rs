@@ -13,12 +13,13 @@ use serde::Serialize;
 use crate::{
     Setup,
     bpf::{self, code::write_for_each},
+    crowd::Crowd,
     figure::{cell, median},
     http,
     observers::{KINDS, OURS, Said},
     process::Observer,
     table::Table,
-    workload::{self, Crowd},
+    workload,
 };
 
 const SIZES: [u64; 4] = [100, 1_000, 10_000, 100_000];

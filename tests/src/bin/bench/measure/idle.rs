@@ -4,7 +4,7 @@ use std::{thread, time::Duration};
 
 use serde::Serialize;
 
-use crate::{Setup, http, observers::KINDS, table::Table, workload::Crowd};
+use crate::{Setup, crowd::Crowd, http, observers::KINDS, table::Table};
 
 /// One observer on a quiet host.
 #[derive(Debug, Serialize)]

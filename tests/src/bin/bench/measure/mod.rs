@@ -6,3 +6,4 @@ pub(crate) mod latency;
 pub(crate) mod programs;
 pub(crate) mod replay;
 pub(crate) mod storms;
+pub(crate) mod viewers;
