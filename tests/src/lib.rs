@@ -18,5 +18,5 @@ pub use events::{event, life, matcher, normal, replay, stream, view};
 pub use oracles::{facts, oracle, proc, schema, skipped, tree, verdict, verifier};
 pub use processes::{
     browser, certificates, cgroup, directory, history, hosts, observer, programs, remedy, scenario, service,
-    spawner, tmux, top,
+    spawner, terminal_page, tmux, top,
 };

@@ -12,5 +12,6 @@ pub mod remedy;
 pub mod scenario;
 pub mod service;
 pub mod spawner;
+pub mod terminal_page;
 pub mod tmux;
 pub mod top;

@@ -14,11 +14,13 @@ use common::scenario;
 use taskscope_tests::{
     browser::{self, Browser},
     service::Service,
-    setting, spawner,
+    setting, spawner, terminal_page, top,
 };
 
 const DESKTOP: (u32, u32) = (1280, 800);
 const PHONE: (u32, u32) = (390, 844);
+/// A terminal in columns and rows, and in pixels as `terminal_page` draws it.
+const TERMINAL: ((u16, u16), (u32, u32)) = ((120, 36), (1120, 704));
 
 /// What the whole page may have on the wire.
 const MOST: u64 = 150 * 1024;
@@ -381,6 +383,16 @@ fn pictures_of_the_page() {
         assert!(size > 10_000 && size <= 200 * 1024, "{}: {size} bytes", path.display());
     };
     take("page-overview.png");
+    let Some(tmux) = top::start(&service, TERMINAL.0, "") else { return };
+    let is_full =
+        |screen: &str| ["importer", "backup.sleep", "its parent's exec"].iter().all(|it| screen.contains(it));
+    tmux.until("deaths and zombies", is_full);
+    let screen = service.directory().join("top.html");
+    let written = fs::write(&screen, terminal_page::html(&tmux.coloured()));
+    written.unwrap_or_else(|error| panic!("writing {}: {error}", screen.display()));
+    browser.open(&format!("file://{}", screen.display()), TERMINAL.1, "dark");
+    take("top.png");
+    drop(tmux);
     let supervisor = &service.json(&format!("/v1/tasks/{}", busy.0.id()))["process"]["entity_id"];
     let supervisor = supervisor.as_str().unwrap_or_default();
     browser.open(&format!("{url}#/timeline?span=8&root={supervisor}"), DESKTOP, "light");
