@@ -19,6 +19,9 @@ const DUCKDB: &str = "2.0.1";
 
 /// The version of Perfetto's bindings that decode traces.
 const PERFETTO: &str = "0.59.1";
+/// The version of the client that asks `taskscope mcp`.
+const MCP: &str = "2.3.0";
+
 /// The version of rotel, the collector that the output is tested with.
 const ROTEL: &str = "0.0.1a15";
 
@@ -126,6 +129,8 @@ fn native(binary: &Path, failing: &Path, args: &[OsString]) -> Result<()> {
     let duckdb = vm::python_environment("duckdb", DUCKDB)?;
     // A test decodes traces with Perfetto's bindings.
     let perfetto = vm::python_environment("perfetto", PERFETTO)?;
+    // A client of the Model Context Protocol asks `taskscope mcp`.
+    let mcp = vm::python_environment("mcp", MCP)?;
     // Outputs send to a real collector and to a real Alertmanager.
     let rotel = rotel()?;
     // Debian's Alertmanager looks for its templates at a fixed path, so it cannot be unpacked elsewhere.
@@ -138,7 +143,7 @@ fn native(binary: &Path, failing: &Path, args: &[OsString]) -> Result<()> {
     // Each test that cannot run here adds a line.
     let skipped = shell::target_dir().join("skipped-tests");
     fs::write(&skipped, []).with_context(|| format!("emptying {}", skipped.display()))?;
-    let env: [(&str, &OsStr); 14] = [
+    let env: [(&str, &OsStr); 15] = [
         ("TASKSCOPE_SKIPPED", skipped.as_os_str()),
         ("TASKSCOPE_BIN", binary.as_os_str()),
         ("TASKSCOPE_FAILPOINTS_BIN", failing.as_os_str()),
@@ -148,6 +153,7 @@ fn native(binary: &Path, failing: &Path, args: &[OsString]) -> Result<()> {
         ("TASKSCOPE_SCHEMATHESIS", schemathesis.as_os_str()),
         ("TASKSCOPE_DUCKDB", duckdb.as_os_str()),
         ("TASKSCOPE_PERFETTO", perfetto.as_os_str()),
+        ("TASKSCOPE_MCP", mcp.as_os_str()),
         ("TASKSCOPE_ROTEL", rotel.as_os_str()),
         ("TASKSCOPE_ALERTMANAGER", alertmanager.as_os_str()),
         ("TASKSCOPE_CHROMIUM", chromium.as_os_str()),

@@ -14,6 +14,7 @@ mod leaks;
 mod limits;
 mod lives;
 mod manual;
+mod mcp;
 mod record;
 mod replay;
 mod run;
@@ -88,6 +89,8 @@ enum Command {
     Top(top::Args),
     /// Ask the daemons of many hosts at once: zombies, deaths, status, one process
     Fleet(fleet::Args),
+    /// Serve the daemon's answers to an AI assistant: tools of the Model Context Protocol on standard input and output
+    Mcp(mcp::Args),
     /// Show the daemon's health: hooks, losses, repairs, memory, readers
     Status(status::Args),
     /// Show what this kernel supports, how each hook would be attached, and what cannot be reported
@@ -169,6 +172,7 @@ fn run(command: Command) -> ExitCode {
         Command::Limits(args) => limits::run(&args),
         Command::Top(args) => top::run(&args),
         Command::Fleet(args) => fleet::run(&args),
+        Command::Mcp(args) => mcp::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Schema(args) => schema::run(&args),

@@ -4,6 +4,10 @@ use std::{
     future::Future,
     io,
     path::{Path, PathBuf},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -40,10 +44,10 @@ pub(in crate::cli) struct Socket {
 /// A client of one daemon.
 pub(in crate::cli) struct Client {
     socket: PathBuf,
-    /// Pid of the daemon, once connected.
-    daemon: std::cell::Cell<Option<u32>>,
+    /// Pid of the daemon; 0 if it is not known.
+    daemon: AtomicU32,
     /// The trailers of the last body, once it has ended.
-    trailers: std::cell::RefCell<Option<HeaderMap>>,
+    trailers: Mutex<Option<HeaderMap>>,
 }
 
 /// Why the request failed.
@@ -103,11 +107,7 @@ impl ClientError {
 
 impl Client {
     pub(in crate::cli) fn at(socket: &Path) -> Self {
-        Self {
-            socket: socket.to_owned(),
-            daemon: std::cell::Cell::new(None),
-            trailers: std::cell::RefCell::default(),
-        }
+        Self { socket: socket.to_owned(), daemon: AtomicU32::new(0), trailers: Mutex::new(None) }
     }
 
     /// Sends a GET request; returns a successful answer whose body is still to be read.
@@ -127,7 +127,8 @@ impl Client {
     ) -> Result<Response<Incoming>, ClientError> {
         let stream = self.connect(ANSWER_WITHIN).await?;
         let peer = stream.peer_cred().ok().and_then(|peer| peer.pid());
-        self.daemon.set(peer.and_then(|pid| u32::try_from(pid).ok()));
+        let pid = peer.and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0);
+        self.daemon.store(pid, Ordering::Relaxed);
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.broken(&error))?;
         tokio::spawn(connection);
@@ -209,7 +210,7 @@ impl Client {
                 None => return Ok(None),
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => return Ok(Some(data)),
-                    Err(frame) => *self.trailers.borrow_mut() = frame.into_trailers().ok(),
+                    Err(frame) => *self.trailers() = frame.into_trailers().ok(),
                 },
                 Some(Err(error)) => return Err(self.broken(&error)),
             }
@@ -218,8 +219,11 @@ impl Client {
 
     /// Returns a trailer of the last body that ended.
     pub(in crate::cli) fn trailer(&self, name: &str) -> Option<String> {
-        let trailers = self.trailers.borrow();
-        Some(trailers.as_ref()?.get(name)?.to_str().ok()?.to_owned())
+        Some(self.trailers().as_ref()?.get(name)?.to_str().ok()?.to_owned())
+    }
+
+    fn trailers(&self) -> MutexGuard<'_, Option<HeaderMap>> {
+        self.trailers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns a body as a whole.
@@ -243,10 +247,11 @@ impl Client {
 
     fn silent(&self) -> ClientError {
         let socket = self.socket.clone();
-        let Some(pid) = self.daemon.get() else {
+        let pid = self.daemon.load(Ordering::Relaxed);
+        if pid == 0 {
             let hint = ": it accepts no connection".into();
             return ClientError::Silent { socket, who: String::new(), hint };
-        };
+        }
         let state = Procfs::default().stat(Tgid(pid)).ok().flatten().map(|stat| stat.state);
         let hint = match state {
             Some(b'T') => format!(": it is stopped by a signal (state T); kill -CONT {pid}"),

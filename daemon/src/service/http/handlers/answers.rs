@@ -9,7 +9,7 @@ use crate::service::{
 };
 
 /// The description of this API.
-const OPENAPI: &str = include_str!("../openapi.json");
+pub(crate) const OPENAPI: &str = include_str!("../openapi.json");
 
 pub(in crate::service::http) async fn status(State(api): State<Api>) -> Result<Json<Status>, ApiError> {
     api.ask(|pipeline, service| Status::of(pipeline, service)).await.map(Json)
