@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::{
     answer::{
-        LineageAt, death::Then, kernel_stack::sleep_of, leaks::LeaksDraft, limits::LimitsDraft, now::Now,
-        verdict::Missing,
+        LineageAt, death::Relatives, kernel_stack::sleep_of, leaks::LeaksDraft, limits::LimitsDraft,
+        now::Now, verdict::Missing,
     },
     cgroup::{freezer, throttle},
     lineage::{
@@ -51,7 +51,7 @@ pub struct ExplainDraft {
     /// Leaks that it takes part in, for `explain` only.
     pub(in crate::answer) leaks: Option<LeaksDraft>,
     /// What its parent did after its end, for `explain` only.
-    pub(super) parent_then: Option<Then>,
+    pub(super) relatives: Relatives,
 }
 
 /// A life with its tracer and its parent's thread.
@@ -102,7 +102,7 @@ impl ExplainDraft {
             stops: Vec::new(),
             scopes: Vec::new(),
             leaks: None,
-            parent_then: None,
+            relatives: Relatives::default(),
         })
     }
 
