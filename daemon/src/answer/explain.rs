@@ -216,7 +216,7 @@ impl ExplainDraft {
         let (doing, missing) = (self.doing.clone(), self.not_read.clone());
         let limits = self.limits.clone();
         let (stops, scopes) = (self.stops.clone(), self.scopes.clone());
-        let relatives = self.relatives.clone();
+        let (relatives, signals) = (self.relatives.clone(), self.signals.clone());
         let leaks = self.leaks.clone();
         let (first_parent, creator) = (self.first_parent.clone(), self.creator.clone());
         let related = self.related(host_facts);
@@ -225,6 +225,7 @@ impl ExplainDraft {
             facts.subject.known.process().and_then(|process| process.executable.as_deref()).map(text);
         let cast = Cast {
             parent: parent.clone(),
+            signals: &signals,
             first_parent: first_parent.as_ref(),
             creator: creator.as_ref(),
             now,

@@ -10,7 +10,7 @@ use crate::{
     cgroup::{freezer, throttle},
     lineage::{
         GroupView, Life, LifeState,
-        death::{JobStop, Stop},
+        death::{JobStop, Sent, Stop},
         effect::Creation,
         id::{GroupKey, Ktime, TaskRef, Tgid, Tid},
         record::Comm,
@@ -52,6 +52,8 @@ pub struct ExplainDraft {
     pub(in crate::answer) leaks: Option<LeaksDraft>,
     /// What its parent did after its end, for `explain` only.
     pub(super) relatives: Relatives,
+    /// Signals that may end it.
+    pub(super) signals: Vec<Sent>,
 }
 
 /// A life with its tracer and its parent's thread.
@@ -103,6 +105,7 @@ impl ExplainDraft {
             scopes: Vec::new(),
             leaks: None,
             relatives: Relatives::default(),
+            signals: view.map_or_else(Vec::new, |view| view.signals().cloned().collect()),
         })
     }
 

@@ -93,6 +93,11 @@ impl Deaths {
         self.job_stops.of(key, self.watch.lost_until)
     }
 
+    /// Returns the stored signals of a group that lives.
+    pub(crate) fn sent_to(&self, tgid: u32) -> impl Iterator<Item = &Sent> {
+        self.pending.get(&tgid).into_iter().flat_map(|pending| &pending.sent)
+    }
+
     pub(super) fn mark(&mut self, tgid: u32, mark: OomMark) {
         let pending = self.pending(tgid, mark.at);
         pending.oom = Some(mark);
