@@ -120,6 +120,9 @@ fn native(binary: &Path, failing: &Path, args: &[OsString]) -> Result<()> {
     let schemathesis = vm::python_environment("schemathesis", SCHEMATHESIS)?;
     // Tests run `taskscope top` in a real terminal.
     install_missing("the tests of `taskscope top` need a terminal", &[("tmux", "tmux")])?;
+    // A test looks at jobs of cron.
+    let cron = vm::program("cron", "cron")?;
+    install_missing("tests look at processes that are traced", &[("gdb", "gdb"), ("strace", "strace")])?;
     // A test makes certificates, and asks over TLS.
     install_missing(
         "tests of TLS need certificates and a client",
@@ -150,6 +153,7 @@ fn native(binary: &Path, failing: &Path, args: &[OsString]) -> Result<()> {
         ("TASKSCOPE_PROMETHEUS", prometheus.as_os_str()),
         ("TASKSCOPE_PROMTOOL", promtool.as_os_str()),
         ("TASKSCOPE_RUNQLAT", runqlat.as_os_str()),
+        ("TASKSCOPE_CRON", cron.as_os_str()),
         ("TASKSCOPE_SCHEMATHESIS", schemathesis.as_os_str()),
         ("TASKSCOPE_DUCKDB", duckdb.as_os_str()),
         ("TASKSCOPE_PERFETTO", perfetto.as_os_str()),

@@ -1,24 +1,28 @@
 //! The answer of `deaths`: why processes ended.
 //!
 //! - `filter`: the filter of the query; `subtree`: the descendants of a process
-//! - `signal`: a signal with its sender; `oom`: the memory limit that was reached; `parent_then`: what the parent did afterwards
+//! - `signal`: a signal with its sender; `oom`: the memory limit that was reached; `parent_then`: what the parent did afterwards;
+//!   `child_before`: the child whose end a process passed on
 //! - `crash_loop`: units that keep ending by the same cause; `of_life`: a death from the record of a life
 //! - `words`: the sentences
 
+mod child_before;
 mod crash_loop;
 mod filter;
 mod of_life;
 mod oom;
 mod parent_then;
+mod relatives;
 mod si_code;
 mod signal;
 mod subtree;
 mod words;
 
 pub(super) use self::filter::any;
-pub(super) use self::parent_then::{Then, of as parents_then};
+pub(super) use self::relatives::Relatives;
 use self::subtree::Subtrees;
 pub use self::{
+    child_before::ChildBefore,
     crash_loop::{CRASH_LOOP_ENDS, CrashLoop, is_crash, recent},
     filter::{DeathFilter, UnknownCause},
     oom::Oom,
@@ -137,13 +141,19 @@ pub struct Death {
     /// What its parent did afterwards, if a signal ended it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent_then: Option<ParentThen>,
+    /// The child whose end it passed on, by the same signal or by an exit code of 128 plus the signal's number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub child_before: Option<ChildBefore>,
+    /// The process that traced it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tracer: Option<ProcessRef>,
 }
 
 /// The part of the answer that comes from the lineage; places are added later.
 pub struct DeathsDraft {
     deaths: Vec<Arc<GroupDeath>>,
-    /// For each end, what the parent did then.
-    parents: Vec<Option<Then>>,
+    /// For each end, what its relatives did.
+    relatives: Vec<Relatives>,
     /// Ends of the last minutes that count for crash loops.
     crashes: Vec<Arc<GroupDeath>>,
     filter: DeathFilter,
@@ -168,11 +178,11 @@ impl DeathsDraft {
         if filter.units.is_empty() && filter.containers.is_empty() {
             deaths.truncate(filter.limit);
         }
-        let parents = parents_then(&deaths, lineage_at);
+        let relatives = Relatives::of(&deaths, lineage_at);
         let crashes = recent(lineage, lineage_at.now).cloned().collect();
         Self {
             deaths,
-            parents,
+            relatives,
             crashes,
             filter,
             now: lineage_at.now,
@@ -194,8 +204,8 @@ impl DeathsDraft {
     #[must_use]
     pub fn finish(self, host_facts: &mut HostFacts<'_>) -> Deaths {
         let filter = &self.filter;
-        let deaths = self.deaths.iter().zip(&self.parents).filter_map(|(of, then)| {
-            let death = Death::with_parent(of, then.as_ref(), host_facts);
+        let deaths = self.deaths.iter().zip(&self.relatives).filter_map(|(of, relatives)| {
+            let death = Death::with_relatives(of, relatives, host_facts);
             filter.wants_place(death.place.as_ref()).then_some(death)
         });
         let deaths = deaths.take(filter.limit).collect();
@@ -234,22 +244,12 @@ fn exited(life: &Life) -> GroupDeath {
         missing: None,
         by: None,
         others: Vec::new(),
+        tracer: None,
         oom: None,
     }
 }
 
 impl Death {
-    /// Creates the record of a dead group, with what its parent did then.
-    pub(super) fn with_parent(of: &GroupDeath, then: Option<&Then>, host_facts: &mut HostFacts<'_>) -> Self {
-        let mut death = Self::of(of, host_facts);
-        if let Some(then) = then {
-            let then = ParentThen::of(then, of, host_facts.stamp);
-            death.summary.push_str(&then.words(death.parent.as_ref()));
-            death.parent_then = Some(then);
-        }
-        death
-    }
-
     /// Creates the record of a dead group.
     #[must_use]
     pub fn of(death: &GroupDeath, host_facts: &mut HostFacts<'_>) -> Self {
@@ -278,6 +278,11 @@ impl Death {
                 .map(|(task, name)| ProcessRef::by(GroupKey { tgid: task.tgid, start: None }, name, stamp)),
             oom: oom.map(Oom::of),
             parent_then: None,
+            child_before: None,
+            tracer: death.tracer.map(|(task, name)| {
+                let start = task.is_leader().then_some(task.key.start);
+                ProcessRef::by(GroupKey { tgid: task.tgid, start }, name, stamp)
+            }),
         };
         made.summary = words::summary(death, &made);
         made

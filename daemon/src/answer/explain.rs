@@ -156,8 +156,9 @@ impl ExplainDraft {
         })?;
         draft.limits = Some(LimitsDraft::about(Some(key), lineage_at));
         let death = draft.subject.life.death.clone();
-        draft.parent_then =
-            death.and_then(|death| death::parents_then(&[death], lineage_at).into_iter().next().flatten());
+        draft.relatives = death
+            .and_then(|death| death::Relatives::of(&[death], lineage_at).into_iter().next())
+            .unwrap_or_default();
         draft.stops = lineage_at.lineage.stops().collect();
         draft.scopes = lineage_at.lineage.scopes().collect();
         Ok(draft)
@@ -215,7 +216,7 @@ impl ExplainDraft {
         let (doing, missing) = (self.doing.clone(), self.not_read.clone());
         let limits = self.limits.clone();
         let (stops, scopes) = (self.stops.clone(), self.scopes.clone());
-        let parent_then = self.parent_then.clone();
+        let (relatives, signals) = (self.relatives.clone(), self.signals.clone());
         let leaks = self.leaks.clone();
         let (first_parent, creator) = (self.first_parent.clone(), self.creator.clone());
         let related = self.related(host_facts);
@@ -224,6 +225,7 @@ impl ExplainDraft {
             facts.subject.known.process().and_then(|process| process.executable.as_deref()).map(text);
         let cast = Cast {
             parent: parent.clone(),
+            signals: &signals,
             first_parent: first_parent.as_ref(),
             creator: creator.as_ref(),
             now,
@@ -252,7 +254,7 @@ impl ExplainDraft {
             parent: parent.map(|parent| ProcessRef::of(&parent, stamp)),
             now: doing,
             missing,
-            death: life.death.as_deref().map(|it| Death::with_parent(it, parent_then.as_ref(), host_facts)),
+            death: life.death.as_deref().map(|it| Death::with_relatives(it, &relatives, host_facts)),
             story,
             verdict,
             related,

@@ -39,6 +39,7 @@ mod killed;
 mod leak;
 mod living;
 mod stopped;
+mod traced;
 mod vfork;
 mod zombie;
 

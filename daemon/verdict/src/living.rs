@@ -1,7 +1,7 @@
 //! Verdicts on processes that are not zombies: alive, held, stopped, a dead leader, an exit that does not end.
 
 use super::facts::{Facts, Frozen, Named, Sleep, ThreadFacts};
-use super::{Certainty, Code, Verdict, duration, killed, stopped, tracer_named, vfork, zombie};
+use super::{Certainty, Code, Verdict, duration, killed, stopped, traced, vfork, zombie};
 use lineage::LifeState;
 
 /// An exit is stuck if it takes longer than this, ns.
@@ -122,20 +122,7 @@ fn running(facts: &Facts) -> Verdict {
     let leader = facts.subject.known.process().and_then(|it| it.threads.first());
     match state {
         Some(b'T') => stopped_by_signal(facts, subject, owed),
-        Some(b't') => {
-            let tracer = tracer_named(facts, leader.and_then(ThreadFacts::tracer));
-            let by =
-                tracer.as_ref().map_or_else(|| "its tracer".into(), |tracer| format!("its tracer {tracer}"));
-            let verdict = Verdict::certain(Code::StoppedByTracer, format!("it is stopped by {by}"))
-                .since("every live thread is in state t (tracing stop)")
-                .since_all(tracer_stops(facts))
-                .since_all(owed)
-                .remedy(tracers_remedy(facts, tracer.as_ref()));
-            match tracer {
-                Some(tracer) => verdict.by(tracer),
-                None => verdict,
-            }
-        }
+        Some(b't') => traced::judge(facts, leader, owed),
         Some(b'D') if facts.vfork_child.is_some() => held_by_vfork(facts, owed),
         Some(b'D') => in_d_state(leader, subject, owed),
         _ if zombies > 0 => owes(facts, zombies),
@@ -191,22 +178,6 @@ fn lost_statuses(facts: &Facts) -> Option<String> {
             "the kernel released {children} of it without a wait, because it ignores SIGCHLD (an exec keeps that) or set SA_NOCLDWAIT: wait(2) for them fails with ECHILD"
         )
     })
-}
-
-/// A stopped tracer, as evidence: it cannot continue its tracee.
-fn tracer_stops(facts: &Facts) -> Option<String> {
-    let state = facts.subject.tracer_state.filter(|state| matches!(state, b'T' | b't'))?;
-    Some(format!("the tracer is stopped too, in state {}", char::from(state)))
-}
-
-fn tracers_remedy(facts: &Facts, tracer: Option<&Named>) -> String {
-    match (tracer, tracer_stops(facts)) {
-        (Some(Named { key, .. }), Some(_)) => format!(
-            "the tracer must be continued first: taskscope explain {0}. If two processes trace each other, kill -9 {0} ends this",
-            key.tgid
-        ),
-        _ => "the debugger must continue the process or detach from it; if the debugger ends, this process continues".into(),
-    }
 }
 
 fn in_d_state(leader: Option<&ThreadFacts>, subject: Named, owed: Option<String>) -> Verdict {

@@ -6,6 +6,7 @@ pub mod cgroup;
 pub mod directory;
 pub mod history;
 pub mod hosts;
+pub mod job;
 pub mod observer;
 pub mod programs;
 pub mod remedy;

@@ -2,99 +2,24 @@
 //! What `explain` and `deaths` say must be what happened, and remedies are run literally.
 
 use std::{
-    fs::{self, File},
+    fs,
     io::Write as _,
-    os::{
-        fd::{FromRawFd as _, OwnedFd},
-        unix::process::CommandExt as _,
-    },
-    process::{Child, ChildStdin, Command, Stdio},
-    ptr,
+    os::unix::process::CommandExt as _,
+    process::{ChildStdin, Command, Stdio},
 };
 
-use serde_json::Value;
 use taskscope_tests::{
+    job::{Job, assert_death, has_no_programs, in_terminal, named},
     proc::{children, name, state},
     remedy,
     service::Service,
-    setting,
     tmux::{self, Tmux},
     verdict::{explain, says},
     wait,
 };
 
-/// A process of a test, and whatever is in its process group; all are killed when this is dropped.
-struct Job(Child);
-
-impl Job {
-    /// Starts a command in a process group of its own; `None` if this machine does not have it.
-    fn start(program: &str, args: &[&str]) -> Option<Self> {
-        let mut command = Command::new(program);
-        command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
-        Self::of(&mut command)
-    }
-
-    fn of(command: &mut Command) -> Option<Self> {
-        let child = command.spawn();
-        child.inspect_err(|error| setting::skip(format_args!("{command:?}: {error}"))).ok().map(Self)
-    }
-
-    fn pid(&self) -> i64 {
-        self.0.id().into()
-    }
-}
-
-impl Drop for Job {
-    fn drop(&mut self) {
-        // SAFETY: two integers.
-        unsafe { libc::kill(-self.0.id().cast_signed(), libc::SIGKILL) };
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Starts a command in a terminal of its own, and returns the other end of that.
-fn in_terminal(program: &str, args: &[&str]) -> Option<(File, Job)> {
-    let (mut master, mut slave) = (0, 0);
-    let none = ptr::null_mut();
-    // SAFETY: the pointers are to two variables; name, settings and size may be null.
-    let made = unsafe { libc::openpty(&raw mut master, &raw mut slave, none, none.cast(), none.cast()) };
-    assert_eq!(made, 0, "openpty: {}", std::io::Error::last_os_error());
-    // SAFETY: both descriptors are new, and nothing else owns them.
-    let (master, slave) = unsafe { (OwnedFd::from_raw_fd(master), OwnedFd::from_raw_fd(slave)) };
-    // SAFETY: the call takes integers only.
-    unsafe { libc::fcntl(std::os::fd::AsRawFd::as_raw_fd(&master), libc::F_SETFD, libc::FD_CLOEXEC) };
-    let end = || Stdio::from(slave.try_clone().unwrap_or_else(|error| panic!("dup: {error}")));
-    let mut command = Command::new(program);
-    command.args(args).env("TERM", "dumb").stdin(end()).stdout(end()).stderr(end());
-    // SAFETY: signal(2), setsid(2) and ioctl(2) are async-signal-safe, and SIG_DFL runs no code of ours.
-    unsafe {
-        command.pre_exec(|| {
-            // Whoever runs the tests may ignore these: nohup(1), or a shell that started them in the background.
-            for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT] {
-                libc::signal(signal, libc::SIG_DFL);
-            }
-            if libc::setsid() < 0 || libc::ioctl(0, libc::TIOCSCTTY, 0) != 0 {
-                return Err(std::io::Error::last_os_error());
-            }
-            Ok(())
-        });
-    }
-    let job = Job::of(&mut command)?;
-    Some((File::from(master), job))
-}
-
 fn is_over(pid: i64) -> bool {
     matches!(state(pid), None | Some('Z' | 'X'))
-}
-
-/// Waits until a process has so many children of this name.
-#[track_caller]
-fn named(parent: i64, program: &str, count: usize) -> Vec<i64> {
-    wait::until_some(format_args!("there are {count} {program} below {parent}"), || {
-        let found: Vec<i64> = children(parent).into_iter().filter(|pid| name(*pid) == program).collect();
-        (found.len() == count).then_some(found)
-    })
 }
 
 #[track_caller]
@@ -102,16 +27,6 @@ fn zombie_of(parent: i64) -> i64 {
     wait::until_some(format_args!("{parent} has a zombie"), || {
         children(parent).into_iter().find(|pid| state(*pid) == Some('Z'))
     })
-}
-
-#[track_caller]
-fn assert_death(death: &Value, cause: &str, certainty: &str, says: &str) {
-    assert_eq!((&death["cause"], &death["certainty"]), (&cause.into(), &certainty.into()), "{death:#}");
-    assert!(death["summary"].to_string().contains(says), "{says}: {death:#}");
-}
-
-fn has_no_programs() -> bool {
-    setting::skip_in_vm("a guest has no shell and no tools")
 }
 
 #[test]

@@ -19,7 +19,7 @@ const INIT: &str = "guest-init";
 /// Stands for every test binary that is not one of [`SCENARIOS`].
 pub(super) const DAEMON: &str = "daemon";
 /// The test binaries whose outcome depends on the kernel and on how its functions are hooked.
-const SCENARIOS: [&str; 19] = [
+const SCENARIOS: [&str; 20] = [
     "arguments",
     "clones",
     "deaths",
@@ -34,6 +34,7 @@ const SCENARIOS: [&str; 19] = [
     "places",
     "ptrace",
     "reparenting",
+    "senders",
     "signal_storm",
     "storms",
     "threads",

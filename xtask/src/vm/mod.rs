@@ -190,7 +190,7 @@ pub(crate) fn main(args: Args) -> anyhow::Result<()> {
 const SLOW: [&str; 2] = ["an_exit_that_hangs_is_reported_as_stuck_with_its_time", "verifier"];
 
 /// Test binaries that need every kernel, but not every attach family: their records come from tracepoints.
-const DEATHS: [&str; 2] = ["deaths", "signal_storm"];
+const DEATHS: [&str; 3] = ["deaths", "senders", "signal_storm"];
 
 /// Runs the short set, for CI: every scenario test under all three families on the oldest line, 6.1, 6.12 and the newest. `cargo
 /// xtask vm` leaves nothing out.
@@ -204,12 +204,13 @@ pub(crate) fn run_short() -> anyhow::Result<()> {
     let args = |kernels: [&str; 2]| -> anyhow::Result<Args> {
         Ok(Args { kernels: owned(&kernels), ..Args::standard()? })
     };
-    let once = [SLOW[0], SLOW[1], DEATHS[0], DEATHS[1], guest::DAEMON];
+    let slow = [&SLOW[..], &DEATHS].concat();
+    let once = [&slow[..], &[guest::DAEMON]].concat();
     let spread = owned(&[guest::INTERFACE]);
     // Reports of jobs have been compared with wait4(2) by tracepoints, on the kernel of a developer, only.
     let skip = owned(&["job", "job_past", "job_terminal"]);
     main(Args { once: owned(&once), spread, skip, ..args(["5.10", table::NEWEST])? })?;
-    let (once, skip) = (owned(&[SLOW[0], SLOW[1], DEATHS[0], DEATHS[1]]), owned(&[guest::DAEMON]));
+    let (once, skip) = (owned(&slow), owned(&[guest::DAEMON]));
     main(Args { once, skip, cgroup_v1: owned(&["6.1"]), ..args(["6.1", "6.12"])? })
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::Lineage;
 use crate::history::exited_process::ExitedProcess;
-use crate::model::death::JobStop;
+use crate::model::death::{JobStop, Sent};
 use crate::model::debt::Debt;
 use crate::model::effect::Thread;
 use crate::model::id::{GroupKey, Ktime, TaskRef, Tgid, Tid};
@@ -168,6 +168,12 @@ impl<'a> GroupView<'a> {
     #[must_use]
     pub fn job_stop(&self) -> Option<Arc<JobStop>> {
         self.lineage.deaths.job_stop(self.key())
+    }
+
+    /// Signals of the last minutes that may end it, oldest first. It can have handled or ignored them.
+    pub fn signals(&self) -> impl Iterator<Item = &'a Sent> {
+        let began = self.group().start();
+        self.lineage.deaths.sent_to(self.group().tgid()).filter(move |sent| sent.last >= began)
     }
 
     /// Everything known about it.

@@ -51,6 +51,8 @@ impl Death {
             oom_trigger: None,
             oom: None,
             parent_then: None,
+            child_before: None,
+            tracer: None,
         };
         made.summary = words::summary(&facts(life, ended_ns), &made);
         made
@@ -79,6 +81,7 @@ fn facts(life: &LifeRecord, ended_ns: u64) -> GroupDeath {
         missing,
         by: None,
         others: Vec::new(),
+        tracer: None,
         oom: None,
     }
 }

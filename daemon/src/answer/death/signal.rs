@@ -54,7 +54,7 @@ pub struct Signal {
 /// The sender of a signal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Sender {
-    /// The sender's process; the name is the sending task's.
+    /// The sender's process.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub process: Option<ProcessRef>,
     /// The task.

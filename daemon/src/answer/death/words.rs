@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{Death, Signal};
 use crate::{
     lineage::{
-        death::{Cause, GroupDeath},
+        death::{Cause, GroupDeath, Missing, Sent},
         flags::{SIGINT, SIGKILL, SIGQUIT},
         record::Disposition,
     },
@@ -67,7 +67,8 @@ pub(super) fn summary(death: &GroupDeath, made: &Death) -> String {
             text.push_str(dropped(death, other));
         }
     }
-    let by = death.by.as_ref().filter(|by| !by.is_from_itself());
+    let is_raised = |by: &&Sent| !by.is_from_itself() || death.missing == Some(Missing::RaisedAgain);
+    let by = death.by.as_ref().filter(is_raised);
     let again = by.and_then(|by| {
         death
             .others
@@ -114,9 +115,9 @@ fn cause(death: &GroupDeath, made: &Death) -> String {
     let core = if made.exit.as_ref().is_some_and(|exit| exit.core_dumped) { "; core dumped" } else { "" };
     let Some(signal) = &made.signal else {
         return match death.cause {
-            Cause::Exited => exited(made, &status),
+            Cause::Exited => exited(death, made, &status),
             Cause::Seccomp => format!("{status}, but no signal was sent: seccomp"),
-            Cause::Tracer => format!("{status} on request of its tracer"),
+            Cause::Tracer => format!("{status} on request of {}", tracer(made)),
             _ => format!("{status}; the sender is not known"),
         };
     };
@@ -124,25 +125,11 @@ fn cause(death: &GroupDeath, made: &Death) -> String {
     match death.cause {
         Cause::Killed => format!("killed by {sig} from {by}{core}"),
         Cause::KilledByItself => format!("sent {sig} to itself{core}"),
-        Cause::Escalation => {
-            let asked = death.others.iter().filter(|other| {
-                death.by.as_ref().is_some_and(|by| other.is_from_same_process(by))
-                    && other.at.0 <= signal.boottime_ns
-            });
-            let first = asked.min_by_key(|other| other.at);
-            let gap = first.map_or_else(String::new, |first| {
-                let name = crate::lineage::flags::signal_name(first.signal).unwrap_or("a signal");
-                let why = match first.disposition {
-                    Some(Disposition::Ignored) => ", which it ignores",
-                    Some(Disposition::Blocked) => ", which it blocks",
-                    Some(Disposition::Caught) => ", for which it has a handler",
-                    Some(Disposition::Default) | None => ", which did not end it",
-                };
-                format!(", {} after {name}{why}", duration(signal.boottime_ns.saturating_sub(first.at.0)))
-            });
-            format!("killed by {sig} from {by}{gap}")
-        }
+        Cause::Escalation => format!("killed by {sig} from {by}{}", asked_before(death, signal)),
         Cause::Timeout => format!("timeout(1) ended it by {sig}: {by}"),
+        Cause::CgroupKill if signal.sender.process.as_ref().map(|it| it.pid) == Some(made.process.pid) => {
+            "killed by its own write to cgroup.kill of its cgroup".into()
+        }
         Cause::CgroupKill => format!("killed by a write to cgroup.kill of its cgroup: {by}"),
         Cause::Oom => {
             let trigger = made.oom_trigger.as_ref().or(signal.sender.process.as_ref());
@@ -156,7 +143,7 @@ fn cause(death: &GroupDeath, made: &Death) -> String {
         }
         Cause::PidNamespaceInit => format!("killed because the init of its pid namespace ended: {by}"),
         Cause::ParentDeathSignal => {
-            format!("received {sig} because its parent ended (PR_SET_PDEATHSIG): {by}")
+            format!("received {sig} because {} ended (PR_SET_PDEATHSIG): {by}", creator(signal))
         }
         Cause::BrokenPipe => "wrote to a pipe or socket that nobody reads (SIGPIPE)".into(),
         Cause::TerminalHangup => format!("its terminal was hung up ({sig}) by {by}"),
@@ -181,19 +168,78 @@ fn cause(death: &GroupDeath, made: &Death) -> String {
         }
         Cause::CpuLimit => format!("used more CPU time than RLIMIT_CPU allows ({sig}){core}"),
         Cause::FileSizeLimit => format!("wrote a file larger than RLIMIT_FSIZE allows ({sig}){core}"),
-        Cause::Tracer => format!("its tracer ended and the kernel killed it with the tracer ({sig}): {by}"),
+        Cause::Tracer if signal.sender.exiting => {
+            format!("its tracer ended and the kernel killed it with the tracer ({sig}): {by}")
+        }
+        Cause::Tracer if signal.sender.process.as_ref().map(|it| it.pid) == Some(made.process.pid) => {
+            format!("{} sent it {sig} by ptrace(2), at a system call{core}", tracer(made))
+        }
+        Cause::Tracer => format!("its tracer killed it ({sig}, PTRACE_KILL): {by}"),
         Cause::Kernel => format!("the kernel sent {sig} while {by} ran{core}"),
         Cause::Exited | Cause::Unknown => format!("{status}; the sender is not known"),
     }
 }
 
-/// Shells and container runtimes report a child's signal as 128 and its number.
-fn exited(made: &Death, status: &str) -> String {
-    let code = made.exit.as_ref().and_then(|exit| exit.code).unwrap_or_default();
-    match (129..=128 + 31).contains(&code).then(|| crate::lineage::flags::signal_name(code - 128)).flatten() {
-        Some(name) => {
-            format!("{status}: no signal ended it; a shell exits with this code if {name} ended its command")
-        }
-        None => status.to_owned(),
+/// Returns the first request to end of the sender of a SIGKILL, or of its sibling: when, and what the process does with it.
+fn asked_before(death: &GroupDeath, signal: &Signal) -> String {
+    let Some(by) = &death.by else { return String::new() };
+    let is_same = |other: &&Sent| other.is_from_same_process(by) || other.is_from_sibling(by);
+    let asked = death.others.iter().filter(is_same).filter(|other| other.at.0 <= signal.boottime_ns);
+    let Some(first) = asked.min_by_key(|other| other.at) else { return String::new() };
+    let name = crate::lineage::flags::signal_name(first.signal).unwrap_or("a signal");
+    let why = match first.disposition {
+        Some(Disposition::Ignored) => ", which it ignores",
+        Some(Disposition::Blocked) => ", which it blocks",
+        Some(Disposition::Caught) => ", for which it has a handler",
+        Some(Disposition::Default) | None => ", which did not end it",
+    };
+    let other = first.sender.task.filter(|_| !first.is_from_same_process(by));
+    let from = other
+        .map_or_else(String::new, |task| format!(" from another process of that name (pid {})", task.tgid));
+    format!(", {} after {name}{from}{why}", duration(signal.boottime_ns.saturating_sub(first.at.0)))
+}
+
+/// Returns whose end a parent death signal is for. The kernel sends it for the thread that created the process, and other threads of
+/// the parent can live on.
+fn creator(signal: &Signal) -> String {
+    let sender = &signal.sender;
+    let pid = sender.process.as_ref().map(|it| it.pid);
+    match sender.tid.filter(|tid| Some(*tid) != pid) {
+        Some(tid) => format!("thread {tid} of its parent, which created it,"),
+        None => "its parent".into(),
     }
+}
+
+fn tracer(made: &Death) -> String {
+    made.tracer.as_ref().map_or_else(|| "its tracer".into(), |tracer| format!("its tracer {tracer}"))
+}
+
+/// Shells and container runtimes report a child's signal as 128 and its number, and so do programs that handle a signal.
+fn exited(death: &GroupDeath, made: &Death, status: &str) -> String {
+    let code = made.exit.as_ref().and_then(|exit| exit.code).unwrap_or_default();
+    let is_timeout = made.process.name.as_deref() == Some("timeout");
+    let why = match code {
+        124 if is_timeout => "timeout(1) exits with this code if its command did not end in time",
+        126 => "a shell exits with this code if it cannot execute a command",
+        127 => {
+            "a shell that does not find a command and a dynamic loader that does not find a library exit with this code"
+        }
+        129..=159 => {
+            let signal = code - 128;
+            let Some(name) = crate::lineage::flags::signal_name(signal) else { return status.to_owned() };
+            let is_handled =
+                |sent: &Sent| sent.signal == signal && sent.is_delivered() && !sent.is_from_itself();
+            return if death.others.iter().any(is_handled) {
+                format!(
+                    "{status}, which is 128 plus the number of {name}: it received this signal and handled it"
+                )
+            } else {
+                format!(
+                    "{status}: no signal ended it; a shell exits with this code if {name} ended its command"
+                )
+            };
+        }
+        _ => return status.to_owned(),
+    };
+    format!("{status}: {why}")
 }

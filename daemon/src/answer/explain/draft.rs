@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use crate::{
     answer::{
-        LineageAt, death::Then, kernel_stack::sleep_of, leaks::LeaksDraft, limits::LimitsDraft, now::Now,
-        verdict::Missing,
+        LineageAt, death::Relatives, kernel_stack::sleep_of, leaks::LeaksDraft, limits::LimitsDraft,
+        now::Now, verdict::Missing,
     },
     cgroup::{freezer, throttle},
     lineage::{
         GroupView, Life, LifeState,
-        death::{JobStop, Stop},
+        death::{JobStop, Sent, Stop},
         effect::Creation,
         id::{GroupKey, Ktime, TaskRef, Tgid, Tid},
         record::Comm,
@@ -51,7 +51,9 @@ pub struct ExplainDraft {
     /// Leaks that it takes part in, for `explain` only.
     pub(in crate::answer) leaks: Option<LeaksDraft>,
     /// What its parent did after its end, for `explain` only.
-    pub(super) parent_then: Option<Then>,
+    pub(super) relatives: Relatives,
+    /// Signals that may end it.
+    pub(super) signals: Vec<Sent>,
 }
 
 /// A life with its tracer and its parent's thread.
@@ -102,7 +104,8 @@ impl ExplainDraft {
             stops: Vec::new(),
             scopes: Vec::new(),
             leaks: None,
-            parent_then: None,
+            relatives: Relatives::default(),
+            signals: view.map_or_else(Vec::new, |view| view.signals().cloned().collect()),
         })
     }
 

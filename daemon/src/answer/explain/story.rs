@@ -9,7 +9,7 @@ use crate::{
     export::Stamp,
     lineage::{
         End, Life, LifeState, Provenance,
-        death::StopReason,
+        death::{Sent, StopReason},
         effect::{Bound, Creation, ReaperKind, ReparentKind},
         flags::{PF_FORKNOEXEC, SIGCHLD, SIGCONT, signal_name},
         id::{GroupKey, Ktime},
@@ -17,6 +17,9 @@ use crate::{
     },
     verdict::{duration, facts::Named},
 };
+
+/// `TRACE_SIGNAL_IGNORED`: the kernel discarded the signal.
+const IGNORED: i32 = 1;
 
 /// A step of the history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +39,8 @@ pub(super) struct Cast<'a> {
     pub(super) parent: Option<Named>,
     pub(super) first_parent: Option<&'a Named>,
     pub(super) creator: Option<&'a Named>,
+    /// Signals that may end it, if it lives.
+    pub(super) signals: &'a [Sent],
     pub(super) now: Ktime,
     pub(super) observed_since: Option<Ktime>,
     /// Its program, if no exec of it was seen.
@@ -77,6 +82,7 @@ pub(super) fn steps(life: &Life, cast: &Cast<'_>, stamp: &Stamp) -> Vec<Step> {
     }
     reparented(life, cast, &mut step);
     stopped(life, &mut step);
+    received(cast.signals, &mut step);
     for text in usage::reported(life) {
         step(None, text);
     }
@@ -171,20 +177,38 @@ fn stopped(life: &Life, step: &mut impl FnMut(Option<Ktime>, String)) {
     let Some(last) = &life.job_stop else { return };
     let sent = &last.sent;
     let name = |signal| signal_name(signal).unwrap_or("a signal");
-    let by = match (last.reason(), sent.sender.task) {
-        (StopReason::Key, _) => ", the suspend key of its terminal".into(),
-        _ if sent.is_from_itself() => ", which it caused itself".into(),
-        (_, Some(task)) => {
-            let name = sent.sender.name.map(|name| name.bytes().to_vec());
-            format!(" from {}", Named { key: GroupKey { tgid: task.tgid, start: None }, name })
-        }
-        (_, None) => String::new(),
+    let by = match last.reason() {
+        StopReason::Key => ", the suspend key of its terminal".into(),
+        _ => sender(sent),
     };
     let times =
         if sent.times > 1 { format!(" ({} times from there in all)", sent.times) } else { String::new() };
     step(Some(sent.at), format!("received {}{by}{times}", name(sent.signal)));
     if let Some(at) = last.continued {
         step(Some(at), format!("received {}", name(SIGCONT)));
+    }
+}
+
+/// Returns who sent a signal, as text that follows the signal.
+fn sender(sent: &Sent) -> String {
+    match sent.sender.task {
+        _ if sent.is_from_itself() => ", which it caused itself".into(),
+        Some(task) => {
+            let name = sent.sender.name.map(|name| name.bytes().to_vec());
+            format!(" from {}", Named { key: GroupKey { tgid: task.tgid, start: None }, name })
+        }
+        None => String::new(),
+    }
+}
+
+/// Signals that have not ended it: it handles, ignores or blocks them, or it cannot run.
+fn received(signals: &[Sent], step: &mut impl FnMut(Option<Ktime>, String)) {
+    for sent in signals {
+        let name = signal_name(sent.signal).unwrap_or("a signal");
+        let fate = if sent.result == IGNORED { ", which was ignored" } else { "" };
+        let times =
+            if sent.times > 1 { format!(" ({} times from there in all)", sent.times) } else { String::new() };
+        step(Some(sent.last), format!("received {name}{}{fate}{times}", sender(sent)));
     }
 }
 

@@ -125,7 +125,7 @@ fn a_tracer_that_is_stopped_itself_is_said_to_be() {
     let verdict = expect(&facts, Code::StoppedByTracer, Certainty::Certain, 77);
     assert!(verdict.remedy.unwrap().contains("kill -9 77"));
     facts.subject.tracer_state = Some(b'S');
-    assert!(judge(&facts).remedy.unwrap().contains("the debugger must continue"));
+    assert!(judge(&facts).remedy.unwrap().contains("the tracer must continue"));
 }
 
 #[test]

@@ -1,5 +1,11 @@
 //! Processes that live, dead leaders, and processes that have ended.
 
+use std::sync::Arc;
+
+use lineage::death::{JobStop, Sender, Sent};
+use lineage::id::{TaskKey, TaskRef};
+use lineage::record::SignalInfo;
+
 use super::*;
 
 /// A living process.
@@ -37,6 +43,57 @@ fn a_living_process_that_is_stopped_or_held_is_said_to_be() {
     let mut held = alive_in(b'D');
     held.vfork_child = Some(vfork_child(70));
     expect(&held, Code::HeldByVfork, Certainty::Certain, 70);
+}
+
+/// SIGSTOP from a process to the subject.
+fn stop_from(pid: u32) -> JobStop {
+    let task = |pid| TaskRef { key: TaskKey { tid: Tid(pid), start: Ktime(1) }, tgid: Tgid(pid) };
+    let sender = Sender {
+        task: Some(task(pid)),
+        name: None,
+        uid: Some(0),
+        flags: 0,
+        cgroup_id: None,
+        ancestors: Box::default(),
+        is_namespace_init: false,
+    };
+    let sent = Sent {
+        at: Ktime(990 * SECOND),
+        signal: 19,
+        code: Some(0),
+        info: SignalInfo::Real,
+        to_group: true,
+        target: task(50),
+        result: 0,
+        address: 0,
+        syscall: 0,
+        disposition: None,
+        sender,
+        times: 1,
+        last: Ktime(990 * SECOND),
+    };
+    JobStop { sent, leads_session: None, continued: None }
+}
+
+#[test]
+fn a_tracee_that_was_sent_sigstop_stays_stopped_when_its_tracer_ends() {
+    let mut facts = alive_in(b't');
+    facts.subject.known.process.as_mut().unwrap().threads[0].tracer = Some(77);
+    let judged = |stop| {
+        let mut facts = facts.clone();
+        facts.subject.known.life.job_stop = Some(Arc::new(stop));
+        expect(&facts, Code::StoppedByTracer, Certainty::Certain, 77)
+    };
+    let stopped = judged(stop_from(80));
+    assert!(stopped.summary.contains("SIGSTOP from pid 80, and its tracer pid 77 holds it"), "{stopped:#?}");
+    assert!(stopped.remedy.as_ref().unwrap().starts_with("continue it: kill -CONT 50"), "{stopped:#?}");
+    // PTRACE_ATTACH sends SIGSTOP, and a tracee can ask its tracer to take over by it.
+    for sender in [77, 50] {
+        let attached = judged(stop_from(sender));
+        assert!(!attached.remedy.as_ref().unwrap().contains("-CONT"), "{attached:#?}");
+    }
+    let continued = judged(JobStop { continued: Some(Ktime(995 * SECOND)), ..stop_from(80) });
+    assert!(!continued.summary.contains("SIGSTOP"), "{continued:#?}");
 }
 
 #[test]

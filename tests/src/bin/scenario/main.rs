@@ -10,7 +10,7 @@ mod lives;
 mod situations;
 mod tools;
 
-use ends::{deaths, enforced, exits, scopes, stops};
+use ends::{deaths, enforced, exits, scopes, senders, stops};
 use fact::Fact;
 use lives::{
     basic, clones, crowd, executables, jobs, kernel, namespaces, naming, reparenting, sched, storms, threads,
@@ -25,7 +25,7 @@ use tools::{actor, cgroups, fact, owing, proc, sys};
 type Entry = (&'static str, &'static str, fn(&[String]));
 
 /// Every scenario by family.
-const FAMILIES: [&[Entry]; 31] = [
+const FAMILIES: [&[Entry]; 32] = [
     basic::SCENARIOS,
     blameless::SCENARIOS,
     bomb::SCENARIOS,
@@ -48,6 +48,7 @@ const FAMILIES: [&[Entry]; 31] = [
     reparenting::SCENARIOS,
     sched::SCENARIOS,
     scopes::SCENARIOS,
+    senders::SCENARIOS,
     stops::SCENARIOS,
     storms::SCENARIOS,
     strangers::SCENARIOS,

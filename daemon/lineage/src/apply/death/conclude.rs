@@ -8,7 +8,7 @@ use crate::model::flags::{
     SI_KERNEL, SIGABRT, SIGBUS, SIGFPE, SIGHUP, SIGILL, SIGINT, SIGKILL, SIGPIPE, SIGQUIT, SIGSEGV, SIGSYS,
     SIGTERM, SIGTRAP, SIGXCPU, SIGXFSZ,
 };
-use crate::model::id::Ktime;
+use crate::model::id::{Ktime, TaskRef};
 use crate::model::record::SignalInfo;
 use crate::model::status::WaitStatus;
 
@@ -30,7 +30,7 @@ pub(super) struct Case<'a> {
     pub(super) sent: &'a [Sent],
     pub(super) oom: Option<&'a OomMark>,
     pub(super) orphaned: Option<Orphaned>,
-    pub(super) is_traced: bool,
+    pub(super) tracer: Option<TaskRef>,
     /// When the group was created; 0 if no record showed it.
     pub(super) began: Ktime,
     /// Whether signals to it were dropped because there was no room.
@@ -65,7 +65,7 @@ impl Case<'_> {
         let Some(status) = self.status else { return unseen(unknown(Missing::Status)) };
         let Some(signal) = status.signal() else { return unseen(certain(Cause::Exited)) };
         let Some(last) = self.killer(signal) else { return unseen(self.without_a_signal(signal)) };
-        let handled = self.handled_before(last.1, last.0);
+        let handled = self.handled_before(last.1);
         let (at, sent) = handled.unwrap_or(last);
         let (cause, missing) = self.judge(sent, at);
         let missing = missing.or(handled.map(|_| Missing::RaisedAgain));
@@ -73,27 +73,28 @@ impl Case<'_> {
     }
 
     /// Returns the signal that ended the group. That is the first SIGKILL, which ends a group at once, or the last of other
-    /// signals, because a handler may have handled earlier ones.
+    /// signals, because a handler may have handled earlier ones. A signal that its sender repeats is one entry of [`Case::sent`],
+    /// so the order of the entries is not that of the last signals.
     fn killer(&self, signal: i32) -> Option<(usize, &Sent)> {
         let mut fitting =
             self.sent.iter().enumerate().filter(|(_, sent)| sent.signal == signal && sent.is_delivered());
-        if signal == SIGKILL { fitting.next() } else { fitting.next_back() }
+        if signal == SIGKILL { fitting.next() } else { fitting.max_by_key(|(_, sent)| sent.last) }
     }
 
     /// Returns the signal that the group handled before it sent the same one to itself, as shells do: a program that cleans up in a
     /// handler ends by the signal after that, so that its parent sees why it ended (signal(7) and bash(1) advise it).
-    fn handled_before(&self, own: &Sent, at: usize) -> Option<(usize, &Sent)> {
-        if !own.is_from_itself() || own.code.is_some_and(|code| code > 0) || own.info == SignalInfo::Kernel {
+    fn handled_before(&self, own: &Sent) -> Option<(usize, &Sent)> {
+        if !own.is_from_itself() || own.is_fault() || own.info == SignalInfo::Kernel {
             return None;
         }
-        let earlier = self.sent.get(..at)?.iter().enumerate();
         let is_cause = |sent: &Sent| {
             sent.signal == own.signal
                 && sent.is_delivered()
-                && !sent.is_from_itself()
-                && own.at.since(sent.last) <= HANDLED_WITHIN_NS
+                && (!sent.is_from_itself() || sent.is_fault())
+                && sent.last <= own.last
+                && own.last.since(sent.last) <= HANDLED_WITHIN_NS
         };
-        earlier.rev().find(|(_, sent)| is_cause(sent))
+        self.sent.iter().enumerate().filter(|(_, sent)| is_cause(sent)).max_by_key(|(_, sent)| sent.last)
     }
 
     fn without_a_signal(&self, signal: i32) -> (Cause, Option<Missing>) {
@@ -104,7 +105,7 @@ impl Case<'_> {
         if self.watch.lost_until >= self.began || self.has_forgotten {
             return unknown(Missing::RecordsLost);
         }
-        if self.is_traced {
+        if self.tracer.is_some() {
             return likely(Cause::Tracer, Missing::TracerRequest);
         }
         if signal == SIGSYS {
@@ -123,7 +124,7 @@ impl Case<'_> {
         match sent.info {
             SignalInfo::None => self.on_behalf(sent, at),
             SignalInfo::Kernel => self.by_kernel(sent, at),
-            SignalInfo::Real if sent.code.is_some_and(|code| code > 0) => Self::forced(sent),
+            SignalInfo::Real if sent.is_fault() => Self::forced(sent),
             SignalInfo::Real => self.by_process(sent, at),
         }
     }
@@ -134,7 +135,12 @@ impl Case<'_> {
             (SIGPIPE, true) => certain(Cause::BrokenPipe),
             (SIGXFSZ, true) => certain(Cause::FileSizeLimit),
             (_, false) if sent.to_group && sent.is_sender_exiting() => certain(Cause::ParentDeathSignal),
+            // ptrace(2): PTRACE_KILL sends this since Linux 5.19.
+            (SIGKILL, false) if !sent.to_group && self.is_from_tracer(sent) => {
+                likely(Cause::Tracer, Missing::TracerRequest)
+            }
             (SIGKILL, false) if !sent.to_group => certain(Cause::CgroupKill),
+            (SIGKILL, true) if !sent.to_group => likely(Cause::CgroupKill, Missing::SecurityProfile),
             // kill(2) of newer kernels (seen on 7.3) passes no `siginfo` either; its signal always goes to the whole group.
             _ if sent.to_group => self.by_process(sent, at),
             _ => likely(Cause::Kernel, Missing::NotGenerated),
@@ -146,9 +152,12 @@ impl Case<'_> {
         let is_own = sent.is_from_itself();
         match sent.signal {
             SIGKILL if self.is_oom_victim(sent) => certain(Cause::Oom),
+            // A tracer that resumes a tracee at a system call with a signal lets the tracee send the signal to itself
+            // (`ptrace_report_syscall()`). The kernel sends signals for limits to the whole group.
+            _ if is_own && !sent.to_group && self.tracer.is_some() => certain(Cause::Tracer),
             // exit_ptrace() of the tracer sends this signal; the exit record of the task comes after the tracer has detached.
             SIGKILL if !is_own && sent.is_sender_exiting() && !sent.to_group => {
-                if self.is_traced {
+                if self.tracer.is_some() {
                     certain(Cause::Tracer)
                 } else {
                     likely(Cause::Tracer, Missing::TracerRequest)
@@ -197,6 +206,10 @@ impl Case<'_> {
         }
     }
 
+    fn is_from_tracer(&self, sent: &Sent) -> bool {
+        matches!((self.tracer, sent.sender.task), (Some(tracer), Some(sender)) if tracer.tgid == sender.tgid)
+    }
+
     fn is_oom_victim(&self, sent: &Sent) -> bool {
         self.oom.is_some_and(|oom| {
             let gap = oom.at.since(sent.at).max(sent.at.since(oom.at));
@@ -226,12 +239,17 @@ impl Case<'_> {
         if sent.sender.name.is_some_and(|name| name.bytes() == b"timeout") {
             return likely(Cause::Timeout, Missing::NameOnly);
         }
-        let asked = |earlier: &Sent| {
-            matches!(earlier.signal, SIGTERM | SIGINT | SIGQUIT | SIGHUP)
-                && earlier.is_from_same_process(sent)
-        };
-        if sent.signal == SIGKILL && self.sent.get(..at).unwrap_or_default().iter().any(asked) {
+        let is_request = |earlier: &Sent| matches!(earlier.signal, SIGTERM | SIGINT | SIGQUIT | SIGHUP);
+        let earlier = self.sent.get(..at).unwrap_or_default();
+        if sent.signal != SIGKILL {
+            return certain(Cause::Killed);
+        }
+        if earlier.iter().any(|earlier| is_request(earlier) && earlier.is_from_same_process(sent)) {
             return certain(Cause::Escalation);
+        }
+        // A container engine starts its runtime once for each signal.
+        if earlier.iter().any(|earlier| is_request(earlier) && earlier.is_from_sibling(sent)) {
+            return likely(Cause::Escalation, Missing::OneSender);
         }
         certain(Cause::Killed)
     }

@@ -8,6 +8,7 @@ use super::job_stops::JobStops;
 use super::stops::Stops;
 use crate::model::death::{GroupDeath, JobStop, OomMark, Sent, Watch};
 use crate::model::id::{GroupKey, Ktime, TaskRef};
+use crate::model::record::SignalSent;
 
 /// The most groups whose signals are kept.
 const PENDING: usize = 4_096;
@@ -54,20 +55,10 @@ pub(crate) struct Deaths {
 
 impl Deaths {
     /// Counts a repeated signal; returns false if this signal is not stored yet.
-    pub(super) fn repeat(
-        &mut self,
-        tgid: u32,
-        signal: i32,
-        sender: Option<TaskRef>,
-        result: i32,
-        at: Ktime,
-    ) -> bool {
-        let Some(pending) = self.pending.get_mut(&tgid) else { return false };
-        let same =
-            |sent: &&mut Sent| sent.signal == signal && sent.sender.task == sender && sent.result == result;
-        let Some(sent) = pending.sent.iter_mut().find(same) else { return false };
-        sent.times = sent.times.saturating_add(1);
-        sent.last = at;
+    pub(super) fn repeat(&mut self, at: Ktime, sent: &SignalSent) -> bool {
+        let Some(pending) = self.pending.get_mut(&sent.target.tgid.0) else { return false };
+        let Some(same) = pending.sent.iter_mut().find(|it| it.is_repeated_by(sent)) else { return false };
+        same.repeat(at, sent);
         true
     }
 
@@ -100,6 +91,11 @@ impl Deaths {
     /// Returns the last signal that can have stopped a group, unless records of later ones may be lost.
     pub(crate) fn job_stop(&self, key: GroupKey) -> Option<Arc<JobStop>> {
         self.job_stops.of(key, self.watch.lost_until)
+    }
+
+    /// Returns the stored signals of a group that lives.
+    pub(crate) fn sent_to(&self, tgid: u32) -> impl Iterator<Item = &Sent> {
+        self.pending.get(&tgid).into_iter().flat_map(|pending| &pending.sent)
     }
 
     pub(super) fn mark(&mut self, tgid: u32, mark: OomMark) {

@@ -15,9 +15,9 @@ pub(crate) use self::memory::Deaths;
 use self::conclude::Case;
 use crate::Lineage;
 use crate::model::death::{Ancestor, Cause, GroupDeath, OomMark, Sender, Sent, Watch};
-use crate::model::flags::is_job_control_signal;
-use crate::model::id::{Ktime, Tgid};
-use crate::model::record::{OomVictim, SignalSent};
+use crate::model::flags::{SIGKILL, is_job_control_signal};
+use crate::model::id::{Ktime, TaskRef, Tgid};
+use crate::model::record::{Comm, OomVictim, SignalSent};
 use crate::store::slot::group::{Group, fact};
 use crate::store::tables::arena::Ix;
 
@@ -62,7 +62,7 @@ impl Lineage {
         if let Some(group) = group {
             self.follow_stop(at, sent, group);
         }
-        if self.deaths.repeat(tgid.0, sent.signal, sent.sender, sent.result, at) {
+        if self.deaths.repeat(at, sent) {
             return;
         }
         let sender = self.sender(sent);
@@ -90,7 +90,7 @@ impl Lineage {
         });
         Sender {
             task: sent.sender,
-            name: sent.sender_comm,
+            name: self.name_of_process(sent.sender, sent.sender_comm),
             uid: sent.sender_uid,
             flags: sent.sender_flags.unwrap_or(0),
             cgroup_id: group.and_then(|group| self.store.cgroup_of(&self.store[group])),
@@ -104,8 +104,8 @@ impl Lineage {
         let group = self.store.find_current(oom.tid).and_then(|ix| self.store[ix].group());
         let tgid = oom.victim.map(|victim| victim.tgid);
         let tgid = tgid.or_else(|| group.map(|group| Tgid(self.store[group].tgid())));
-        let mark =
-            OomMark { at, trigger: oom.trigger, trigger_name: oom.trigger_comm, limit: oom.limit.clone() };
+        let trigger_name = self.name_of_process(oom.trigger, oom.trigger_comm);
+        let mark = OomMark { at, trigger: oom.trigger, trigger_name, limit: oom.limit.clone() };
         self.deaths.mark(tgid.map_or(oom.tid.0, |tgid| tgid.0), mark);
     }
 
@@ -119,6 +119,17 @@ impl Lineage {
     fn forks_of_parent(&self, group: Ix<Group>) -> Option<u64> {
         let debt = self.store[self.store.parents_of(group)?].debt()?;
         Some(self.store[debt].debt.forked)
+    }
+
+    /// Returns the name of a task's process. A thread can have another comm, which no list of processes shows.
+    fn name_of_process(&self, task: Option<TaskRef>, comm: Option<Comm>) -> Option<Comm> {
+        let thread = task.filter(|task| !task.is_leader());
+        thread.and_then(|thread| self.name_of(thread)).or(comm)
+    }
+
+    fn name_of(&self, task: TaskRef) -> Option<Comm> {
+        let group = self.store.find(task.key).and_then(|ix| self.store[ix].group())?;
+        self.store.process_name(self.store[group].leader()?)
     }
 
     /// Returns why a group ended whose last task is dead; `None` if it exited with code 0 and received no signal.
@@ -141,19 +152,24 @@ impl Lineage {
         let orphaned = pending.as_ref().and_then(|pending| pending.orphaned);
         let has_forgotten = pending.is_some_and(|pending| pending.has_forgotten)
             || self.deaths.forgotten_until() >= began && self.deaths.forgotten_until() > Ktime(0);
+        let tracer = self.store.rare_of(members).and_then(|rare| rare.tracer);
         let conclusion = Case {
             status,
             sent: &sent,
             oom: oom.as_ref(),
             orphaned,
-            is_traced: self.store.rare_of(members).is_some_and(|rare| rare.tracer.is_some()),
+            tracer,
             began,
             has_forgotten,
             watch: &self.deaths.watch,
         }
         .conclude();
         #[cfg_attr(not(test), expect(clippy::disallowed_methods, reason = "the position is checked"))]
-        let by = conclusion.by.filter(|&by| by < sent.len()).map(|by| sent.remove(by));
+        let mut by = conclusion.by.filter(|&by| by < sent.len()).map(|by| sent.remove(by));
+        // A signal other than SIGKILL that its sender repeats did not end the group before.
+        if let Some(by) = by.as_mut().filter(|by| by.signal != SIGKILL) {
+            by.at = by.last;
+        }
         let is_top = self.is_top(group);
         let death = Arc::new(GroupDeath {
             key,
@@ -172,6 +188,7 @@ impl Lineage {
             missing: conclusion.missing,
             by,
             others: sent,
+            tracer: tracer.map(|task| (task, self.name_of(task))),
             oom,
         });
         self.deaths.keep(&death);

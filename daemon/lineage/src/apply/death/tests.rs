@@ -1,6 +1,8 @@
 //! Each cause with the evidence that the kernel reports, and the missing fact without that evidence.
 
-use super::conclude::Case;
+mod senders;
+
+use super::conclude::{Case, Conclusion};
 use super::memory::Orphaned;
 use crate::model::death::{Cause, Missing, OomMark, Sender, Sent, Watch};
 use crate::model::flags::PF_EXITING;
@@ -42,8 +44,17 @@ pub(super) fn sent(signal: i32) -> Sent {
     }
 }
 
+fn at(ns: u64, sent: Sent) -> Sent {
+    Sent { at: Ktime(ns), last: Ktime(ns), ..sent }
+}
+
 fn own(mut sent: Sent) -> Sent {
     sent.sender.task = Some(task(VICTIM));
+    sent
+}
+
+fn by(pid: u32, mut sent: Sent) -> Sent {
+    sent.sender.task = Some(task(pid));
     sent
 }
 
@@ -64,7 +75,7 @@ struct Given<'a> {
     sent: &'a [Sent],
     oom: Option<OomMark>,
     orphaned: Option<Orphaned>,
-    is_traced: bool,
+    tracer: Option<TaskRef>,
     began: u64,
     watch: Watch,
 }
@@ -72,23 +83,31 @@ struct Given<'a> {
 impl Given<'_> {
     #[track_caller]
     fn ends(&self, status: i32) -> (Cause, Option<Missing>) {
+        let conclusion = self.conclude(status);
+        (conclusion.cause, conclusion.missing)
+    }
+
+    fn conclude(&self, status: i32) -> Conclusion {
         let case = Case {
             status: Some(WaitStatus(status)),
             sent: self.sent,
             oom: self.oom.as_ref(),
             orphaned: self.orphaned,
-            is_traced: self.is_traced,
+            tracer: self.tracer,
             began: Ktime(self.began),
             has_forgotten: false,
             watch: &self.watch,
         };
-        let conclusion = case.conclude();
-        (conclusion.cause, conclusion.missing)
+        case.conclude()
     }
 }
 
+fn conclude(sent: &[Sent], status: i32) -> Conclusion {
+    given(sent).conclude(status)
+}
+
 fn given(sent: &[Sent]) -> Given<'_> {
-    Given { sent, oom: None, orphaned: None, is_traced: false, began: 100, watch: watch() }
+    Given { sent, oom: None, orphaned: None, tracer: None, began: 100, watch: watch() }
 }
 
 #[test]
@@ -106,20 +125,20 @@ fn a_signal_of_another_process_is_a_kill_and_of_itself_is_none() {
 
 #[test]
 fn the_first_sigkill_ends_it_and_the_last_of_others() {
-    let later = Sent { at: Ktime(2_000), ..own(sent(9)) };
+    let later = at(2_000, own(sent(9)));
     assert_eq!(given(&[sent(9), later]).ends(9), (Cause::Killed, None));
     // A handler of SIGTERM that sends it again.
-    let again = Sent { at: Ktime(2_000), ..own(sent(15)) };
+    let again = at(2_000, own(sent(15)));
     assert_eq!(given(&[sent(15), again.clone()]).ends(15), (Cause::Killed, Some(Missing::RaisedAgain)));
     // A shell whose terminal is closed does so.
     let hangup = with(sent(1), SignalInfo::Kernel, 0x80, true);
-    let raised = Sent { at: Ktime(2_000), ..own(sent(1)) };
+    let raised = at(2_000, own(sent(1)));
     assert_eq!(given(&[hangup, raised]).ends(1), (Cause::TerminalHangup, Some(Missing::RaisedAgain)));
     // One that was ignored, another signal, and one long before are not why.
     let ignored = Sent { result: 1, ..sent(15) };
     assert_eq!(given(&[ignored, again.clone()]).ends(15), (Cause::KilledByItself, None));
     assert_eq!(given(&[sent(2), again.clone()]).ends(15), (Cause::KilledByItself, None));
-    let late = Sent { at: Ktime(20_000_000_000), ..again };
+    let late = at(20_000_000_000, again);
     assert_eq!(given(&[sent(15), late]).ends(15), (Cause::KilledByItself, None));
 }
 
@@ -132,9 +151,7 @@ fn an_ignored_signal_ends_nothing() {
 #[test]
 fn sigkill_after_sigterm_of_one_sender_is_an_escalation() {
     assert_eq!(given(&[sent(15), sent(9)]).ends(9), (Cause::Escalation, None));
-    let mut other = sent(15);
-    other.sender.task = Some(task(51));
-    assert_eq!(given(&[other, sent(9)]).ends(9), (Cause::Killed, None));
+    assert_eq!(given(&[by(51, sent(15)), sent(9)]).ends(9), (Cause::Killed, None));
 }
 
 #[test]
@@ -174,7 +191,7 @@ fn an_exiting_sender_is_the_namespaces_init_or_the_tracer() {
     init.sender.is_namespace_init = true;
     assert_eq!(given(&[init]).ends(9), (Cause::PidNamespaceInit, None));
     let tracer = [exiting(with(sent(9), SignalInfo::Kernel, 0x80, false))];
-    assert_eq!(Given { is_traced: true, ..given(&tracer) }.ends(9), (Cause::Tracer, None));
+    assert_eq!(Given { tracer: Some(task(OTHER)), ..given(&tracer) }.ends(9), (Cause::Tracer, None));
     assert_eq!(given(&tracer).ends(9), (Cause::Tracer, Some(Missing::TracerRequest)));
 }
 
@@ -237,7 +254,7 @@ fn without_a_signal_it_says_what_is_missing() {
     assert_eq!(ends(watch(), 100, 11), unknown(Missing::NotGenerated));
     assert_eq!(ends(watch(), 100, 31), (Cause::Seccomp, Some(Missing::SeccompMode)));
     assert_eq!(
-        Given { is_traced: true, ..given(&[]) }.ends(5),
+        Given { tracer: Some(task(OTHER)), ..given(&[]) }.ends(5),
         (Cause::Tracer, Some(Missing::TracerRequest))
     );
 }

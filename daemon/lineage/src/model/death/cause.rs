@@ -141,11 +141,15 @@ pub enum Missing {
     NoWarning,
     /// It sent the signal to itself after it had handled the same one; what its handler decided by is not visible.
     RaisedAgain,
+    /// Two processes sent the two signals; that their parent wanted both is concluded.
+    OneSender,
+    /// An `AppArmor` profile in kill mode looks the same.
+    SecurityProfile,
 }
 
 impl Missing {
     /// Every fact that can be missing.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Status,
         Self::SignalHook,
         Self::NotWatched,
@@ -162,6 +166,8 @@ impl Missing {
         Self::NameOnly,
         Self::NoWarning,
         Self::RaisedAgain,
+        Self::OneSender,
+        Self::SecurityProfile,
     ];
 
     /// Returns the stable code.
@@ -184,6 +190,8 @@ impl Missing {
             Self::NameOnly => "name_only",
             Self::NoWarning => "no_warning",
             Self::RaisedAgain => "raised_again",
+            Self::OneSender => "one_sender",
+            Self::SecurityProfile => "security_profile",
         }
     }
 
@@ -209,6 +217,8 @@ impl Missing {
             Self::NameOnly => "the sender is known as timeout by its name alone",
             Self::NoWarning => "no SIGXCPU was seen before",
             Self::RaisedAgain => "why its handler did so is not visible",
+            Self::OneSender => "two processes of the same parent sent the two signals",
+            Self::SecurityProfile => "an AppArmor profile in kill mode looks the same",
         }
     }
 }
@@ -227,7 +237,7 @@ mod tests {
         missing.sort_unstable();
         missing.dedup();
         assert_eq!(
-            (missing.len(), Missing::RaisedAgain as usize + 1),
+            (missing.len(), Missing::SecurityProfile as usize + 1),
             (Missing::ALL.len(), Missing::ALL.len())
         );
     }

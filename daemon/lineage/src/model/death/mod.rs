@@ -14,7 +14,7 @@ pub use self::stop::{Stop, StopMember, StopOutcome, StopRequest};
 
 use std::sync::Arc;
 
-use crate::model::id::{GroupKey, Ktime, Tgid};
+use crate::model::id::{GroupKey, Ktime, TaskRef, Tgid};
 use crate::model::path_name::PathName;
 use crate::model::record::Comm;
 use crate::model::status::WaitStatus;
@@ -61,6 +61,8 @@ pub struct GroupDeath {
     pub by: Option<Sent>,
     /// Other signals that were sent to it, oldest first.
     pub others: Vec<Sent>,
+    /// The process that traced it, with its name.
+    pub tracer: Option<(TaskRef, Option<Comm>)>,
     /// The out-of-memory killer's choice.
     pub oom: Option<OomMark>,
 }

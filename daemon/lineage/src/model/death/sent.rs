@@ -18,7 +18,7 @@ pub struct Ancestor {
 pub struct Sender {
     /// The task.
     pub task: Option<TaskRef>,
-    /// Its comm.
+    /// The name of its process, if that is known, else its comm.
     pub name: Option<Comm>,
     /// Its real uid.
     pub uid: Option<u32>,
@@ -78,6 +78,22 @@ pub struct Sent {
 }
 
 impl Sent {
+    /// Whether this record repeats the signal: the same sender, by the same means, with the same result.
+    pub(crate) fn is_repeated_by(&self, sent: &SignalSent) -> bool {
+        self.signal == sent.signal
+            && self.sender.task == sent.sender
+            && self.result == sent.result
+            && (self.info, self.code) == (sent.info, sent.code)
+    }
+
+    /// Notes a repetition.
+    pub(crate) const fn repeat(&mut self, at: Ktime, sent: &SignalSent) {
+        self.times = self.times.saturating_add(1);
+        self.last = at;
+        self.address = sent.address;
+        self.syscall = sent.syscall;
+    }
+
     /// Creates the first signal of this sender.
     #[must_use]
     pub(crate) const fn of(at: Ktime, sent: &SignalSent, sender: Sender) -> Self {
@@ -102,6 +118,12 @@ impl Sent {
     #[must_use]
     pub const fn is_delivered(&self) -> bool {
         matches!(self.result, 0 | 4)
+    }
+
+    /// Whether `force_sig()` or a similar function sent it for what the task did: `si_code` is positive.
+    #[must_use]
+    pub(crate) fn is_fault(&self) -> bool {
+        self.info == SignalInfo::Real && self.code.is_some_and(|code| code > 0)
     }
 
     /// Whether it is a SIGHUP that the kernel sent on its own behalf.
@@ -135,5 +157,15 @@ impl Sent {
             (Some(one), Some(other)) => one.tgid == other.tgid,
             _ => false,
         }
+    }
+
+    /// Whether both are from programs of one name that one process started for this, as `podman stop` starts its runtime. What init
+    /// has adopted is no evidence.
+    #[must_use]
+    pub fn is_from_sibling(&self, other: &Self) -> bool {
+        let parent = |sent: &Self| sent.sender.ancestors.first().map(|parent| parent.key);
+        self.sender.name.is_some()
+            && self.sender.name == other.sender.name
+            && parent(self).is_some_and(|key| key.tgid.0 != 1 && parent(other) == Some(key))
     }
 }

@@ -4,4 +4,5 @@ pub(crate) mod deaths;
 pub(crate) mod enforced;
 pub(crate) mod exits;
 pub(crate) mod scopes;
+pub(crate) mod senders;
 pub(crate) mod stops;

@@ -1,0 +1,76 @@
+//! Ends by a signal whose sender, or whose reason, is easily mistaken for another. The oracles are the scenarios and wait(2).
+
+#[path = "../common/mod.rs"]
+mod common;
+
+use common::scenario;
+use taskscope_tests::service::Service;
+
+/// A scenario, the cause, its certainty, the role of the sender, and words of the summary.
+type Row = (&'static str, &'static str, &'static str, Option<&'static str>, &'static str);
+
+const ROWS: &[Row] = &[
+    ("death-again", "killed", "certain", Some("scenario"), "killed by SIGTERM from "),
+    // Not by the name of the thread, which no list of processes shows.
+    ("death-by-thread", "killed", "certain", Some("scenario"), "killed by SIGTERM from scenario (pid "),
+    (
+        "death-siblings",
+        "escalation",
+        "likely",
+        Some("second"),
+        "after SIGTERM from another process of that name",
+    ),
+    (
+        "death-parent-thread",
+        "parent_death_signal",
+        "certain",
+        Some("scenario"),
+        " of its parent, which created it, ended",
+    ),
+    ("death-own-cgroup", "cgroup_kill", "likely", Some("child"), "its own write to cgroup.kill"),
+    (
+        "death-exec",
+        "fault",
+        "likely",
+        Some("child"),
+        "an execve that fails after its point of no return looks the same",
+    ),
+    // The tracer is the sender from Linux 5.19 on.
+    ("death-tracer-kill", "tracer", "likely", None, "its tracer"),
+    ("death-injected", "tracer", "certain", Some("child"), "sent it SIGTERM by ptrace(2)"),
+];
+
+#[test]
+fn no_sender_is_mistaken_for_another() {
+    let service = Service::start(&[]);
+    for &(name, cause, certainty, sender, words) in ROWS {
+        let facts = match scenario(name, &[]).finish_or_skip() {
+            Ok(facts) => facts,
+            Err(why) => {
+                eprintln!("{name}: {why:?}");
+                continue;
+            }
+        };
+        let death = service.death(facts.role("child").pid);
+        assert_eq!(
+            (&death["cause"], &death["certainty"]),
+            (&cause.into(), &certainty.into()),
+            "{name}: {death:#}"
+        );
+        if let [.., waited] = facts.waits("child").as_slice() {
+            assert_eq!(death["exit"]["status"], waited.status, "{name}: {death:#}");
+        }
+        if let Some(role) = sender {
+            assert_eq!(
+                death["signal"]["sender"]["process"]["pid"],
+                facts.role(role).pid,
+                "{name}: {death:#}"
+            );
+        }
+        assert!(death["summary"].as_str().is_some_and(|text| text.contains(words)), "{name}: {death:#}");
+        if cause == "tracer" {
+            assert_eq!(death["tracer"]["pid"], facts.role("sender").pid, "{name}: {death:#}");
+        }
+    }
+    service.stop_clean();
+}
