@@ -104,7 +104,7 @@ impl Ranking {
     pub(super) fn choose(&mut self, now: Ktime, top: usize) -> Change<UnitLabels> {
         self.age(now);
         let weights = self.recent.iter().map(|(unit, recent)| (unit.clone(), recent.weight()));
-        let change = self.limiter.choose(top, weights, outdoes);
+        let change = self.limiter.choose(top, weights, |one, other| outdoes(*one, *other));
         self.forget_lightest();
         change
     }
@@ -142,7 +142,7 @@ impl Ranking {
             unnamed.truncate(top);
         }
         weights.extend(unnamed.into_iter().map(|(Reverse(weight), unit)| (unit.clone(), weight)));
-        let change = self.limiter.choose(top, weights, outdoes);
+        let change = self.limiter.choose(top, weights, |one, other| outdoes(*one, *other));
         for unit in &change.begun {
             let recent = self.recent.entry(unit.clone()).or_default();
             recent.had = present.get(unit).map_or(0.0, &weight);
@@ -187,7 +187,7 @@ impl Ranking {
     }
 }
 
-fn outdoes(one: &Weight, other: &Weight) -> bool {
+fn outdoes(one: Weight, other: Weight) -> bool {
     one.0 > LEAD * other.0
 }
 
