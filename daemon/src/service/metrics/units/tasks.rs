@@ -234,7 +234,9 @@ mod tests {
             // Ten units in each round, of which each lasts for one round of a second.
             let jobs: Vec<_> = (0..10).map(|n| format!("job-{round}-{n}")).collect();
             let present: Vec<_> = jobs.iter().map(|name| (&**name, 1 + (round % 7) as u32)).collect();
-            jobs.iter().for_each(|name| tasks.add(unit(name), &created(1 + (round % 5) as u32), 4));
+            for name in &jobs {
+                tasks.add(unit(name), &created(1 + (round % 5) as u32), 4);
+            }
             tasks.show(&self::present(&present), Ktime(round * 1_000_000_000), 4);
             let now = shown(&registry);
             let units: BTreeSet<_> = now.keys().map(|(_, unit)| unit.clone()).collect();
