@@ -104,6 +104,7 @@ pub use self::model::action_kind::ActionKind;
 pub use self::model::arguments::Arguments;
 pub use self::model::before_exec::BeforeExec;
 pub use self::model::brief::{Brief, Change, Wanted, WantedActions, WantedDeaths};
+pub use self::model::cgroup_counts::CgroupCounts;
 pub use self::model::debt::Debt;
 pub use self::model::effect::{Action, Effect, Provenance};
 pub use self::model::life::{End, Life, LifeState};

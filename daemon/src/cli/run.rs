@@ -97,7 +97,7 @@ pub(super) struct Args {
     /// processes, then refuses new readers [default: 90 % of the limit of its memory cgroup]
     #[arg(long, value_name = "SIZE")]
     memory_max: Option<String>,
-    /// How many parents metrics name, those with the most zombies first [default: 20]
+    /// How many parents metrics name, those with the most zombies first, and how many units and containers [default: 20]
     #[arg(long, value_name = "N")]
     top: Option<usize>,
     /// Directory for the history of ended processes and rare events, such as /var/lib/taskscope (docs/lives.md)

@@ -185,6 +185,12 @@ impl Service {
         }
     }
 
+    /// Chooses which units have series, also while nothing scrapes.
+    pub(super) fn poll_units(&mut self, pipeline: &Pipeline) {
+        let (now, top) = (clock::boottime(), self.settings.top);
+        self.metrics.read_units(&pipeline.lineage, &mut self.cgroups, now, top);
+    }
+
     /// Makes the lineage report whole lives while a reader wants them.
     pub(super) fn poll_life_readers(&self, pipeline: &mut Pipeline) {
         let keeps_lives = self.history.as_ref().is_some_and(History::is_on);

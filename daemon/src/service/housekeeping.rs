@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{cgroup_mounts::CgroupMounts, event_loop, runtime::Question};
 
-/// Interval at which the scheduling histograms are read.
+/// Interval at which the scheduling histograms and the tasks of units are read.
 const POLL_EVERY: Duration = Duration::from_secs(5);
 
 /// Interval of status notifications to systemd.
@@ -42,7 +42,7 @@ pub(super) async fn read_limits(
     }
 }
 
-/// Does what is done at intervals: reads the scheduling histograms and the memory limit, notifies systemd.
+/// Does what is done at intervals: reads the scheduling histograms, the tasks of units and the memory limit, notifies systemd.
 pub(super) async fn housekeeping(questions: mpsc::Sender<Question<Service>>, has_memory_limit: bool) {
     let mut polls = event_loop::every(POLL_EVERY);
     let mut memory = event_loop::every(MEMORY_EVERY);
@@ -55,6 +55,7 @@ pub(super) async fn housekeeping(questions: mpsc::Sender<Question<Service>>, has
         let question: Question<Service> = select! {
             _ = polls.tick() => Box::new(|pipeline, service| {
                 service.poll_sched(pipeline);
+                service.poll_units(pipeline);
                 service.poll_life_readers(pipeline);
             }),
             _ = memory.tick(), if has_memory_limit => Box::new(|pipeline, service| {

@@ -7,6 +7,7 @@ use std::{fs, io::Write as _, net::TcpStream, process::Command};
 
 use common::scenario;
 use taskscope_tests::{
+    cgroup::Cgroup,
     service::{self, Service},
     setting, wait,
 };
@@ -107,6 +108,43 @@ fn a_real_prometheus_scrapes_it_and_names_the_parent_that_owes_a_wait() {
     zombie.finish();
     // The series of a parent without zombies ends; the remaining ones are 0.
     prometheus.until("sum(taskscope_parent_zombies{parent=~\"scenario|other\"})", |zombies| zombies < 1.0);
+    drop(prometheus);
+    service.stop_clean();
+}
+
+#[test]
+fn a_real_prometheus_counts_the_exits_of_a_unit_and_those_of_all_units_are_those_of_the_host() {
+    if setting::in_vm() {
+        setting::skip("a guest has no Prometheus, and the text is the same everywhere");
+        return;
+    }
+    let unit = format!("ts{}-prometheus.service", std::process::id());
+    let Some(cgroup) = Cgroup::make(&[&unit]) else {
+        setting::skip("a cgroup of the v2 hierarchy cannot be made");
+        return;
+    };
+    let service = Service::start(&["--top", "1000"]);
+    let prometheus = Prometheus::start(service.address());
+    let in_unit = |script: &str| {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        cgroup.begin(&mut command);
+        command.spawn().unwrap_or_else(|error| panic!("sh: {error}"))
+    };
+    let mut main = in_unit("exec sleep 1000");
+    // The unit has all of its series, at zero, before the first process ends.
+    prometheus.until(&format!("taskscope_unit_live_processes{{unit=\"{unit}\"}}"), |live| live >= 1.0);
+    prometheus.until(&format!("sum(taskscope_unit_exits_total{{unit=\"{unit}\"}})"), |exits| exits < 1.0);
+    for _ in 0..30 {
+        in_unit("exit 3").wait().unwrap_or_else(|error| panic!("sh: {error}"));
+    }
+    let failures =
+        format!("sum(increase(taskscope_unit_exits_total{{unit=\"{unit}\",reason=\"failure\"}}[1m]))");
+    prometheus.until(&failures, |exits| exits >= 29.0);
+    let all = "sum(taskscope_unit_exits_total)-scalar(sum(taskscope_exits_total{kind=\"process\"}))";
+    prometheus.until(all, |difference| difference == 0.0);
+    let _ = main.kill();
+    let _ = main.wait();
     drop(prometheus);
     service.stop_clean();
 }

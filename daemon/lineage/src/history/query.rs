@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::Lineage;
 use crate::history::exited_process::ExitedProcess;
+use crate::model::cgroup_counts::CgroupCounts;
 use crate::model::death::{JobStop, Sent};
 use crate::model::debt::Debt;
 use crate::model::effect::Thread;
@@ -317,6 +318,12 @@ impl Lineage {
     #[must_use]
     pub const fn state_counts(&self) -> &StateCounts {
         self.store.state_counts()
+    }
+
+    /// Returns the tasks of each cgroup now, kernel threads among them; `None` is an unknown cgroup. A cgroup can come several times. The
+    /// cost depends on the number of cgroups and users, not on that of tasks.
+    pub fn cgroup_counts(&self) -> impl Iterator<Item = (Option<u64>, CgroupCounts)> {
+        self.store.cgroup_counts_by_id()
     }
 
     /// How many groups live.

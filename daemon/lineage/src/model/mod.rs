@@ -12,9 +12,11 @@
 //! | `death` | why a thread group ended |
 //! | `scope` | units and containers that begin and end |
 //! | `leak` | leaks other than zombies |
+//! | `cgroup_counts` | the tasks of a cgroup now |
 //! | `usage`, `figures` | CPU time, page faults and switches; what a task is doing at one time |
 //! | `stats` | counters of a lineage |
 
+pub(crate) mod cgroup_counts;
 pub mod death;
 pub mod effect;
 pub mod figures;

@@ -1,5 +1,6 @@
 //! Checks the invariants of the store, which hold after every record, also after wrong ones.
 
+use crate::model::cgroup_counts::CgroupCounts;
 use crate::model::task::TaskState;
 use crate::store::Store;
 use crate::store::slot::extra_ix::ExtraPlace;
@@ -187,6 +188,8 @@ struct Beside {
     usages: usize,
     debts: usize,
     sums: usize,
+    /// By the number of the profile.
+    cgroup_counts: Vec<CgroupCounts>,
 }
 
 impl Beside {
@@ -197,6 +200,16 @@ impl Beside {
             self.extras += 1;
             self.rares += usize::from(extra.rare.is_some());
             self.pending_reparents += usize::from(extra.pending.is_some());
+        }
+        let profile = group.profile.number();
+        if self.cgroup_counts.len() <= profile {
+            self.cgroup_counts.resize(profile + 1, CgroupCounts::default());
+        }
+        // The idle task is not counted.
+        if group.tgid != 0
+            && let Some(counts) = self.cgroup_counts.get_mut(profile)
+        {
+            counts.add(&store.cgroup_counts_of(group));
         }
         self.usages += usize::from(group.usage.is_some());
         if let Some(debt) = group.debt {
@@ -214,7 +227,14 @@ impl Beside {
         same("pending reparents of groups", store.pending_reparents.len(), self.pending_reparents)?;
         same("usages of groups", store.usages.len(), self.usages)?;
         same("accounts of parents", store.debts.len(), self.debts)?;
-        same("sums of parents", store.sums.len(), self.sums)
+        same("sums of parents", store.sums.len(), self.sums)?;
+        for (number, kept) in store.profiles.all_counts().enumerate() {
+            let counted = self.cgroup_counts.get(number).copied().unwrap_or_default();
+            if *kept != counted {
+                return Err(format!("tasks with profile {number}: kept {kept:?}, counted {counted:?}"));
+            }
+        }
+        Ok(())
     }
 }
 

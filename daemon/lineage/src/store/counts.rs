@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::model::cgroup_counts::CgroupCounts;
 use crate::model::path_name::PathName;
 use crate::model::task::StateCounts;
 use crate::store::Store;
@@ -25,6 +26,12 @@ impl Store {
     /// Returns the number of tasks in each state.
     pub(crate) const fn state_counts(&self) -> &StateCounts {
         &self.state_counts
+    }
+
+    /// Returns the tasks of each cgroup; `None` is an unknown one. A cgroup can come several times.
+    pub(crate) fn cgroup_counts_by_id(&self) -> impl Iterator<Item = (Option<u64>, CgroupCounts)> {
+        let id = |cgroup_id: u64| (cgroup_id != 0).then_some(cgroup_id);
+        self.profiles.counts().map(move |(profile, counts)| (id(profile.cgroup_id), *counts))
     }
 
     /// Returns the number of pid namespaces whose init is known, without the initial one.

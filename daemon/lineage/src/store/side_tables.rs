@@ -1,6 +1,7 @@
 //! Facts that few groups have or that many groups share, stored outside of the group, so that a group stays small.
 
 use crate::model::before_exec::BeforeExec;
+use crate::model::cgroup_counts::CgroupCounts;
 use crate::model::debt::Debt;
 use crate::model::id::Ktime;
 use crate::model::usage::{ChildrenUsage, Descent, GroupUsage};
@@ -38,7 +39,31 @@ impl Store {
         if former != profile.namespace && self.namespaces.get(&former) == Some(&group) {
             self.namespaces.remove(&former);
         }
-        self.profiles.change(&mut self.groups[group].profile, profile);
+        let members = &mut self.groups[group];
+        let before = members.profile;
+        self.profiles.change(&mut members.profile, profile);
+        let after = members.profile;
+        if before != after {
+            let counts = self.cgroup_counts_of(&self.groups[group]);
+            self.profiles.counts_mut(before).subtract(&counts);
+            self.profiles.counts_mut(after).add(&counts);
+        }
+    }
+
+    /// Returns what a group adds to the counts of its cgroup.
+    pub(in crate::store) fn cgroup_counts_of(&self, group: &Group) -> CgroupCounts {
+        let threads = self.threads_of(group).live;
+        CgroupCounts {
+            processes: u32::from(threads > 0),
+            threads,
+            zombies: u32::from(group.is_owed_a_wait()),
+        }
+    }
+
+    /// Returns the counts to which a group adds its tasks.
+    #[inline]
+    pub(in crate::store) fn cgroup_counts(&mut self, group: Ix<Group>) -> &mut CgroupCounts {
+        self.profiles.counts_mut(self.groups[group].profile)
     }
 
     /// Returns the id of a group's cgroup.

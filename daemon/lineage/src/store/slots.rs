@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::model::cgroup_counts::CgroupCounts;
 use crate::model::id::{Ktime, TaskKey};
 use crate::model::kinds::Provenance;
 use crate::model::path_name::PathName;
@@ -41,6 +42,7 @@ impl Store {
         group.threads = alone.bits(false);
         let group = self.groups.insert(group);
         self.tasks[leader].group = Some(group);
+        self.cgroup_counts(group).add(&CgroupCounts { processes: 1, threads: 1, zombies: 0 });
         leader
     }
 
@@ -51,6 +53,9 @@ impl Store {
         threads.present += 1;
         threads.live += 1;
         self.set_threads(group, threads);
+        let counts = self.cgroup_counts(group);
+        counts.threads += 1;
+        counts.processes += u32::from(threads.live == 1);
         let members = &mut self.groups[group];
         if members.leader == Some(task) {
             return;
@@ -144,6 +149,8 @@ impl Store {
         self.last_reaping.take_if(|last| last.group == group);
         self.last_group_exit.take_if(|(of, _)| *of == group);
         self.unlink_child(group);
+        let counts = self.cgroup_counts_of(&self.groups[group]);
+        self.cgroup_counts(group).subtract(&counts);
         while let Some(thread) = self.first_thread(group) {
             self.unlink_thread(thread);
         }

@@ -1,5 +1,6 @@
 //! Moves tasks through their states, always forward, and counts the tasks in each state.
 
+use crate::model::cgroup_counts::CgroupCounts;
 use crate::model::id::Ktime;
 use crate::model::task::{StateCounts, TaskState};
 use crate::store::Store;
@@ -33,6 +34,12 @@ impl Store {
         } else {
             *bits = bits.without_leader(died, left);
         }
+        if died {
+            let is_last = !self.groups[group].threads.any_live();
+            let counts = self.cgroup_counts(group);
+            counts.threads -= 1;
+            counts.processes -= u32::from(is_last);
+        }
     }
 
     /// Marks an implied task as running, because a record of its own shows it.
@@ -61,6 +68,11 @@ impl Store {
             threads.live += u32::from(before >= TaskState::Zombie);
             threads.present += u32::from(before >= TaskState::Dead);
             self.set_threads(group, threads);
+            if before >= TaskState::Zombie {
+                let counts = self.cgroup_counts(group);
+                counts.threads += 1;
+                counts.processes += u32::from(threads.live == 1);
+            }
         }
     }
 
@@ -68,5 +80,8 @@ impl Store {
     pub(crate) fn init_idle_task(&mut self, ix: Ix<Task>) {
         self.tasks[ix].state = TaskState::Running;
         self.state_counts = StateCounts::default();
+        if let Some(group) = self.tasks[ix].group {
+            *self.cgroup_counts(group) = CgroupCounts::default();
+        }
     }
 }

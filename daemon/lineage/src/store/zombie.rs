@@ -22,6 +22,7 @@ impl Store {
         self.note_unpacked(group);
         if is_confirmed {
             self.enqueue(leader, Queue::Zombie);
+            self.cgroup_counts(group).zombies += 1;
             if let Some(parents) = self.parents_of(group) {
                 self.debt(parents).zombies += 1;
             }
@@ -47,6 +48,7 @@ impl Store {
         let Some(group) = self.tasks[leader].group else { return };
         self.groups[group].set(fact::UNCONFIRMED, true);
         self.groups[group].set(fact::FLAGGED, was_flagged);
+        self.cgroup_counts(group).zombies -= 1;
         if let Some(parents) = self.parents_of(group) {
             self.debt(parents).zombies -= 1;
         }
@@ -60,6 +62,7 @@ impl Store {
         let queue = if self.groups[group].has(fact::FLAGGED) { Queue::Flagged } else { Queue::Zombie };
         self.groups[group].set(fact::UNCONFIRMED | fact::FLAGGED, false);
         self.enqueue(leader, queue);
+        self.cgroup_counts(group).zombies += 1;
         if let Some(parents) = self.parents_of(group) {
             self.debt(parents).zombies += 1;
         }
@@ -78,8 +81,11 @@ impl Store {
             let was_owed_a_wait = self.groups[group].is_owed_a_wait();
             self.groups[group].set(fact::ZOMBIE | fact::ZOMBIE_OLDER | fact::ZOMBIE_YOUNGER, false);
             self.groups[group].set(fact::UNCONFIRMED | fact::FLAGGED, false);
-            if let Some(parents) = self.parents_of(group).filter(|_| was_owed_a_wait) {
-                self.debt(parents).zombies -= 1;
+            if was_owed_a_wait {
+                self.cgroup_counts(group).zombies -= 1;
+                if let Some(parents) = self.parents_of(group) {
+                    self.debt(parents).zombies -= 1;
+                }
             }
         }
     }

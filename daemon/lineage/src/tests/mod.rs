@@ -5,6 +5,7 @@
 //! | `fixture` | a lineage that is fed record by record, with its invariants checked after each |
 //! | `life` | what a [`Life`](crate::Life) shows, while the process lives and afterwards |
 //! | `cgroup_attach` | processes that are moved to another cgroup |
+//! | `cgroup_counts` | the tasks of a cgroup now |
 //! | `older` | programs of processes that no exec reported |
 //! | `contradiction` | records that name the child they are about as its parent |
 //! | `orphans` | zombies whose parent dies, by tracepoint |
@@ -17,6 +18,7 @@
 
 mod before_exec;
 mod cgroup_attach;
+mod cgroup_counts;
 mod contradiction;
 mod durations;
 mod fixture;

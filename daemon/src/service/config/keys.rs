@@ -78,7 +78,7 @@ keys! {
     backlog: usize = "backlog",
     /// Memory that the daemon may use, such as `256M`; empty: the limit of its cgroup; `0`: no limit.
     memory_max: String = "memory_max",
-    /// Number of parents that metrics name.
+    /// Number of parents, and of units, that metrics name.
     top: usize = "top",
     /// The directory of the history on disk; empty for no history.
     history: String = "history",

@@ -1,7 +1,7 @@
 //! Which label values have a time series of their own: a bounded number; all others are summed as one series.
 //!
-//! Three subjects use this: parents that do not reap, what ended tasks of a unit used, and units that waited for a CPU. They
-//! differ only in the weight of a key, and in when a key without a series takes the series of another key. Gauges always show the
+//! Four subjects use this: parents that do not reap, tasks of a unit, what ended tasks of a unit used, and units that waited for a CPU.
+//! They differ only in the weight of a key, and in when a key without a series takes the series of another key. Gauges always show the
 //! heaviest. A counter's series must not come and go with every scrape, so there a key must outdo another one clearly, or wait
 //! until it has ended.
 
@@ -35,6 +35,11 @@ impl<K: Ord + Clone> SeriesLimiter<K> {
     /// Whether a key has a series.
     pub(in crate::service) fn is_named(&self, key: &K) -> bool {
         self.named.contains(key)
+    }
+
+    /// Returns the keys that have a series.
+    pub(in crate::service) fn named(&self) -> impl Iterator<Item = &K> {
+        self.named.iter()
     }
 
     /// Gives a key a series if fewer than `most` have one. Returns whether it has one.

@@ -15,6 +15,10 @@ use crate::{
     },
 };
 
+/// A zombie that is younger than this gives its parent no series, ns. On a busy host every scrape finds children that have just died, whose
+/// parents wait for them a moment later: each would begin a series.
+const JUST_DIED_NS: u64 = 1_000_000_000;
+
 /// The name and unit of parents.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(in crate::service) struct Who {
@@ -48,7 +52,7 @@ impl ParentSeries {
     }
 }
 
-/// Returns the `top` parents with most zombies, and the sum of all others, called `other`. It visits the zombies, not all tasks.
+/// Returns the `top` parents with most zombies, and the sum of all others, called `other`, as [`choose`] does. It visits the zombies, not all tasks.
 pub(in crate::service) fn parent_series(
     lineage: &Lineage,
     cgroups: &mut Cgroups,
@@ -78,8 +82,21 @@ pub(in crate::service) fn parent_series(
             .or_insert_with(|| ParentSeries { who, ..ParentSeries::default() })
             .add(&debt);
     }
+    choose(by_who, now, top)
+}
+
+/// Returns the `top` parents with most zombies of those that have not waited for a while, and the sum of all others.
+fn choose(
+    mut by_who: HashMap<Who, ParentSeries>,
+    now: Ktime,
+    top: usize,
+) -> (Vec<ParentSeries>, ParentSeries) {
+    let owes = |(_, series): &(&Who, &ParentSeries)| {
+        series.oldest.is_none_or(|since| now.since(since) >= JUST_DIED_NS)
+    };
     // These are gauges, so it does not matter which parents had a series before.
-    let weights = by_who.iter().map(|(who, debt)| (who.clone(), (debt.zombies, Reverse(debt.oldest))));
+    let weights = by_who.iter().filter(owes);
+    let weights = weights.map(|(who, debt)| (who.clone(), (debt.zombies, Reverse(debt.oldest))));
     let named = SeriesLimiter::default().choose(top, weights, |_, _| false).begun;
     let named = named.iter().filter_map(|who| by_who.remove(who)).collect();
     let mut other =
@@ -94,4 +111,25 @@ fn who(parent: Option<GroupView<'_>>, cgroups: &mut Cgroups, now: Ktime) -> Who 
     let Some(parent) = parent else { return Who { parent: UNKNOWN.into(), ..Who::default() } };
     let name = parent.name().map_or_else(|| UNKNOWN.into(), |name| comm_label(name.bytes()));
     Who { parent: name, unit: UnitLabels::of(parent.cgroup_id(), cgroups, now) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parent_is_named_once_it_has_not_waited_for_a_second() {
+        let series = |name: &str, zombies, oldest| {
+            let who = Who { parent: name.into(), ..Who::default() };
+            let since = Some(Ktime(oldest));
+            (who.clone(), ParentSeries { who, zombies, oldest: since, debt: Duration::ZERO })
+        };
+        let all = [series("make", 5, 9_500_000_000), series("init", 1, 9_000_000_000), series("leak", 3, 0)];
+        let of = |top| {
+            let (named, other) = choose(all.clone().into(), Ktime(10_000_000_000), top);
+            (named.into_iter().map(|one| one.who.parent).collect::<Vec<_>>(), other.zombies)
+        };
+        assert_eq!(of(3), (vec!["leak".to_owned(), "init".to_owned()], 5));
+        assert_eq!(of(1), (vec!["leak".to_owned()], 6));
+    }
 }

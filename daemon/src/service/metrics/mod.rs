@@ -1,7 +1,8 @@
 //! /metrics, one file for each subject. Every label has a bounded set of values, and no label is a pid.
 //!
 //! - `events/`: counters of events
-//! - gauges: `tasks`, `units` (by unit and container), `ended`, `crash_loops`, `leaks`, `pids`, `sched`
+//! - `units/`: by unit and container
+//! - gauges: `tasks`, `ended`, `crash_loops`, `leaks`, `pids`, `sched`
 //! - `health/`: about the daemon itself
 //! - `families`: registers metrics; `sources`: where a scrape reads them
 //!
@@ -42,7 +43,7 @@ use self::{
     pids::PidMetrics,
     sched::SchedMetrics,
     tasks::TaskMetrics,
-    units::Units,
+    units::{EventsByCgroup, UnitTasks, UnitUsage},
 };
 use super::labels::{names, pod_names, series_limiter, top, unit_labels, unit_labels::UnitLabels};
 use crate::{
@@ -72,7 +73,9 @@ pub(super) struct Metrics {
     effects: EffectCounters,
     tasks: TaskMetrics,
     ended: EndedMetrics,
-    units: Units,
+    unit_usage: UnitUsage,
+    unit_events: EventsByCgroup,
+    unit_tasks: UnitTasks,
     stops: StopMetrics,
     crash_loops: CrashLoopMetrics,
     leaks: LeakMetrics,
@@ -94,12 +97,12 @@ impl Metrics {
         let effects = EffectCounters::register(&registry)?;
         let of = Families(&registry);
         let (tasks, pids) = (TaskMetrics::register(&of)?, PidMetrics::register(&of)?);
-        let (ended, units) = (EndedMetrics::register(&of)?, Units::register(&of)?);
+        let (ended, unit_usage) = (EndedMetrics::register(&of)?, UnitUsage::register(&of)?);
         let (trust, hooks) = (TrustMetrics::register(&of)?, HookMetrics::register(&of)?);
         let (http, stops) = (HttpMetrics::register(&of)?, StopMetrics::register(&of)?);
         let (memory, crash_loops) = (MemoryMetrics::register(&of)?, CrashLoopMetrics::register(&of)?);
         let (history, leaks) = (HistoryMetrics::register(&of)?, LeakMetrics::register(&of)?);
-        let outputs = OutputMetrics::register(&of)?;
+        let (outputs, unit_tasks) = (OutputMetrics::register(&of)?, UnitTasks::register(&of)?);
         let sched = if has_sched { Some(SchedMetrics::register(&of)?) } else { None };
         of.int_gauges("taskscope_build_info", "Version of this taskscope; always 1.", &["version"])?
             .with_label_values(&[env!("CARGO_PKG_VERSION")])
@@ -110,7 +113,9 @@ impl Metrics {
             effects,
             tasks,
             ended,
-            units,
+            unit_usage,
+            unit_events: EventsByCgroup::default(),
+            unit_tasks,
             stops,
             crash_loops,
             leaks,
@@ -131,11 +136,13 @@ impl Metrics {
     }
 
     /// Counts an effect.
-    pub(super) fn count(&self, brief: &Brief) {
+    pub(super) fn count(&mut self, brief: &Brief) {
         self.effects.count(brief);
+        self.unit_events.count(brief);
     }
 
-    /// Counts what tasks of some cgroups used. A cgroup can be gone soon after its tasks, so this cannot wait for a scrape.
+    /// Counts what tasks of some cgroups used, and the events since the last call. A cgroup can be gone soon after its tasks, so this
+    /// cannot wait for a scrape.
     pub(super) fn add_usage(
         &mut self,
         shares: &[(Option<u64>, Share)],
@@ -144,9 +151,22 @@ impl Metrics {
         top: usize,
     ) {
         for (cgroup, share) in shares {
-            self.units.add(UnitLabels::of(*cgroup, cgroups, now), share, top);
+            self.unit_usage.add(UnitLabels::of(*cgroup, cgroups, now), share, top);
         }
-        self.units.age(now, top);
+        self.unit_usage.age(now, top);
+        self.add_unit_events(cgroups, now, top);
+    }
+
+    fn add_unit_events(&mut self, cgroups: &mut Cgroups, now: Ktime, top: usize) {
+        for (cgroup, events) in self.unit_events.take() {
+            self.unit_tasks.add(UnitLabels::of(cgroup, cgroups, now), &events, top);
+        }
+    }
+
+    /// Reads the present tasks of units, and chooses again which units have series.
+    pub(super) fn read_units(&mut self, lineage: &Lineage, cgroups: &mut Cgroups, now: Ktime, top: usize) {
+        self.add_unit_events(cgroups, now, top);
+        self.unit_tasks.read(lineage, cgroups, now, top);
     }
 
     /// Counts units and containers that have stopped. Their cgroups can be gone soon.
@@ -158,13 +178,14 @@ impl Metrics {
 
     /// Returns the text of a scrape.
     pub(super) fn scrape(
-        &self,
+        &mut self,
         pipeline: &Pipeline,
         mut sources: Sources<'_>,
         format: ScrapeFormat,
     ) -> prometheus::Result<String> {
         self.effects.flush();
         self.tasks.read(pipeline, &mut sources);
+        self.read_units(&pipeline.lineage, sources.cgroups, sources.now, sources.top);
         self.ended.read(&pipeline.lineage);
         self.crash_loops.read(&pipeline.lineage, &mut sources);
         self.leaks.read(pipeline, &mut sources);

@@ -28,7 +28,7 @@ pub(in crate::service) struct Sources<'a> {
     pub(in crate::service) history: Option<&'a History>,
     /// Where events are sent.
     pub(in crate::service) outputs: &'a Outputs,
-    /// Number of parents that are named.
+    /// Number of parents, and of units, that are named.
     pub(in crate::service) top: usize,
     /// What `--sched` counted.
     pub(in crate::service) sched: Option<(Reading, Shown)>,

@@ -78,7 +78,7 @@ impl TaskMetrics {
             )?,
             parent_zombies: of.int_gauges(
                 "taskscope_parent_zombies",
-                "Zombies now by the parent that has not waited for them: its name, and the systemd unit, container and pod that it runs in. Parents with most zombies are named, the rest is parent=\"other\".",
+                "Zombies now by the parent that has not waited for them: its name, and the systemd unit, container and pod that it runs in. Parents with most zombies are named once the oldest of these is a second old, the rest is parent=\"other\".",
                 &WHO,
             )?,
             parent_oldest: of.gauges(

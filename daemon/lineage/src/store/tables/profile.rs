@@ -7,6 +7,8 @@
 
 use std::collections::HashMap;
 
+use crate::model::cgroup_counts::CgroupCounts;
+
 /// One combination. Bits of [`fact`](crate::store::slot::group::fact) show which fields are known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Profile {
@@ -22,11 +24,20 @@ pub(crate) struct Profile {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ProfileIx(u32);
 
+impl ProfileIx {
+    /// Returns the number.
+    pub(crate) const fn number(self) -> usize {
+        self.0 as usize
+    }
+}
+
 #[derive(Debug)]
 struct Slot {
     profile: Profile,
     /// The number of groups and exited processes that refer to it.
     holders: u32,
+    /// The tasks of these groups, so that those of a cgroup are known without a walk over all groups.
+    counts: CgroupCounts,
 }
 
 /// Entries for combinations that were used lately, by a hash of a few bits.
@@ -46,7 +57,7 @@ pub(crate) struct Profiles {
 
 impl Default for Profiles {
     fn default() -> Self {
-        let nothing_known = Slot { profile: Profile::default(), holders: 1 };
+        let nothing_known = Slot { profile: Profile::default(), holders: 1, counts: CgroupCounts::default() };
         Self {
             slots: vec![nothing_known],
             free: Vec::new(),
@@ -96,6 +107,22 @@ impl Profiles {
         }
     }
 
+    /// Returns the counts of the groups that have this combination. The caller changes them with the tasks of a group.
+    pub(crate) fn counts_mut(&mut self, held: ProfileIx) -> &mut CgroupCounts {
+        &mut self.slots[held.0 as usize].counts
+    }
+
+    /// Returns the combinations that groups with tasks have, with the counts of these tasks.
+    pub(crate) fn counts(&self) -> impl Iterator<Item = (&Profile, &CgroupCounts)> {
+        let slots = self.slots.iter().filter(|slot| slot.counts != CgroupCounts::default());
+        slots.map(|slot| (&slot.profile, &slot.counts))
+    }
+
+    /// Returns the counts of all combinations, by number.
+    pub(crate) fn all_counts(&self) -> impl Iterator<Item = &CgroupCounts> {
+        self.slots.iter().map(|slot| &slot.counts)
+    }
+
     #[cold]
     fn find_or_insert(&mut self, profile: &Profile) -> u32 {
         if let Some(&known) = self.by_value.get(profile) {
@@ -104,7 +131,7 @@ impl Profiles {
         if self.by_value.len() >= self.sweep_at {
             self.sweep();
         }
-        let slot = Slot { profile: *profile, holders: 0 };
+        let slot = Slot { profile: *profile, holders: 0, counts: CgroupCounts::default() };
         let ix = if let Some(ix) = self.free.pop() {
             self.slots[ix as usize] = slot;
             ix
