@@ -31,6 +31,8 @@ pub(crate) const SCENARIOS: &[Entry] = &[
     ("job-exit", "exits with N", exit),
     ("job-kill", "kills itself with signal N", kill_itself),
     ("job-until", "says that it runs and waits for SIGTERM; exits with 42", until_term),
+    ("job-endless", "forks and waits without end; says so after N (100) children", endless),
+    ("job-kill-parent", "kills its parent, and goes on until it has another one", kill_parent),
 ];
 
 /// Returns the CPU time that this thread, the only one of its process, has used, ns.
@@ -209,6 +211,25 @@ fn exit(args: &[String]) {
 fn kill_itself(args: &[String]) {
     sys::kill(sys::getpid(), number(args, 0, libc::SIGKILL));
     sys::sleep_for_ever();
+}
+
+fn endless(args: &[String]) {
+    let count = number(args, 0, 100);
+    for turn in 1.. {
+        wait(child(|| {}));
+        if turn == count {
+            Fact::new("forks").emit();
+        }
+    }
+}
+
+fn kill_parent(_: &[String]) {
+    let parent = sys::getppid();
+    sys::kill(parent, libc::SIGKILL);
+    while sys::getppid() == parent {
+        sleep(5);
+    }
+    Fact::new("goes-on").number("pid", sys::getpid()).emit();
 }
 
 fn until_term(_: &[String]) {
