@@ -23,10 +23,12 @@ fn a_command_that_kills_its_reporter_goes_on_and_the_daemon_too() {
         // Returns once the command has closed standard output.
         let output = command.output().unwrap();
         assert_eq!(output.status.signal(), Some(libc::SIGKILL), "{output:?}");
-        assert!(!file.exists(), "there is nobody to write a report");
-        let fact: Value = serde_json::from_slice(&output.stdout).unwrap();
-        assert_eq!(fact["fact"], "goes-on", "{fact}");
-        let pid = fact["pid"].as_u64().unwrap();
+        // It was opened before the command started, so that a report that cannot be written is refused early.
+        assert_eq!(fs::read_to_string(&file).unwrap(), "", "there is nobody to write a report");
+        let text = String::from_utf8_lossy(&output.stdout);
+        let mut facts = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let fact = facts.find(|fact| fact["fact"] == "goes-on");
+        let pid = fact.and_then(|fact| fact["pid"].as_u64()).unwrap_or_else(|| panic!("no pid: {text}"));
         wait::until("the end of the command", || proc::state(pid).is_none_or(|state| state == 'Z'));
         if let Source::Daemon(service) = source {
             wait::until_answer(
