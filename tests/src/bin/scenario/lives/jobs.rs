@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration};
 use crate::{
     Entry, cgroups,
     fact::{Fact, die, die_with},
-    number,
+    number, proc,
     sys::{self, Pid},
 };
 
@@ -155,6 +155,7 @@ fn unwaited(args: &[String]) {
     });
     wait(parent);
     let zombie = child(|| {});
+    proc::until_state(zombie, 'Z');
     sleep(2500);
     wait(zombie);
     // An orphan that ends before the command does.
