@@ -15,8 +15,11 @@ use taskscope_tests::{
     cgroup::Cgroup, directory::Directory, history::History, service::Service, setting, wait,
 };
 
-/// CPU time that a process uses at most between `exit_notify()` and its last switch, us.
-const QUICK_US: u64 = 500;
+/// Returns the CPU time that a process uses at most between `exit_notify()` and its last switch, us. A guest counts the time in which
+/// the host runs something else too.
+fn quick_us() -> u64 {
+    if setting::in_vm() { 4_000 } else { 500 }
+}
 
 fn taskscope(args: &[&str]) -> Command {
     let mut command = Command::new(setting::taskscope());
@@ -85,6 +88,11 @@ fn left(report: &Value) -> Vec<u64> {
     report["leftovers"].as_array().unwrap().iter().filter_map(|left| left["pid"].as_u64()).collect()
 }
 
+/// Whether a report says that the records of some tasks had not arrived.
+fn is_lower_bound(report: &Value) -> bool {
+    report["notes"].to_string().contains("figures are lower bounds")
+}
+
 #[track_caller]
 fn assert_same(live: &Value, past: &Value) {
     for pointer in SAME {
@@ -136,7 +144,7 @@ fn a_job_of_the_past_has_the_report_of_the_job() {
         assert!(past["notes"].to_string().contains("are not known"), "{past}");
         made.push((pid, live));
     }
-    // From the directory, without a daemon. Figures that a last switch completed later are lower bounds there.
+    // From the directory, without a daemon. Figures that were completed after the release are lower bounds there.
     let path = history.path().display().to_string();
     let from = |pid: &str| {
         let asked = ["--from", &path, "--zombie-after", "2s", "--pid", pid, "--since", "10m"];
@@ -149,8 +157,7 @@ fn a_job_of_the_past_has_the_report_of_the_job() {
     drop(service);
     for (pid, live) in made {
         let past = from(&pid);
-        let pending = past["notes"].to_string().contains("last switch");
-        if pending {
+        if is_lower_bound(&past) {
             assert_eq!(past["at_least"], true, "{past}");
             assert_eq!(past["processes"], live["processes"], "{past}");
         } else {
@@ -223,13 +230,14 @@ fn the_report_of_a_unit_has_what_wait4_says_of_it() {
     }
     let directory = Directory::new("unit");
     let asked = ["--socket", &socket, "--unit", &name, "--since", "5m"];
-    // On the tracepoint rung a release is reported an RCU grace period after it.
+    // On the tracepoint rung a release is reported an RCU grace period after it. On the others, the final figures can be.
     let report = wait::until_answer(
         || reported(&directory, &asked, None).1,
         |report| {
             report["processes"]["made"] == 22
                 && report["past"]["running"] == 0
                 && report["usage"]["left"]["processes"] == 0
+                && !is_lower_bound(report)
         },
     );
     assert_eq!(
@@ -240,7 +248,7 @@ fn the_report_of_a_unit_has_what_wait4_says_of_it() {
     assert_eq!(report["usage"]["waited_for"]["processes"], 22, "{report}");
     let found = report["usage"]["waited_for"]["exec_runtime_ns"].as_u64().unwrap() / 1000;
     assert!(
-        found + 4 >= us && found <= us + 4 + 22 * QUICK_US,
+        found + 4 >= us && found <= us + 4 + 22 * quick_us(),
         "reported {found} us, wait4 {us} us: {report}"
     );
     // Two processes were started one after the other, and neither decided.

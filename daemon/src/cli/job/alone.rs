@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-use super::{Args, Observed, Shared, command::JobCommand, until_settled};
+use tokio::sync::{
+    mpsc::{self, Sender, error::SendError},
+    oneshot,
+};
+
+use super::{Args, Observed, Shared, command::JobCommand, last_figures, until_settled};
 use crate::{
     cli::exit::Exit,
     export::{self, EventSelection, Filter},
@@ -13,7 +18,7 @@ use crate::{
         effect::Effect,
         id::{GroupKey, Ktime, Tgid},
     },
-    runtime::{EventSink, Pipeline, Place, Trust, Wall},
+    runtime::{EventSink, Pipeline, Place, Question, Trust, Wall},
 };
 
 /// Takes effects of the command's processes.
@@ -26,7 +31,7 @@ struct JobSink {
 
 /// Starts to observe.
 pub(super) fn start(args: &Args) -> Result<Pipeline, Exit> {
-    // Figures that a last switch completes after the release are asked for at the end.
+    // Figures that are completed after the release are asked for at the end.
     let config = Config {
         exec_args: args.argument_vectors,
         dead_lives: MOST,
@@ -59,13 +64,19 @@ pub(super) async fn follow(
     };
     let filter = selection.filter(&pipeline.lineage);
     let mut settled = None;
-    let settle = async { settled = Some(until_settled(args, command, shared).await) };
+    let (questions, mut asked) = mpsc::channel(1);
+    let settle = async {
+        settled = Some(until_settled(args, command, shared).await);
+        last_figures::wait(shared, async |_| ask(&questions).await).await;
+    };
     match filter {
         Ok(filter) => {
             let (wall, line) = (Wall::of_this_boot(), Vec::new());
             let mut sink = JobSink { shared: Shared::clone(shared), filter, wall, line };
             let mut settle = Box::pin(settle);
-            let outcome = pipeline.run(&mut sink, settle.as_mut()).await;
+            let outcome = pipeline.serve(&mut sink, &mut asked, settle.as_mut()).await;
+            // Nothing answers any more.
+            drop(asked);
             complete(&pipeline.lineage, shared);
             drop(pipeline);
             if let Err(error) = outcome {
@@ -81,13 +92,25 @@ pub(super) async fn follow(
         }
         Err(error) => {
             log::error!("{error}");
+            drop(asked);
             settle.await;
         }
     }
     settled.unwrap_or_else(Observed::nothing)
 }
 
-/// Adds what processes used after their release. All records have been handled by now.
+/// Has the pipeline handle the records in the ring, and complete the figures of processes. Returns an error if it has ended.
+async fn ask(questions: &Sender<Question<JobSink>>) -> Result<(), SendError<()>> {
+    let (answer, answered) = oneshot::channel();
+    let question: Question<JobSink> = Box::new(move |pipeline, sink| {
+        complete(&pipeline.lineage, &sink.shared);
+        let _ = answer.send(());
+    });
+    questions.send(question).await.map_err(|_| SendError(()))?;
+    answered.await.map_err(|_| SendError(()))
+}
+
+/// Adds what records after their release have shown of processes.
 fn complete(lineage: &Lineage, shared: &Shared) {
     let now = clock::boottime();
     let mut collector = shared.borrow_mut();

@@ -7,9 +7,9 @@ use std::{
 };
 
 use hyper::body::Incoming;
-use tokio::{select, time::sleep};
+use tokio::select;
 
-use super::{Args, Observed, Shared, command::JobCommand, is_absent, lives, until_settled};
+use super::{Args, Observed, Shared, command::JobCommand, is_absent, last_figures, lives, until_settled};
 use crate::{
     cli::{client::Client, exit::Exit, whole_lines::WholeLines},
     job::{ACTIONS, Fact},
@@ -21,12 +21,6 @@ const MOST_BYTES: usize = 16 << 20;
 
 /// How often figures are completed while the command runs: the daemon does not remember lives for ever.
 const BETWEEN_QUESTIONS: Duration = Duration::from_secs(5);
-
-/// How long the last figures are waited for: a last switch follows within microseconds, on emulated CPUs within milliseconds.
-const LAST_FIGURES: Duration = Duration::from_secs(2);
-
-/// The pause between two questions for them.
-const PAUSE: Duration = Duration::from_millis(20);
 
 /// The events of this process's descendants.
 pub(super) struct EventLines {
@@ -67,7 +61,7 @@ pub(super) async fn follow(
             biased;
             observed = &mut settled => {
                 drop(asked);
-                complete_all(&client, shared).await;
+                last_figures::wait(shared, async |from_ns| lives::complete(&client, shared, from_ns).await).await;
                 return observed;
             }
             is_open = lines.next(shared) => if !is_open { break },
@@ -82,9 +76,8 @@ pub(super) async fn follow(
                 }
             }
         }
-        let count = || shared.borrow().members().map_or(0, |members| members.pending().count());
-        if asked.is_none() && Instant::now() >= next && count() > 0 {
-            asked = Some(Box::pin(lives::complete(&client, shared)));
+        if asked.is_none() && Instant::now() >= next && last_figures::are_due(shared) {
+            asked = Some(Box::pin(lives::complete(&client, shared, last_figures::due_since_ns())));
         }
     }
     log::warn!(
@@ -96,22 +89,6 @@ pub(super) async fn follow(
         collector.take(Fact::lost("restart".into(), None));
     }
     settled.await
-}
-
-/// Completes the figures of all processes, or gives up: then the report says so.
-async fn complete_all(client: &Client, shared: &Shared) {
-    let until = Instant::now() + LAST_FIGURES;
-    loop {
-        if let Err(error) = lives::complete(client, shared).await {
-            log::debug!("asking for figures: {error}");
-            return;
-        }
-        let is_complete = shared.borrow().members().is_none_or(|members| members.pending().next().is_none());
-        if is_complete || Instant::now() >= until {
-            return;
-        }
-        sleep(PAUSE).await;
-    }
 }
 
 impl EventLines {

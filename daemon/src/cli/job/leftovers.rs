@@ -24,10 +24,6 @@ const LAST_EVENTS: Duration = Duration::from_secs(10);
 /// The pause between two checks.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// How long last switches are waited for that complete the figures of ended processes. They follow within microseconds, on emulated
-/// CPUs within milliseconds.
-const LAST_SWITCHES: Duration = Duration::from_millis(50);
-
 /// How long a leftover may take to end after SIGTERM.
 const AFTER_TERM: Duration = Duration::from_secs(5);
 
@@ -105,9 +101,6 @@ async fn settle(shared: &Shared) {
             return;
         }
         sleep(PAUSE).await;
-    }
-    if shared.borrow().members().is_some_and(|members| members.pending().next().is_some()) {
-        sleep(LAST_SWITCHES).await;
     }
 }
 

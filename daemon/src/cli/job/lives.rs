@@ -63,9 +63,9 @@ pub(super) async fn ask(
     Ok(Completeness { known_since, history })
 }
 
-/// Completes the figures of processes whose last switch came after the event of their end.
-pub(super) async fn complete(client: &Client, shared: &Shared) -> Result<(), ClientError> {
-    let (released, unreaped, since_ns) = pending(shared);
+/// Completes the figures of processes that were reported with incomplete ones at `from_ns` or later, ns of `CLOCK_BOOTTIME`.
+pub(super) async fn complete(client: &Client, shared: &Shared, from_ns: u64) -> Result<(), ClientError> {
+    let (released, unreaped, since_ns) = incomplete(shared, from_ns);
     let mut found: HashMap<Identity, Usage> = HashMap::new();
     if !released.is_empty() {
         let age_ms = clock::boottime().0.saturating_sub(since_ns) / 1_000_000;
@@ -100,18 +100,20 @@ pub(super) async fn complete(client: &Client, shared: &Shared) -> Result<(), Cli
 /// A pid, and when its process was created.
 type Identity = (u32, u64);
 
-/// Returns processes with incomplete figures: those that are released, the others, and the time from which on the first of them is incomplete.
-fn pending(shared: &Shared) -> (HashSet<Identity>, Vec<Identity>, u64) {
+/// Returns processes with figures that are incomplete since `from_ns` or later: those that are released, the others, and the time from which
+/// on the first of them is incomplete.
+fn incomplete(shared: &Shared, from_ns: u64) -> (HashSet<Identity>, Vec<Identity>, u64) {
     let collector = shared.borrow();
     let (mut released, mut unreaped, mut since_ns) = (HashSet::new(), Vec::new(), u64::MAX);
-    for member in collector.members().into_iter().flat_map(crate::job::Members::pending) {
+    let members = collector.members().into_iter().flat_map(crate::job::Members::incomplete);
+    for (member, incomplete) in members.filter(|(_, incomplete)| incomplete.since_ns >= from_ns) {
         let identity = (member.pid, member.start_ns);
         if member.is_released {
             released.insert(identity);
         } else {
             unreaped.push(identity);
         }
-        since_ns = since_ns.min(member.pending_since_ns.unwrap_or(u64::MAX));
+        since_ns = since_ns.min(incomplete.since_ns);
     }
     (released, unreaped, since_ns)
 }

@@ -4,6 +4,7 @@ mod alone;
 mod collector;
 mod command;
 mod daemon;
+mod last_figures;
 mod leftovers;
 mod lives;
 mod output;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::job::cost::Cost;
+use crate::job::{cost::Cost, members::Incomplete};
 use crate::{answer, lineage::GroupUsage};
 
 /// An event of a process of the job, or a loss.
@@ -190,14 +190,24 @@ impl Usage {
         if self.tasks == 0 {
             return None;
         }
-        let is_exact = self.tasks_pending == 0 && self.tasks_unknown == 0;
-        Some(Cost { at_least: self.cost.at_least || !is_exact, ..self.cost })
+        Some(Cost { at_least: self.cost.at_least || !self.is_complete(), ..self.cost })
     }
 
-    /// Whether the last switch of a task was still to come, so that a later question finds more.
-    #[must_use]
-    pub const fn is_pending(self) -> bool {
-        self.tasks_pending > 0
+    /// Whether the records of all its tasks had arrived. If not, a later question can find more: the last switch of a task can come
+    /// after its release, and on the kprobe and fentry rungs all records with its figures can.
+    const fn is_complete(self) -> bool {
+        self.tasks_pending == 0 && !self.lacks_tasks()
+    }
+
+    /// Whether no figures of some task had arrived.
+    const fn lacks_tasks(self) -> bool {
+        self.tasks_unknown > 0
+    }
+
+    /// Returns what the figures of an event at this time lack; `None` if they are complete.
+    pub(super) fn incomplete_since(self, since_ns: u64) -> Option<Incomplete> {
+        let lacks_tasks = self.lacks_tasks();
+        (!self.is_complete()).then_some(Incomplete { since_ns, lacks_tasks })
     }
 
     /// Returns the usage of a group's ended tasks.
@@ -334,7 +344,7 @@ mod tests {
             panic!("not released")
         };
         let cost = usage.cost().unwrap();
-        assert!(usage.is_pending());
+        assert!(!usage.is_complete() && !usage.lacks_tasks());
         assert!(cost.at_least && cost.cpu_ns == 50 && cost.system_ns == 20, "{cost:?}");
     }
 

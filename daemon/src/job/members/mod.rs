@@ -61,6 +61,15 @@ pub enum Taken {
     Autoreaped,
 }
 
+/// Figures of a process that ended, before the records of all its tasks have arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Incomplete {
+    /// The time of the last event with such figures, ns of `CLOCK_BOOTTIME`.
+    pub since_ns: u64,
+    /// Whether all figures of a task are missing. If not, only what a task used between its release and its last switch is.
+    pub lacks_tasks: bool,
+}
+
 /// A process of a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
@@ -90,8 +99,8 @@ pub struct Member {
     pub reparented: Option<(u64, String)>,
     /// What it used.
     pub cost: Option<Cost>,
-    /// When it was last reported with figures that a last switch will complete, ns of `CLOCK_BOOTTIME`.
-    pub pending_since_ns: Option<u64>,
+    /// What its figures lack.
+    pub incomplete: Option<Incomplete>,
     /// Long uninterruptible sleeps: from, to.
     pub sleeps: Vec<(u64, u64)>,
     /// Whether a record showed its creation.
@@ -203,18 +212,24 @@ impl Members {
         self.all.get_mut(at)
     }
 
-    /// Returns members that ended with figures that a last switch will complete.
-    pub fn pending(&self) -> impl Iterator<Item = &Member> {
-        self.all.iter().filter(|member| member.pending_since_ns.is_some())
+    /// Returns members that ended with incomplete figures, and what these lack.
+    pub fn incomplete(&self) -> impl Iterator<Item = (&Member, Incomplete)> {
+        self.all.iter().filter_map(|member| Some((member, member.incomplete?)))
     }
 
-    /// Completes the figures of pending members: `find` returns the usage of the process with a pid and a start, if it is known.
+    /// Completes incomplete figures: `find` returns the usage of the process with a pid and a start, if it is known.
     pub fn complete(&mut self, mut find: impl FnMut(u32, u64) -> Option<Usage>) {
         for member in &mut self.all {
-            if let Some(at_ns) = member.pending_since_ns {
-                member.learn_usage(find(member.pid, member.start_ns), at_ns);
+            if let Some(Incomplete { since_ns, .. }) = member.incomplete {
+                member.learn_usage(find(member.pid, member.start_ns), since_ns);
             }
         }
+    }
+
+    /// Whether events were lost, so that figures are lower bounds whatever is found later.
+    #[must_use]
+    pub const fn has_losses(&self) -> bool {
+        !self.losses.is_empty()
     }
 
     /// Takes the next fact. Facts of processes outside of the job change nothing.
@@ -293,7 +308,7 @@ impl Members {
             is_released: false,
             reparented: None,
             cost: None,
-            pending_since_ns: None,
+            incomplete: None,
             sleeps: Vec::new(),
             is_seen: seen,
         });
@@ -335,7 +350,7 @@ impl Member {
                 self.taken = Some(Taken::Reaped { at_ns, by, zombie_ns, is_late });
             }
             What::Autoreaped => self.taken = Some(Taken::Autoreaped),
-            // By kprobe and fentry, a task can be released before its last switch, which completes the figures.
+            // By kprobe and fentry, a task can be released before the records that complete its figures.
             What::Released { usage } => {
                 self.learn_usage(usage, at_ns);
                 // Before its end, this is the former leader, whose tid an exec in a thread took over.
@@ -349,6 +364,6 @@ impl Member {
     fn learn_usage(&mut self, usage: Option<Usage>, at_ns: u64) {
         let Some(usage) = usage else { return };
         self.cost = usage.cost().or(self.cost);
-        self.pending_since_ns = usage.is_pending().then_some(at_ns);
+        self.incomplete = usage.incomplete_since(at_ns);
     }
 }

@@ -196,7 +196,7 @@ fn of_life(life: &LifeRecord) -> Known {
         is_released: true,
         reparented: life.reparented_boottime_ns.map(|at_ns| (at_ns, kind)),
         cost: usage.and_then(Usage::cost),
-        pending_since_ns: usage.filter(|usage| usage.is_pending()).map(|_| life.boottime_ns),
+        incomplete: usage.and_then(|usage| usage.incomplete_since(life.boottime_ns)),
         sleeps: Vec::new(),
         is_seen: life.provenance == "observed",
     };
@@ -221,7 +221,7 @@ fn of_living(living: &Living) -> Known {
         is_released: false,
         reparented: first_parent.map(|_| (*start_ns, "unknown".into())),
         cost: usage.and_then(Usage::cost),
-        pending_since_ns: None,
+        incomplete: None,
         sleeps: Vec::new(),
         is_seen: true,
     };
@@ -304,6 +304,6 @@ impl Notes {
 
 impl Member {
     fn forget_cost(&mut self) {
-        (self.cost, self.pending_since_ns) = (None, None);
+        (self.cost, self.incomplete) = (None, None);
     }
 }

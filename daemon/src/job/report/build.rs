@@ -69,17 +69,21 @@ pub fn report(members: &Members, setting: Setting) -> Report {
         .map(|loss| LossReport { place: loss.place.clone(), count: loss.count })
         .collect();
     let is_whole = !members.all.is_empty() && members.roots().all(|root| root.ended.is_some());
-    let pending = members.pending().count();
     let is_known = |member: &Member| member.cost.is_some_and(|cost| !cost.at_least);
     // What the living use is not final, and their sum says so.
     let are_known = members.all.iter().all(|member| member.ended.is_none() || is_known(member));
     let at_least =
         !lost.is_empty() || members.left_out > 0 || !is_whole || !are_known || setting.is_incomplete;
     let mut notes = setting.notes;
-    if pending > 0 {
-        notes.push(format!(
-            "the usage of {pending} processes lacks what they used from their release to their last switch: figures are lower bounds"
-        ));
+    let (lacking, pending): (Vec<_>, Vec<_>) =
+        members.incomplete().partition(|(_, incomplete)| incomplete.lacks_tasks);
+    for (count, what) in [
+        (pending.len(), "lacks what they used from their release to their last switch"),
+        (lacking.len(), "lacks tasks, because no record with their figures has arrived"),
+    ] {
+        if count > 0 {
+            notes.push(format!("the usage of {count} processes {what}: figures are lower bounds"));
+        }
     }
     if members.left_out > 0 {
         notes.push(format!(

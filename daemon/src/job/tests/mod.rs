@@ -103,12 +103,32 @@ fn usage_that_lacks_a_last_switch_is_a_lower_bound_until_it_is_complete() {
     let before = reported(&members);
     assert_eq!((before.at_least, before.usage.all.cost.cpu_ns), (true, 6 * MS));
     assert!(before.notes[0].contains("last switch"), "{:?}", before.notes);
-    assert_eq!(members.pending().map(|member| member.pid).collect::<Vec<_>>(), [1]);
+    assert_eq!(members.incomplete().map(|(member, _)| member.pid).collect::<Vec<_>>(), [1]);
     members.complete(|_, _| None);
-    assert_eq!(members.pending().count(), 1, "nobody knows it yet");
+    assert_eq!(members.incomplete().count(), 1, "nobody knows it yet");
     members.complete(|pid, start| (pid == 1 && start == 0).then(|| used(7 * MS, 0)));
     let after = reported(&members);
     assert_eq!((after.at_least, after.usage.all.cost.cpu_ns, after.notes.len()), (false, 7 * MS, 0));
+}
+
+#[test]
+fn usage_of_which_nothing_has_arrived_is_a_lower_bound_until_it_is_complete() {
+    // On another CPU, the parent was quicker than the first record of the child's death.
+    let none = || Some(Usage::of(&GroupUsage { unknown: 1, ..GroupUsage::default() }));
+    let mut members = members([
+        forked(0, 1, STARTER),
+        fact(90 * MS, 1, STARTER, What::Ended { status: Some(0), cause: None, usage: none() }),
+        reaped(90 * MS, 1, STARTER, 0),
+        fact(90 * MS, 1, STARTER, What::Released { usage: none() }),
+    ]);
+    let before = reported(&members);
+    assert_eq!((before.at_least, before.usage.all.cost.cpu_ns), (true, 0));
+    assert!(before.notes[0].contains("1 processes lacks tasks"), "{:?}", before.notes);
+    members.complete(|_, _| Some(used(5 * MS, 1)));
+    assert!(reported(&members).notes[0].contains("last switch"), "its last switch is still to come");
+    members.complete(|_, _| Some(used(6 * MS, 0)));
+    let after = reported(&members);
+    assert_eq!((after.at_least, after.usage.all.cost.cpu_ns, after.notes.len()), (false, 6 * MS, 0));
 }
 
 #[test]
@@ -174,6 +194,26 @@ fn losses_make_the_figures_lower_bounds() {
     assert!(report.at_least && report.usage.all.cost.at_least);
     assert_eq!(report.lost[0].count, Some(7));
     assert!(text(&report, None, 80, false).contains("7 events were lost (ring)"));
+}
+
+#[test]
+fn processes_beyond_the_most_are_counted_and_the_report_says_so() {
+    let job = |count: u32| {
+        let children = (2..=count).flat_map(|pid| {
+            let at_ns = u64::from(pid) * 1_000;
+            [forked(at_ns, pid, 1), ended(at_ns + 500, pid, 1, 100), reaped(at_ns + 600, pid, 1, 100)]
+        });
+        let facts = std::iter::once(forked(0, 1, STARTER)).chain(children);
+        reported(&members(facts.chain([ended(900 * MS, 1, STARTER, MS), reaped(900 * MS, 1, STARTER, 1)])))
+    };
+    let most = u32::try_from(crate::job::MOST).unwrap();
+    let all = job(most / 2);
+    assert_eq!((all.at_least, all.processes.made, all.notes.len()), (false, 100_000, 0));
+    assert_eq!(all.usage.waited_for.cost.cpu_ns, MS + 100 * 99_999);
+    let more = job(most + 7);
+    assert_eq!((more.at_least, more.processes.made), (true, 200_007));
+    assert!(more.usage.all.cost.at_least && more.usage.all.processes == 200_000, "{:?}", more.usage.all);
+    assert!(more.notes[0].starts_with("7 processes are not in this report"), "{:?}", more.notes);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration};
 use crate::{
     Entry, cgroups,
     fact::{Fact, die, die_with},
-    number,
+    number, proc,
     sys::{self, Pid},
 };
 
@@ -31,6 +31,8 @@ pub(crate) const SCENARIOS: &[Entry] = &[
     ("job-exit", "exits with N", exit),
     ("job-kill", "kills itself with signal N", kill_itself),
     ("job-until", "says that it runs and waits for SIGTERM; exits with 42", until_term),
+    ("job-endless", "forks and waits without end; says so after N (100) children", endless),
+    ("job-kill-parent", "kills its parent, and goes on until it has another one", kill_parent),
 ];
 
 /// Returns the CPU time that this thread, the only one of its process, has used, ns.
@@ -153,6 +155,7 @@ fn unwaited(args: &[String]) {
     });
     wait(parent);
     let zombie = child(|| {});
+    proc::until_state(zombie, 'Z');
     sleep(2500);
     wait(zombie);
     // An orphan that ends before the command does.
@@ -165,9 +168,10 @@ fn unwaited(args: &[String]) {
 
 fn in_cgroup(args: &[String]) {
     let Some(path) = args.first() else { die("no cgroup") };
-    cgroups::enter(Path::new(path));
-    // What it used up to now is not the cgroup's.
+    // What it used up to the move, which is between these two, is not the cgroup's. The clock also makes the kernel account for it.
     let before = cpu_ns();
+    cgroups::enter(Path::new(path));
+    let moved = cpu_ns();
     tree(&["5".to_owned()]);
     wait(child(|| {
         sys::on_sigchld(libc::SIG_IGN, 0);
@@ -180,7 +184,7 @@ fn in_cgroup(args: &[String]) {
         child(|| work_for(5_000_000));
     }));
     sleep(300);
-    Fact::new("moved").number("before_ns", before).emit();
+    Fact::new("moved").number("before_ns", before).number("moved_ns", moved).emit();
 }
 
 fn fork_loop(args: &[String]) {
@@ -209,6 +213,25 @@ fn exit(args: &[String]) {
 fn kill_itself(args: &[String]) {
     sys::kill(sys::getpid(), number(args, 0, libc::SIGKILL));
     sys::sleep_for_ever();
+}
+
+fn endless(args: &[String]) {
+    let count = number(args, 0, 100);
+    for turn in 1.. {
+        wait(child(|| {}));
+        if turn == count {
+            Fact::new("forks").emit();
+        }
+    }
+}
+
+fn kill_parent(_: &[String]) {
+    let parent = sys::getppid();
+    sys::kill(parent, libc::SIGKILL);
+    while sys::getppid() == parent {
+        sleep(5);
+    }
+    Fact::new("goes-on").number("pid", sys::getpid()).emit();
 }
 
 fn until_term(_: &[String]) {
