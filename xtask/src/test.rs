@@ -146,7 +146,7 @@ fn native(binary: &Path, failing: &Path, args: &[OsString]) -> Result<()> {
     // Each test that cannot run here adds a line.
     let skipped = shell::target_dir().join("skipped-tests");
     fs::write(&skipped, []).with_context(|| format!("emptying {}", skipped.display()))?;
-    let env: [(&str, &OsStr); 15] = [
+    let env: [(&str, &OsStr); 16] = [
         ("TASKSCOPE_SKIPPED", skipped.as_os_str()),
         ("TASKSCOPE_BIN", binary.as_os_str()),
         ("TASKSCOPE_FAILPOINTS_BIN", failing.as_os_str()),

@@ -1,4 +1,5 @@
 //! Metrics by unit, compared with what the kernel says of the unit's cgroup, and with the metrics of the whole host.
+#![expect(clippy::float_cmp, reason = "the samples are counts, which f64 holds exactly")]
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -7,7 +7,7 @@ use std::{
 
 use super::Shared;
 use crate::{
-    answer::{known::Known, life::LifeRecord, task::TaskAnswer},
+    answer::{self, known::Known, life::LifeRecord, task::TaskAnswer},
     cli::{
         client::{Client, ClientError},
         past,
@@ -63,6 +63,35 @@ pub(super) async fn ask(
     Ok(Completeness { known_since, history })
 }
 
+/// Replaces lives that lack figures by those in memory, if they have more. A line of the history was written at the release, and on the
+/// kprobe and fentry rungs the last figures can follow.
+pub(super) async fn complete_from_memory(
+    client: &Client,
+    lives: &mut [LifeRecord],
+) -> Result<(), ClientError> {
+    let lacking = lives.iter_mut().filter(|life| life.usage.as_ref().is_some_and(lacks_figures));
+    let mut lacking: HashMap<Identity, &mut LifeRecord> =
+        lacking.map(|life| (identity(life), life)).collect();
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    ask(client, Query::new("/v1/lives"), |life| {
+        if let Some(incomplete) = lacking.get_mut(&identity(&life)) {
+            **incomplete = life;
+        }
+    })
+    .await?;
+    Ok(())
+}
+
+fn lacks_figures(usage: &answer::usage::Usage) -> bool {
+    usage.tasks_pending > 0 || usage.tasks_unknown > 0
+}
+
+fn identity(life: &LifeRecord) -> Identity {
+    (life.process.pid, life.start_boottime_ns.unwrap_or(0))
+}
+
 /// Completes the figures of processes that were reported with incomplete ones at `from_ns` or later, ns of `CLOCK_BOOTTIME`.
 pub(super) async fn complete(client: &Client, shared: &Shared, from_ns: u64) -> Result<(), ClientError> {
     let (released, unreaped, since_ns) = incomplete(shared, from_ns);
@@ -76,7 +105,7 @@ pub(super) async fn complete(client: &Client, shared: &Shared, from_ns: u64) -> 
             }
         }
         ask(client, query, |life| {
-            let key = (life.process.pid, life.start_boottime_ns.unwrap_or(0));
+            let key = identity(&life);
             if let Some(usage) = life.usage.filter(|_| released.contains(&key)) {
                 found.insert(key, Usage::of_life(&usage));
             }

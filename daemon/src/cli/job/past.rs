@@ -197,6 +197,9 @@ fn of_daemon(args: &Args, selector: &Selector, asked: Asked) -> Result<Found, Cl
         }
         let mut lives = Vec::new();
         let answer = lives::ask(&client, query, |life| lives.push(life)).await?;
+        if answer.history.is_some() {
+            lives::complete_from_memory(&client, &mut lives).await?;
+        }
         let status: Status = client.json("/v1/status").await?;
         let living = living(&tree, selector, asked.is_now);
         let mut found =
