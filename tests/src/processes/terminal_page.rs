@@ -20,6 +20,21 @@ struct Attributes {
 }
 
 impl Attributes {
+    /// Follows the codes of one sequence.
+    fn follow(&mut self, codes: &str) {
+        let mut codes = codes.split(';').map(|code| code.parse().unwrap_or(0));
+        while let Some(code) = codes.next() {
+            match code {
+                // One of 256 colours, of which `top` uses the first 16.
+                38 => {
+                    let number: u8 = codes.nth(1).unwrap_or(7);
+                    self.colour = Some(if number < 8 { 30 + number } else { 82 + number.min(15) });
+                }
+                code => self.set(code),
+            }
+        }
+    }
+
     fn set(&mut self, code: u8) {
         match code {
             0 => *self = Self::default(),
@@ -53,8 +68,7 @@ pub fn html(screen: &str) -> String {
     for (at, piece) in screen.split("\x1b[").enumerate() {
         let text = match piece.split_once('m') {
             Some((codes, text)) if at > 0 => {
-                let codes = if codes.is_empty() { "0" } else { codes };
-                codes.split(';').filter_map(|code| code.parse().ok()).for_each(|code| attributes.set(code));
+                attributes.follow(codes);
                 text
             }
             _ => piece,

@@ -380,7 +380,7 @@ fn pictures_of_the_page() {
         let path = folder.join(name);
         browser.picture(&path);
         let size = fs::metadata(&path).map_or(0, |it| it.len());
-        assert!(size > 10_000 && size <= 200 * 1024, "{}: {size} bytes", path.display());
+        assert!(size > 10_000 && size <= 256 * 1024, "{}: {size} bytes", path.display());
     };
     take("page-overview.png");
     let Some(tmux) = top::start(&service, TERMINAL.0, "") else { return };
