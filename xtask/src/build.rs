@@ -29,19 +29,20 @@ pub(crate) fn main(args: &Args) -> Result<()> {
 /// Builds the release binary for this machine and returns its path. If the committed object was built from other sources, first
 /// makes the eBPF toolchain.
 pub(crate) fn release() -> Result<PathBuf> {
-    native("release")
+    native("release", &[])
 }
 
-/// Builds the binary that `cargo xtask run` starts, with a profile that is compiled quickly.
+/// Builds the binary that `cargo xtask run` starts, with a profile that is compiled quickly, and without features that take long to
+/// compile.
 pub(crate) fn quick() -> Result<PathBuf> {
-    native("quick")
+    native("quick", &["--no-default-features"])
 }
 
-fn native(profile: &str) -> Result<PathBuf> {
+fn native(profile: &str, args: &[&str]) -> Result<PathBuf> {
     ebpf::ensure(Arch::native()?)?;
     let mut cargo = shell::cargo();
     // With this variable, the binary would contain no eBPF programs.
-    build(cargo.env_remove("AYA_BUILD_SKIP").arg("build"), profile, Path::new(profile))
+    build(cargo.env_remove("AYA_BUILD_SKIP").arg("build").args(args), profile, Path::new(profile))
 }
 
 /// Builds a static binary for `arch`, which runs on any Linux.

@@ -25,8 +25,9 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     // This check comes before the build, so that a user without the privileges gets the error at once.
     shell::root_prefix(why, &[])?;
     let words = words(&args.args);
-    // The daemon runs long, so the longer build pays.
-    let binary = if args.release || words.first().is_some_and(|word| word == "run") {
+    // The daemon runs long, so the longer build pays; the quick build has no `mcp`.
+    let is_whole = words.first().is_some_and(|word| word == "run" || word == "mcp");
+    let binary = if args.release || is_whole {
         build::release()?
     } else {
         eprintln!("building without optimization, for a quick start; --release optimizes");

@@ -14,6 +14,7 @@ mod leaks;
 mod limits;
 mod lives;
 mod manual;
+#[cfg(feature = "mcp")]
 mod mcp;
 mod record;
 mod replay;
@@ -90,6 +91,7 @@ enum Command {
     /// Ask the daemons of many hosts at once: zombies, deaths, status, one process
     Fleet(fleet::Args),
     /// Serve the daemon's answers to an AI assistant: tools of the Model Context Protocol on standard input and output
+    #[cfg(feature = "mcp")]
     Mcp(mcp::Args),
     /// Show the daemon's health: hooks, losses, repairs, memory, readers
     Status(status::Args),
@@ -172,6 +174,7 @@ fn run(command: Command) -> ExitCode {
         Command::Limits(args) => limits::run(&args),
         Command::Top(args) => top::run(&args),
         Command::Fleet(args) => fleet::run(&args),
+        #[cfg(feature = "mcp")]
         Command::Mcp(args) => mcp::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Doctor(args) => doctor::run(&args),

@@ -24,6 +24,7 @@ use axum::{
     routing::get,
 };
 
+#[cfg(feature = "mcp")]
 pub(crate) use self::handlers::answers::OPENAPI;
 pub(super) use self::{
     api::Api,
