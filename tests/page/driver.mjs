@@ -79,9 +79,12 @@ const commands = {
     await page.goto(url);
   },
 
-  /** Opens a page in one more window, which the other commands do not reach. */
+  /**
+   * Opens a page as another user does, in a window that the other commands do not reach. A browser opens six connections to a server at
+   * most, and each page of one user keeps one for its events.
+   */
   async openAnother({ url }) {
-    await (await context.newPage()).goto(url);
+    await (await browser.newContext()).newPage().then((another) => another.goto(url));
   },
 
   async go({ hash }) {

@@ -72,7 +72,7 @@ impl Browser {
         );
     }
 
-    /// Opens a page in one more window of the same size, which the other methods do not reach.
+    /// Opens a page as another user does, in a window that the other methods do not reach.
     #[track_caller]
     pub fn open_another(&self, url: &str) {
         self.run(&json!({ "command": "openAnother", "url": url }));

@@ -70,7 +70,7 @@ pub(crate) fn threads(count: u64) -> anyhow::Result<()> {
 
 /// Creates this many sleeping processes and keeps them until stdin ends.
 pub(crate) fn processes(count: u64) -> anyhow::Result<()> {
-    let mut made = Vec::new();
+    let mut made = 0_u64;
     for _ in 0..count {
         // SAFETY: this process has one thread, and the child calls only prctl, pause and _exit.
         let pid = unsafe { libc::fork() };
@@ -84,20 +84,14 @@ pub(crate) fn processes(count: u64) -> anyhow::Result<()> {
                 }
             }
             pid if pid < 0 => break,
-            pid => made.push(pid),
+            _ => made += 1,
         }
     }
-    if made.is_empty() && count > 0 {
+    if made == 0 && count > 0 {
         bail!("no process could be made: {}", io::Error::last_os_error());
     }
-    println!("{}", made.len());
+    println!("{made}");
     io::stdin().read_to_end(&mut Vec::new())?;
-    for pid in made {
-        // SAFETY: both take integers, and the status may be null; the pid is of a child that was not waited for yet.
-        unsafe {
-            libc::kill(pid, libc::SIGKILL);
-            libc::waitpid(pid, std::ptr::null_mut(), 0);
-        }
-    }
+    // All of them end with this process, which is quicker than to kill and wait for each.
     Ok(())
 }

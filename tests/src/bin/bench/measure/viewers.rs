@@ -18,8 +18,10 @@ use crate::{Setup, crowd::Crowd, observers::OURS, process::Observer, relay::Rela
 
 const SOCKET: &str = "/tmp/taskscope-bench.sock";
 const RELAY: &str = "/tmp/taskscope-bench-relay.sock";
-/// Half of the tasks are processes, the other half threads of few processes.
-const TASKS: u64 = 100_000;
+/// Processes with one thread each.
+const PROCESSES: u64 = 20_000;
+/// Threads of few other processes.
+const THREADS: u64 = 80_000;
 const VIEWERS: [usize; 2] = [1, 10];
 /// Views of the page.
 const VIEWS: [&str; 4] = ["overview", "tree", "events", "timeline"];
@@ -41,9 +43,9 @@ pub(crate) struct Row {
 
 /// Measures the daemon with each number of viewers of each kind.
 pub(crate) fn measure(setup: &Setup) -> anyhow::Result<Vec<Row>> {
-    let half = setup.scaled(TASKS) / 2;
-    eprintln!("bench: viewers, {half} sleeping processes and {half} sleeping threads");
-    let (processes, threads) = (Crowd::of_processes(half)?, Crowd::new(half)?);
+    let (processes, threads) = (setup.scaled(PROCESSES), setup.scaled(THREADS));
+    eprintln!("bench: viewers, {processes} sleeping processes and {threads} sleeping threads");
+    let (processes, threads) = (Crowd::of_processes(processes)?, Crowd::new(threads)?);
     let tasks = processes.made + threads.made;
     let mut rows = vec![one(setup, tasks, "none", 0, |_| ())?];
     let terminals = tmux::is_there();
