@@ -123,6 +123,9 @@ pub const SIGSYS: i32 = 31;
 /// `SI_KERNEL`: the `si_code` of a signal that the kernel sent on its own behalf.
 pub const SI_KERNEL: i32 = 0x80;
 
+/// `TRACE_SIGNAL_IGNORED`: the kernel discarded the signal.
+pub const TRACE_SIGNAL_IGNORED: i32 = 1;
+
 /// Whether it is a signal by which a supervisor asks a process to end, and which the process may handle: SIGHUP, SIGINT, SIGQUIT,
 /// SIGTERM.
 #[must_use]

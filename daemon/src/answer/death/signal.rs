@@ -90,7 +90,7 @@ impl Signal {
             to: if sent.to_group { "process" } else { "thread" }.into(),
             result: if sent.is_delivered() {
                 "delivered"
-            } else if sent.result == 1 {
+            } else if sent.is_ignored() {
                 "ignored"
             } else {
                 "lost"

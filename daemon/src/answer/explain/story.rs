@@ -18,9 +18,6 @@ use crate::{
     verdict::{duration, facts::Named},
 };
 
-/// `TRACE_SIGNAL_IGNORED`: the kernel discarded the signal.
-const IGNORED: i32 = 1;
-
 /// A step of the history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
@@ -181,9 +178,7 @@ fn stopped(life: &Life, step: &mut impl FnMut(Option<Ktime>, String)) {
         StopReason::Key => ", the suspend key of its terminal".into(),
         _ => sender(sent),
     };
-    let times =
-        if sent.times > 1 { format!(" ({} times from there in all)", sent.times) } else { String::new() };
-    step(Some(sent.at), format!("received {}{by}{times}", name(sent.signal)));
+    step(Some(sent.at), format!("received {}{by}{}", name(sent.signal), repeated(sent)));
     if let Some(at) = last.continued {
         step(Some(at), format!("received {}", name(SIGCONT)));
     }
@@ -201,14 +196,17 @@ fn sender(sent: &Sent) -> String {
     }
 }
 
+/// Returns how often it was sent, as text that follows the sender; empty if once.
+fn repeated(sent: &Sent) -> String {
+    if sent.times > 1 { format!(" ({} times from there in all)", sent.times) } else { String::new() }
+}
+
 /// Signals that have not ended it: it handles, ignores or blocks them, or it cannot run.
 fn received(signals: &[Sent], step: &mut impl FnMut(Option<Ktime>, String)) {
     for sent in signals {
         let name = signal_name(sent.signal).unwrap_or("a signal");
-        let fate = if sent.result == IGNORED { ", which was ignored" } else { "" };
-        let times =
-            if sent.times > 1 { format!(" ({} times from there in all)", sent.times) } else { String::new() };
-        step(Some(sent.last), format!("received {name}{}{fate}{times}", sender(sent)));
+        let fate = if sent.is_ignored() { ", which was ignored" } else { "" };
+        step(Some(sent.last), format!("received {name}{}{fate}{}", sender(sent), repeated(sent)));
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::Lineage;
 use crate::model::death::{Cause, Sender, Stop, StopMember, StopRequest};
-use crate::model::flags::{SIGINT, SIGKILL, SIGQUIT, SIGTERM};
+use crate::model::flags::{SIGINT, SIGKILL, SIGQUIT, SIGTERM, TRACE_SIGNAL_IGNORED};
 use crate::model::id::{GroupKey, Ktime};
 use crate::model::record::{SignalInfo, SignalSent};
 use crate::store::slot::group::{Group, fact};
@@ -102,7 +102,7 @@ impl Lineage {
             member.asked = Some(StopRequest {
                 at,
                 signal: sent.signal,
-                is_dropped: sent.result == 1,
+                is_dropped: sent.result == TRACE_SIGNAL_IGNORED,
                 disposition: sent.disposition,
                 is_passed_on: is_own,
             });

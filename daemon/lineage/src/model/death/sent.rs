@@ -1,6 +1,6 @@
 //! A signal that was sent to a group, and its sender.
 
-use crate::model::flags::{PF_EXITING, PF_KTHREAD, SIGHUP};
+use crate::model::flags::{PF_EXITING, PF_KTHREAD, SIGHUP, TRACE_SIGNAL_IGNORED};
 use crate::model::id::{GroupKey, Ktime, TaskRef};
 use crate::model::record::{Comm, Disposition, SignalInfo, SignalSent};
 
@@ -118,6 +118,12 @@ impl Sent {
     #[must_use]
     pub const fn is_delivered(&self) -> bool {
         matches!(self.result, 0 | 4)
+    }
+
+    /// Whether the kernel discarded it, because the target ignored it.
+    #[must_use]
+    pub const fn is_ignored(&self) -> bool {
+        self.result == TRACE_SIGNAL_IGNORED
     }
 
     /// Whether `force_sig()` or a similar function sent it for what the task did: `si_code` is positive.
