@@ -35,6 +35,13 @@ impl History {
         Service::start(&[&["--history", path], args].concat())
     }
 
+    /// Waits until a daemon has written this many lives.
+    #[track_caller]
+    pub fn until_written(service: &Service, lives: f64) {
+        let sample = "taskscope_history_lines_total{kind=\"lives\"}";
+        service.until("lives are written", |samples| samples[sample] >= lives);
+    }
+
     /// Returns the segments of a kind, the oldest first.
     #[track_caller]
     pub fn segments(&self, kind: &str) -> Vec<PathBuf> {

@@ -136,9 +136,7 @@ fn a_time_before_the_daemon_comes_from_its_history() {
     let earlier = kill(sleep());
     let then = setting::date();
     let pid = kill(child);
-    service.until("the life is written", |samples| {
-        samples["taskscope_history_lines_total{kind=\"lives\"}"] >= 2.0
-    });
+    History::until_written(&service, 2.0);
     service.stop_clean();
     let service = directory.start(&[]);
     let Some(tmux) = top::start(&service, (100, 30), "") else { return };

@@ -47,13 +47,6 @@ fn pids_of(lives: &[Value], parent: i64) -> BTreeSet<i64> {
 /// Bytes of an incomplete frame: fewer than any complete frame has.
 const TORN: usize = 40;
 
-/// Scrapes until this many lives are written.
-#[track_caller]
-fn until_written(service: &Service, lives: f64) {
-    let sample = "taskscope_history_lines_total{kind=\"lives\"}";
-    service.until("lives are written", |samples| samples[sample] >= lives);
-}
-
 /// Waits until these lives are on disk, where there are lives of other processes too.
 #[track_caller]
 fn until_on_disk(history: &History, parent: i64, pids: &BTreeSet<i64>) {
@@ -279,7 +272,7 @@ fn duckdb_reads_the_segments_as_they_are() {
     let Some((mut scenario, _, _)) = reaped(200) else { return };
     scenario.go();
     scenario.finish();
-    until_written(&service, 200.0);
+    History::until_written(&service, 200.0);
     service.stop_clean();
     let output = Command::new(python).args(["-c", DUCKDB]).arg(history.path()).output();
     let output = output.unwrap_or_else(|error| panic!("starting python: {error}"));

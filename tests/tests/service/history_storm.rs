@@ -69,8 +69,7 @@ fn history_keeps_within_its_size() {
     for _ in 0..40 {
         scenario("burst", &["1000"]).finish();
     }
-    let written = "taskscope_history_lines_total{kind=\"lives\"}";
-    service.until("lives are written", |samples| samples[written] >= 20_000.0);
+    History::until_written(&service, 20_000.0);
     let samples = service.metrics();
     assert!(samples["taskscope_history_disk_bytes"] <= f64::from(1 << 20), "{samples:#?}");
     service.stop_clean();
