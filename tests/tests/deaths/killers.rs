@@ -1,13 +1,13 @@
 //! Who ended a process, with the programs that do it every day: shells, timeout(1), unshare(1), Python, cron. What
 //! `deaths` and `explain` say must be what happened, and remedies are run literally.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{fs, path::PathBuf};
 
 use taskscope_tests::{
     cgroup::Cgroup,
     directory::Directory,
     job::{Job, assert_death, has_no_programs, named},
-    proc::{children, name, pids, state},
+    proc::{children, name, pids, stat, state},
     remedy,
     service::Service,
     setting,
@@ -186,10 +186,7 @@ fn jobs_of_cron_end_by_what_ended_them() {
             fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line == b"sleep\x001007\x00")
         })
     });
-    let line = ["ps", "-o", "ppid=", "-p"];
-    let parent = Command::new(line[0]).args(&line[1..]).arg(sleep.to_string()).output();
-    let parent = parent.unwrap_or_else(|error| panic!("ps: {error}"));
-    let shell: i64 = String::from_utf8_lossy(&parent.stdout).trim().parse().unwrap_or_default();
+    let shell: i64 = stat(sleep).and_then(|fields| fields.get(1)?.parse().ok()).unwrap_or_default();
     remedy::run(&format!("kill {sleep}"));
     assert_death(&service.death(sleep), "killed", "certain", "SIGTERM from sh (pid ");
     let ended = service.death(shell);

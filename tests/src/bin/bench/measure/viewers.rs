@@ -12,6 +12,7 @@ use serde::Serialize;
 use taskscope_tests::{
     browser::Browser,
     tmux::{self, Tmux},
+    top,
 };
 
 use crate::{Setup, crowd::Crowd, observers::OURS, process::Observer, relay::Relay, table::Table};
@@ -104,9 +105,7 @@ fn tops(setup: &Setup, viewers: usize, socket: &Path) -> Vec<Tmux> {
         tmux
     };
     let all: Vec<_> = (0..viewers).map(start).collect();
-    for tmux in &all {
-        tmux.until("the trust line", |screen| screen.contains("  trust  ") || screen.contains("* trust  "));
-    }
+    all.iter().for_each(top::is_shown);
     all
 }
 

@@ -41,6 +41,19 @@ pub(super) fn sleeper() -> sys::Pid {
     child
 }
 
+/// Creates a child that gets SIGKILL when the thread that calls this ends.
+pub(super) fn bound_to_its_parent() -> sys::Pid {
+    let ready = Channel::new();
+    let child = spawn("child", || {
+        // SAFETY: the call takes integers only.
+        unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+        ready.send(1);
+        sys::sleep_for_ever()
+    });
+    ready.receive();
+    child
+}
+
 fn killed() {
     let child = sleeper();
     let sender = spawn("sender", move || {

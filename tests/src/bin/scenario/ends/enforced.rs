@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::deaths::{child_of, ends, sleeper};
+use super::deaths::{bound_to_its_parent, child_of, ends, sleeper};
 use crate::{
     Entry,
     actor::{announce, spawn, wait},
@@ -95,15 +95,7 @@ fn parent_death() {
     sys::be_subreaper();
     let made = Channel::new();
     let parent = spawn("sender", move || {
-        let ready = Channel::new();
-        let child = spawn("child", move || {
-            // SAFETY: the call takes integers only.
-            unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
-            ready.send(1);
-            sys::sleep_for_ever()
-        });
-        ready.receive();
-        made.send(child);
+        made.send(bound_to_its_parent());
         0
     });
     let child = made.receive();

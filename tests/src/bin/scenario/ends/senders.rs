@@ -8,7 +8,7 @@ use std::{
     sync::atomic::{AtomicI32, Ordering},
 };
 
-use super::deaths::{ends, sleeper};
+use super::deaths::{bound_to_its_parent, ends, sleeper};
 use crate::{
     Entry,
     actor::{join, spawn, thread, wait},
@@ -126,16 +126,9 @@ fn siblings() {
 }
 
 fn parent_thread() {
-    let (ready, made) = (Channel::new(), Channel::new());
+    let made = Channel::new();
     let creator = thread("creator", move || {
-        let child = spawn("child", || {
-            // SAFETY: the call takes integers only.
-            unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
-            ready.send(1);
-            sys::sleep_for_ever()
-        });
-        ready.receive();
-        made.send(child);
+        made.send(bound_to_its_parent());
     });
     let child = made.receive();
     join(creator);
