@@ -11,7 +11,10 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{setting, spawner};
+use crate::{service::Service, setting, spawner};
+
+/// The size of a window on a desktop, in pixels.
+pub const DESKTOP: (u32, u32) = (1280, 800);
 
 /// How long a page may take to become what it must become. Polls of the page are up to 5 s apart.
 const DEADLINE_MS: u64 = 60_000;
@@ -20,6 +23,20 @@ const DEADLINE_MS: u64 = 60_000;
 pub struct Browser {
     driver: Child,
     pipes: RefCell<(ChildStdin, BufReader<ChildStdout>)>,
+}
+
+/// Starts a daemon, and a browser that shows this view of its page, such as `#/tree`, at the address returned; `None` in a guest.
+#[track_caller]
+pub fn open(hash: &str) -> Option<(Service, Browser, String)> {
+    if !is_there() {
+        setting::skip("a guest has no browser, and the page does not depend on the kernel");
+        return None;
+    }
+    let service = Service::start(&[]);
+    let browser = Browser::start();
+    let url = browser.proxy(&service.socket());
+    browser.open(&format!("{url}{hash}"), DESKTOP, "light");
+    Some((service, browser, url))
 }
 
 fn variable(name: &str, what: &str) -> OsString {

@@ -57,6 +57,7 @@ fn deaths_of_an_earlier_daemon_are_listed_with_the_gap_between_the_two() {
         .filter_map(|death| death["process"]["pid"].as_i64())
         .collect();
     assert!(pids.contains(&killed) && pids.contains(&again), "{alone:#}");
-    let text = client::text(&["deaths", "--from", path]);
+    // Without the cause, deaths of other tests could be all that the text has room for.
+    let text = client::text(&["deaths", "--from", path, "--cause", "killed"]);
     assert!(text.contains(&format!("(pid {killed})")), "{text}");
 }

@@ -34,9 +34,12 @@ fn json(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
 }
 
-/// Returns whether the daemon reports that these processes have ended.
+/// Returns whether the daemon reports that these processes have ended, in an answer that includes the history: lives of other tests
+/// fill the memory. The releases of two processes may be reported in another order than that of their ends, so all of them are
+/// asked for.
 fn have_ended(service: &Service, pids: impl IntoIterator<Item = i64>) -> bool {
-    pids.into_iter().all(|pid| !service.get_local(&format!("/v1/lives?pid={pid}")).body.is_empty())
+    let is_there = |pid| !service.get_local(&format!("/v1/lives?since=1h&pid={pid}")).body.is_empty();
+    pids.into_iter().all(is_there)
 }
 
 /// Runs `usage` with `count` children; returns its pid and theirs once all are reaped.

@@ -24,7 +24,9 @@ fn the_tree_and_a_process_of_a_time_before_this_daemon_come_from_the_history() {
     let killed = Command::new("kill").args(["-TERM", &child.to_string()]).status();
     assert!(killed.is_ok_and(|status| status.success()));
     shell.wait();
-    wait::until(format_args!("the end of {parent} is reported"), || have_ended(&service, [parent]));
+    wait::until(format_args!("the ends of {parent} and {child} are reported"), || {
+        have_ended(&service, [parent, child])
+    });
     service.stop_clean();
     let service = directory.start(&FORGETFUL);
     let path = directory.path();
@@ -45,7 +47,7 @@ fn the_tree_and_a_process_of_a_time_before_this_daemon_come_from_the_history() {
         assert_eq!(
             (sh["parent_pid"].as_i64(), sleep["parent_pid"].as_i64()),
             (Some(me), Some(parent)),
-            "{tree:#}"
+            "sh {parent} of {me} at {then}: {sh:#}\nsleep {child}: {sleep:#}"
         );
         assert_eq!(sleep["name"], "sleep");
         assert_eq!(sleep["depth"].as_u64(), sh["depth"].as_u64().map(|depth| depth + 1));
