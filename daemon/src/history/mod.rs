@@ -10,6 +10,7 @@
 mod batch;
 mod directory;
 mod frame;
+mod held;
 mod index;
 mod keys;
 mod name;
@@ -25,6 +26,9 @@ pub use self::{
     queue::{History, Reading},
     stats::{Figures, Lost, Stats},
 };
+
+/// The longest time between a release and the queueing of its line: lives that lack figures are held for 2 s, and looked at every 5 s.
+const HELD_MS: i64 = 10_000;
 
 /// How much history is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -18,6 +18,7 @@ use super::{
     batch::{Batch, Line},
     directory::{Directory, HistoryError, let_group_read},
     frame::FrameMaker,
+    held::{Held, lacks_figures},
     read::ReadDirectory,
     segment::close_left_open,
     stats::{Lost, Stats},
@@ -27,8 +28,10 @@ use crate::{
     cgroup::Cgroups,
     export::Stamp,
     lineage::{
+        Life,
         death::Cause,
         effect::{Action, Effect},
+        id::{GroupKey, Ktime},
     },
 };
 
@@ -43,6 +46,7 @@ pub struct History {
     path: PathBuf,
     stats: Arc<Stats>,
     stamp: Option<Arc<Stamp>>,
+    held: Held,
     directory: Option<RawFd>,
     /// The directory for questions.
     reader: Option<Arc<ReadDirectory>>,
@@ -61,6 +65,7 @@ impl History {
             path: path.to_owned(),
             stats: Arc::new(Stats::default()),
             stamp: None,
+            held: Held::default(),
             directory: None,
             reader: None,
             requested: 0,
@@ -124,9 +129,19 @@ impl History {
         &self.stats
     }
 
+    /// Queues the lines of lives that lacked figures at their release and are complete now, or have waited for them long enough.
+    /// `newest` returns a life as it is in memory.
+    pub fn settle(&mut self, now: Ktime, stamp: &Stamp, newest: impl Fn(GroupKey) -> Option<Life>) {
+        let lines = self.held.due(now, newest);
+        self.send(lines, stamp);
+    }
+
     /// Asks the writer to write all lines that were queued before, and returns what a question reads then. `None` if no history is
-    /// written. It does not wait: [`Reading::is_written`] says when the lines are there.
+    /// written. It does not wait: [`Reading::is_written`] says when the lines are there. Lives that lack figures are written as they
+    /// are, so that none is missing in the answer.
     pub fn read(&mut self, stamp: &Stamp) -> Option<Reading> {
+        let held = self.held.all();
+        self.send(held, stamp);
         let (directory, (sender, _)) = (self.reader.as_ref()?, self.writer.as_ref()?);
         self.requested += 1;
         let batch = Batch { lines: Vec::new(), stamp: Arc::new(stamp.clone()), flush: Some(self.requested) };
@@ -145,7 +160,11 @@ impl History {
     /// Queues the effects that the history stores. `first` is the sequence number of the first effect.
     pub fn take(&mut self, effects: &[Effect], first: u64, stamp: &Stamp, cgroups: &Cgroups) {
         let place = |effect: &Effect| effect.thread.cgroup_id.and_then(|id| cgroups.known(id).cloned());
+        let held = &mut self.held;
         let lines = effects.iter().zip(first..).filter_map(|(effect, sequence)| match &effect.action {
+            Action::Released { life: Some(life), .. } if lacks_figures(life) => {
+                held.hold(Arc::clone(life), place(effect))
+            }
             Action::Released { life: Some(life), .. } => Some(Line::Life(Arc::clone(life), place(effect))),
             Action::ZombieFlagged { .. }
             | Action::Reparented { .. }
@@ -170,6 +189,10 @@ impl History {
 
     fn send(&mut self, lines: Vec<Line>, stamp: &Stamp) {
         let Some((sender, _)) = &self.writer else { return };
+        let stamp = match &self.stamp {
+            Some(same) if **same == *stamp => Arc::clone(same),
+            _ => Arc::clone(self.stamp.insert(Arc::new(stamp.clone()))),
+        };
         let count = lines.len();
         if count == 0 {
             return;
@@ -179,10 +202,6 @@ impl History {
             self.stats.lost(Lost::Queue, count as u64);
             return;
         }
-        let stamp = match &self.stamp {
-            Some(same) if **same == *stamp => Arc::clone(same),
-            _ => Arc::clone(self.stamp.insert(Arc::new(stamp.clone()))),
-        };
         waiting.fetch_add(count, Ordering::Relaxed);
         match sender.try_send(Batch { lines, stamp, flush: None }) {
             Ok(()) => {}
@@ -224,6 +243,10 @@ impl Reading {
 impl Drop for History {
     /// Waits until the writer has written all lines in the queue.
     fn drop(&mut self) {
+        if let Some(stamp) = self.stamp.clone() {
+            let held = self.held.all();
+            self.send(held, &stamp);
+        }
         if let Some((sender, thread)) = self.writer.take() {
             drop(sender);
             // A panic of the writer has been reported already.

@@ -12,13 +12,13 @@ use std::{
 };
 
 use super::{
-    Limits,
+    HELD_MS, Limits,
     batch::{Batch, Line},
     directory::{Directory, Found},
     frame::FrameMaker,
     index::{Field, IndexMaker, key},
     keys,
-    name::{Kind, SegmentName, moment_at, rfc3339_of},
+    name::{Kind, SegmentName, moment_at, ms_of, rfc3339_of},
     segment::{Segment, moment_of},
     stats::{Lost, Stats},
 };
@@ -111,9 +111,15 @@ impl Writer {
         // Sort by the last time, because segments are removed in that order.
         closed.sort_by(|one, other| one.name.to.cmp(&other.name.to));
         let (lives, events) = (Stream::new(), Stream::new());
-        // Lives are written last of each flush: until the last of them, nothing is missing.
+        // Lives are written last of each flush: until the last of them, nothing is missing but lives that were held.
         let of_lives = closed.iter().rev().find(|found| found.name.kind == Kind::Lives);
-        let since = of_lives.and_then(|found| rfc3339_of(found.name.to.as_deref()?));
+        let since = of_lives.and_then(|found| {
+            let last = found.name.to.as_deref()?;
+            // A daemon that was killed may have held lives that were released shortly before the last one on disk.
+            let held_since = ms_of(last).filter(|_| is_left_open).map(|ms| moment_at(ms - HELD_MS));
+            let known_until = held_since.map(|since| since.max(found.name.from.clone()));
+            rfc3339_of(known_until.as_deref().unwrap_or(last))
+        });
         let before = Before { until_ns: wall_ns(), since };
         if let Some(since) = before.since.as_ref().filter(|_| is_left_open) {
             log::warn!(
@@ -225,7 +231,8 @@ impl Writer {
         if !(all || is_due(&self.lives) || is_due(&self.events)) {
             return;
         }
-        // Both, and lives last, so that the time of the last life on disk is a time until which no line is missing.
+        // Both, and lives last, so that the time of the last life on disk is a time until which no line is missing, except those of
+        // lives that are held.
         for kind in [Kind::Events, Kind::Lives] {
             if self.stream(kind).lines > 0 {
                 self.write(kind);

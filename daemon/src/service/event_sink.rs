@@ -18,7 +18,7 @@ use super::{
 use crate::{
     cgroup::Cgroups,
     duration,
-    history::{History, Limits},
+    history::{self, History, Limits},
     kernel::{
         clock, memory,
         sched::{CGROUPS, Reading},
@@ -189,6 +189,20 @@ impl Service {
     pub(super) fn poll_units(&mut self, pipeline: &Pipeline) {
         let (now, top) = (clock::boottime(), self.settings.top);
         self.metrics.read_units(&pipeline.lineage, &mut self.cgroups, now, top);
+    }
+
+    /// Writes lives to the history whose last figures arrived after their release.
+    pub(super) fn poll_history(&mut self, pipeline: &Pipeline) {
+        let now = clock::boottime();
+        if let Some(history) = &mut self.history {
+            history.settle(now, self.wall.stamp(), |key| pipeline.lineage.life_by_key(key, now));
+        }
+    }
+
+    /// Returns what a question reads of the history, if it is written.
+    pub(super) fn read_history(&mut self, pipeline: &Pipeline) -> Option<history::Reading> {
+        self.poll_history(pipeline);
+        self.history.as_mut()?.read(self.wall.stamp())
     }
 
     /// Makes the lineage report whole lives while a reader wants them.

@@ -57,6 +57,7 @@ pub(super) async fn housekeeping(questions: mpsc::Sender<Question<Service>>, has
                 service.poll_sched(pipeline);
                 service.poll_units(pipeline);
                 service.poll_life_readers(pipeline);
+                service.poll_history(pipeline);
             }),
             _ = memory.tick(), if has_memory_limit => Box::new(|pipeline, service| {
                 service.poll_memory(pipeline);

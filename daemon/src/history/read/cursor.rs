@@ -10,14 +10,15 @@ use super::{
 use crate::{
     answer::known::Damage,
     history::{
+        HELD_MS,
         index::Index,
         name::{Kind, SegmentName, moment_at, ms_of},
     },
 };
 
-/// The first time in a name is that of the first frame: records of several CPUs may arrive in another order than that of their
-/// times.
-const MARGIN_MS: i64 = 2_000;
+/// The first time in a name is that of the first frame. A later frame can have an earlier time: records of several CPUs arrive in
+/// another order than that of their times, and lives that lack figures are held.
+const MARGIN_MS: i64 = HELD_MS;
 
 /// A position in the segments of a kind.
 pub(super) struct Cursor {

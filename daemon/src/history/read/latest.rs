@@ -1,6 +1,6 @@
 //! The latest lives that a question is about: segments are searched from the latest to the oldest, until there are enough.
 
-use std::{collections::VecDeque, ops::ControlFlow, sync::Arc, time::Duration};
+use std::{cmp::Reverse, collections::VecDeque, ops::ControlFlow, sync::Arc, time::Duration};
 
 use super::{LifeSearch, ReadDirectory, ReadError, Times};
 use crate::{
@@ -83,7 +83,9 @@ impl LatestSearch {
 
     /// Returns the lives, the latest first, and what could not be read.
     #[must_use]
-    pub fn finish(self) -> (Vec<LifeRecord>, Damage) {
+    pub fn finish(mut self) -> (Vec<LifeRecord>, Damage) {
+        // Lines of lives that lacked figures at their release were written later than those of younger ones.
+        self.found.sort_by_key(|life| Reverse(life.released_ms()));
         (self.found, self.damage)
     }
 }

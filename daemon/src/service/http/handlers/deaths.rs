@@ -55,8 +55,7 @@ pub(in crate::service::http) async fn deaths(
                 times = Some(Times::released_after_end(to_ms));
                 of_lives.ended_by_ms = Some(to_ms);
             }
-            let history = service.history.as_mut().filter(|_| times.is_some());
-            let reading = history.and_then(|history| history.read(&stamp));
+            let reading = if times.is_some() { service.read_history(pipeline) } else { None };
             let draft = DeathsDraft::of(&service.lineage_at(pipeline), filter);
             let context = service.answer_context(draft.cgroups());
             Ok::<_, ApiError>((draft, context, reading.zip(times), of_lives))

@@ -118,8 +118,8 @@ pub(in crate::service::http) async fn lives(
                 || since.is_some_and(|age| duration::ns(age) > now.0.saturating_sub(known.0));
             let mut page = Page::of(pipeline, service, 0, until, None);
             page.forgotten_until = known;
-            if reaches_back && let Some(history) = &mut service.history {
-                page.reading = history.read(&stamp);
+            if reaches_back {
+                page.reading = service.read_history(pipeline);
             }
             let known_since = stamp.timestamp(known);
             let after = after.unwrap_or(Ktime(0));
@@ -299,8 +299,7 @@ impl Page {
         let stamp = service.wall.stamp().clone();
         let forgotten = pipeline.lineage.forgotten_until().unwrap_or(Ktime(0));
         let has_forgotten = read_until.is_some_and(|read| forgotten > read);
-        let history = service.history.as_mut().filter(|_| has_forgotten);
-        let reading = history.and_then(|history| history.read(&stamp));
+        let reading = if has_forgotten { service.read_history(pipeline) } else { None };
         let forgotten_until = forgotten.max(read_until.unwrap_or(Ktime(0)));
         Self { lives, next, stamp, places, forgotten_until, reading }
     }

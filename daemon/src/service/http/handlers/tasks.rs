@@ -283,11 +283,11 @@ async fn tree_of(api: &Api, query: TreeQuery) -> Result<Tree, ApiError> {
             let stamp = service.wall.stamp().clone();
             let wrong = |error| ApiError::bad_request(format!("at: {error}"));
             let known = view.lineage.forgotten_until().unwrap_or(service.started).max(service.started);
-            if let (Some(text), Some(history)) = (&query.at, &mut service.history) {
+            if let Some(text) = query.at.as_ref().filter(|_| service.history.is_some()) {
                 let at_ms = time_arg::past_ms(text, view.now, &stamp).map_err(wrong)?;
                 let at = stamp.at_wall(i128::from(at_ms) * 1_000_000);
                 if at.is_none_or(|at| at < known)
-                    && let Some(reading) = history.read(&stamp)
+                    && let Some(reading) = service.read_history(pipeline)
                 {
                     let mut places =
                         |id| service.cgroups.place(id, view.now.0).map(|place| (&**place).into());
