@@ -24,7 +24,7 @@ const YOUNG: usize = 1 << 16;
 /// The most ancestors that are walked over.
 pub(super) const LEVELS: usize = 64;
 
-/// A number that grows, at the last moments.
+/// The latest samples of a number that only grows.
 #[derive(Debug, Default)]
 struct Rate(VecDeque<(Ktime, u64)>);
 
@@ -198,7 +198,7 @@ fn bomb(
     let dead = lineage.dead_lives().filter(|life| is_young(life.key));
     let young: HashMap<GroupKey, Young> =
         living.chain(dead).take(YOUNG).map(|life| (life.key, Young::of(&life))).collect();
-    // By the process that was there before; and how many descend from each young one.
+    // Families by the older process from which they descend; and for each young process, how many descend from it.
     let mut families: HashMap<GroupKey, Family> = HashMap::new();
     let mut below: HashMap<GroupKey, (GroupKey, usize)> = HashMap::new();
     for (key, process) in &young {
@@ -223,10 +223,10 @@ fn bomb(
     let bombs =
         families.into_iter().filter(|(_, family)| family.is_bomb() && is_storm(family.all as u64, since));
     let (origin, family) = bombs.max_by_key(|(key, family)| (family.all, *key))?;
-    // The youngest from which nearly all descend.
+    // The youngest process from which nearly all of the family descend.
     let from_whom = below.iter().filter(|(_, (of, count))| *of == origin && 10 * count >= 9 * family.all);
     let first = from_whom.min_by_key(|(key, (_, count))| (*count, **key)).map_or(origin, |(key, _)| *key);
-    // It may have ended.
+    // That process may have ended.
     let above = |key: &GroupKey| parent(&lineage.life_by_key(*key, now)?);
     let mut line = std::iter::successors(Some(first), above).take(LEVELS);
     let culprit = line.find(|key| lineage.sizes(*key).is_some())?;

@@ -118,9 +118,9 @@ pub enum Action {
         /// The task that called clone(2). With `CLONE_PARENT`, it is not the parent.
         creator: Option<TaskRef>,
     },
-    /// The first task came to a cgroup; process and thread are the one that came, where that is known, else the one that brought it.
+    /// A cgroup got its first task; process and thread are that task, if it is known, else the task that moved it there.
     ScopeBegan(Arc<Scope>),
-    /// The last task of a cgroup left; process and thread are the one that left last, where that is known.
+    /// A cgroup lost its last task; process and thread are that task, if it is known.
     ScopeEnded(Arc<Scope>),
     /// `copy_process()` failed; process and thread are the caller's.
     CloneFailed {

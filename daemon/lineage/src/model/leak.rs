@@ -96,7 +96,7 @@ pub struct Respawn {
     pub median_life_ns: u64,
     /// Of the last ends: the median time from the end to the next start, ns.
     pub median_pause_ns: u64,
-    /// How the last ends came, the most frequent first.
+    /// The causes and wait(2) statuses of the last ends, each with its number, the most frequent first.
     pub causes: Vec<(Cause, Option<WaitStatus>, u32)>,
     /// The process that ended last.
     pub last: GroupKey,
@@ -107,7 +107,7 @@ pub struct Respawn {
 pub struct Storm {
     /// Processes that were forked in the counted time.
     pub made: u32,
-    /// Those of them that are alive.
+    /// How many of these processes are alive.
     pub alive: u32,
     /// Whether the children fork too; otherwise only the culprit forks.
     pub spreads: bool,

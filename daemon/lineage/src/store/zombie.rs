@@ -54,7 +54,7 @@ impl Store {
         }
     }
 
-    /// An unconfirmed zombie that was shown counts again, and stays flagged if it was. Changes no other task.
+    /// Confirms an unconfirmed zombie: it counts again, and is flagged if it was flagged before. Changes no other task.
     pub(crate) fn confirm_zombie(&mut self, leader: Ix<Task>, group: Ix<Group>) {
         if self.tasks[leader].queue != Queue::Unconfirmed {
             return;

@@ -87,7 +87,7 @@ impl WantedDeaths {
         }
     }
 
-    /// Returns whether a death is among them; `None` is the one of a process that exited with code 0.
+    /// Returns whether a death is among them; `None` stands for a process that exited with code 0.
     #[must_use]
     pub fn has(self, death: Option<&GroupDeath>) -> bool {
         match self {
@@ -190,7 +190,7 @@ pub enum Change {
         /// What the new one is.
         kind: ReparentKind,
     },
-    /// Taken by a wait(2), or by another's `release_task()`.
+    /// Reaped by a wait(2), or by `release_task()` of another task.
     Reaped {
         /// The relation of the task that did it.
         by: ReaperKind,
@@ -201,15 +201,15 @@ pub enum Change {
     Autoreaped,
     /// Its tid is free.
     Released,
-    /// The first task came to a cgroup.
+    /// A cgroup got its first task.
     ScopeBegan,
-    /// The last task of a cgroup left.
+    /// A cgroup lost its last task.
     ScopeEnded,
     /// Nothing that is counted.
     Uncounted,
 }
 
-/// What a task and its group are after the change.
+/// The facts about a task and its group after the change.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Subject {
     pub(crate) kind: TaskKind,
