@@ -40,7 +40,8 @@ impl Lineage {
         is_built
     }
 
-    /// Creates the effect of an action; `None` for a task without a group: it was released, and the end of its group was reported before.
+    /// Creates the effect of an action; `None` for a task without a group: it was released, and the end of its group was reported
+    /// before.
     pub(crate) fn effect(&self, ctx: EventContext, ix: Ix<Task>, action: Action) -> Option<Effect> {
         let task = &self.store[ix];
         let group = &self.store[task.group()?];

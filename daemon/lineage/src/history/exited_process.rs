@@ -99,7 +99,7 @@ enum EndedForm {
     Unknown,
     /// It became a zombie.
     WithZombie,
-    /// It was reaped.
+    /// It was reaped or autoreaped.
     WithTaken,
 }
 

@@ -1,4 +1,5 @@
-//! Finds the living processes of a fork bomb, including those whose parents have ended. A remedy must end all of them and no others.
+//! Finds the living processes of a fork bomb, including those whose parents have ended. A remedy must end all of them and no
+//! others.
 
 use std::collections::HashMap;
 

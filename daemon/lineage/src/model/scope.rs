@@ -104,7 +104,8 @@ pub struct Scope {
     /// The first death of a process in it that led to the end: it exited with another code than 0 or by a signal, and no process
     /// began more than a second after that.
     pub first_death: Option<Arc<GroupDeath>>,
-    /// How many times a cgroup of this name was seen to begin below the same parent, this time included; 0 if no beginning was seen.
+    /// How many times a cgroup of this name was seen to begin below the same parent, this time included; 0 if no beginning was
+    /// seen.
     pub starts: u32,
     /// How long it was empty before this beginning, ns, if it had begun before.
     pub empty_ns: Option<u64>,

@@ -256,7 +256,8 @@ fn a_group_with_a_thread_that_went_before_ends_when_its_parent_is_seen_to_have_t
 /// A subreaper ignores SIGCHLD, so the exiting parent releases the zombie. The subreaper ends, and then the record of the
 /// parent's last switch arrives.
 #[test]
-fn children_shown_with_a_new_reaper_that_has_died_were_reparented_to_it_and_the_zombie_may_have_been_reaped_there() {
+fn children_shown_with_a_new_reaper_that_has_died_were_reparented_to_it_and_the_zombie_may_have_been_reaped_there()
+ {
     for is_zombie in [true, false] {
         let mut fixture = Fixture::new();
         let init = fixture.init();

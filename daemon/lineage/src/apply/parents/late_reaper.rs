@@ -22,8 +22,8 @@ impl Lineage {
         }
     }
 
-    /// Whether a task leads a group that records last showed as a child of `old_parent`'s process, and whose present parent follows from
-    /// the kernel's rule alone.
+    /// Whether a task leads a group that records last showed as a child of `old_parent`'s process, and whose present parent follows
+    /// from the kernel's rule alone.
     fn was_reparented_by_rule(&self, leader: Ix<Task>, old_parent: TaskRef) -> bool {
         let is_child = |group: Ix<Group>| {
             let members = &self.store[group];

@@ -1,8 +1,8 @@
 //! Units, containers and sessions as the kernel sees them: cgroups that get their first task and lose their last.
 //!
-//! When a cgroup gets its first task, `cgroup_notify_populated` fires before the record of that task arrives. When it loses its last
-//! task, the order depends on the kernel. Up to 6.18 the task leaves in `do_exit()`, where it is the current task, and the record of its
-//! exit arrives later. From 6.19 on it leaves after its last switch, and its exit is already known.
+//! When a cgroup gets its first task, `cgroup_notify_populated` fires before the record of that task arrives. When it loses its
+//! last task, the order depends on the kernel. Up to 6.18 the task leaves in `do_exit()`, where it is the current task, and the
+//! record of its exit arrives later. From 6.19 on it leaves after its last switch, and its exit is already known.
 
 mod begin;
 mod end;
