@@ -187,9 +187,8 @@ impl Case<'_> {
 
     /// Returns the cause of a SIGHUP from the kernel. `kill_orphaned_pgrp()` of an exiting task sends SIGHUP and SIGCONT to each
     /// process of the group while it holds `tasklist_lock`; no process can end without that lock. Two other functions send both
-    /// signals:
-    /// `tty_signal_session_leader()` to session leaders, whose own groups cannot become orphaned; and `disassociate_ctty()`, if
-    /// such a leader exits afterwards, to the foreground process group.
+    /// signals: `tty_signal_session_leader()` to session leaders, whose own groups cannot become orphaned; and
+    /// `disassociate_ctty()`, if such a leader exits afterwards, to the foreground process group.
     fn by_hangup(&self, sent: &Sent) -> (Cause, Option<Missing>) {
         let hung_up = certain(Cause::TerminalHangup);
         let perhaps = likely(Cause::TerminalHangup, Missing::OrphanedGroup);
