@@ -28,13 +28,13 @@ pub struct Switch<M> {
 }
 
 impl Switch<Direct> {
-    /// With the state that the tracepoint reports.
+    /// Creates it with the state that the tracepoint reports.
     #[inline(always)]
     pub fn from_tracepoint(ctx: &BtfTracePointContext) -> Self {
         Self { state: ctx.arg::<u64>(PREV_STATE) as u32, ..Self::stateless(ctx) }
     }
 
-    /// For kernels whose tracepoint does not report it.
+    /// Creates it on kernels whose tracepoint does not report the state.
     #[inline(always)]
     pub fn read(ctx: &BtfTracePointContext) -> Self {
         let switch = Self::stateless(ctx);

@@ -1,5 +1,5 @@
-//! Histograms of scheduling, in the kernel: how long tasks that could run waited for a CPU, and how long they were off one in
-//! which state. Loaded and attached with `--sched` only.
+//! Histograms of scheduling, in the kernel: how long runnable tasks waited for a CPU, and how long tasks were off their CPU, by
+//! state. Loaded and attached with `--sched` only.
 //!
 //! One entry per task holds since when the task has been off its CPU. It is made once and then written in place, so that a switch
 //! costs two look-ups and no lock. All is counted at the end of a wait, in `sched_switch`, where interrupts are off.
@@ -23,7 +23,7 @@ use crate::{kread::Mem, switch::Switch, task::Task};
 /// Index of the histogram of all cgroups without one of their own.
 const OTHER: u32 = 0;
 
-/// `BPF_NOEXIST`: only where there is no such key yet.
+/// `BPF_NOEXIST`: the insertion fails if the key exists already.
 const NEW_KEY: u64 = 1;
 
 /// The state of a task between two times on a CPU. Both times are zero while it runs.
@@ -127,7 +127,7 @@ fn switched<M: Mem>(switch: Switch<M>) {
 fn left<M: Mem>(task: Task<M>, preempted: bool, state: u32, now: u64) {
     let key = task.address();
     if !preempted && state & task_state::DEAD != 0 {
-        // It fails for one that was never seen off its CPU.
+        // Fails for a task that was never seen off its CPU, because it has no entry.
         let _ = SCHED_TASKS.remove(&key);
         return;
     }
@@ -139,7 +139,8 @@ fn left<M: Mem>(task: Task<M>, preempted: bool, state: u32, now: u64) {
     if let Some(away) = SCHED_TASKS.get_ptr_mut(&key) {
         // SAFETY: the entry of a task that is being switched, which nothing else does at the same time.
         let away = unsafe { &mut *away };
-        // Both are zero since it got the CPU, unless that was not seen; its wakeup may not have been seen either.
+        // Both have been zero since the task got the CPU, unless that switch was not seen; its wakeup may not have been seen
+        // either.
         if away.out_ns != 0 || away.ready_ns != 0 {
             lose(SchedLost::NoSwitch);
         }
@@ -175,10 +176,10 @@ fn begun(task: u64) {
     }
 }
 
-/// A task gets a CPU: what came before is counted.
+/// A task gets a CPU: its sleep and its wait for the CPU are counted now.
 #[inline(always)]
 fn entered<M: Mem>(task: Task<M>, now: u64) {
-    // One that has been away since before the programs were attached is not known.
+    // A task that has been off its CPU since before the programs were attached has no entry.
     let Some(away) = SCHED_TASKS.get_ptr_mut(&task.address()) else { return };
     // SAFETY: as in `left`.
     let away = unsafe { &mut *away };
@@ -214,8 +215,8 @@ fn entered<M: Mem>(task: Task<M>, now: u64) {
 #[inline(always)]
 fn add(histogram: &mut SchedHistogram, ns: u64) {
     let bucket = sched_bucket(ns);
-    // SAFETY: a variable of our own. Volatile, so that the compiler does not know the limit and leaves the one below to the
-    // verifier, which loses sight of any other on the way.
+    // SAFETY: a variable of our own. The read is volatile, so that the compiler does not know the bound and keeps the mask below:
+    // the verifier recognizes only that bound.
     let bucket = unsafe { read_volatile(&raw const bucket) } & (SCHED_BUCKETS - 1);
     histogram.counts[bucket] += 1;
     histogram.sum_ns += ns;
