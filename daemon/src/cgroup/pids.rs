@@ -18,7 +18,7 @@ pub struct PidsLimit {
     pub path: String,
     /// The hierarchy's version.
     pub version: Version,
-    /// Tasks charged now (`pids.current`), zombies with them.
+    /// Tasks charged now (`pids.current`), including zombies.
     pub used: u64,
     /// `pids.max`.
     pub limit: u64,
@@ -108,7 +108,7 @@ impl PidsHierarchy {
         })
     }
 
-    /// Returns how many forks a cgroup refused. From 6.11 on only those of its own tasks are counted, so that a sum counts none
+    /// Returns how many forks a cgroup refused. From 6.11 on only those of its own tasks are counted, so that a sum counts no fork
     /// twice.
     fn hits(&self, directory: &Path) -> Option<u64> {
         let local = match self.version {

@@ -11,8 +11,8 @@ use crate::{
 /// The most directories that one round through the hierarchies reads. On a host with more, the place of some tasks stays unknown.
 const ROUND_LIMIT: usize = 65_536;
 
-/// The most directories that one walk reads: 0.1 to 0.2 s on the thread of the caller. The next walk goes on from there. Users who
-/// have a cgroup delegated to them make as many below it as they like.
+/// The most directories that one walk reads: 0.1 to 0.2 s on the thread of the caller. The next walk continues from there. A user
+/// to whom a cgroup is delegated can create any number of cgroups below it.
 pub(super) const WALK_LIMIT: usize = 4096;
 
 /// Bytes of paths that are kept at most, and of paths that are still to be read. A path can have 4 KiB.

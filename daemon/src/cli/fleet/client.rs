@@ -56,7 +56,7 @@ pub(super) async fn get(access: &Access, host: &Host, path: &str, most: usize) -
 async fn ask(access: &Access, host: &Host, path: &str, most: usize) -> Result<Vec<u8>, Failure> {
     let addresses = addresses(host).await?;
     match try_ask(access, host, &addresses, &host.authority, path, most).await {
-        // The daemon answers to names in allowed_hosts, which keeps web pages out, and to its address.
+        // The daemon answers requests for names in allowed_hosts and for its address, and no others, to keep web pages out.
         Err(failure) if failure.status == Some(StatusCode::MISDIRECTED_REQUEST) => {
             let Some(ip) = addresses.first() else { return Err(failure) };
             let by_address = HeaderValue::try_from(SocketAddr::new(*ip, host.port).to_string());

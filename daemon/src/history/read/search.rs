@@ -181,7 +181,7 @@ impl LifeSearch {
             if is_in_time && self.filter.wants(&record) {
                 flow = each(line, record);
                 if flow.is_break() {
-                    // What follows in this frame is not needed: a question that breaks is answered.
+                    // The rest of this frame is not needed: if `each` breaks, the question is answered.
                     break;
                 }
             }

@@ -1,4 +1,4 @@
-//! The critical path of schedules that know their own.
+//! The critical path of random schedules whose critical path is known.
 
 use proptest::prelude::*;
 
