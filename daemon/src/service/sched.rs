@@ -43,8 +43,8 @@ pub(super) struct Shown {
 }
 
 impl SchedSums {
-    /// Takes what the kernel has counted so far. `find` gives the unit of a cgroup; it is asked again at each reading until
-    /// it knows.
+    /// Takes what the kernel has counted so far. `find` returns the unit of a cgroup; while that is `None`, it is called again at
+    /// each reading.
     pub(super) fn take(
         &mut self,
         reading: &Reading,
@@ -81,7 +81,7 @@ impl SchedSums {
         Shown { named: named.collect(), other }
     }
 
-    /// What was shown of a cgroup before its unit was found stays in `other`.
+    /// Returns the labels of a cgroup's unit. What was counted for the cgroup before its unit was found stays in `other`.
     fn labels(&mut self, id: u64, find: impl FnOnce(u64) -> Option<UnitLabels>) -> Option<UnitLabels> {
         if let Some(labels) = self.units.get(&id) {
             return Some(labels.clone());

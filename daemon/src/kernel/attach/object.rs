@@ -77,7 +77,7 @@ pub enum ObjectError {
         /// The limit.
         limit_kib: u64,
     },
-    /// bpf(2) is forbidden altogether.
+    /// The kernel refuses every call of bpf(2).
     #[error("creating the map {map}: {source}: bpf(2) is refused in spite of CAP_BPF, {}", who_refuses(*.seccomp))]
     Refused {
         /// The map.
@@ -169,7 +169,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// Returns those of a command that observes by itself. Without a size, the ring has the default one.
+    /// Returns the options of a command that observes without the daemon. Without `ring_kib`, the ring has its default size.
     #[must_use]
     pub fn of_command(ring_kib: Option<u32>, args: bool) -> Self {
         let ring_kib = ring_kib.unwrap_or_else(default_ring_kib);

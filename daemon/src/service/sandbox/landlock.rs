@@ -102,7 +102,7 @@ pub fn restrict(paths: &Paths) -> Result<Abi, LandlockError> {
     }
     let mut rules = vec![(PathBuf::from("/proc"), read), ("/sys".into(), read)];
     rules.extend(paths.cgroups.iter().map(|mount| (mount.clone(), read)));
-    // Only the names in them: the files are what containers print.
+    // Only the names in these directories may be read. Their files have the output of containers.
     let there = paths.names.iter().filter(|directory| directory.is_dir());
     rules.extend(there.map(|directory| (directory.clone(), AccessFs::ReadDir.into())));
     let web = paths.web.iter().flat_map(|file| config_directories(file));
@@ -131,7 +131,7 @@ pub fn restrict(paths: &Paths) -> Result<Abi, LandlockError> {
     }
     if outputs.names {
         ruleset = ruleset.add_rule(NetPort::new(DNS, AccessNet::ConnectTcp | AccessNet::ConnectSendUdp))?;
-        // The kernel binds such a socket by itself.
+        // The kernel binds a UDP socket to a free port by itself when it is first used; port 0 stands for that.
         ruleset = ruleset.add_rule(NetPort::new(0, AccessNet::BindUdp))?;
     }
     for (path, access) in rules {
@@ -178,7 +178,7 @@ fn directory_of(path: &Path) -> PathBuf {
     }
 }
 
-/// The version that this kernel offers; nothing is restricted. The crate `landlock` keeps this question to itself.
+/// Returns the version that this kernel offers, and restricts nothing. The crate `landlock` does not export this query.
 pub fn offered() -> Result<Abi, io::Error> {
     /// `LANDLOCK_CREATE_RULESET_VERSION` of `linux/landlock.h`.
     const VERSION: libc::c_uint = 1;

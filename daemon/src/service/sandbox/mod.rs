@@ -29,7 +29,7 @@ pub struct Paths {
     pub config: PathBuf,
     /// The API's socket, removed at the end.
     pub socket: Option<PathBuf>,
-    /// Another mount point of the cgroups than one below /sys.
+    /// The mount point of the cgroups, if it is not below /sys.
     pub cgroups: Option<PathBuf>,
     /// Directories whose entries name pods and containers; only their lists are read.
     pub names: Vec<PathBuf>,
