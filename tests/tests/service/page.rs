@@ -102,7 +102,8 @@ fn a_kill_is_shown_with_sender_and_victim() {
     service.stop_clean();
 }
 
-/// An expression: the timeline has the life with this pid, and it is so.
+/// Returns an expression that is true if the timeline has the life with this pid, and the condition holds for it (`n` is its
+/// index).
 fn life_is(pid: u32, condition: &str) -> String {
     format!(
         "(() => {{ const lives = document.querySelector('canvas')?.lives; if (!lives) return false; \

@@ -16,7 +16,7 @@ use taskscope_tests::{cgroup::Cgroup, proc, remedy, scenario::Scenario, service:
 /// Forks are counted for a sixtieth of the window.
 const BOMBS: [&str; 4] = ["--leak-window", "60s", "--fork-storm", "50"];
 
-/// One bomb at a time: those of two tests have this process as their common ancestor.
+/// Lets one bomb run at a time, because the bombs of two tests have this process as their common ancestor.
 static BURNING: Mutex<()> = Mutex::new(());
 
 /// Starts a daemon that has had its first polls.

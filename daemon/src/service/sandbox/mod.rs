@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_in_force_is_told_apart_from_what_is_wanted() {
+    fn what_is_in_force_is_distinguished_from_what_is_requested() {
         let mut sandbox = Sandbox::new(false);
         sandbox.restrict_files(&Paths::default());
         sandbox.restrict_system_calls(None, &Reach::default());
