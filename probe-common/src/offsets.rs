@@ -25,7 +25,7 @@ macro_rules! offsets {
         }
 
         impl Offsets {
-            /// Offsets of which none is known.
+            /// Offsets that are all unknown.
             pub const ABSENT: Self = Self { $($field: ABSENT),* };
         }
     };

@@ -25,7 +25,7 @@ pub const fn sched_bucket(ns: u64) -> usize {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SchedHistogram {
-    /// By [`sched_bucket`].
+    /// Counts by [`sched_bucket`].
     pub counts: [u64; SCHED_BUCKETS],
     /// The sum of all durations, ns.
     pub sum_ns: u64,
@@ -95,9 +95,9 @@ impl OffCpu {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SchedHistograms {
-    /// From the moment a task could run to the moment it ran.
+    /// Waits for a CPU: from when a task could run until it ran.
     pub run_queue: SchedHistogram,
-    /// From leaving its CPU until it was woken, by [`OffCpu`].
+    /// Sleeps: from when a task left its CPU until it was woken, by [`OffCpu`].
     pub off_cpu: [SchedHistogram; OffCpu::COUNT],
 }
 

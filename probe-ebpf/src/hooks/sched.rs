@@ -20,7 +20,7 @@ const _: () = assert!(SCHED_BUCKETS.is_power_of_two());
 
 use crate::{kread::Mem, switch::Switch, task::Task};
 
-/// Index of the histogram of all cgroups without one of their own.
+/// Index of the histogram that is shared by all cgroups without a histogram of their own.
 const OTHER: u32 = 0;
 
 /// `BPF_NOEXIST`: the insertion fails if the key exists already.
@@ -30,9 +30,9 @@ const NEW_KEY: u64 = 1;
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Away {
-    /// When it went to sleep; 0 where it did not.
+    /// When the task went to sleep; 0 if it was preempted instead.
     out_ns: u64,
-    /// Since when it could run; 0 while it sleeps.
+    /// When the task became able to run; 0 while it sleeps.
     ready_ns: u64,
     /// `task_struct.cgroups` when `slot` was looked up.
     css_set: u64,
@@ -42,8 +42,8 @@ struct Away {
     state: u32,
 }
 
-/// By address of the `task_struct`, which no exec changes. The daemon sets the sizes of all these maps: with one entry each without
-/// `--sched`.
+/// Tasks that are not running, by the address of their `task_struct`, which no exec changes. The daemon sets the sizes of all these
+/// maps; without `--sched` each has one entry.
 #[map]
 static SCHED_TASKS: HashMap<u64, Away> = HashMap::with_max_entries(1, 0);
 
@@ -51,7 +51,7 @@ static SCHED_TASKS: HashMap<u64, Away> = HashMap::with_max_entries(1, 0);
 #[map]
 static SCHED_CGROUPS: HashMap<u64, u32> = HashMap::with_max_entries(1, 0);
 
-/// Indices of histograms that are free. The daemon fills it, and gives back those of cgroups that are gone.
+/// Indices of free histograms. The daemon adds all of them at the start, and later those of cgroups that are gone.
 #[map]
 static SCHED_FREE: Queue<u32> = Queue::with_max_entries(1, 0);
 
@@ -67,7 +67,7 @@ pub fn sched_histograms_btf(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// For kernels whose tracepoint does not report the state.
+/// The program for kernels whose tracepoint does not report the state.
 #[btf_tracepoint(function = "sched_switch")]
 pub fn sched_histograms_read_btf(ctx: BtfTracePointContext) -> i32 {
     switched(Switch::read(&ctx));

@@ -23,7 +23,7 @@ use crate::{
 /// Index into [`probe_common::SchedTraceLosses`].
 const TOO_MANY_TASKS: usize = 1;
 
-/// Since when a task has been in its present state; 0 if unknown.
+/// The last times at which a task got a CPU, left it, and became able to run, ns; 0 if unknown.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Times {
@@ -43,7 +43,7 @@ const NEVER: Times =
 #[map]
 static SCHED_CHOSEN: HashMap<u32, u32> = HashMap::with_max_entries(1, 0);
 
-/// Their tasks, by address of the `task_struct`.
+/// Tasks of these groups, by the address of their `task_struct`.
 #[map]
 static SCHED_TIMES: HashMap<u64, Times> = HashMap::with_max_entries(1, 0);
 
@@ -165,7 +165,7 @@ fn out<M: Mem>(task: Task<M>, next: Task<M>, preempted: bool, state: u32) {
         other(event, next);
     });
     if is_dead {
-        // It was just written to.
+        // The entry exists, because it was written to just now.
         let _ = SCHED_TIMES.remove(&task.address());
     }
 }
