@@ -48,7 +48,7 @@ pub struct Leaks {
     pub inconclusive: Vec<String>,
 }
 
-/// An observation for less time cannot tell a leak from a program that starts up.
+/// An observation that is shorter than this cannot distinguish a leak from a program that starts up.
 pub const SHORT: Duration = Duration::from_secs(30);
 
 impl MergeLocalFacts for Leaks {}

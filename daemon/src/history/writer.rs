@@ -111,7 +111,7 @@ impl Writer {
         // Sort by the last time, because segments are removed in that order.
         closed.sort_by(|one, other| one.name.to.cmp(&other.name.to));
         let (lives, events) = (Stream::new(), Stream::new());
-        // Lives are written last of each flush: until the last of them, nothing is missing.
+        // Each flush writes lives last, so nothing is missing up to the last life on disk.
         let of_lives = closed.iter().rev().find(|found| found.name.kind == Kind::Lives);
         let since = of_lives.and_then(|found| rfc3339_of(found.name.to.as_deref()?));
         let before = Before { until_ns: wall_ns(), since };

@@ -94,7 +94,7 @@ impl Pipeline {
                         self.answer(question, sink);
                     }
                 }
-                // This branch is off once all senders of questions are gone.
+                // This branch is disabled once all senders of questions are gone.
                 Some(question) = questions.recv() => {
                     // Records that wait in the ring for the next poll are part of the answer.
                     self.catch_up(sink);

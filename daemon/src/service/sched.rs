@@ -141,13 +141,13 @@ mod tests {
         histograms
     }
 
-    /// Names and sums of a reading in which cgroup 1 belongs to unit `1` and so on; 9 to none.
+    /// Returns the names and sums of a reading. Cgroup 1 belongs to unit `1`, and so on; cgroup 9 belongs to no unit.
     fn shown(sums: &mut SchedSums, top: usize, cgroups: &[(u64, u64)]) -> (Vec<(String, u64)>, u64) {
         let found: Vec<_> = cgroups.iter().map(|(id, _)| *id).filter(|id| *id != 9).collect();
         shown_where_found(sums, top, cgroups, &found)
     }
 
-    /// As [`shown`], but only these cgroups are found.
+    /// Does what [`shown`] does, but finds the units of these cgroups only.
     fn shown_where_found(
         sums: &mut SchedSums,
         top: usize,

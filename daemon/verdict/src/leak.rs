@@ -15,7 +15,7 @@ use lineage::status::WaitStatus;
 /// The tightest limit on the forks of a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TightestLimit {
-    /// Which, in words.
+    /// The name of the limit, such as `pids.max of the cgroup /a`.
     pub what: String,
     /// Tasks that count against it.
     pub used: u64,
@@ -56,7 +56,7 @@ impl EndAll {
 pub struct Surroundings {
     /// The tightest limit on pids of the culprit.
     pub limit: Option<TightestLimit>,
-    /// The systemd unit or the container of what leaks.
+    /// The systemd unit or the container of the leaking processes.
     pub place: Option<String>,
     /// Whether that is a systemd unit.
     pub is_unit: bool,

@@ -1,8 +1,8 @@
 //! A program that a parent or a unit starts again and again, and that fails quickly each time.
 //!
-//! The starts must follow one another: each comes after the end of the one before, and soon. So `make -j` and a server that forks
-//! its workers do not count. Between two ends the parent must fork nothing else, so that a script with one failing program among many
-//! does not count. A service manager is exempt from that rule, because it starts each program in a unit of its own.
+//! Each start must come soon after the end before it, so `make -j` and a server that forks its workers do not count. Between two
+//! ends the parent must fork nothing else, so a script with one failing program among many does not count. A service manager is
+//! exempt from that rule, because it starts each program in a unit of its own.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};

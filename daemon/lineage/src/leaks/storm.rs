@@ -1,8 +1,8 @@
 //! A process that forks too fast, or a family of processes whose members all fork.
 //!
 //! A build starts many processes too, but many parents share that work, each of its processes calls execve(2), and few of them live
-//! at a time. So a storm is one process that forks too fast by itself, or a fork bomb: processes that fork without execve(2), whose
-//! children fork in turn over three or more generations, and of which many are alive.
+//! at a time. So a storm is one process that forks too fast by itself, or a fork bomb: processes that fork without execve(2) over
+//! three or more generations and many of which are alive at a time.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -89,7 +89,7 @@ impl Storms {
                 });
                 found.push((0, storm(*key, since, now, lineage, (made, alive), false)));
             }
-            // It is noted again if it goes on.
+            // A parent that continues to fork is noted again.
             made >= FORKS / 2
         });
         self.births.add(now, lineage.store.births(), span_ns);
@@ -167,12 +167,12 @@ impl Young {
     }
 }
 
-/// What is known of the young processes that descend from one.
+/// Counts of the young descendants of one process.
 #[derive(Clone, Copy, Debug, Default)]
 struct Family {
     all: usize,
     without_exec: usize,
-    /// In the third generation or a later one.
+    /// Descendants in the third generation or a later one.
     deep: usize,
     alive: usize,
 }

@@ -187,7 +187,7 @@ pub enum Action {
         usage: Option<GroupUsage>,
         /// Why it ended; `None` if it exited with code 0 and no signal was sent to it.
         death: Option<Arc<GroupDeath>>,
-        /// Of a process that exec'ed: time since the last exec.
+        /// Time since the last exec; `None` if the process has not called execve.
         since_exec_ns: Option<u64>,
     },
     /// `do_exit()` began long ago and has not ended.

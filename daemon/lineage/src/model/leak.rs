@@ -92,9 +92,9 @@ pub struct Respawn {
     pub by_manager: bool,
     /// Ends so far.
     pub ends: u32,
-    /// Of the last ends: the median time from the start to the end, ns.
+    /// The median time from the start to the end, for the last ends, ns.
     pub median_life_ns: u64,
-    /// Of the last ends: the median time from the end to the next start, ns.
+    /// The median time from the end to the next start, for the last ends, ns.
     pub median_pause_ns: u64,
     /// The causes and wait(2) statuses of the last ends, each with its number, the most frequent first.
     pub causes: Vec<(Cause, Option<WaitStatus>, u32)>,

@@ -188,7 +188,7 @@ struct Beside {
     usages: usize,
     debts: usize,
     sums: usize,
-    /// By the number of the profile.
+    /// Counts by the number of the profile.
     cgroup_counts: Vec<CgroupCounts>,
 }
 

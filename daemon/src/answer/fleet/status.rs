@@ -33,7 +33,7 @@ pub struct HostStatus {
     pub processes: u64,
     /// All zombies.
     pub zombies: u64,
-    /// Those that are flagged.
+    /// Zombies that are flagged.
     #[serde(default)]
     pub zombies_old: u64,
     /// Records that were lost.

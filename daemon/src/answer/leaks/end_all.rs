@@ -52,7 +52,7 @@ impl Bomb {
         Some(Self { culprit, members: members.into_iter().take(MEMBERS).collect(), others })
     }
 
-    /// Returns what ends them all; `None` if they share neither a cgroup of their own nor a few process groups.
+    /// Returns what ends all processes of the bomb; `None` if they share neither a cgroup of their own nor a few process groups.
     pub(super) fn end_all(&self, procfs: &Procfs) -> Option<EndAll> {
         if procfs.is_absent() {
             return None;

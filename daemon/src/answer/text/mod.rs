@@ -95,7 +95,7 @@ impl Style {
         self.fold_after(&escape(text), first, at)
     }
 
-    /// As [`Self::wrap`], of text that is escaped already.
+    /// Does what [`Self::wrap`] does, with text that is escaped already.
     fn fold(self, text: &str, at: usize) -> String {
         self.fold_after(text, at, at)
     }

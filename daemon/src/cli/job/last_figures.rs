@@ -19,7 +19,7 @@ const LAST_FIGURES: Duration = Duration::from_secs(2);
 /// The pause between two questions.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// After this time a record is taken for lost, ns.
+/// After this time a record is assumed to be lost, ns.
 const OVERDUE_NS: u64 = 60_000_000_000;
 
 /// Returns the time from which on figures that were reported incomplete can still be completed, ns of `CLOCK_BOOTTIME`.

@@ -109,7 +109,7 @@ enum FailOn {
 /// What has been seen of the job so far.
 type Shared = Rc<RefCell<Collector>>;
 
-/// What is left to do once observing has ended.
+/// What is needed for the report once observing has ended.
 struct Observed {
     status: Result<Status, Exit>,
     ending: Ending,

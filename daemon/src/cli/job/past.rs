@@ -293,8 +293,8 @@ impl Found {
         self.missing.extend(gaps);
     }
 
-    /// Keeps what belongs to one boot, because times of two boots cannot be compared: the last one in which something is known
-    /// of what is meant. Returns the wall clock at its boottime 0.
+    /// Keeps only lives of one boot, because times of two boots cannot be compared: of the last boot that has a life of the
+    /// selected process or unit. Returns the wall clock at the boottime 0 of that boot.
     fn of_one_boot(&mut self, selector: &Selector) -> i128 {
         let is_meant = |life: &&LifeRecord| match selector {
             Selector::Pid(pid) => life.process.pid == *pid,

@@ -15,8 +15,8 @@ use crate::{
     },
 };
 
-/// The first time in a name is that of the first frame: records of several CPUs may arrive in another order than that of their
-/// times.
+/// How much earlier than the first time in its name a segment may begin, ms. The name has the time of the first frame, but records
+/// of several CPUs can be out of order.
 const MARGIN_MS: i64 = 2_000;
 
 /// A position in the segments of a kind.

@@ -60,7 +60,7 @@ pub struct Living {
 #[error("no process of this time is known {0}")]
 pub struct NoProcess(String);
 
-/// What is known of a process.
+/// A process of the job, and the process that forked it.
 struct Known {
     forker: Option<Identity>,
     member: Member,

@@ -39,7 +39,7 @@ pub struct Setting {
     pub leftovers: Vec<Leftover>,
     /// What else the reader should know.
     pub notes: Vec<String>,
-    /// Of a report from the history: what was asked for.
+    /// What was asked for, in a report from the history.
     pub past: Option<PastReport>,
     /// Whether processes can be missing.
     pub is_incomplete: bool,

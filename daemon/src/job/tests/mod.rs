@@ -28,7 +28,7 @@ pub(in crate::job) fn forked(at_ns: u64, pid: u32, parent: u32) -> Fact {
     fact(at_ns, pid, parent, What::Forked { creator: None, seen: true })
 }
 
-/// What the one task of a process used.
+/// Returns the usage of a process with a single task.
 pub(in crate::job) fn used(cpu_ns: u64, pending: u32) -> Usage {
     let sum = record::Usage { exec_runtime_ns: cpu_ns, utime_ns: 1, ..record::Usage::default() };
     Usage::of(&GroupUsage { sum, tasks: 1, pending, unknown: 0 })

@@ -250,7 +250,8 @@ pub fn default_ring_kib() -> u32 {
     (cpus.saturating_mul(2 << 10)).clamp(8 << 10, 128 << 10)
 }
 
-/// Returns the size of the ring of records, bytes. Steps of the scheduler have a ring of their own, and nothing is sent here then.
+/// Returns the size of the ring of records, bytes. With `events --sched` the ring stays empty, because the steps of the scheduler
+/// have a ring of their own.
 pub(in crate::kernel) fn records_bytes(options: Options) -> u32 {
     ring_size(if options.sched == Sched::Trace { 0 } else { options.ring_bytes })
 }

@@ -25,7 +25,7 @@ const GROUPS_A_PIECE: usize = 256;
 /// Which tasks a reading of /proc may report.
 #[derive(Clone, Copy)]
 pub(super) struct Span {
-    /// Tasks that their own records showed are reported if they were forked before this time.
+    /// Tasks that a record of their own has shown are reported if they were forked before this time.
     pub(super) begun: Ktime,
     /// Other tasks are reported if they were forked before this time.
     pub(super) horizon: Ktime,

@@ -153,8 +153,8 @@ impl Chunk {
         usize::from(made)
     }
 
-    /// Copies a text that exists, or makes it from the one with or without a server-sent event around it, or encodes the event.
-    /// Returns whether it encoded.
+    /// Appends the text of one event: a copy of an existing text, or one made from the text of the other layout (with or without
+    /// server-sent events), or a newly encoded one. Returns whether it encoded the event.
     fn add(
         &self,
         texts: &HashMap<Layout, Texts>,

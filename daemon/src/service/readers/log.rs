@@ -207,8 +207,8 @@ impl Log {
         }
     }
 
-    /// Adds a reader that resumes after the event `sequence`; at the oldest event, if that one is gone; at the next one if
-    /// `None`.
+    /// Adds a reader that resumes after the event `sequence`, or at the oldest event if the one after `sequence` is gone. With
+    /// `None` it begins with the next event.
     pub(super) fn join(&mut self, sequence: Option<u64>) -> (u64, Cursor) {
         let cursor = match sequence {
             None => self.at_end(),

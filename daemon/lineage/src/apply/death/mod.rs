@@ -54,7 +54,7 @@ impl Lineage {
             self.stats.late += 1;
             return;
         }
-        // These signals end nothing.
+        // Job control signals stop and continue processes but do not end them.
         if is_job_control_signal(sent.signal) {
             self.on_job_control(at, sent, group);
             return;

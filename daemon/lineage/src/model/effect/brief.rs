@@ -12,10 +12,10 @@ use crate::model::task::TaskKind;
 /// The processes whose effects are built. For all others the lineage creates a [`Brief`] only, which costs a fraction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Wanted {
-    /// Those of all processes.
+    /// The effects of all processes are built.
     #[default]
     All,
-    /// Those of these processes, and some of all others.
+    /// All effects of these processes are built, and some effects of all others.
     Of([Option<Tgid>; 2], WantedActions),
 }
 
@@ -24,9 +24,9 @@ pub enum Wanted {
 pub struct WantedActions {
     /// A bit for each [`ActionKind`].
     pub kinds: u32,
-    /// Of `group_exited`, only these.
+    /// Which `group_exited` effects are built.
     pub deaths: WantedDeaths,
-    /// Of `reaped`, only zombies that were at least this old, ns.
+    /// `reaped` effects are built only of zombies that were at least this old, ns.
     pub zombie_ns: u64,
 }
 

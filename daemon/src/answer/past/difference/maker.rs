@@ -102,7 +102,7 @@ impl DifferenceMaker {
         }
     }
 
-    /// Adds a life. One that was released outside of the time in between changes nothing.
+    /// Adds a life. It is ignored if it was not released between the two times.
     pub fn add(&mut self, life: LifeRecord) {
         let is_in_time = life.released_ms().is_some_and(|at| self.from_ms < at && at <= self.to_ms);
         if !is_in_time {

@@ -1,4 +1,5 @@
-//! Counters of what happens to tasks. They are counted beside the registry, whose counters are atomic, and added to it before a scrape.
+//! Counters of what happens to tasks. They are counted outside of the registry, because its counters are atomic and therefore slow,
+//! and are added to it before a scrape.
 
 use prometheus::{IntCounter, IntCounterVec, Opts, Registry, local::LocalIntCounter};
 

@@ -16,7 +16,7 @@ use crate::service::metrics::{
 /// Supervisors wait 10 s (Docker), 30 s (Kubernetes) or 90 s (systemd) before SIGKILL.
 const BUCKETS: [f64; 11] = [0.01, 0.1, 0.5, 1.0, 5.0, 10.0, 15.0, 30.0, 60.0, 90.0, 120.0];
 
-/// The metrics, and the units with series, the one that stopped last at the end.
+/// The metrics, and the units that have series; the unit that stopped last is at the end.
 pub(in crate::service::metrics) struct StopMetrics {
     stops: IntCounterVec,
     duration: HistogramVec,

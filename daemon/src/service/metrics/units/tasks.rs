@@ -231,7 +231,7 @@ mod tests {
         let mut before = shown(&registry);
         let mut named = BTreeSet::new();
         for round in 0..300_u64 {
-            // Ten units in each round, of which each lasts for one round of a second.
+            // Each round has ten new units, which last for that round of one second.
             let jobs: Vec<_> = (0..10).map(|n| format!("job-{round}-{n}")).collect();
             let present: Vec<_> = jobs.iter().map(|name| (&**name, 1 + (round % 7) as u32)).collect();
             for name in &jobs {

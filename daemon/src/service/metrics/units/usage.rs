@@ -103,7 +103,7 @@ mod tests {
         units.add(unit("b"), &share(1), 2);
         units.add(unit("c"), &share(1), 2);
         is(&units, &[("a", 10), ("b", 1), ("other", 1)]);
-        // This is less than twice as much as the least, so nothing changes.
+        // `c` has less than twice as much as `b`, the lightest unit, so nothing changes.
         units.age(Ktime(1), 2);
         is(&units, &[("a", 10), ("b", 1), ("other", 1)]);
         units.add(unit("c"), &share(4), 2);
