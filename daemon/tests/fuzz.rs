@@ -22,7 +22,7 @@ mod time_arg;
 #[path = "../fuzz/bodies/wire.rs"]
 mod wire;
 
-/// The same numbers in each run (xorshift64).
+/// A generator (xorshift64) of numbers that are the same in each run.
 struct Numbers(u64);
 
 impl Numbers {

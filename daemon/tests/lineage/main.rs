@@ -152,7 +152,7 @@ fn records_that_come_twice_change_nothing() {
         let mut copies: Vec<(usize, Record)> = Vec::new();
         for (n, record) in kernel.tape.records.iter().enumerate() {
             records.push(record.clone());
-            // Two failures of one task at one moment are two failures.
+            // A failed clone is not duplicated: two equal records mean two failures.
             if dice.below(4) == 0 && !matches!(record.fact, Fact::CloneFailed(_)) {
                 copies.push((n + dice.below(40), record.clone()));
             }

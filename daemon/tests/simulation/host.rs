@@ -255,7 +255,7 @@ fn shown(real: &Lineage, hidden: &[Tgid], at: Ktime) -> Vec<Record> {
             Record { at, cpu: 0, fact: Fact::Snapshot(Box::new(snapshot)) }
         })
         .collect();
-    // In the order of tids, as the iterator has them.
+    // The BPF iterator visits tasks in the order of their tids.
     shown.sort_by_key(|record| match &record.fact {
         Fact::Snapshot(seen) => seen.task.key.tid,
         _ => unreachable!("only snapshots are made here"),

@@ -128,7 +128,7 @@ fn a_recording_without_faults_has_the_same_tree_twice() {
     }
 }
 
-/// With `TASKSCOPE_SIMULATION_SECONDS`: other seeds, for so long.
+/// With `TASKSCOPE_SIMULATION_SECONDS`: runs with other seeds for that number of seconds.
 #[test]
 fn for_as_long_as_asked_other_seeds_hold_too() {
     let Ok(seconds) = std::env::var("TASKSCOPE_SIMULATION_SECONDS") else { return };

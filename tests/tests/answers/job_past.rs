@@ -232,7 +232,8 @@ fn the_report_of_a_unit_has_what_wait4_says_of_it() {
     }
     let directory = Directory::new("unit");
     let asked = ["--socket", &socket, "--unit", &name, "--since", "5m"];
-    // On the tracepoint rung a release is reported an RCU grace period after it. On the others, the final figures can be.
+    // With the tracepoint rung, a release is reported an RCU grace period late. With the other rungs, the final figures can be
+    // late.
     let report = wait::until_answer(
         || reported(&directory, &asked, None).1,
         |report| {

@@ -179,8 +179,8 @@ fn the_history_becomes_a_trace_with_and_without_a_daemon() {
     let parent = held.facts().role("parent").pid;
     scenario("burst", &["300"]).finish();
     let socket = service.socket();
-    // The daemon applies the last of them a moment after their parent has reaped them. On a kernel that hides tasks, one release in
-    // a thousand is not seen.
+    // The daemon applies the last releases a moment after the parent has reaped the processes. On a kernel that hides tasks, one
+    // release in a thousand is not seen.
     wait::until("the lives of the burst are reported", || {
         lines(&text(&run(&["lives", "--since", "10m", "--socket", path(&socket)]))).len() > 290
     });
@@ -193,7 +193,7 @@ fn the_history_becomes_a_trace_with_and_without_a_daemon() {
         |life: &&Value| track_of(&decoded, &life["process"]["pid"], &life["start_boottime_ns"]).is_some();
     let in_trace: Vec<Value> = lives.iter().filter(is_there).cloned().collect();
     assert!(in_trace.len() > 290, "{} of {} lives", in_trace.len(), lives.len());
-    // The zombie that exists has its tail up to now, with the parent that owes the wait.
+    // The slice of the zombie that still exists lasts until now, and names the parent that has not waited for it.
     let tracks = decoded["tracks"].as_array().into_iter().flatten();
     let owed = tracks.flat_map(|track| track["slices"].as_array().into_iter().flatten()).find(|slice| {
         slice["name"] == "zombie"

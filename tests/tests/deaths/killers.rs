@@ -61,7 +61,7 @@ fn an_exit_code_says_what_the_program_means_by_it() {
         return;
     }
     let service = Service::start(&[]);
-    // As a JVM does, which exits with 143 after its shutdown hooks.
+    // This shell does what a JVM does: it handles SIGTERM and exits with status 143.
     if let Some(shell) = Job::start("sh", &["-c", "trap 'exit 143' TERM; while :; do sleep 0.1; done"]) {
         below(shell.pid(), "sleep");
         remedy::run(&format!("kill {}", shell.pid()));

@@ -35,7 +35,7 @@ fn explained(service: &Service, pid: i64) -> Value {
     service.json(&format!("/v1/explain/{pid}"))["verdict"].clone()
 }
 
-/// Waits until the verdict about a process is this one: while a child of it is a zombie, that comes first.
+/// Waits until the verdict about a process is this one: while a child of it is a zombie, the verdict is about the zombie.
 #[track_caller]
 fn until_explained(service: &Service, pid: i64, code: &str) {
     wait::until_answer(|| explained(service, pid), |verdict| verdict["code"] == code);
@@ -168,7 +168,7 @@ fn a_fork_bomb_is_a_storm_of_the_process_that_was_there_before() {
     if setting::skip_in_vm("an emulated CPU on a busy host forks too slowly for a storm") {
         return;
     }
-    // Forks are counted for a sixtieth of the window, and a bomb that has burst is reported for three of these.
+    // The rate of forks is measured over a sixtieth of the window, and a bomb that has ended is reported for three sixtieths more.
     let service = Service::start(&["--leak-window", "60s", "--fork-storm", "50"]);
     // The first poll has nothing to compare with; there is one each second.
     wait::until("the daemon has observed for 3 s", || {

@@ -102,7 +102,7 @@ fn one_write_to_its_cgroup_ends_a_fork_bomb() {
     is_over(burning, service);
 }
 
-/// Before rates are known, nothing is claimed, and nobody else is accused.
+/// Until rates are known, the answer says that it is inconclusive. No process outside the bomb is reported.
 #[test]
 fn a_bomb_that_is_older_than_the_daemon_accuses_nobody_else() {
     if setting::skip_in_vm("an emulated CPU on a busy host forks too slowly for a storm") {

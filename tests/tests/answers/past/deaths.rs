@@ -45,7 +45,7 @@ fn deaths_of_an_earlier_daemon_are_listed_with_the_gap_between_the_two() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("no taskscope wrote history"), "{said}");
     service.stop_clean();
-    // The same from the directory, without a daemon.
+    // The directory gives the same deaths without a daemon.
     let path = directory.path();
     let path = path.to_str().unwrap_or_default();
     let args = ["deaths", "--from", path, "--cause", "killed", "--format", "json"];

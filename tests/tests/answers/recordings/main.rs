@@ -164,7 +164,7 @@ fn the_tree_of_a_replay_is_that_of_proc() {
     let tree: Value = serde_json::from_str(&tree).unwrap();
     let found = tree["processes"].as_array().unwrap().iter().find(|process| process["pid"] == child);
     assert!(found.is_some(), "the child lives on when the shell has ended");
-    // Before the command began, neither was there.
+    // Before the command began, neither the shell nor its child existed.
     let before = text(&replay(&file, &["--at", "+0s", "tree", "--format", "json"]));
     assert!(!before.contains(&format!("\"pid\":{child},")), "{before}");
     let deaths = text(&replay(&file, &["deaths", "--all", "--pid", &shell.to_string(), "--format", "json"]));

@@ -226,7 +226,7 @@ fn none() {
     }
 }
 
-/// Copies of this program, so that the leader of a session and what is left run different ones.
+/// Copies of this program, so that the leader of a session and the processes that it leaves behind run different programs.
 struct Programs(PathBuf);
 
 impl Programs {
@@ -243,7 +243,7 @@ impl Programs {
 
 impl Drop for Programs {
     fn drop(&mut self) {
-        // What is left sleeps until then.
+        // The processes that are left behind sleep until their files are gone.
         let _ = fs::remove_dir_all(&self.0);
     }
 }
@@ -312,7 +312,7 @@ pub(crate) fn session(args: &[String]) {
     }
 }
 
-/// What is left of a session, as a program: writes its pid to a file and sleeps until the file is gone.
+/// A process that a session leaves behind, as a program: writes its pid to a file and sleeps until the file is gone.
 pub(crate) fn sleeper(args: &[String]) {
     let Some(mark) = args.first() else { die_with("arguments of leak-sleeper", libc::EINVAL) };
     let written = fs::write(mark, format!("{}\n", sys::getpid()));
