@@ -5,8 +5,9 @@
 //! <https://elixir.bootlin.com/linux/v6.18/source/include/trace/events/oom.h>
 //!
 //! `struct oom_control`, the argument of `out_of_memory()`, shows which limit was reached: that hook stores it for the next
-//! victims. The lock `oom_lock` is held over both, so there is one at a time. If that hook is not attached, the program reads the
-//! usage of the trigger's memory cgroups: the innermost at its limit is the one whose charge failed (`try_charge_memcg()`).
+//! victims. The kernel holds `oom_lock` meanwhile, so one limit at a time is stored. If that hook is not attached, the program
+//! reads the usage of the trigger's memory cgroups: the innermost at its limit is the one whose charge failed
+//! (`try_charge_memcg()`).
 
 use aya_ebpf::{
     helpers::{bpf_get_current_pid_tgid, bpf_probe_read_kernel_str_bytes},
