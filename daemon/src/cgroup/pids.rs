@@ -23,7 +23,7 @@ pub struct PidsLimit {
     /// `pids.max`.
     pub limit: u64,
     /// `max` of `pids.events`: forks that failed. Until 6.11, and with v1, each is counted in the cgroup of the task that
-    /// forked, which can be one below. `None` where there is no such file (before 4.5).
+    /// forked, which can be a descendant. `None` where there is no such file (before 4.5).
     pub hits: Option<u64>,
 }
 

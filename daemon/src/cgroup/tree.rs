@@ -26,10 +26,10 @@ use super::{
 };
 use crate::{cgroup_mounts::CgroupMounts, host};
 
-/// A walk is followed by a pause that is this many times as long, at least.
+/// The least length of the pause after a walk, in multiples of the walk's duration.
 const PAUSE_TIMES: u64 = 8;
 
-/// The most cgroups that are kept, also ones that are gone: the last events of their tasks come later.
+/// The most cgroups that are kept, including removed ones: the last events of their tasks arrive after the removal.
 const REMEMBERED: usize = 16_384;
 
 /// Time between two walks for ids that were not found, ns, at least.

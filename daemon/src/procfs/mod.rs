@@ -99,7 +99,7 @@ impl Procfs {
     /// Returns a procfs of which nothing can be read, for a host other than this one, such as that of a recording.
     #[must_use]
     pub fn absent() -> Self {
-        // A path below a device fails with ENOTDIR, which is not taken for the end of a process as ENOENT is.
+        // A path below a device fails with ENOTDIR, which does not mean that a process ended, as ENOENT does.
         Self { is_absent: true, ..Self::at(Path::new("/dev/null")) }
     }
 

@@ -1,4 +1,4 @@
-//! Time spent waiting for a CPU: adds the histograms of cgroups up to a bounded number of histograms of units and containers.
+//! Time spent waiting for a CPU: sums the histograms of cgroups into histograms of a bounded number of units and containers.
 //!
 //! Counters may only grow, so a unit keeps its series while one of its cgroups exists, unless `top` is lowered. The units
 //! that waited longest get the free series, all others are summed as `other`. A unit that gets its series later begins at
@@ -209,7 +209,7 @@ mod tests {
         assert_eq!(shown_where_found(&mut sums, 2, &[(1, 5)], &[]), (names(&[]), 5));
         assert_eq!(shown_where_found(&mut sums, 2, &[(1, 7)], &[]), (names(&[]), 7));
         assert_eq!(shown_where_found(&mut sums, 2, &[(1, 9)], &[1]), (names(&[("1", 2)]), 7));
-        // A second cgroup of a name that is given already.
+        // A second cgroup of a unit that has a series already.
         assert_eq!(shown_where_found(&mut sums, 2, &[(1, 9), (11, 4)], &[]), (names(&[("1", 2)]), 11));
         assert_eq!(shown_where_found(&mut sums, 2, &[(1, 9), (11, 5)], &[11]), (names(&[("1", 3)]), 11));
         sums.end(11, &waited(6));

@@ -316,7 +316,7 @@ fn viewers_share_an_answer_if_they_say_so() {
             serde_json::from_str(&answer.body).unwrap_or_else(|error| panic!("{error}: {answer:?}"));
         (body["boottime_ns"].as_u64(), answer.head.contains("\nage: "))
     };
-    // On a busy host more than the five seconds may pass between two of them.
+    // On a busy host more than five seconds may pass between the two requests.
     let is_shared = (0..10).any(|_| {
         let first = made("cache-control: max-age=5\r\n");
         let second = made("cache-control: max-age=5\r\n");

@@ -1,4 +1,5 @@
-//! TLS, client certificates and basic authentication by the web configuration file, held against curl, openssl and a real Prometheus.
+//! TLS, client certificates and basic authentication by the web configuration file, tested with curl, openssl and a real
+//! Prometheus.
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test")]
 

@@ -1,4 +1,4 @@
-//! The binaries that packages carry: one an architecture, static, for any Linux.
+//! The binaries that packages carry: one for each architecture, static, for any Linux.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -149,8 +149,7 @@ pub(super) fn parent(life: &Life) -> Option<GroupKey> {
     life.first_parent.or(life.parent)
 }
 
-/// What a search for a bomb needs of a young process. A whole life is ten times as large, and a search must not take the memory that
-/// the storm leaves.
+/// What a search for a bomb needs of a young process. A whole life is ten times as large, and a storm may leave little memory.
 struct Young {
     parent: Option<GroupKey>,
     is_without_exec: bool,

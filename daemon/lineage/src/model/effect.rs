@@ -215,7 +215,7 @@ pub enum Action {
     ZombieFlagged {
         /// How long, ns.
         zombie: Span,
-        /// Comm of the parent that owes the wait(2).
+        /// Comm of the parent that has not waited for it.
         parent_name: Option<Comm>,
     },
     /// Its parent exited, and it has another parent now.

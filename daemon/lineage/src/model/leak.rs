@@ -41,7 +41,7 @@ impl LeakKind {
 /// A leak: the process that causes it, when it began, and its rate.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Leak {
-    /// The process that causes it; of orphans the oldest one.
+    /// The process that causes it; for orphans, the oldest one.
     pub culprit: GroupKey,
     /// Its comm.
     pub name: Option<Comm>,
@@ -188,7 +188,7 @@ impl Leak {
         self.seen.since(self.since)
     }
 
-    /// Returns how many leak in a minute; `None` of orphans, which have no rate.
+    /// Returns how many leak in a minute; `None` for orphans, which have no rate.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a rate needs no more than 53 bits")]
     pub fn per_minute(&self) -> Option<f64> {

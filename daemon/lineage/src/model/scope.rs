@@ -6,7 +6,7 @@ use crate::model::death::GroupDeath;
 use crate::model::id::{GroupKey, Ktime, TaskRef};
 use crate::model::record::Comm;
 
-/// The bit that marks a task's cgroup as a pair of ids: `CgroupPair` of the wire.
+/// The bit that marks a task's cgroup as a pair of ids: `CgroupPair` of the wire format.
 const PAIR: u64 = 1 << 63;
 
 /// What happened to a cgroup.

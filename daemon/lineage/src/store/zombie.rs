@@ -32,7 +32,7 @@ impl Store {
         }
     }
 
-    /// Marks every zombie as unconfirmed: none of them is counted, nor is its parent charged with it. A step for each zombie.
+    /// Marks every zombie as unconfirmed: none of them is counted, nor is its parent charged with it. Costs O(zombies).
     pub(crate) fn make_zombies_unconfirmed(&mut self) {
         for queue in [Queue::Flagged, Queue::Zombie] {
             while let Some(leader) = self.queue_ends(queue).first {

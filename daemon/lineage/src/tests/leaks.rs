@@ -269,7 +269,7 @@ fn a_fork_bomb_is_a_storm_of_the_process_that_was_there_before() {
     watched.pass(60);
     let Leaking::Storm(storm) = watched.one(LeakKind::Storm).what else { panic!("another leak") };
     assert!(storm.alive > 1_000, "{storm:?}");
-    // Also when a parent between has ended.
+    // The same holds after a process between the culprit and the others has ended.
     watched.fixture.reparented(family[2], family[0], init);
     watched.ends(family[0], shell, 0);
     // Processes that the shell had started before, or that run another program, are not part of the bomb.

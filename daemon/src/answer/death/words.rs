@@ -150,7 +150,7 @@ fn cause(death: &GroupDeath, made: &Death) -> String {
         Cause::OrphanedGroup => format!(
             "its process group was orphaned while a process of it was stopped, so the kernel sent {sig}: {by} ended"
         ),
-        // Of a terminal or a pty, a worker of the kernel delivers what was typed, and nothing shows who typed it.
+        // A worker of the kernel delivers the input of a terminal or a pty, so nothing shows who typed it.
         Cause::TerminalKey if signal.sender.kernel_thread => {
             format!("a key was pressed in its terminal ({sig})")
         }

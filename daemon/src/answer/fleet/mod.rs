@@ -52,7 +52,7 @@ pub enum ErrorKind {
     Tls,
     /// One side does not accept the other's certificate.
     Certificate,
-    /// 401: it wants a password, or another one.
+    /// 401: it requires a password, or the password is wrong.
     Unauthorized,
     /// 404 for the path: it does not serve the API on TCP.
     NoApi,
@@ -64,7 +64,7 @@ pub enum ErrorKind {
     Closed,
     /// The answer is longer than the limit.
     TooLarge,
-    /// The answer is not what a daemon of this version says.
+    /// The answer is not one of a daemon of this version.
     Nonsense,
     /// This host has no descriptor, thread or memory left.
     Local,

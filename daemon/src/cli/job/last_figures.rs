@@ -1,7 +1,7 @@
 //! Waits for figures that are still to come when the command and its descendants have ended.
 //!
 //! On the kprobe and fentry rungs a parent on another CPU can reap a child before the record of the child's death, which has the first
-//! figures, and before its last switch, which has the final ones. No event follows that has them, so the source of the events is asked.
+//! figures, and before its last switch, which has the final ones. No later event has them, so this asks the source of the events.
 
 use std::{
     fmt::Display,

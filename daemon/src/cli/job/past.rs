@@ -23,7 +23,7 @@ use crate::{
     service::Status,
 };
 
-/// The options that ask for the past; they exclude what needs a command that runs.
+/// The options that ask for the past; they exclude options that need a running command.
 pub(super) const SELECTORS: [&str; 2] = ["pid", "unit"];
 
 /// The most lives that are kept in memory, about 1 KiB each.

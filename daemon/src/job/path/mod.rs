@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::job::members::{Member, Members, Taken};
 
-/// A child that is reaped this soon after its end was being waited for, ns.
+/// If a parent reaps a child within this time after the child's end, ns, it was waiting for the child.
 const AT_ONCE_NS: u64 = 5_000_000;
 
 /// A longer delay counts as at once too, if it is at most this fraction of the child's life: on a busy host the parent waits for a CPU.

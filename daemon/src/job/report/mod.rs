@@ -80,7 +80,7 @@ pub struct PastReport {
     pub since: String,
     /// What happened after it is not either.
     pub until: String,
-    /// Processes that others started: the one with the pid, or those of the unit.
+    /// Processes whose parents are not in the job: the one with the pid, or those of the unit.
     pub roots: u64,
     /// How many of these still ran at the end.
     pub running: u64,
@@ -272,7 +272,7 @@ pub struct StepTime {
     pub asleep_ns: u64,
     /// Time for which the process's figures are missing.
     pub unknown_ns: u64,
-    /// Whether the parts are shares of what the process used in several steps, or beside the path.
+    /// Whether the times are estimates: shares of what the process used in several steps, or outside of the path too.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub estimated: bool,
 }

@@ -139,7 +139,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
     })
 }
 
-/// Pieces of one process after another are one.
+/// Joins consecutive pieces of one process.
 fn joined(pieces: &[Piece], pid: impl Fn(usize) -> u32) -> Path {
     let mut path = Path::new();
     for piece in pieces {

@@ -1,4 +1,4 @@
-//! The journal, by its native protocol: one datagram an entry, with fields (`systemd.io/JOURNAL_NATIVE_PROTOCOL`).
+//! The journal, by its native protocol: one datagram for each entry, with fields (`systemd.io/JOURNAL_NATIVE_PROTOCOL`).
 //! taskscope writes the protocol itself, which takes a few lines. The crates for it connect their socket, so the sandbox would have
 //! to allow connect(2) each time journald is restarted. An entry always fits into a datagram, so no memfd is needed.
 

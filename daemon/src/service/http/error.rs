@@ -61,7 +61,7 @@ impl ApiError {
         Self { status, message: status.canonical_reason().unwrap_or("refused").to_lowercase() }
     }
 
-    /// Returns the error of /readyz if canaries are not seen whole.
+    /// Returns the error of /readyz if records of canaries do not arrive.
     pub(super) fn not_ready(why: &str) -> Self {
         Self { status: StatusCode::SERVICE_UNAVAILABLE, message: format!("not ready: {why}") }
     }

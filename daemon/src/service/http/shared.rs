@@ -191,7 +191,7 @@ mod tests {
         assert!(slow.is_for(after(&slow, 6.9), SECOND) && !slow.is_for(after(&slow, 7.1), SECOND));
         let for_ever = kept(Duration::from_secs(100));
         assert!(!for_ever.is_for(after(&for_ever, 61.0), SECOND));
-        // Who asked before it was begun waited for it.
+        // A request that came before the computation began has waited for it.
         assert!(slow.is_for(slow.made.checked_sub(SECOND).unwrap(), SECOND));
     }
 

@@ -32,7 +32,7 @@ pub struct ProcessFacts {
     pub background: Option<BackgroundStop>,
     /// The pipe that it waits to read from; only read if it has a zombie.
     pub pipe_read: Option<PipeRead>,
-    /// The call in which another process holds it; only read if it has a zombie.
+    /// The call in which it is blocked until another process acts; only read if it has a zombie.
     pub held_call: Option<HeldCall>,
     /// Its threads, the leader first.
     pub threads: Vec<ThreadFacts>,

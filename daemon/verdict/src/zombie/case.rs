@@ -164,7 +164,7 @@ impl<'a> Case<'a> {
     }
 
     /// Returns how certain it is that the parent does not wait at all. It is certain if the parent was observed from its start,
-    /// has reaped no child, has had this zombie for long, and no other process holds it in a call.
+    /// has reaped no child, has had this zombie for a long time, and no other process holds it in a call.
     pub(super) fn certainty_of_never(&self) -> Certainty {
         let never = self.is_watched_from_its_beginning() && self.has_waited() == Some(false);
         if never && self.is_overdue() && self.blocked_thread().is_none() {
@@ -174,8 +174,8 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// Returns the thread of the parent that forked it, or its only thread, if it is blocked in a call that another process has
-    /// to end and no handler of SIGCHLD would run meanwhile: it had no chance to wait.
+    /// Returns the thread of the parent that forked the child, or the parent's only thread, if that thread is blocked in a call
+    /// that another process has to end and no handler of SIGCHLD would run meanwhile: the parent had no chance to wait.
     pub(super) fn blocked_thread(&self) -> Option<&'a ThreadFacts> {
         let process = self.process()?;
         let runs_handler = self.handles_sigchld() && process.blocks_sigchld() != Some(true);

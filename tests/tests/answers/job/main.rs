@@ -261,7 +261,7 @@ fn a_job_in_a_job_is_part_of_it() {
     assert_eq!(outer.output.status.code(), Some(0));
     let inner: Value = serde_json::from_str(&fs::read_to_string(&inner).unwrap()).unwrap();
     assert_eq!(inner["processes"]["made"], 7, "{inner}");
-    // And the inner taskscope itself, with its canaries.
+    // The outer job also has the inner taskscope itself, with its canaries.
     assert!(outer.number("/processes/made") >= 8, "{}", outer.report);
     outer.assert_equals_wait4();
 }

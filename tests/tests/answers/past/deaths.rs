@@ -11,7 +11,7 @@ fn killed_sleep(service: &Service) -> i64 {
     let mut sleep = Spawned::new(Command::new("sleep").arg("1000"));
     sleep.kill();
     let pid = i64::from(sleep.id());
-    // The history has it longer than the memory, which others' lives fill.
+    // The history keeps it for longer than memory, which lives of other processes fill.
     wait::until(format_args!("the end of {pid} is reported"), || {
         !asked(service, &["lives", "--since", "1h", "--pid", &pid.to_string()]).stdout.is_empty()
     });

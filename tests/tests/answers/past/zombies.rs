@@ -46,7 +46,7 @@ fn zombies_of_a_past_time_are_those_that_proc_showed_then() {
         let output = Command::new(setting::taskscope()).args(args).output();
         let output = output.unwrap_or_else(|error| panic!("starting taskscope: {error}"));
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        // 9 if a zombie was older than a second.
+        // The exit code is 9 if a zombie was older than a second.
         assert!(matches!(output.status.code(), Some(0 | 9)), "{args:?}: {said}");
         json(&output)
     };

@@ -80,7 +80,7 @@ fn a_replay_prints_what_was_printed_while_it_was_recorded_each_time() {
     }
     assert_eq!(live_text.lines().count(), first_text.lines().count());
     assert!(live.stdout == first.stdout);
-    // What the shell did, by its own numbers.
+    // The exit codes of the shells are among the recorded events.
     let codes: Vec<_> = events(&first_text)
         .iter()
         .filter(|event| event["event"]["action"] == "group_exited" && event["process"]["name"] == "sh")
@@ -251,7 +251,7 @@ fn limits_of_a_replay_are_those_that_refused_a_fork() {
     let mut recorder = taskscope();
     recorder.args(["record", "--attach", &setting::attach()]).arg(&file).arg("--");
     recorder.args([&scenario(), "zombies-to-the-limit", cgroup.path().to_str().unwrap()]);
-    // It waits for a line before it ends.
+    // The scenario waits for a line before it ends.
     let mut recorder = spawner::spawn({
         recorder.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         recorder

@@ -291,7 +291,7 @@ fn daemons() {
     pause("working");
 }
 
-/// The leader of a session, as a program: starts a process, MODE says how, and ends.
+/// The leader of a session, as a program: starts a process in the way that MODE says, and ends.
 pub(crate) fn session(args: &[String]) {
     let [mode, place, mark] = args else { die_with("arguments of leak-session", libc::EINVAL) };
     let program = if mode == "same" { "job" } else { "left" };
