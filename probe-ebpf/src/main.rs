@@ -11,8 +11,8 @@
     clippy::inline_always,
     clippy::needless_pass_by_value,
     clippy::needless_borrows_for_generic_args,
-    reason = "everything goes into one function a program; the macros fix the signatures; a key handed over by reference \
-              stays where the verifier saw it written"
+    reason = "each program is one function; the macros fix the signatures; a key that is passed by reference stays where the \
+              verifier saw it written"
 )]
 
 mod emit;
