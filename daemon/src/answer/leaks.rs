@@ -232,8 +232,8 @@ impl Leak {
 /// What an answer of a young daemon cannot show.
 fn too_early(observed_ns: u64) -> String {
     format!(
-        "observed for {} so far: what has begun before or since is not found yet, such as a fork bomb (ask again; taskscope limits shows \
-         at once what is full)",
+        "observed for {} so far: a leak such as a fork bomb is not found yet, whether it began before taskscope or after (ask again; \
+         taskscope limits shows at once what is full)",
         verdict::duration(observed_ns)
     )
 }

@@ -1,7 +1,7 @@
 //! The answers of many daemons as one: rows with the name of their host, and the hosts that did not answer.
 //!
 //! Answers are added one after the other, and only the rows that are shown are kept. So memory does not grow with the number of
-//! hosts, except for one row a host in `status`.
+//! hosts, except for one row per host in `status`.
 
 mod deaths;
 mod status;

@@ -168,7 +168,7 @@ async fn tls(access: &Access, host: &Host, stream: TcpStream) -> Result<SendRequ
         return Err(Failure::new(ErrorKind::Tls, "https needs --ca FILE"));
     };
     let name = ServerName::try_from(host.node.clone()).map_err(|error| {
-        Failure::new(ErrorKind::Tls, format!("{} can be in no certificate: {error}", host.node))
+        Failure::new(ErrorKind::Tls, format!("no certificate can have the name {}: {error}", host.node))
     })?;
     let stream = connector.connect(name, stream).await.map_err(|error| of_io(&error))?;
     let made = handshake(TokioIo::new(stream)).await;
@@ -262,7 +262,7 @@ fn refusal(status: StatusCode, text: &[u8], path: &str, host: &Host) -> Failure 
     let has_no_path = said.starts_with(&format!("there is no {path}"));
     let (kind, message) = match status.as_u16() {
         401 => {
-            (ErrorKind::Unauthorized, "401: it wants another user or password (--basic-auth-file)".to_owned())
+            (ErrorKind::Unauthorized, "401: it needs another user or password (--basic-auth-file)".to_owned())
         }
         404 if has_no_path => (
             ErrorKind::NoApi,

@@ -55,7 +55,7 @@ pub(super) fn blocked_elsewhere(case: &Case<'_>) -> Option<Verdict> {
             "sends to a socket whose receiver does not read".to_owned(),
             format!("thread {tid} of pid {pid} sits in a send to descriptor {fd}, a socket"),
             format!(
-                "find out why the receiver does not read: lsof -E -p {pid} or ss -xp shows it (of syslog(3), who reads /dev/log)"
+                "find out why the receiver does not read: lsof -E -p {pid} or ss -xp shows it (for syslog(3), the process that reads /dev/log)"
             ),
         ),
         HeldOn::Fifo => (

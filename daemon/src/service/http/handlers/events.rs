@@ -134,7 +134,7 @@ impl Query {
                         "colour" => Format::Colour,
                         "life" => Format::Life,
                         _ => {
-                            let message = format!("format={value}: there are json, text, colour and life");
+                            let message = format!("format={value}: it must be json, text, colour or life");
                             return Err(ApiError::bad_request(message));
                         }
                     }
