@@ -6,7 +6,7 @@ import { ApiError, request, sleep, visible } from './api.js';
 /** The most bytes that the page reads each second; about 1,200 events. */
 const RATE = 1 << 20;
 
-/** Without a heartbeat for this long the connection is taken for dead, ms. The daemon sends one each 15 s. */
+/** Without a heartbeat for this long the connection is considered dead, ms. The daemon sends one each 15 s. */
 const SILENT = 40000;
 
 /** Time before a stream is opened again, ms: the first, and the longest. */

@@ -1,4 +1,4 @@
-// The story of one process: /v1/explain.
+// The history of one process: /v1/explain.
 
 import { poll } from '../api.js';
 import { Table, h, pane } from '../dom.js';
