@@ -16,7 +16,7 @@ pub struct Counters {
     /// Records left out because the ring was filling up, so that more important ones had room ([`crate::Settings`]); part of
     /// `produced`.
     pub shed: [u64; Kind::COUNT],
-    /// Losses for other reasons than a full ring, by [`Lost`].
+    /// Losses for reasons other than a full ring, by [`Lost`].
     pub lost: [u64; Lost::COUNT],
 }
 
