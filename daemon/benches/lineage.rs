@@ -11,7 +11,7 @@ use taskscope::lineage::record::{
 };
 use taskscope::lineage::{Config, Effect, Lineage};
 
-/// Records of one short life: fork, exec, begin of the exit, end of the exit, reaping, last switch.
+/// Records of one short life: fork, exec, start of the exit, end of the exit, reaping, last switch.
 const RECORDS_A_LIFE: u64 = 6;
 /// Lives whose records are applied in one batch: as many records as the daemon takes from the ring at a time.
 const BATCH: usize = 512 / RECORDS_A_LIFE as usize;

@@ -59,7 +59,7 @@ mod injected {
 
     use super::Point;
 
-    /// What the file said last, and which points were hit since.
+    /// The last content of the file, and the points that were hit since.
     static ASKED: Mutex<(String, Vec<Point>)> = Mutex::new((String::new(), Vec::new()));
 
     impl Point {

@@ -116,7 +116,7 @@ pub struct Pipeline {
     /// Zombies that /proc has confirmed.
     confirmed: HashSet<GroupKey>,
     recheck: ZombieRecheck,
-    /// The number of reparentings that had ever been uncertain when their children were last looked up.
+    /// How many reparentings had been uncertain so far when their children were last looked up.
     orphans_looked_up: u64,
     procfs: Procfs,
     local_facts: LocalFacts,

@@ -61,7 +61,7 @@ pub struct Procfs {
 /// Why reading failed.
 #[derive(Debug, Error)]
 pub enum ProcfsError {
-    /// The file cannot be read, for another reason than that the process is gone.
+    /// The file cannot be read, for a reason other than the end of the process.
     #[error("reading {path}: {source}")]
     Io {
         /// The file.

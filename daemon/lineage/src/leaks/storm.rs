@@ -1,8 +1,8 @@
 //! A process that forks too fast, or a family of processes whose members all fork.
 //!
 //! A build starts many processes too, but many parents share that work, each of its processes calls execve(2), and few of them live
-//! at a time. So a storm is one process that forks too fast by itself, or a fork bomb: processes that fork without execve(2) over
-//! three or more generations and many of which are alive at a time.
+//! at a time. So a storm is one process that forks too fast by itself, or a fork bomb: processes that fork over
+//! three or more generations without execve(2), and of which many are alive at a time.
 
 use std::collections::{HashMap, VecDeque};
 

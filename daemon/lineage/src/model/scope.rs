@@ -101,7 +101,7 @@ pub struct Scope {
     pub end: Option<ScopeEnd>,
     /// The process that left last.
     pub last: Option<ScopeMember>,
-    /// The first death of a process in it that led to the end: it exited with another code than 0 or by a signal, and no process
+    /// The first death of a process in it that led to the end: it exited with a code other than 0 or by a signal, and no process
     /// began more than a second after that.
     pub first_death: Option<Arc<GroupDeath>>,
     /// How many times a cgroup of this name was seen to begin below the same parent, this time included; 0 if no beginning was

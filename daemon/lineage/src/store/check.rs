@@ -130,7 +130,7 @@ impl Store {
             };
             let parents = &self.groups[parents];
             if parents.key() != group.parent_key().unwrap_or(group.key()) {
-                return Err(format!("{name}: linked to another parent than {:?}", group.parent_key()));
+                return Err(format!("{name}: linked to a parent other than {:?}", group.parent_key()));
             }
             if parents.has(fact::START) && (parents.start, parents.tgid) >= (group.start, group.tgid) {
                 return Err(format!("{name}: older than its parent {}", parents.tgid));

@@ -48,7 +48,7 @@ pub enum ErrorKind {
     Unreachable,
     /// It did not answer in time.
     Timeout,
-    /// TLS failed for another reason than a certificate.
+    /// TLS failed for a reason other than a certificate.
     Tls,
     /// One side does not accept the other's certificate.
     Certificate,

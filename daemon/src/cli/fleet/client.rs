@@ -255,7 +255,7 @@ async fn body(answer: &mut Response<Incoming>, most: usize, host: &Host) -> Resu
     }
 }
 
-/// Describes an answer with another status than 200.
+/// Describes an answer with a status other than 200.
 fn refusal(status: StatusCode, text: &[u8], path: &str, host: &Host) -> Failure {
     let said = error_message(text).unwrap_or_else(|| String::from_utf8_lossy(text).trim().to_owned());
     let path = path.split('?').next().unwrap_or_default();

@@ -35,7 +35,7 @@ pub(super) async fn connect(args: &Args) -> Result<Option<EventLines>, Exit> {
     let path = format!("/v1/events?subtree={}&action={ACTIONS}", std::process::id());
     match client.get(&path, "application/x-ndjson").await {
         Ok(answer) => {
-            // In another pid namespace, this process knows other pids than the daemon.
+            // In another pid namespace, this process sees pids that differ from those of the daemon.
             pidns::check().map_err(Exit::failed)?;
             Ok(Some(EventLines { client, body: answer.into_body(), lines: WholeLines::default() }))
         }

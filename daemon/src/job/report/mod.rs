@@ -290,7 +290,7 @@ pub struct Step {
     /// Its command line, if arguments are recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
-    /// Begin of the step, from the start of the job.
+    /// Start of the step, from the start of the job.
     pub at_ns: u64,
     /// What its time was.
     #[serde(flatten)]

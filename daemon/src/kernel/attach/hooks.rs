@@ -189,7 +189,7 @@ pub const HOOKS: &[Hook] = &[
     Hook {
         name: CGROUP_POPULATED,
         required: false,
-        gives: "begins and ends of units and containers: neither is reported",
+        gives: "when units and containers begin and end: neither is reported",
         rungs: &[
             rung(Tracepoint, "cgroup_notify_populated", &[("cgroup_notify_populated_btf", BtfTracepoint)]),
             rung(Tracepoint, "cgroup_notify_populated", &[("cgroup_notify_populated_raw", RawTracepoint)]),

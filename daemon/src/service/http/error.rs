@@ -9,7 +9,7 @@ use serde_json::json;
 /// The content type of errors.
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// Headers of every answer: they forbid a page of another site to use it, and a browser to guess another content type.
+/// Headers of every answer: they keep a page of another site from using it, and a browser from guessing another content type.
 pub(super) const HEADERS: [(HeaderName, HeaderValue); 2] = [
     (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
