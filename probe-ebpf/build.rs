@@ -10,7 +10,7 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rustc-check-cfg=cfg(bpf_target_arch, values(\"{}\"))", ARCHITECTURES.join("\", \""));
     let arch = env::var("CARGO_CFG_TARGET_ARCH").unwrap_or_default();
-    // For the BPF target the flags of `daemon/build/compile.rs` say it.
+    // For the BPF target, the flags in `daemon/build/compile.rs` pass it.
     if arch != "bpf" {
         println!("cargo::rustc-cfg=bpf_target_arch=\"{arch}\"");
     }

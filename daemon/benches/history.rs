@@ -46,13 +46,13 @@ const NAMES: [&str; 24] = [
 /// Pids that are used in turn.
 const PIDS: u32 = 100_000;
 
-/// One process in so many lives for an hour, the others for moments.
+/// One of this many processes lives for an hour; the others end at once.
 const LONG_ONE_IN: u64 = 1000;
 const HOUR_NS: u64 = 3_600_000_000_000;
 const DAY_NS: u64 = 24 * HOUR_NS;
 
-/// The most lives that are on their way to the disk.
-const ON_THEIR_WAY: u64 = 12_000;
+/// The most lives that are queued for the disk.
+const QUEUED: u64 = 12_000;
 
 fn process(tid: u32, start: u64) -> TaskRef {
     TaskRef { key: TaskKey { tid: Tid(tid), start: Ktime(start) }, tgid: Tgid(tid) }
@@ -82,7 +82,7 @@ fn new(task: TaskRef, parent: TaskRef) -> Fact {
 
 /// One life from fork to release, a child of `parent`.
 fn life(n: u64, at: u64, parent: TaskRef, records: &mut Vec<Record>) {
-    // A square makes the first names common.
+    // Squaring the random number makes the first names more common.
     let dice = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
     let share = (dice % 1000) * (dice % 1000) / 1000;
     let name = NAMES[share as usize * NAMES.len() / 1000];
@@ -155,7 +155,7 @@ fn life(n: u64, at: u64, parent: TaskRef, records: &mut Vec<Record>) {
     record(600_000 + dice % 100_000, Fact::Released(released));
 }
 
-/// Writes a day of so many lives that ends now.
+/// Writes a day with this many lives; the day ends now.
 fn write(path: &Path, lives: u64, stamp: &Stamp) {
     let limits = Limits { bytes: 8 << 30, age: Duration::from_secs(30 * 86_400) };
     let mut history = History::open(path, limits);
@@ -183,7 +183,7 @@ fn write(path: &Path, lives: u64, stamp: &Stamp) {
         loop {
             let figures = history.stats().figures();
             assert_eq!(figures.lost_queue + figures.lost_disk, 0, "{figures:?}");
-            if n.saturating_sub(figures.lives_written) < ON_THEIR_WAY {
+            if n.saturating_sub(figures.lives_written) < QUEUED {
                 break;
             }
             sleep(Duration::from_millis(1));

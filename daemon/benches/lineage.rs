@@ -11,7 +11,7 @@ use taskscope::lineage::record::{
 };
 use taskscope::lineage::{Config, Effect, Lineage};
 
-/// Records of one short life: fork, exec, exit began, exited, reaped, last switch.
+/// Records of one short life: fork, exec, start of the exit, end of the exit, reaping, last switch.
 const RECORDS_A_LIFE: u64 = 6;
 /// Lives whose records are applied in one batch: as many records as the daemon takes from the ring at a time.
 const BATCH: usize = 512 / RECORDS_A_LIFE as usize;
@@ -156,12 +156,12 @@ fn lineage(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Cache lines of cold memory that a life touches: its parent's entry in the index, task, group and account, and the sibling that
-/// it is linked before.
+/// Cache lines of cold memory that a life touches: four of its parent (entry in the index, task, group, account), and one of the
+/// sibling that it is linked in front of.
 const COLD_LINES_A_LIFE: usize = 5;
 
-/// Measures the cost of memory alone: as many dependent accesses for each life, in the same number of slots of the same size.
-/// Compare it with the difference between the lineage's times with many and with few tasks.
+/// Measures the cost of memory accesses alone: for each life as many dependent accesses as the lineage makes, in as many slots of
+/// the same size. Compare the result with the difference between the lineage's times with many and with few tasks.
 fn floor(criterion: &mut Criterion) {
     const LINES_A_SLOT: usize = 4;
     let mut group = criterion.benchmark_group("floor");

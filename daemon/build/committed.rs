@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use sha2::{Digest as _, Sha256};
 
-/// What the programs are compiled from, in the workspace. Of the locked dependencies only those of [`DEPENDENCIES`] are in them.
+/// Files and directories of the workspace from which the programs are compiled. The locked versions of [`DEPENDENCIES`] count too.
 pub(crate) const SOURCES: [&str; 6] = [
     "probe-common/Cargo.toml",
     "probe-common/src",
@@ -21,10 +21,10 @@ pub(crate) const SOURCES: [&str; 6] = [
     "daemon/build/compile.rs",
 ];
 
-/// Names of the packages that the programs contain begin like this.
+/// Prefix of the names of the packages that the programs contain.
 const DEPENDENCIES: &str = "aya-";
 
-/// What an object was made of.
+/// What an object was built from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BuiltFrom {
     /// [`hash_sources`].
@@ -46,7 +46,7 @@ impl BuiltFrom {
         )
     }
 
-    /// The inverse; `None` if a line is missing.
+    /// The inverse of [`BuiltFrom::to_text`]; `None` if a line is missing.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let get = |wanted: &str| {
             let mut pairs = text.lines().filter_map(|line| line.split_once(" = "));

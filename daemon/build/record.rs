@@ -7,7 +7,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Number of the format and of the rules behind it: a record with another one is set up anew.
+/// Number of the format and of the rules behind it: a record with another number is ignored, and setup runs again.
 const FORMAT: &str = "1";
 
 /// A compiler for `bpfel-unknown-none` and the linker that reads its bitcode.
@@ -15,7 +15,7 @@ const FORMAT: &str = "1";
 pub(crate) struct Record {
     /// Where cargo and rustc are.
     pub(crate) compiler: Compiler,
-    /// What that rustc says of itself, see [`fingerprint`]: an upgraded compiler may need another linker.
+    /// What that rustc reports about itself, see [`fingerprint`]: an upgraded compiler may need another linker.
     pub(crate) fingerprint: String,
     /// Whether `RUSTC_BOOTSTRAP=1` is needed: not on a nightly.
     pub(crate) bootstrap: bool,
@@ -25,7 +25,7 @@ pub(crate) struct Record {
     pub(crate) linker: PathBuf,
 }
 
-/// How cargo and rustc are reached.
+/// How to run cargo and rustc.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Compiler {
     /// The rustup toolchain of this name.
@@ -54,7 +54,7 @@ impl Record {
         Ok(cache_dir()?.join("ebpf-toolchain"))
     }
 
-    /// Reads the record and checks that it still holds; the error says what does not.
+    /// Reads the record and checks that it is still valid; the error says what is not.
     pub(crate) fn load() -> Result<Self, String> {
         let path = Self::path()?;
         let text = std::fs::read_to_string(&path).map_err(|err| match err.kind() {
@@ -83,7 +83,7 @@ impl Record {
         }
     }
 
-    /// The record as its file holds it.
+    /// Returns the text of the record's file.
     pub(crate) fn to_text(&self) -> String {
         let (key, compiler) = match &self.compiler {
             Compiler::Rustup(name) => ("rustup", name.clone()),

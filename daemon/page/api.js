@@ -1,6 +1,6 @@
 // Requests to the daemon. Every path is relative to the page, so that the page works behind a prefix.
 
-/** A query is sent again after this many times the duration of its answer: so one viewer uses at most a tenth of a CPU of the daemon for it. */
+/** A query is sent again after this many times the duration of its answer, so that one viewer uses at most a tenth of one CPU for it. */
 const COST = 10;
 
 /** Time between two attempts to reach a daemon that is gone, ms. */
@@ -45,7 +45,7 @@ export function sleep(ms, signal) {
   });
 }
 
-/** Resolves once the page is visible: a page that nobody sees asks nothing. */
+/** Resolves once the page is visible. A hidden page sends no requests. */
 export function visible(signal) {
   if (!document.hidden || signal.aborted) return Promise.resolve();
   return new Promise((resolve) => {
@@ -61,7 +61,7 @@ export function visible(signal) {
 
 /**
  * Sends a query at intervals until the signal is aborted. `path` may be a function; it may return undefined to wait.
- * `connection` learns whether the daemon answers.
+ * Tells `connection` whether the daemon answers.
  */
 export async function poll({ path, every, apply, fail }, connection, signal) {
   let before = Infinity;
@@ -76,14 +76,14 @@ export async function poll({ path, every, apply, fail }, connection, signal) {
         if (signal.aborted) return;
         connection.answered();
         const took = performance.now() - started;
-        // One slow answer on a busy host does not show what the query costs.
+        // Use the shorter of two durations, because one slow answer on a busy host does not show what the query costs.
         wait = Math.max(every, COST * Math.min(took, before));
         before = took;
         if (apply(answer) === false) return;
       } catch (error) {
         if (signal.aborted) return;
         if (!(error instanceof ApiError)) throw error;
-        // An answer that is an error is an answer.
+        // An error status is an answer too, so the daemon is there. 502 comes from a proxy.
         if (error.status && error.status !== 502) connection.answered();
         else connection.failed(error.message);
         if (fail?.(error) === false) return;

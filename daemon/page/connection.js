@@ -29,7 +29,7 @@ export class Connection {
     this.render();
   }
 
-  /** Events are missing. */
+  /** Notes that events are missing. */
   missed(gap) {
     const lost = gap.lost === undefined ? 'events are' : `${gap.lost.toLocaleString('en')} events are`;
     const why = { restart: 'the daemon was restarted', output: 'this page was too slow', backlog: 'they are not kept any more' }[gap.place];
@@ -40,7 +40,7 @@ export class Connection {
     this.render();
   }
 
-  /** More events happen than the page reads. */
+  /** Notes that events come faster than the page reads them. */
   late(behind) {
     if (this.behind === behind) return;
     this.behind = behind;

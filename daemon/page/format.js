@@ -46,13 +46,13 @@ export function namePid(process) {
   return process.pid === undefined ? name : `${name} (${process.pid})`;
 }
 
-/** Returns the link to the story of a process. Its entity id is used, because pids are reused. */
+/** Returns the link to the history of a process. Its entity id is used, because pids are reused. */
 export function lifeLink(process) {
   const id = process && (process.entity_id ?? process.pid);
   return id === undefined || id === null ? undefined : `#/life/${encodeURIComponent(id)}`;
 }
 
-/** Returns a table cell with the name of a process and a link to its story. */
+/** Returns a table cell with the name of a process and a link to its history. */
 export function processCell(process) {
   const text = namePid(process);
   return { text, title: text, href: lifeLink(process) };

@@ -1,6 +1,6 @@
 // Numbers of tasks in the last minutes, as far as this page was open.
 
-/** How long they are kept, ms. */
+/** How long the numbers are kept, ms. */
 const KEPT = 600000;
 
 export const history = {
@@ -16,7 +16,7 @@ export const history = {
   },
 };
 
-/** How far back a forecast looks, ms, and the least time that gives one. */
+/** How much past usage a forecast is computed from, ms, and the least that it needs. */
 const PAST = 300000;
 const LEAST = 10000;
 

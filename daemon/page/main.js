@@ -37,7 +37,7 @@ function address() {
   try {
     argument = decodeURIComponent(argument);
   } catch {
-    // It is shown as it is.
+    // An invalid escape is shown as it is.
   }
   return { name, argument, parameters: new URLSearchParams(query) };
 }

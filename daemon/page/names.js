@@ -1,4 +1,4 @@
-// Names of processes of which an event has the pid only. A few are asked for each second.
+// Names of processes for which an event has only the pid. A few names are requested each second.
 
 import { ask, sleep } from './api.js';
 
@@ -18,10 +18,10 @@ export class Names {
   name(pid, boottime) {
     if (!pid) return undefined;
     const known = this.known.get(pid);
-    // A process that started later has the pid of one that is gone.
+    // If the known process started after that time, the pid belonged to an earlier process.
     if (known) return known.start <= boottime ? known.name : undefined;
     if (!this.wanted.includes(pid)) {
-      // Further ones are asked for when the rows are drawn again.
+      // Further names are requested when the rows are drawn again.
       if (this.wanted.length < 20) this.wanted.push(pid);
       if (!this.asking) this.asking = this.run();
     }

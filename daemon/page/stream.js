@@ -1,18 +1,18 @@
-// The stream of events: server-sent events, read by fetch. Unlike EventSource this shows why a stream was refused, and does not read
-// faster than the page can show: what does not fit, the daemon counts as a gap for this page alone.
+// The stream of events: server-sent events, read by fetch. Unlike EventSource, this shows why a stream was refused, and reads no
+// faster than the page can show events. Events that the page does not read in time are a gap in its stream only.
 
 import { ApiError, request, sleep, visible } from './api.js';
 
-/** What the page reads, bytes a second; about 1,200 events. */
+/** The most bytes that the page reads each second; about 1,200 events. */
 const RATE = 1 << 20;
 
-/** Without a heartbeat for this long the connection is taken for dead, ms. The daemon sends one each 15 s. */
+/** Without a heartbeat for this long the connection is considered dead, ms. The daemon sends one each 15 s. */
 const SILENT = 40000;
 
 /** Time before a stream is opened again, ms: the first, and the longest. */
 const AGAIN = [500, 10000];
 
-/** A hidden page gives its connection back after this, ms, and resumes when it is seen again. */
+/** A hidden page closes its connection after this time, ms, and resumes when it is visible again. */
 const HIDDEN = 5000;
 
 /** Splits a text of server-sent events; calls `on(event, data, id)` for each that is whole and returns the rest. */
@@ -93,7 +93,7 @@ async function read(body, stop, connection, resumes, take) {
       if (its) id = its;
       if (!data) return;
       const parsed = JSON.parse(data);
-      // A first stream cannot miss what was before it.
+      // The first stream does not resume, so events before it are not missing.
       if (parsed.gap && (resumes || parsed.gap.place !== 'backlog')) connection.missed(parsed.gap);
       events.push(parsed);
     });

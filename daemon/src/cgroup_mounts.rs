@@ -29,7 +29,7 @@ impl Version {
 /// Mount points.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CgroupMounts {
-    /// Of the v2 hierarchy.
+    /// The mount point of the v2 hierarchy.
     pub unified: Option<PathBuf>,
     /// A v1 controller in which containers have cgroups, and its hierarchy.
     pub controller: Option<(&'static str, PathBuf)>,

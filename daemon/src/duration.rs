@@ -1,7 +1,7 @@
 //! Lengths of time as people write them, on the command line and in the configuration.
 //!
-//! Not by `jiff`, whose format also takes what would be a mistake here (`1 year`, `-5s`, `5s ago`), refuses a bare number,
-//! and whose errors name neither the units that there are nor the longest time.
+//! This does not use `jiff`, whose format also accepts texts that would be mistakes here (`1 year`, `-5s`, `5s ago`) and refuses a
+//! bare number, and whose errors name neither the possible units nor the longest time.
 //!
 //! A length of time in a sentence or a table is written by `verdict::duration`. In a line of `taskscope events` it is a field
 //! without blanks (`export/text.rs`).
@@ -58,7 +58,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     Ok(sum)
 }
 
-/// Writes a duration in the largest unit that leaves no rest; [`parse`] reads it.
+/// Writes a duration in the largest unit that leaves no remainder; [`parse`] reads it.
 #[must_use]
 pub fn text(duration: Duration) -> String {
     let millis = duration.as_millis();

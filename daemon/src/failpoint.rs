@@ -1,10 +1,11 @@
-//! Calls that a test lets fail: fault injection with the crate `fail`.
+//! Calls that a test can make fail: fault injection with the crate `fail`.
 //!
-//! Only with the feature `failpoints`, which nothing that is shipped has: without it [`check`] is `Ok` and leaves no code behind.
+//! This needs the feature `failpoints`, which no package has. Without the feature [`check`] is always `Ok`, and compiles to no
+//! code.
 //!
 //! `TASKSCOPE_FAILPOINTS` names a file whose lines are `POINT=ACTION`, such as `proc.read=1*return(5)`: reading a file of
-//! /proc fails once, with errno 5. The file is read at the start and, where it has changed, a few times a second
-//! ([`follow`]), so that a test can lift what it asked for. tests/tests/faults/failpoints.rs does.
+//! /proc fails once, with errno 5. The file is read at the start, and again a few times a second if it has changed ([`follow`]), so
+//! that a test can end the failure, as tests/tests/faults/failpoints.rs does.
 
 #[cfg(not(feature = "failpoints"))]
 use std::io;
@@ -58,7 +59,7 @@ mod injected {
 
     use super::Point;
 
-    /// What the file said last, and which points were hit since.
+    /// The last content of the file, and the points that were hit since.
     static ASKED: Mutex<(String, Vec<Point>)> = Mutex::new((String::new(), Vec::new()));
 
     impl Point {
@@ -112,7 +113,7 @@ mod injected {
         Ok(())
     }
 
-    /// Says so once, so that a test knows that the call was made.
+    /// Returns the error, and logs the first failure at each point, so that a test knows that the call was made.
     fn refuse(point: Point, errno: Option<&str>) -> io::Error {
         let errno = errno.and_then(|errno| errno.parse().ok()).unwrap_or(libc::EIO);
         let mut asked = ASKED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -128,13 +129,13 @@ mod injected {
 #[cfg(feature = "failpoints")]
 pub(crate) use injected::{check, follow};
 
-/// Fails where a test asked for it.
+/// Fails if a test asked for it.
 #[cfg(not(feature = "failpoints"))]
 #[expect(clippy::unnecessary_wraps, reason = "it fails with the feature")]
 pub(crate) const fn check(_: Point) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes what a test asks for now.
+/// Reads what a test asks for now.
 #[cfg(not(feature = "failpoints"))]
 pub(crate) const fn follow() {}

@@ -1,6 +1,6 @@
 //! Watches every Linux task from `copy_process()` to `release_task()`.
 //!
-//! Nothing outside the process makes it panic: lints refuse what could, except in tests.
+//! No input makes it panic: lints refuse code that could, except in tests.
 #![cfg_attr(
     not(test),
     warn(

@@ -74,7 +74,7 @@ impl fmt::Debug for Panicked {
 pub fn catch<T>(what: impl FnOnce() -> T) -> Result<T, Panicked> {
     LAST.with_borrow_mut(|last| *last = None);
     catch_unwind(AssertUnwindSafe(what)).map_err(|payload| {
-        // Without the hook (in tests of others), the payload is all there is.
+        // Where the hook is not installed, as in tests of other modules, only the payload is known.
         let text =
             LAST.with_borrow_mut(Option::take).unwrap_or_else(|| report("an unknown place", &*payload));
         Panicked { text, payload }

@@ -1,4 +1,4 @@
-//! Certificates and keys in PEM. Errors say what is wrong with a file whose name comes before.
+//! Certificates and keys in PEM. Error texts continue a message that begins with the name of the file.
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 

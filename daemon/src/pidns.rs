@@ -28,8 +28,8 @@ pub enum PidNamespaceError {
     Proc,
 }
 
-/// Returns an error unless this process and /proc are in the initial pid namespace. Without a /proc nothing is refused: what only
-/// /proc shows stays unknown then.
+/// Returns an error unless this process and /proc are in the initial pid namespace. A missing /proc is no error: facts that only
+/// /proc has stay unknown then.
 pub fn check() -> Result<(), PidNamespaceError> {
     check_at(Path::new("/proc"), std::process::id())
 }
@@ -37,11 +37,11 @@ pub fn check() -> Result<(), PidNamespaceError> {
 fn check_at(proc: &Path, pid: u32) -> Result<(), PidNamespaceError> {
     match fs::metadata(proc.join("self/ns/pid")) {
         Ok(namespace) if namespace.st_ino() != INITIAL_INODE => return Err(PidNamespaceError::Own),
-        // `proc_self_get_link()` has no number for a task that is not in the namespace of this mount.
+        // `proc_self_get_link()` fails with ENOENT for a task that has no pid in the namespace of this mount.
         Err(error) if error.kind() == io::ErrorKind::NotFound && proc.join("stat").exists() => {
             return Err(PidNamespaceError::Proc);
         }
-        // A link that cannot be read is due to the sandbox or a security module, which hides no namespace.
+        // If the link cannot be read, a sandbox or a security module forbids it. That says nothing about the namespace.
         Ok(_) | Err(_) => {}
     }
     // The number in the mount's namespace and the caller's own must be the same.

@@ -100,9 +100,9 @@ pub struct Pipeline {
     backoff_until: Ktime,
     /// The time of the youngest record so far.
     drained_to: Ktime,
-    /// Whether records were lost and no comparison has followed yet.
+    /// Whether a comparison must follow a loss of records and has not succeeded yet.
     owes_resync: bool,
-    /// Forks and deaths that the last audit found and left to the next.
+    /// Forks and deaths that the last audit found and left to the next audit.
     put_off: PutOff,
     /// Records lost since the last whole comparison began.
     uncompared: u64,

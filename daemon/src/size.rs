@@ -1,5 +1,5 @@
-//! Sizes as people write them, on the command line and in the configuration. The units are systemd's and no others, which is
-//! less than the crates for sizes take, in as many lines as a call of one with its checks.
+//! Sizes as people write them, on the command line and in the configuration. Only the units of systemd are accepted. The crates for
+//! sizes accept more, and calling one with the checks against that would take as many lines as this file.
 
 /// Parses `1048576`, `64K`, `256M` or `2G`, as systemd does: to the base 1024.
 pub fn parse(text: &str) -> Result<u64, String> {
@@ -16,7 +16,7 @@ pub fn parse(text: &str) -> Result<u64, String> {
     number.checked_mul(1 << shift).ok_or_else(|| format!("`{text}` is more than any machine has"))
 }
 
-/// Writes what [`parse`] reads, in the largest unit that leaves nothing over.
+/// Returns the text that [`parse`] reads, in the largest unit of which the size is a multiple.
 #[must_use]
 pub fn text(bytes: u64) -> String {
     let whole = [(30, "G"), (20, "M"), (10, "K")]

@@ -43,7 +43,7 @@ pub fn offset_ns() -> i64 {
     }
 }
 
-/// Returns what an operator should know about it; `None` in the initial time namespace.
+/// Returns what an operator should know about the time namespace; `None` in the initial one.
 #[must_use]
 pub fn lacks() -> Option<String> {
     describe(shift())
@@ -72,7 +72,7 @@ fn read(process: &Path) -> Shift {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Shift::Known(0),
         Err(error) => return Shift::Unknown(format!("reading /proc/self/ns/time: {error}")),
     };
-    // The file is about the namespace of new children.
+    // `timens_offsets` shows the offsets of the namespace of new children, so that must be the own namespace.
     if !inode("time_for_children").is_ok_and(|children| children == own) {
         return Shift::Unknown("children of taskscope are created in another one".into());
     }
@@ -85,7 +85,7 @@ fn read(process: &Path) -> Shift {
     }
 }
 
-/// A line is a clock's name, seconds, which may be negative, and nanoseconds.
+/// Returns the offset of the boot time, ns. A line has the name of a clock, seconds, which may be negative, and nanoseconds.
 fn boottime_of(text: &str) -> Option<i64> {
     text.lines().find_map(|line| {
         let mut words = line.split_whitespace();

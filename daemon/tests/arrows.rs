@@ -33,7 +33,8 @@ const LEVELS: &[&[&str]] = &[
     &["cli"],
 ];
 
-/// What the pure crates must not use of `std`: files, processes, threads, clocks. Their manifests keep crates out.
+/// Parts of `std` that the pure crates must not use: files, processes, threads, clocks. Their manifests restrict the crates that
+/// they use.
 const IMPURE: &[&str] = &["std::fs", "std::net", "std::process", "std::thread", "Instant", "SystemTime"];
 
 fn sources(under: &Path) -> Vec<PathBuf> {

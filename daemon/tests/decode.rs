@@ -21,11 +21,11 @@ fn bytes(record: &impl Wire, size: usize) -> Vec<u8> {
     out
 }
 
-/// A record of `kind` with all ones in the fields whose value matters, else zero.
+/// Returns a record of `kind` that is zero except for its header and for fields in which 0 is not a valid value.
 fn sample(kind: Kind) -> Vec<u8> {
     let mut out = vec![0_u8; kind.size()];
     header(kind).write(&mut out).unwrap();
-    // The fields with few values, for which 0 stands for none of them.
+    // Fields with a few valid values, of which 0 is none.
     let named_at = match kind {
         Kind::Exited => Some(std::mem::offset_of!(Exited, source)),
         Kind::Released => Some(std::mem::offset_of!(Released, source)),

@@ -45,7 +45,7 @@ fn every_action_is_described_and_no_other() {
 fn every_step_of_the_scheduler_and_its_fields_are_described_and_no_other() {
     let described = rows(&read("../docs/events.md"), "Steps of the scheduler");
     let common = rows(&read("../docs/events.md"), "Fields");
-    // The object, which is described above the table, and values.
+    // Leave out the object, which the text above the table describes, and values.
     let others = ["sched", "runnable", "dead"].map(str::to_owned);
     let mut written: BTreeSet<_> = SCHED_ACTIONS.iter().map(|action| (*action).to_owned()).collect();
     written.extend(literals(&read("src/export/sched.rs")).into_iter().filter(|name| {

@@ -1,4 +1,4 @@
-//! The fuzz targets of `fuzz/` without a fuzzer: every input of their corpora, and some thousands that differ from one a little.
+//! The fuzz targets of `fuzz/` without a fuzzer: runs every input of their corpora, and some thousands of slightly changed ones.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 use std::{fs, path::Path};
@@ -22,7 +22,7 @@ mod time_arg;
 #[path = "../fuzz/bodies/wire.rs"]
 mod wire;
 
-/// The same numbers in each run (xorshift64).
+/// A generator (xorshift64) of numbers that are the same in each run.
 struct Numbers(u64);
 
 impl Numbers {

@@ -59,7 +59,7 @@ fn the_unit_names_the_places_that_the_daemon_takes() {
     has("User=taskscope");
     has("ExecStart=/usr/bin/taskscope run");
     assert!(packaging("sysusers.d/taskscope.conf").contains("\nu taskscope "));
-    // Both lists in one order: what is asked for is all there can be.
+    // The ambient set and the bounding set must be equal, in the same order.
     let caps = |key: &str| unit.lines().find_map(|line| line.strip_prefix(key)).map(str::to_owned);
     assert_eq!(caps("AmbientCapabilities="), Some("CAP_BPF CAP_PERFMON".into()));
     assert_eq!(caps("AmbientCapabilities="), caps("CapabilityBoundingSet="));

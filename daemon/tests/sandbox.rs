@@ -98,7 +98,7 @@ fn inside() {
     }
 }
 
-/// What is there before the sandbox closes.
+/// What exists before the sandbox is installed.
 struct Inside<'a> {
     name: &'a str,
     directory: &'a Path,
@@ -184,7 +184,7 @@ impl<'a> Inside<'a> {
         };
         drop(to_thread);
         drop(elder);
-        // By the descriptor that waits for it, where that is allowed; it ends by itself in any case.
+        // If killing it is not allowed, the neighbour ends by itself.
         let _ = self.neighbour.kill();
         drop(self.notify);
         outcome
@@ -201,7 +201,7 @@ impl<'a> Inside<'a> {
     }
 
     fn restrict_files(&self, outputs: Reach) {
-        // What it is about to lose for Landlock to apply.
+        // Landlock is left out while the process has this capability, so drop it first.
         caps::drop(None, caps::CapSet::Effective, caps::Capability::CAP_SYS_PTRACE).unwrap();
         let paths = Paths {
             config: self.directory.join("config/t.toml"),
@@ -359,7 +359,7 @@ fn what_is_not_needed_is_refused_and_the_process_goes_on() {
     all_end("seccomp", &["clone3"], &End::Errno(libc::ENOSYS));
 }
 
-/// What Landlock alone denies, without the other filter: as on a kernel before 5.13 where it denies nothing.
+/// Landlock alone denies access to files. On a kernel without Landlock nothing is denied.
 #[test]
 fn files_are_out_of_reach_where_the_kernel_has_landlock() {
     let Ok(abi) = landlock::offered() else {

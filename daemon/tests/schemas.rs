@@ -1,5 +1,5 @@
-//! Events and lives in the schemas of others, against the published definitions of the fields: every kind of line, with every field
-//! that the JSON Schema of native lines has.
+//! Checks events and lives in ECS and OpenTelemetry against the published definitions of their fields: every kind of line, with
+//! every field that the JSON Schema of native lines has.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test")]
 
 mod published;
@@ -159,7 +159,7 @@ fn no_value_is_lost() {
             other => found.push(other.clone()),
         }
     }
-    // Each value once, so that it can be found again.
+    // Make each value unique, so that it can be found again.
     fn number(value: &mut Value, next: &mut u64) {
         match value {
             Value::Object(fields) => fields.values_mut().for_each(|inner| number(inner, next)),
@@ -189,7 +189,7 @@ fn no_value_is_lost() {
             let missing: Vec<_> = native
                 .iter()
                 .filter(|value| {
-                    // The name of an event has the action.
+                    // The action is a part of the event's name.
                     !converted.contains(value) && **value != "execed"
                 })
                 .collect();

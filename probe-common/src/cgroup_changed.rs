@@ -6,21 +6,22 @@ use crate::wire::wire_struct;
 /// Length of a cgroup's name in a record, its NUL included.
 pub const CGROUP_LIFE_NAME_LEN: usize = 128;
 
-/// [`CgroupChanged::change`]: the directory was made.
+/// [`CgroupChanged::change`]: the directory was created.
 pub const CGROUP_MADE: u32 = 1;
 /// The directory was removed.
 pub const CGROUP_REMOVED: u32 = 2;
-/// The first task came to it or to a cgroup below it.
+/// It, or a cgroup below it, got its first task.
 pub const CGROUP_POPULATED: u32 = 3;
-/// The last task of it and of the cgroups below it left.
+/// It and the cgroups below it lost their last task.
 pub const CGROUP_EMPTIED: u32 = 4;
 
 wire_struct! {
-    /// A cgroup was made, removed, populated or emptied (tracepoints `cgroup_mkdir`, `cgroup_rmdir`, `cgroup_notify_populated`).
+    /// A cgroup was created, removed, populated or emptied (tracepoints `cgroup_mkdir`, `cgroup_rmdir`, `cgroup_notify_populated`).
     pub struct CgroupChanged = 192 {
         /// Header.
         pub header: Header,
-        /// The current task: who made it so. Emptied by an exit, it is the task that exits; from 6.19 on another one may run.
+        /// The current task, which caused the change. If an exit emptied the cgroup, up to 6.18 it is the exiting task; from 6.19
+        /// on it can be another task.
         pub actor: TaskId,
         /// Its id: that of the v2 hierarchy, or [`crate::CgroupPair`] of 0 and that of the v1 controller.
         pub cgroup_id: u64,

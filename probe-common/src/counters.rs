@@ -4,8 +4,8 @@ use crate::kind::Kind;
 
 /// Records by kind, since the programs were loaded: `produced` = read by the daemon + `dropped` + `shed`.
 ///
-/// Per CPU so that CPUs do not fight for a cache line; added to atomically, because a program can be preempted by another
-/// task's on the same CPU (fentry) or interrupted by a softirq's (`sched_process_free`).
+/// One instance per CPU, so that CPUs do not contend for a cache line. Programs add atomically, because on the same CPU a program
+/// can be preempted by a program of another task (fentry), or interrupted by a program of a softirq (`sched_process_free`).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counters {
@@ -16,7 +16,7 @@ pub struct Counters {
     /// Records left out because the ring was filling up, so that more important ones had room ([`crate::Settings`]); part of
     /// `produced`.
     pub shed: [u64; Kind::COUNT],
-    /// Losses for other reasons than a full ring, by [`Lost`].
+    /// Losses for reasons other than a full ring, by [`Lost`].
     pub lost: [u64; Lost::COUNT],
 }
 
@@ -26,7 +26,7 @@ pub struct Counters {
 pub enum Lost {
     /// A map that links a function's entry to its return had no room.
     EntryMapFull = 0,
-    /// A return was seen whose entry was not.
+    /// The return of a function was seen, and its entry was not.
     NoEntry = 1,
     /// A task's identity could not be read.
     Unreadable = 2,

@@ -27,7 +27,7 @@ wire_struct! {
         pub state: u32,
         /// `policy`: `SCHED_*` of sched(7).
         pub policy: u32,
-        /// `prio`, 0 to 139, lower is sooner; 100 and above are not real-time. With inheritance in force.
+        /// `prio`, 0 to 139; tasks with lower values run first, and 100 and above are not real-time. Includes priority inheritance.
         pub prio: i32,
         /// `static_prio`: 120 and the nice value.
         pub static_prio: i32,

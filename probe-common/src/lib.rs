@@ -1,4 +1,4 @@
-//! The wire between taskscope's eBPF programs and its daemon.
+//! The wire format between taskscope's eBPF programs and its daemon.
 //!
 //! Everything that crosses the ring buffer, the counters map or the programs' read-only globals is defined here, once, for
 //! both sides: integers only, no implicit padding, sizes asserted at compile time. Numbers are in host byte order: both
@@ -45,7 +45,7 @@ pub use valid::Valid;
 #[cfg(feature = "codec")]
 pub use wire::Wire;
 
-/// Version of the wire. The object carries it in the global [`ABI_SYMBOL`]; the daemon refuses an object with another one.
+/// Version of the wire format. The object has it in the global [`ABI_SYMBOL`]; the daemon refuses an object with another version.
 pub const ABI_VERSION: u32 = 7;
 
 /// Name of the global in the eBPF object that holds [`ABI_VERSION`].

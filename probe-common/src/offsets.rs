@@ -15,7 +15,7 @@ macro_rules! offsets {
             /// Byte offsets from the start of the named structure; [`ABSENT`] where unknown.
             ///
             /// A field is named after the structure and the member that it stands for. The daemon's table has the names by which
-            /// it is searched for.
+            /// the daemon searches for the member in BTF.
             pub struct Offsets = $size {
                 $(
                     #[doc = concat!("`", stringify!($field), "`.")]
@@ -25,7 +25,7 @@ macro_rules! offsets {
         }
 
         impl Offsets {
-            /// Everything absent.
+            /// Offsets that are all unknown.
             pub const ABSENT: Self = Self { $($field: ABSENT),* };
         }
     };

@@ -65,9 +65,9 @@ wire_struct! {
         pub run_delay_ns: u64,
         /// `sched_info.pcount`: times it was put on a CPU.
         pub run_count: u64,
-        /// `utime`: in user mode, ns as sampled by the tick or exact with vtime accounting.
+        /// `utime`: time in user mode, ns, as sampled by the tick, or exact with vtime accounting.
         pub utime_ns: u64,
-        /// `stime`: in kernel mode, likewise.
+        /// `stime`: time in kernel mode, ns, like `utime`.
         pub stime_ns: u64,
         /// `nvcsw`: voluntary switches.
         pub nvcsw: u64,
@@ -99,7 +99,7 @@ wire_struct! {
         pub exit_signal: i32,
         /// PF_ bits.
         pub task_flags: u32,
-        /// Its comm, the creator's at this moment.
+        /// Its comm, which is still that of the creator.
         pub comm: [u8; COMM_LEN],
         /// [`crate::Valid`].
         pub valid: u32,
@@ -303,7 +303,8 @@ wire_struct! {
         pub task: TaskId,
         /// The task that ran `release_task()` on it.
         pub by: TaskId,
-        /// `real_parent` at that moment; by [`crate::ReleaseSource::Free`] what its memory holds then, perhaps another task.
+        /// `real_parent` at that moment. With [`crate::ReleaseSource::Free`] the parent may be freed by then, and its memory may
+        /// hold another task.
         pub parent: TaskId,
         /// The tracer, where it was ptraced.
         pub tracer: TaskId,

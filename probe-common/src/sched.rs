@@ -15,7 +15,7 @@ pub const SCHED_BUCKETS: usize = 32;
 #[inline(always)]
 #[must_use]
 pub const fn sched_bucket(ns: u64) -> usize {
-    // One less, because the limits belong to their buckets, as in Prometheus.
+    // A duration that equals a bucket's limit belongs to that bucket, as in Prometheus.
     let above = ns.saturating_sub(1) / 1000;
     let bits = 64 - above.leading_zeros() as usize;
     if bits < SCHED_BUCKETS { bits } else { SCHED_BUCKETS - 1 }
@@ -25,7 +25,7 @@ pub const fn sched_bucket(ns: u64) -> usize {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SchedHistogram {
-    /// By [`sched_bucket`].
+    /// Counts by [`sched_bucket`].
     pub counts: [u64; SCHED_BUCKETS],
     /// The sum of all durations, ns.
     pub sum_ns: u64,
@@ -95,9 +95,9 @@ impl OffCpu {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SchedHistograms {
-    /// From the moment a task could run to the moment it ran.
+    /// Waits for a CPU: from when a task could run until it ran.
     pub run_queue: SchedHistogram,
-    /// From leaving its CPU until it was woken, by [`OffCpu`].
+    /// Sleeps: from when a task left its CPU until it was woken, by [`OffCpu`].
     pub off_cpu: [SchedHistogram; OffCpu::COUNT],
 }
 
@@ -153,7 +153,7 @@ pub enum SchedKind {
 pub struct SchedValid;
 
 impl SchedValid {
-    /// Switched out: it could go on, and had to make room.
+    /// Switched out: it was preempted while it was runnable.
     pub const PREEMPTED: u32 = 1 << 0;
     /// Woken: for the first time.
     pub const NEW: u32 = 1 << 1;
@@ -170,7 +170,7 @@ impl SchedValid {
 }
 
 wire_struct! {
-    /// A step of the scheduler with a task that `events --sched` was asked to follow.
+    /// A context switch or wakeup of a task that `events --sched` follows.
     pub struct SchedEvent = 112 {
         /// [`SchedKind`].
         pub kind: u32,
@@ -194,7 +194,7 @@ wire_struct! {
         pub valid: u32,
         /// The other task. Switched out: the task that runs next. Switched in: the task that ran before. Woken: the task that woke it.
         pub other_tid: u32,
-        /// The same task's group.
+        /// The thread group of the other task.
         pub other_tgid: u32,
         /// Comm of the task.
         pub comm: [u8; COMM_LEN],
@@ -203,5 +203,5 @@ wire_struct! {
     }
 }
 
-/// Steps that could not be sent: first those that the ring had no room for, then those of tasks beyond the limit.
+/// Events that could not be sent: first those that the ring had no room for, then those of tasks beyond the limit.
 pub type SchedTraceLosses = [u64; 2];

@@ -82,7 +82,7 @@ wire_struct! {
     }
 }
 
-/// Length of a cgroup's name in a record: that of a container has some 80 bytes.
+/// Length of a cgroup's name in a record. The name of a container's cgroup has about 80 bytes.
 pub const CGROUP_NAME_LEN: usize = 128;
 
 /// [`OomVictim::scope`]: not known.
@@ -109,9 +109,9 @@ wire_struct! {
         pub trigger_comm: [u8; COMM_LEN],
         /// [`crate::Valid`]: `ACTOR` for the trigger, `COMM` for its comm, `IDENTITY` for all of `victim`.
         pub valid: u32,
-        /// Which limit was met: one of the `OOM_` constants.
+        /// Which limit was reached: one of the `OOM_` constants.
         pub scope: u32,
-        /// Id of the memory cgroup whose limit was met, in the hierarchy of the memory controller; 0 where that is not known, and
+        /// Id of the memory cgroup whose limit was reached, in the hierarchy of the memory controller; 0 if that is not known, and
         /// for the host.
         pub cgroup_id: u64,
         /// Its limit in pages: `memory.max`, `memory.limit_in_bytes`; 0 where that is not known, and for the host.

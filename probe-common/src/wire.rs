@@ -2,7 +2,7 @@
 
 /// A value with a fixed size on the wire, in host byte order.
 ///
-/// `read` and `write` answer `None` when the slice is shorter than [`Wire::SIZE`]; they never panic.
+/// `read` and `write` return `None` if the slice is shorter than [`Wire::SIZE`]; they never panic.
 #[cfg(feature = "codec")]
 pub trait Wire: Sized {
     /// Size on the wire, in bytes.

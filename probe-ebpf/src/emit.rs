@@ -25,8 +25,8 @@ static RECORDS: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
 #[map]
 static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(1, 0);
 
-/// How records wake up the daemon. Zero: each that finds the ring empty does. Otherwise the daemon polls the ring by its timer, and
-/// only records wake it that cannot wait, or that bring the ring to this many bytes.
+/// How records wake up the daemon. If zero, a record wakes it if the ring was empty. Otherwise the daemon polls the ring by its
+/// timer; it is woken only by urgent records, and by a record that fills the ring to this many bytes.
 #[map]
 static WAKE_ABOVE: Array<u64> = Array::with_max_entries(1, MAPPED);
 
@@ -37,7 +37,7 @@ pub enum Wakes {
     Never,
     /// When the ring fills up.
     Full,
-    /// At once: what it lacks is read from /proc or from a cgroup's files, and soon gone.
+    /// At once: the daemon adds facts from /proc or from a cgroup's files, which soon disappear.
     AtOnce,
 }
 
@@ -51,7 +51,7 @@ pub unsafe trait Record: Sized + 'static {
     /// Whether records of this kind wake up the daemon.
     const WAKES: Wakes;
 
-    /// Whether this record does at once.
+    /// Whether this record wakes up the daemon at once.
     #[inline(always)]
     fn wakes_at_once(&self) -> bool {
         matches!(Self::WAKES, Wakes::AtOnce)
@@ -95,7 +95,7 @@ record!(
     CgroupChanged: CgroupChanged Full,
 );
 
-/// The header of a record of type `T` made now.
+/// Returns the header of a record of type `T` with the present time.
 #[inline(always)]
 pub fn header<T: Record>() -> Header {
     Header {
@@ -177,7 +177,8 @@ fn wake_up<T: Record>(record: &T) -> u64 {
     if record.wakes_at_once() {
         return u64::from(BPF_RB_FORCE_WAKEUP);
     }
-    // More records than one wake it, because several CPUs may pass the mark at once; but not all of those behind the mark.
+    // Several CPUs can pass the mark at the same time, so more than one record behind the mark wakes the daemon, but not all of
+    // them.
     if matches!(T::WAKES, Wakes::Full)
         && RECORDS.query(u64::from(BPF_RB_AVAIL_DATA)).wrapping_sub(above) < above / 2
     {
@@ -226,7 +227,8 @@ pub fn lose(why: Lost) {
 
 /// Adds one, atomically: a program can be preempted in the middle, and a softirq can run another one on top of it.
 ///
-/// The target has no compare-and-swap on its oldest kernels, so `core` offers no `fetch_add` for it; the instruction is there.
+/// `core` has no `fetch_add` for this target, because the target's oldest kernels have no compare-and-swap. They do have this
+/// instruction.
 #[inline(always)]
 fn count(counter: *mut u64) {
     // SAFETY: the callers pass an aligned u64 of a map value, which lives as long as the program.

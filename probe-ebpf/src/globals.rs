@@ -42,13 +42,13 @@ pub fn shed_details_above() -> u32 {
     read(&raw const SETTINGS.shed_details_above)
 }
 
-/// The same threshold for creations of threads.
+/// Above this many bytes in the ring, records of new threads are left out too.
 #[inline(always)]
 pub fn shed_threads_above() -> u32 {
     read(&raw const SETTINGS.shed_threads_above)
 }
 
-/// The same threshold for signals.
+/// Above this many bytes in the ring, records of signals are left out.
 #[inline(always)]
 pub fn shed_signals_above() -> u32 {
     read(&raw const SETTINGS.shed_signals_above)

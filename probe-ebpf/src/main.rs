@@ -1,6 +1,6 @@
 //! taskscope's eBPF programs: they report what the kernel does with its tasks, and nothing else.
 //!
-//! One file a hook in `hooks/`; `kread` alone reads kernel memory, `emit` alone writes the ring.
+//! Each hook has a file in `hooks/`. Only `kread` reads kernel memory, and only `emit` writes the ring.
 // `cargo clippy` checks the programs for the host too. `core` alone cannot unwind there, `std` can, and nothing else differs.
 #![cfg_attr(target_arch = "bpf", no_std)]
 #![no_main]
@@ -11,8 +11,8 @@
     clippy::inline_always,
     clippy::needless_pass_by_value,
     clippy::needless_borrows_for_generic_args,
-    reason = "everything goes into one function a program; the macros fix the signatures; a key handed over by reference \
-              stays where the verifier saw it written"
+    reason = "each program is one function; the macros fix the signatures; a key that is passed by reference stays where the \
+              verifier saw it written"
 )]
 
 mod emit;

@@ -75,10 +75,10 @@ pub fn walk(file: *const u8, names: &mut [u8; PATH_LEN], used: &mut u16) -> bool
         let bytes = load();
         // A memfd is the only file of its mount that is its own parent and not that mount's root: it has one name.
         if root == dentry || (parent == dentry && bytes > 0) {
-            // The root of this mount: go on at the place where it is mounted, if it is mounted on another one.
+            // This is the root of the mount. Continue at its mount point, if it is mounted in another mount.
             let outer = word(mount, offset!(mount_parent));
             if outer == mount {
-                // What could not be read is zero, and not the root of the file system.
+                // If the mount could not be read, it is zero, and the walk has not reached the root of the file system.
                 return mount != 0 && cut == 0;
             }
             dentry = word(mount, offset!(mount_mountpoint));

@@ -1,7 +1,7 @@
-//! The table of tasks that went to uninterruptible sleep: a slot for each tid, which the daemon reads in its own memory.
+//! The table of tasks that went to uninterruptible sleep. The daemon maps the table into its memory.
 //!
-//! A slot is not cleared when its task wakes up, because that would cost every switch. The daemon reads the tasks of the table now and
-//! then ([`crate::hooks`]), and clears the slots of those that are awake.
+//! A slot is not cleared when its task wakes up, because that would add to the cost of every switch. The daemon regularly reads the
+//! tasks of the table ([`crate::hooks`]), and clears the slots of those that are awake.
 
 use aya_ebpf::{helpers::generated::bpf_get_current_task, macros::map, maps::Array};
 use probe_common::{SLEEPER_SLOTS, SLEEPER_TAG, task_state};
@@ -14,7 +14,7 @@ use crate::{
 /// `BPF_F_MMAPABLE`.
 pub const MAPPED: u32 = 1 << 10;
 
-/// The slots, and behind them whether one was overwritten: see [`SLEEPER_SLOTS`].
+/// The slots, and after them the mark that a slot was overwritten: see [`SLEEPER_SLOTS`].
 #[map]
 static SLEEPERS: Array<u64> = Array::with_max_entries(SLEEPER_SLOTS + 1, MAPPED);
 
@@ -26,7 +26,8 @@ pub fn note<M: Mem>(prev: Task<M>, state: u32) {
     }
     let Some(tid) = prev.tid() else { return };
     let Some(slot) = SLEEPERS.get_ptr_mut(tid % SLEEPER_SLOTS) else { return };
-    // `sched_switch` runs on behalf of the task that leaves. Arithmetic on the address is allowed on a number only.
+    // In `sched_switch` the current task is the one that leaves. The helper returns its address as a number, with which the
+    // verifier allows arithmetic.
     // SAFETY: a helper without arguments.
     let address = unsafe { bpf_get_current_task() };
     // SAFETY: a slot of the map; others that write it write it whole.
@@ -43,7 +44,8 @@ pub fn note<M: Mem>(prev: Task<M>, state: u32) {
 pub fn found(task: Task<Direct>) {
     let Some(tid) = task.tid() else { return };
     let Some(slot) = SLEEPERS.get_ptr_mut(tid % SLEEPER_SLOTS) else { return };
-    // SAFETY: as in `note`. The verifier gives the pointer back as a number.
+    // SAFETY: as in `note`. The pointer is written to the slot and read back, because the verifier takes what it reads for a
+    // number.
     let (old, address) = unsafe {
         let old = slot.read_volatile();
         slot.cast::<*const u8>().write_volatile(task.base());

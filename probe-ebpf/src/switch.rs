@@ -1,4 +1,4 @@
-//! What the tracepoint `sched_switch` reports. Its arguments have had the same places since 4.x.
+//! The arguments of the tracepoint `sched_switch`. Their order has not changed since 4.x.
 
 use aya_ebpf::programs::{BtfTracePointContext, RawTracePointContext};
 
@@ -8,10 +8,10 @@ use crate::{
 };
 
 const PREEMPTED: usize = 0;
-/// Place of the task that leaves the CPU.
+/// Index of the argument with the task that leaves the CPU.
 pub const PREV: usize = 1;
 const NEXT: usize = 2;
-/// The state of `prev` as the scheduler acted on it; not on older kernels.
+/// Index of the argument with the state of `prev` that the scheduler acted on; older kernels do not have it.
 const PREV_STATE: usize = 3;
 
 /// A context switch.
@@ -23,18 +23,18 @@ pub struct Switch<M> {
     pub prev: Task<M>,
     /// The task that gets the CPU.
     pub next: Task<M>,
-    /// Of `prev`: see [`probe_common::task_state`].
+    /// The state of `prev`: see [`probe_common::task_state`].
     pub state: u32,
 }
 
 impl Switch<Direct> {
-    /// With the state that the tracepoint reports.
+    /// Creates it with the state that the tracepoint reports.
     #[inline(always)]
     pub fn from_tracepoint(ctx: &BtfTracePointContext) -> Self {
         Self { state: ctx.arg::<u64>(PREV_STATE) as u32, ..Self::stateless(ctx) }
     }
 
-    /// For kernels whose tracepoint does not report it.
+    /// Creates it on kernels whose tracepoint does not report the state.
     #[inline(always)]
     pub fn read(ctx: &BtfTracePointContext) -> Self {
         let switch = Self::stateless(ctx);

@@ -110,7 +110,7 @@ impl<M: Mem> Task<M> {
         pointer::<M>(self.base, offset).map(Self::new)
     }
 
-    /// The same task, read by helper: through an address the verifier knows nothing of.
+    /// Returns the same task, to be read with a helper: the verifier does not know the type behind its address.
     #[inline(always)]
     pub fn probed(self) -> Task<Probed> {
         Task::new(self.base)

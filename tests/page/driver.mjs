@@ -1,4 +1,4 @@
-// Drives headless Chromium for tests: one JSON command a line on stdin, one JSON answer a line on stdout.
+// Drives headless Chromium for tests: one JSON command per line on stdin, one JSON answer per line on stdout.
 //
 // TASKSCOPE_CHROMIUM is the browser, TASKSCOPE_NODE_MODULES a folder with playwright-core and axe-core.
 
@@ -36,7 +36,7 @@ function proxy(socket) {
       // Headers of a stream are sent before its first event.
       response.flushHeaders();
     });
-    // No daemon: that is what a proxy answers then.
+    // There is no daemon: a proxy answers 502 then.
     onward.on('error', () => (response.headersSent ? response.destroy() : response.writeHead(502).end()));
     response.on('close', () => onward.destroy());
     request.pipe(onward);

@@ -14,10 +14,10 @@ use anyhow::{Context as _, Result, bail};
 use crate::arch::Arch;
 use crate::{setup, shell, vm};
 
-/// The programs of the C toolchain that builds call, each under a name of its own in `DIR/bin`.
+/// The programs of the C toolchain that a build runs; each has a script of this name in `DIR/bin`.
 const PROGRAMS: [&str; 3] = ["gcc", "ar", "strip"];
 
-/// The compiler of Debian's packages, for which they have standard libraries for other architectures.
+/// The compiler of Debian's packages. Debian also has its standard library for other architectures.
 const DEBIAN_COMPILER: &str = "/usr/bin/rustc";
 
 /// Returns a cargo with the settings for static binaries of `arch`. `flags` are more flags of rustc's.
@@ -99,7 +99,7 @@ impl Tools {
         }
         let mut cargo = Command::new("/usr/bin/cargo");
         cargo.current_dir(shell::workspace()).env("CARGO_TARGET_DIR", shell::target_dir());
-        // Variables of the cargo that runs this xtask name its own compiler.
+        // Remove variables that the cargo that runs this xtask has set to its own compiler.
         for key in
             ["CARGO", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "RUSTUP_TOOLCHAIN", "CARGO_BUILD_TARGET"]
         {
@@ -113,7 +113,7 @@ impl Tools {
         self.root.join("bin").join(name)
     }
 
-    /// Writes a script that runs a program with the libraries beside it: the dynamic loader does not look there.
+    /// Writes a script that runs a program with the libraries beside it, because the dynamic loader does not search that directory.
     fn wrap(&self, arch: Arch, name: &str) -> Result<()> {
         let root = self.root.display();
         let libraries = Arch::HOST.map_or("", Arch::gnu);

@@ -18,7 +18,7 @@ pub(crate) fn workspace() -> &'static Path {
 
 /// Returns the directory of cargo's artifacts.
 pub(crate) fn target_dir() -> PathBuf {
-    // A relative value is relative to the directory in which the user called cargo, where we do not run it.
+    // A relative path is relative to the directory in which the user called cargo; we run cargo in another directory.
     match env::var_os("CARGO_TARGET_DIR").filter(|dir| !dir.is_empty()) {
         Some(dir) => env::current_dir().unwrap_or_default().join(dir),
         None => workspace().join("target"),

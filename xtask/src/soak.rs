@@ -1,6 +1,6 @@
 //! `cargo xtask soak`: runs a mixed storm for a given time, with provoked losses, and stops and kills the daemon.
 //!
-//! With `--faults` it causes one fault of the host after the other, and prints a table of the effects on the daemon.
+//! With `--faults` it causes faults of the host, one after the other, and prints a table of their effects on the daemon.
 //!
 //! It fails unless every compared tree equals /proc, every sum balances and the daemon's memory does not grow. The program `soak`
 //! of the tests package makes the storm, natively and in a guest.

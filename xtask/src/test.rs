@@ -25,7 +25,7 @@ const MCP: &str = "2.3.0";
 /// The version of rotel, the collector that the output is tested with.
 const ROTEL: &str = "0.0.1a15";
 
-/// What drives the browser that shows the web page, and what looks for faults of accessibility in it.
+/// The packages that control the browser with the web page and check the page's accessibility.
 const NODE_PACKAGES: [(&str, &str); 2] = [("playwright-core", "1.65.1"), ("axe-core", "4.14.1")];
 
 /// What `cargo xtask test` takes.
@@ -116,7 +116,7 @@ fn native(binary: &Path, failing: &Path, args: &[OsString]) -> Result<()> {
     let promtool = vm::program("prometheus", "promtool")?;
     // A test compares a histogram with that of runqlat.
     let runqlat = vm::program("libbpf-tools", "runqlat")?;
-    // A test makes requests from the description of the API.
+    // A test generates requests from the description of the API.
     let schemathesis = vm::python_environment("schemathesis", SCHEMATHESIS)?;
     // Tests run `taskscope top` in a real terminal.
     install_missing("the tests of `taskscope top` need a terminal", &[("tmux", "tmux")])?;
@@ -185,8 +185,8 @@ pub(crate) fn browser(why: &str) -> Result<(PathBuf, PathBuf)> {
     Ok((chromium, vm::node_modules(&NODE_PACKAGES)?))
 }
 
-/// Installs the packages of those programs that are missing. A program that is there may be another vendor's, with which the
-/// distribution's packages of the others conflict.
+/// Installs the packages of programs that are missing. The package of a program that exists is not installed: the program may come
+/// from another vendor, whose package conflicts with the distribution's.
 pub(crate) fn install_missing(why: &str, programs: &[(&str, &str)]) -> Result<()> {
     let missing = programs.iter().filter(|(program, _)| shell::which(program).is_none());
     let packages: Vec<_> = missing.map(|(_, package)| *package).collect();

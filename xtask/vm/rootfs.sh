@@ -6,28 +6,28 @@ set -eu
 debootstrap=$1 suite=$2 mirror=$3 keyring=$4 scratch=$5 image=$6 owner=$7
 root=$scratch/root
 
-# podman brings real containers, with crun (through dbus) in cgroups that systemd makes. netavark is the network stack that it
-# wants to be there; debootstrap chooses none by itself.
-# Its log names every package: shown only when it fails.
+# podman is for real containers, with crun, which has systemd create their cgroups (through dbus). podman requires a network stack:
+# netavark is named here because debootstrap does not choose one of several alternatives.
+# debootstrap's output names every package, so it is shown only if debootstrap fails.
 if ! "$debootstrap" --variant=minbase --include=systemd,systemd-sysv,dbus,podman,crun,netavark --keyring="$keyring" \
     "$suite" "$root" "$mirror" >"$scratch/debootstrap.log" 2>&1; then
     tail -n 30 "$scratch/debootstrap.log" >&2
-    # That of the step that it refers to goes with the scratch directory.
+    # Its error refers to this log, which is removed with the scratch directory.
     tail -n 30 "$root/debootstrap/debootstrap.log" >&2 || true
     exit 1
 fi
 
-# Nothing in a guest fetches anything, and nobody reads there.
+# A guest fetches no packages, and nobody reads documentation in it.
 rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/* "$root"/etc/apt/sources.list \
     "$root"/usr/share/doc/* "$root"/usr/share/man/* "$root"/usr/share/locale/*
 
 systemd=$root/etc/systemd/system
-# It would wait 90 s for a device that no udev announces.
+# This service would wait 90 s for a device, because there is no udev to announce it.
 ln -s /dev/null "$systemd/serial-getty@ttyS0.service"
 for timer in apt-daily apt-daily-upgrade dpkg-db-backup fstrim e2scrub_all; do
     ln -sf /dev/null "$systemd/$timer.timer"
 done
-# Debian's kernels have overlayfs as a module, and there are none; nothing here has a registry or a network of its own.
+# Debian's kernels have overlayfs as a module, and the guest has no modules. Nothing here needs a registry or a network.
 mkdir -p "$root/etc/containers"
 cat >"$root/etc/containers/storage.conf" <<CONF
 [storage]

@@ -1,4 +1,4 @@
-//! Bytes as a kernel's type information: parsed, and every field looked for that the programs want.
+//! Bytes as a kernel's type information: it is parsed, and every field that the programs want is looked up.
 
 use taskscope::kernel::{btf::Types, fields};
 
@@ -6,7 +6,7 @@ use taskscope::kernel::{btf::Types, fields};
 pub(crate) fn run(bytes: &[u8]) {
     if let Ok(types) = Types::from_bytes(bytes) {
         let (offsets, missing) = fields::resolve(&types);
-        // What is not found is said to be missing.
+        // A field that is not found must be listed as missing.
         assert!(fields::identity_known(&offsets) || !missing.is_empty());
         let _ = types.has_function("do_exit");
         let _ = types.size_of("task_struct");

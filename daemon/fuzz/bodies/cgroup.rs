@@ -1,4 +1,4 @@
-//! Bytes as the path of a cgroup, whose directories anybody may name who has one delegated.
+//! Bytes as the path of a cgroup: any user to whom a cgroup is delegated can choose names of directories below it.
 
 use taskscope::cgroup::Place;
 

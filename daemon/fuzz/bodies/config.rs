@@ -1,4 +1,5 @@
-//! Bytes as a configuration file: what is accepted is shown as a file that says the same; a mistake has a line that there is.
+//! Bytes as a configuration file. If it is accepted, the settings are shown as a file that has the same meaning; if not, the error
+//! names a line that exists.
 
 use taskscope::service::config::Partial;
 

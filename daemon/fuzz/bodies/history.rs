@@ -1,4 +1,4 @@
-//! Bytes as a segment of the history: lines, or damage that is counted, and each whole frame before the damage.
+//! Bytes as a segment of the history: they give lines, or damage that is counted. Every whole frame before the damage must be read.
 
 use std::{fs::File, io::Write as _, os::fd::FromRawFd as _};
 

@@ -1,4 +1,5 @@
-//! Bytes as files of a process in /proc: its stat as it is, and a directory of it whose files, in turn, end at 0xFF.
+//! Bytes as files of a process in /proc: all bytes as its stat, and parts of them, separated by 0xFF, as the files of its
+//! directory.
 
 use std::{fs, os::unix::fs::symlink, path::PathBuf, sync::OnceLock};
 
@@ -7,7 +8,7 @@ use taskscope::{
     procfs::{Procfs, Stat},
 };
 
-/// The process that there is.
+/// The only process.
 const PID: u32 = 42;
 
 /// Its files, below the root.
@@ -25,7 +26,7 @@ pub(crate) fn run(bytes: &[u8]) {
     if let Ok(stat) = Stat::parse(bytes) {
         assert!(stat.comm.is_empty() || bytes.windows(stat.comm.len()).any(|part| part == stat.comm));
     }
-    // A thread in state D is looked at a second time, after a while.
+    // Skip inputs with a thread in state D, because such a thread is read a second time after a pause.
     if bytes.windows(8).any(|part| part == b"State:\tD") {
         return;
     }
@@ -45,7 +46,7 @@ pub(crate) fn root() -> &'static PathBuf {
         let root = PathBuf::from(format!("/dev/shm/taskscope-fuzz-{}", std::process::id()));
         fs::create_dir_all(root.join("42/task/42")).expect("a directory in memory");
         fs::create_dir_all(root.join("self/ns")).expect("a directory in memory");
-        // The one whose pids the kernel's records have.
+        // The pid namespace whose pids the kernel's records have.
         symlink("/proc/self/ns/pid", root.join("self/ns/pid")).expect("a link in memory");
         root
     })

@@ -2,7 +2,7 @@
 
 use taskscope::service::http::query;
 
-/// Every path of openapi.json that has a query, and one whose last part is chosen by who asks.
+/// Every path of openapi.json that has a query, and one whose last part the client chooses.
 pub(crate) const PATHS: [&str; 10] = [
     "/v1/events",
     "/v1/tree",
@@ -23,7 +23,7 @@ pub(crate) fn run(bytes: &[u8]) {
     let text = String::from_utf8_lossy(rest);
     if let Err(message) = query::read(path, &text) {
         assert!(!message.is_empty(), "{path}?{text} is refused without a reason");
-        // It repeats what it was given once, escaped, and no more.
+        // The message contains the query at most once, escaped, and little else.
         assert!(message.len() <= 16 * text.len() + 400, "{} bytes of {}", message.len(), text.len());
     }
 }

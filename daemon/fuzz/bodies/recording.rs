@@ -1,4 +1,5 @@
-//! Bytes as a recording: a file with any bytes, or the entries of one frame, through a replay into a lineage and out as JSON.
+//! Bytes as a recording: a file with any bytes, or the entries of one frame. They are replayed into a lineage, and the effects are
+//! written as JSON.
 
 use std::path::Path;
 
@@ -13,7 +14,7 @@ use taskscope::{
     },
 };
 
-/// Entries after each of which the lineage is checked; later ones are checked together.
+/// After each of this many entries the lineage is checked; after that, once at the end.
 const CHECKED: usize = 100;
 
 /// Writes every event, as a reader would get it.

@@ -1,11 +1,11 @@
-//! Bytes as a time, such as `at=` takes: one that is over, or an error that repeats it.
+//! Bytes as a time, as `at=` takes it: the result is a time in the past, or an error that contains the text.
 
 use taskscope::{answer::time_arg, export::Stamp, lineage::id::Ktime};
 
 /// One input: eight bytes of time since boot, then the text.
 pub(crate) fn run(bytes: &[u8]) {
     let Some((clock, text)) = bytes.split_first_chunk() else { return };
-    // A clock of 64 bits of nanoseconds lasts for 292 years with a sign.
+    // Nanoseconds in 63 bits last for 292 years.
     let now = Ktime(u64::from_le_bytes(*clock) >> 1);
     let stamp = Stamp::new("0", 1_795_000_000_000_000_000);
     let text = String::from_utf8_lossy(text);

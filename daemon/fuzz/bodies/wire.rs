@@ -1,5 +1,5 @@
-//! Bytes as the ring would hand them out, through the decoder and into a lineage: any bytes at all, and records that are
-//! whole but for the values of their fields.
+//! Bytes as records of the ring, through the decoder into a lineage: any bytes, and records that are well-formed except for the
+//! values of their fields.
 
 use probe_common::{Header, Kind, Wire as _};
 use taskscope::kernel::decode::decode;
@@ -28,13 +28,13 @@ pub(crate) fn run(bytes: &[u8]) {
     }
 }
 
-/// A record that says of itself that it is whole; its other bytes are these, as far as they go.
+/// Returns a record with a valid header. Its other bytes are `body`, filled up with zeros to the length of its kind.
 fn whole(kind: Kind, body: &[u8]) -> Vec<u8> {
     let mut record = vec![0; kind.size()];
     record[..body.len()].copy_from_slice(body);
     let time = Header::read(&record).map_or(0, |header| header.boottime_ns);
     let header = Header { kind: kind as u16, cpu: 0, len: kind.size() as u32, boottime_ns: time >> 14 };
-    // Always long enough.
+    // The buffer is always long enough.
     let _ = header.write(&mut record);
     record
 }

@@ -1,4 +1,4 @@
-//! Bytes as a kernel's type information: parsed, and every field looked for that the programs want.
+//! Bytes as a kernel's type information: it is parsed, and every field that the programs want is looked up.
 #![no_main]
 
 #[path = "../bodies/btf.rs"]

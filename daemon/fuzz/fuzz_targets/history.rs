@@ -1,4 +1,4 @@
-//! Bytes as a segment of the history: lines, or damage that is counted.
+//! Bytes as a segment of the history: they give lines, or damage that is counted.
 #![no_main]
 
 #[path = "../bodies/history.rs"]

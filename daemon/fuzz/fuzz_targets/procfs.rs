@@ -1,4 +1,5 @@
-//! Bytes as files of a process in /proc: its stat as it is, and a directory of it whose files, in turn, end at 0xFF.
+//! Bytes as files of a process in /proc: all bytes as its stat, and parts of them, separated by 0xFF, as the files of its
+//! directory.
 #![no_main]
 
 #[path = "../bodies/procfs.rs"]

@@ -1,4 +1,5 @@
-//! Bytes as a recording: a file with any bytes, or the entries of one frame, through a replay into a lineage and out as JSON.
+//! Bytes as a recording: a file with any bytes, or the entries of one frame. They are replayed into a lineage, and the effects are
+//! written as JSON.
 #![no_main]
 
 #[path = "../bodies/recording.rs"]

@@ -1,4 +1,4 @@
-//! Bytes as a time, such as `at=` takes: one that is over, or an error that repeats it.
+//! Bytes as a time, as `at=` takes it: the result is a time in the past, or an error that contains the text.
 #![no_main]
 
 #[path = "../bodies/time_arg.rs"]

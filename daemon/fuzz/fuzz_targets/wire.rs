@@ -1,5 +1,5 @@
-//! Bytes as the ring would hand them out, through the decoder and into a lineage: any bytes at all, and records that are
-//! whole but for the values of their fields.
+//! Bytes as records of the ring, through the decoder into a lineage: any bytes, and records that are well-formed except for the
+//! values of their fields.
 #![no_main]
 
 #[path = "../bodies/wire.rs"]

@@ -36,7 +36,7 @@ struct Episode {
 pub struct Overdue {
     /// The task that sleeps.
     pub task: TaskKey,
-    /// For how long, at least.
+    /// How long the task has slept, at least.
     pub blocked: Span,
     /// Whether a fatal signal would end it.
     pub killable: bool,

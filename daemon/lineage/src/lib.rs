@@ -148,7 +148,7 @@ pub struct Lineage {
     older_arguments: HashMap<GroupKey, Arc<Arguments>>,
     /// The latest time of any effect so far.
     emitted_until: Ktime,
-    /// Whose effects are built, and what happened to all others since it was taken.
+    /// The processes whose effects are built. For all other processes, `briefs` has what happened since briefs were last taken.
     wanted: Wanted,
     briefs: Vec<Brief>,
     stats: Stats,
@@ -158,7 +158,7 @@ pub struct Lineage {
     scopes: Scopes,
     /// Outcome of the current record.
     outcome: Outcome,
-    /// Whether checks that nearly every record passes stand in for the general path. Tests compare both.
+    /// Whether a record may take a shorter path, for which nearly every record qualifies. Tests compare it with the general path.
     takes_shortcuts: bool,
 }
 

@@ -9,7 +9,7 @@ const BAR = 14;
 export const AXIS = 22;
 const LEAST = 1;
 
-/** Arrows that are drawn at once, and those of them that only pass through: more could not be told apart. */
+/** The most arrows that are drawn, and the most of them that only pass through the visible rows: more could not be distinguished. */
 const ARROWS = 500;
 const PASSING = 100;
 
@@ -21,7 +21,7 @@ const NAMES = [
 export function theme(canvas, context) {
   const style = getComputedStyle(canvas);
   const colours = Object.fromEntries(NAMES.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
-  // Zombies are hatched, so that they differ not by their colour alone.
+  // Zombies are hatched, so that they can be distinguished without their colour.
   const tile = document.createElement('canvas');
   tile.width = tile.height = 6;
   const ink = tile.getContext('2d');
@@ -108,7 +108,7 @@ export function draw(context, colours, lives, plan, view) {
       const right = Math.max(x(end(n)), left + LEAST);
       bar(context, colours, lives, view, n, { left, right, top, x });
       bars += 1;
-      // Further bars of the same pixel cannot be seen.
+      // Skip further bars in the same pixel, because they cannot be seen.
       at = right - left <= LEAST ? firstAfter(lives, plan.items, at + 1, last, from + Math.ceil(left + LEAST) / scale) : at + 1;
     }
   }
@@ -217,7 +217,7 @@ function drawArrows(context, colours, lives, plan, view, { x, y, firstRow, lastR
     if (isSeen(start)) context.fillRect(at - 1.5, start - 2, 4, 4);
     context.globalAlpha = 1;
   };
-  // A new parent that is not placed is above everything.
+  // An arrow to a new parent that is not placed goes to the top.
   for (const n of plan.orphans) arrow(lives.movedAt[n], plan.row[n], Math.max(plan.row[lives.newParent[n]], -1), colours.orphan, colours.dashes);
   for (const n of plan.signals) arrow(lives.signalAt[n], plan.row[lives.sender[n]], plan.row[n], colours.signal, colours.signal);
   return drawn;

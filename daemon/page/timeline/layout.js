@@ -1,6 +1,6 @@
 // Where each life is drawn: below the first row of its parent, in the first row that is free at its start. A life and its descendants
 // are a block; blocks of siblings share rows if they do not overlap in time. Only lives of the visible time and a margin are placed, so
-// that what happened at other times leaves no empty rows.
+// that lives at other times leave no empty rows.
 
 /** A binary heap of pairs, the least key first. */
 class Heap {
@@ -50,16 +50,17 @@ class Heap {
   }
 }
 
-/** Rows that are searched one by one in one layout; after that, blocks of about the same height have rows of their own. */
+/** The most rows that one layout searches one by one. After that, blocks of about the same height share rows, which heaps find. */
 const SCANS = 3e6;
 
 /** Blocks of about the same height share rows. */
 const heightClass = (height) => (height <= 4 ? height : 2 ** Math.ceil(Math.log2(height)));
 
 /**
- * Places the lives between two times, ns. Lives that overlap by less than `tolerance` may share a row: at a zoom where that is a pixel or
- * two, a row for each would be empty. With `root` only this life and its descendants are placed. Returns `row` of each life, `rows`, `first` and `items`: the lives of row r, in order of time, are items[first[r]] to
- * items[first[r + 1]]; `boxes`: lives with children, whose block has `height` rows and ends at `until`.
+ * Places the lives between two times, ns. Lives that overlap by less than `tolerance`, such as the time of two pixels, may share a row;
+ * otherwise most rows would be nearly empty. With `root` only this life and its descendants are placed. Returns `row` of each life; the
+ * number of `rows`; `first` and `items`: the lives of row r, in order of time, are items[first[r]] to items[first[r + 1]]; `boxes`: lives
+ * with children, whose block has `height` rows and ends at `until`.
  */
 export function layout(lives, from = -Infinity, to = Infinity, tolerance = 0, root = -1) {
   const { count, start, release, parent, newParent } = lives;
@@ -77,11 +78,11 @@ export function layout(lives, from = -Infinity, to = Infinity, tolerance = 0, ro
   order.sort((a, b) => start[a] - start[b] || a - b);
   const rank = new Uint32Array(count);
   order.forEach((n, at) => { rank[n] = at; });
-  // A parent that does not start before its child is not taken for its parent: there are no circles.
+  // A parent that does not start before its child is ignored, so there are no cycles.
   const isAbove = (p, n) => p >= 0 && placed[p] && rank[p] < rank[n];
   const above = (n) => {
     if (isAbove(parent[n], n)) return parent[n];
-    // An orphan whose first parent ended before is drawn in the next one.
+    // An orphan whose first parent ended before the visible time is drawn below its new parent.
     if (isAbove(newParent[n], n)) return newParent[n];
     let p = parent[n];
     for (let steps = 0; p >= 0 && steps < 64; steps += 1) {
@@ -104,7 +105,7 @@ export function layout(lives, from = -Infinity, to = Infinity, tolerance = 0, ro
 
   /** Places the blocks of these children below each other; returns the number of rows. */
   const place = (slot, owner) => {
-    // When each of the first rows is free again; further rows are lanes of one height, found by heaps.
+    // `free`: when each of the first rows is free again. Further rows form lanes of one height each, which heaps find.
     const free = [];
     let lanes;
     let rows = 0;
@@ -121,7 +122,7 @@ export function layout(lives, from = -Infinity, to = Infinity, tolerance = 0, ro
         }
       }
       scans += at < 0 ? most : at;
-      // The last rows may be the first ones of a block that needs more.
+      // A block that needs new rows may begin in the last rows if these are free.
       if (at < 0 && !lanes && scans < SCANS) {
         at = free.length - fits;
         rows = at + tall;
@@ -171,7 +172,7 @@ export function layout(lives, from = -Infinity, to = Infinity, tolerance = 0, ro
   const isPlaced = (n) => n >= 0 && placed[n] === 1;
   const [orphans, signals] = [[], []];
   for (const n of order) {
-    // Of an orphan that was found as one, the time is that of its first parent's end.
+    // An orphan that was already one when the page opened was reparented when its first parent ended.
     const first = parent[n];
     if (newParent[n] >= 0 && Number.isNaN(lives.movedAt[n]) && first >= 0 && lives.exit[first] !== Infinity) lives.movedAt[n] = lives.exit[first];
     if (newParent[n] >= 0 && !Number.isNaN(lives.movedAt[n])) orphans.push(n);

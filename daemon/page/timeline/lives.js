@@ -3,7 +3,7 @@
 /** The most lives that are kept; the oldest ended ones are dropped beyond it. */
 export const MOST = 100000;
 
-/** Reserved for lives that come before the oldest are dropped. */
+/** Additional room for lives that arrive before the oldest are dropped. */
 const SPARE = 10000;
 
 const NUMBERS = {
@@ -119,7 +119,7 @@ export class Lives {
     const { action } = event.event;
     const isThread = task.kind === 'thread' || task.kind === 'io_worker' || task.kind === 'user_worker';
     const known = this.byId.get(process.entity_id);
-    // The end of a process that is not known is the end of its record.
+    // The last event of a process that is not known adds nothing.
     if (known === undefined && (isThread || action === 'reaped' || action === 'autoreaped')) return;
     const n = known ?? this.life(process.entity_id, process.pid, process.name);
     this.version += 1;

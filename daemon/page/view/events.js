@@ -12,14 +12,14 @@ export const label = 'Events';
 const KEPT = 2000;
 const SHOWN = 300;
 
-/** The actions about processes that are shown without a choice: one for each change of a process's state. */
+/** The actions that are shown unless some are chosen: one for each change of a process's state. */
 const USUAL = [
   'forked', 'clone_failed', 'execed', 'exec_takeover', 'reparented', 'blocked_flagged', 'blocked_cleared', 'exit_stuck', 'leader_died',
   'group_exited', 'zombie_began', 'zombie_flagged', 'reaped', 'autoreaped',
 ];
 const MORE = ['renamed', 'exiting', 'exited', 'released', 'scope_began', 'scope_ended'];
 
-/** Actions that say the same of each thread; without a choice they are shown of processes. */
+/** Actions that threads have too; unless an action is chosen, they are shown only for processes. */
 const OF_THREADS = new Set(['forked', 'reaped', 'autoreaped', 'reparented']);
 const THREADS = new Set(['thread', 'io_worker', 'user_worker']);
 
@@ -72,7 +72,7 @@ export function show({ main, parameters, connection, signal }) {
   const later = () => {
     if (due) return;
     due = true;
-    // A table of this size need not change more often.
+    // A table of this size need not be redrawn more often.
     setTimeout(() => requestAnimationFrame(draw), 200);
   };
   const add = (events) => {

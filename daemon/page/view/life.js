@@ -1,4 +1,4 @@
-// The story of one process: /v1/explain.
+// The history of one process: /v1/explain.
 
 import { poll } from '../api.js';
 import { Table, h, pane } from '../dom.js';
@@ -28,7 +28,7 @@ export function show({ main, argument, connection, signal }) {
           fill(answer, { heading, links, body });
           for (const it of body.querySelectorAll('details')) if (open.has(it.dataset.key)) it.open = true;
         }
-        // A process that is gone has no other story later.
+        // The answer about a process that is gone does not change any more.
         return answer.task?.state !== 'released' && answer.task?.state !== 'gone';
       },
       fail(error) {

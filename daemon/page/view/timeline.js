@@ -13,13 +13,13 @@ export const label = 'Timeline';
 
 const ACTIONS = 'forked,execed,exec_takeover,renamed,reparented,group_exited,reaped,autoreaped';
 
-/** A new layout is made this often at the most, ms, and after ten times the duration of the last one. */
+/** The shortest time between two layouts, ms; it is also at least ten times the duration of the last one. */
 const LAYOUT = 500;
 
-/** Lives this near to the visible time are placed, too, in parts of it. */
+/** Margin around the visible time in which lives are placed too, as a part of the visible time. */
 const MARGIN = 0.25;
 
-/** Time between two frames that only move with the time, ms. */
+/** Time between two frames if nothing but the time changes, ms. */
 const FRAME = 250;
 
 /** Rows of the table. */
@@ -324,7 +324,7 @@ export function show({ main, parameters, connection, signal }) {
       const anchor = topmost();
       const before = anchor < 0 ? 0 : plan.row[anchor];
       place();
-      // What is seen stays where it is.
+      // Scroll so that visible rows stay where they are.
       if (anchor >= 0 && plan.row[anchor] >= 0 && view.top > 0) view.top = Math.max(0, view.top + plan.row[anchor] - before);
       planCost = performance.now() - started;
       plannedAt = time;
@@ -455,7 +455,7 @@ export function show({ main, parameters, connection, signal }) {
     fit();
   });
 
-  // Data: the living, the ended, and what happens from now on.
+  // Data: live processes, ended processes, and events from now on.
   async function living() {
     const answer = await ask('v1/tree', signal);
     connection.answered();

@@ -7,7 +7,7 @@ import { clean, count, duration, lifeLink, plural, zombieAge } from '../format.j
 
 export const label = 'Tree';
 
-/** Rows that are made; the filter finds the others. */
+/** The most rows that are shown; a filter finds the others. */
 const MOST = 500;
 
 /** From this many processes of one name on they are one row. */
@@ -195,7 +195,7 @@ export function show({ main, parameters, connection, signal }) {
     };
   }
 
-  /** A cell is made again only when its text changes, so that the focus stays. */
+  /** Cells by process. A cell is created again only when its content changes, so that it keeps the focus. */
   const cells = new Map();
   function nameCell(line, many) {
     const { node } = line;
@@ -246,7 +246,7 @@ export function show({ main, parameters, connection, signal }) {
       every: 2000,
       apply(answer) {
         const elapsed = answer.boottime_ns - made;
-        // Another viewer's answer may be the same one.
+        // The daemon may send the same answer again, because viewers share answers.
         if (elapsed <= 0) return;
         const past = before;
         before = new Map();

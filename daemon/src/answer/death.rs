@@ -152,7 +152,7 @@ pub struct Death {
 /// The part of the answer that comes from the lineage; places are added later.
 pub struct DeathsDraft {
     deaths: Vec<Arc<GroupDeath>>,
-    /// For each end, what its relatives did.
+    /// What the relatives of each ended process did.
     relatives: Vec<Relatives>,
     /// Ends of the last minutes that count for crash loops.
     crashes: Vec<Arc<GroupDeath>>,
@@ -167,7 +167,7 @@ impl DeathsDraft {
     pub fn of(lineage_at: &LineageAt<'_>, filter: DeathFilter) -> Self {
         let lineage = lineage_at.lineage;
         let mut deaths: Vec<_> = lineage.deaths().filter(|death| filter.wants(death)).cloned().collect();
-        // Of a subtree, only the ends of its processes.
+        // If the query has a subtree, only ends of its processes are selected.
         let mut subtrees = Subtrees::new(&filter.subtrees, lineage_at);
         if filter.all {
             let plain = lineage.dead_lives().filter(|life| life.death.is_none()).map(|life| exited(&life));

@@ -48,7 +48,7 @@ pub struct Leaks {
     pub inconclusive: Vec<String>,
 }
 
-/// An observation for less time cannot tell a leak from a program that starts up.
+/// An observation that is shorter than this cannot distinguish a leak from a program that starts up.
 pub const SHORT: Duration = Duration::from_secs(30);
 
 impl MergeLocalFacts for Leaks {}
@@ -85,7 +85,7 @@ impl Leaks {
 pub struct Leak {
     /// `thread_leak`, `respawn_loop`, `fork_storm` or `living_orphans`.
     pub kind: String,
-    /// The process that causes it; of orphans the oldest one.
+    /// The process that causes it; for orphans, the oldest one.
     pub process: ProcessRef,
     /// The cgroup, unit, container and pod of the processes that leak.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
@@ -98,7 +98,7 @@ pub struct Leak {
     pub span_ns: u64,
     /// How many threads, ends or processes there were in that time.
     pub count: u64,
-    /// How many there are in an hour at this rate; absent of orphans.
+    /// How many there are in an hour at this rate; absent for orphans.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_hour: Option<u64>,
     /// Threads of the process, or processes of a storm, that are alive.
@@ -232,8 +232,8 @@ impl Leak {
 /// What an answer of a young daemon cannot show.
 fn too_early(observed_ns: u64) -> String {
     format!(
-        "observed for {} so far: what has begun before or since is not found yet, such as a fork bomb (ask again; taskscope limits shows \
-         at once what is full)",
+        "observed for {} so far: a leak such as a fork bomb is not found yet, whether it began before taskscope or after (ask again; \
+         taskscope limits shows at once what is full)",
         verdict::duration(observed_ns)
     )
 }

@@ -34,7 +34,7 @@ impl MergeLocalFacts for Scopes {}
 /// A cgroup from its first task to its last.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScopeStory {
-    /// What lived.
+    /// The cgroup, unit, container and pod.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
     /// Name of the cgroup's directory.
@@ -79,7 +79,7 @@ pub struct ScopeStory {
     /// Whether the cgroup's directory is gone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub removed: bool,
-    /// It in a sentence.
+    /// The scope's life in a sentence.
     pub summary: String,
 }
 

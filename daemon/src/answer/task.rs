@@ -328,7 +328,7 @@ pub(super) fn clone_flags(flags: u64) -> Vec<String> {
 /// The answer to `/v1/tasks/{pid}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskAnswer {
-    /// When it ended, ns of `CLOCK_BOOTTIME`.
+    /// When the answer was computed.
     #[serde(flatten)]
     pub made: super::Made,
     /// The thread group.

@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cgroup_that_was_told_to_freeze_is_named() {
+    fn the_cgroup_whose_own_setting_is_frozen_is_named() {
         let root = root("v2");
         for (path, on) in [("docker", "0\n"), ("docker/a.service", "1\n"), ("docker/a.service/inner", "0\n")]
         {

@@ -18,12 +18,12 @@ pub struct PidsLimit {
     pub path: String,
     /// The hierarchy's version.
     pub version: Version,
-    /// Tasks charged now (`pids.current`), zombies with them.
+    /// Tasks charged now (`pids.current`), including zombies.
     pub used: u64,
     /// `pids.max`.
     pub limit: u64,
     /// `max` of `pids.events`: forks that failed. Until 6.11, and with v1, each is counted in the cgroup of the task that
-    /// forked, which can be one below. `None` where there is no such file (before 4.5).
+    /// forked, which can be a descendant. `None` where there is no such file (before 4.5).
     pub hits: Option<u64>,
 }
 
@@ -108,7 +108,7 @@ impl PidsHierarchy {
         })
     }
 
-    /// Returns how many forks a cgroup refused. From 6.11 on only those of its own tasks are counted, so that a sum counts none
+    /// Returns how many forks a cgroup refused. From 6.11 on only those of its own tasks are counted, so that a sum counts no fork
     /// twice.
     fn hits(&self, directory: &Path) -> Option<u64> {
         let local = match self.version {

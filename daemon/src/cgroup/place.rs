@@ -48,8 +48,8 @@ pub struct PodName {
 /// Where a task runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Place {
-    /// Path of the cgroup below the root of the v2 hierarchy, with a leading slash; below the root of the v1 controller for a task that
-    /// is in a cgroup of that one and in the root of v2.
+    /// Path of the cgroup below the root of the v2 hierarchy, with a leading slash. For a task in the root of v2 and in a cgroup of
+    /// the v1 controller: path below the root of that controller's hierarchy.
     pub path: String,
     /// Path of its cgroup below the root of the v1 controller in use; `None` if that is the root.
     pub controller_path: Option<String>,
@@ -84,7 +84,7 @@ impl Place {
         place
     }
 
-    /// Combines a place in the v2 hierarchy with one of a v1 controller: what the first does not say is taken from the second.
+    /// Combines a place in the v2 hierarchy with one of a v1 controller: facts that the first lacks are taken from the second.
     #[must_use]
     pub fn joined(&self, of_controller: &Self) -> Self {
         let is_root = self.path == "/";
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_like_a_container_is_none() {
+    fn a_name_that_only_looks_like_a_containers_is_not_one() {
         for path in
             ["/system.slice/docker.service", "/docker/short", "/user.slice/libpod-conmon-ID.scope", "/", ""]
         {

@@ -1,5 +1,5 @@
-//! The names of pods and containers of Kubernetes, from the names of the kubelet's directories and links. No file below them is
-//! opened, and no link followed: the files are what containers print.
+//! The names of pods and containers of Kubernetes, from the names of the kubelet's directories and links. taskscope opens no file
+//! in these directories and follows no link, because the files contain what the containers print.
 //!
 //! - `/var/log/pods/NAMESPACE_POD_UID`: the kubelet makes this directory before it starts a pod's containers
 //! - `/var/log/containers/POD_NAMESPACE_CONTAINER-ID.log`: a link that it makes once it has started a container
@@ -25,8 +25,8 @@ pub(super) const DIRECTORIES: [&str; 2] = ["pods", "containers"];
 /// The most names that are read from each: 0.05 s on the thread of the caller. A node has 110 pods by default.
 const MOST: usize = 32_768;
 
-/// Pauses after the first readings that follow a new cgroup, ns; after one more there are none, since the cgroup of a pod's sandbox never
-/// gets a container's name.
+/// Pauses between the readings that follow a new cgroup, ns. After the last pause the directories are read once more and then not
+/// again, because the cgroup of a pod's sandbox never gets a container's name.
 const PAUSES_NS: [u64; 3] = [2_000_000_000, 5_000_000_000, 30_000_000_000];
 
 /// The longest names: a label and a subdomain of DNS (RFC 1123).
@@ -52,7 +52,7 @@ pub(super) struct Pods {
 }
 
 impl Pods {
-    /// The names below this directory.
+    /// Creates it for the names below this directory.
     pub(super) fn at(root: PathBuf) -> Self {
         Self { root: Some(root), ..Self::default() }
     }
@@ -77,7 +77,7 @@ impl Pods {
     /// Whether names are missing and may be there now.
     pub(super) fn is_due(&self, now_ns: u64) -> bool {
         let Some(count) = self.readings else { return false };
-        // Also before the first reading for a new cgroup: many can begin at once.
+        // Many cgroups can begin at once, so there is a pause before the first reading for a new cgroup too.
         let pause_ns = PAUSES_NS.get(count.saturating_sub(1));
         pause_ns.is_some_and(|pause| self.last_ns.is_none_or(|last| now_ns >= last.saturating_add(*pause)))
     }

@@ -48,7 +48,7 @@ fn of(root: &Path, path: &str, version: Version) -> Option<Throttled> {
 /// Quota and period; `None` without a limit.
 fn limit(root: &Path, path: &str, version: Version) -> Option<(u64, u64)> {
     match version {
-        // `-1` is no number here: no limit.
+        // `-1` means no limit; it does not parse as an unsigned number.
         Version::V1 => Some((
             word(root, path, "cpu.cfs_quota_us")?.parse().ok()?,
             word(root, path, "cpu.cfs_period_us")?.parse().ok()?,

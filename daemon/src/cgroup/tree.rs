@@ -26,10 +26,10 @@ use super::{
 };
 use crate::{cgroup_mounts::CgroupMounts, host};
 
-/// A walk is followed by a pause that is this many times as long, at least.
+/// The least length of the pause after a walk, in multiples of the walk's duration.
 const PAUSE_TIMES: u64 = 8;
 
-/// The most cgroups that are kept, also ones that are gone: the last events of their tasks come later.
+/// The most cgroups that are kept, including removed ones: the last events of their tasks arrive after the removal.
 const REMEMBERED: usize = 16_384;
 
 /// Time between two walks for ids that were not found, ns, at least.
@@ -47,10 +47,10 @@ pub struct Cgroups {
     of_controller: HashMap<u64, Arc<Place>>,
     /// Bytes of the paths of both.
     bytes: usize,
-    /// The round that the last walk did not end.
+    /// The round through the hierarchies that the last walk did not finish.
     round: Option<Round>,
     next_walk_ns: u64,
-    next_roll_call_ns: u64,
+    next_check_of_gone_ns: u64,
     reported_unreadable: bool,
     reported_limit: bool,
     /// The names of pods and containers.
@@ -95,7 +95,7 @@ impl Cgroups {
             bytes: 0,
             round: None,
             next_walk_ns: 0,
-            next_roll_call_ns: 0,
+            next_check_of_gone_ns: 0,
             reported_unreadable: false,
             reported_limit: false,
             pods: Pods::default(),
@@ -215,16 +215,15 @@ impl Cgroups {
         true
     }
 
-    /// Returns which of these cgroups are gone, so that no task can be in them. None if that cannot be found out now: it takes a
-    /// walk, and walks are rare. A cgroup that no walk has found is gone if this walk
-    /// has read everything.
+    /// Returns which of these cgroups are gone, so that no task can be in them. Returns none of them if it is too early for another
+    /// walk, because finding out takes a walk. A cgroup that no walk has found is gone if this walk has read everything.
     pub fn gone(&mut self, ids: impl Iterator<Item = u64>, now_ns: u64) -> Vec<u64> {
-        if now_ns < self.next_roll_call_ns {
+        if now_ns < self.next_check_of_gone_ns {
             return Vec::new();
         }
         let begun = Instant::now();
         let is_whole = self.walk();
-        self.next_roll_call_ns = now_ns.saturating_add(pause_ns(begun));
+        self.next_check_of_gone_ns = now_ns.saturating_add(pause_ns(begun));
         let is_there = |id: u64| {
             let CgroupPair { unified, controller } = CgroupPair::of(id);
             let of_controller = |id| is_in(self.mounts.controller_root(), &self.of_controller, id);

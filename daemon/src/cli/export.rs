@@ -145,7 +145,7 @@ fn of_daemon(args: &Args, file: File) -> Result<(Written, Exit), Exit> {
 
 async fn ask<W: Write>(args: &Args, out: W) -> Result<LifeTrace<W>, ClientError> {
     let client = Client::at(&args.socket.socket);
-    // The tree first: what ends meanwhile is in both, and its life counts.
+    // Read the tree first: a process that ends in between is then in both answers, and its life is used.
     let tree: Tree = client.json("/v1/tree?kernel=true").await?;
     let path = match args.since {
         Some(since) => format!("/v1/lives?since={}ms", since.as_millis()),

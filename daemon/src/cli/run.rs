@@ -89,8 +89,8 @@ pub(super) struct Args {
     /// How long ended processes are remembered [default: 15m]
     #[arg(long, value_name = "DURATION", value_parser = crate::duration::parse)]
     dead_lives_age: Option<Duration>,
-    /// Events kept for readers that reconnect; none are kept while nobody reads and they would cover less than ten seconds
-    /// [default: 8192]
+    /// Number of events kept for readers that reconnect; while nobody reads events, none are kept if this number would cover less
+    /// than ten seconds [default: 8192]
     #[arg(long, value_name = "N")]
     backlog: Option<usize>,
     /// Memory that taskscope may use, such as 256M; 0 is no limit. Above 80 % of it the daemon drops the backlog, then ended

@@ -79,7 +79,7 @@ fn draw(args: &Args) -> Result<(), Exit> {
 
 async fn ask(args: &Args) -> Result<(Tree, Vec<LifeRecord>), ClientError> {
     let client = Client::at(&args.socket.socket);
-    // The tree first: what ends meanwhile is in both, and its life counts.
+    // Read the tree first: a process that ends in between is then in both answers, and its life is used.
     let tree = client.json("/v1/tree").await?;
     let path = format!("/v1/lives?since={}ms", args.since.as_millis());
     let mut body = client.get(&path, "application/x-ndjson").await?.into_body();

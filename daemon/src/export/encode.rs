@@ -1,7 +1,7 @@
 //! Numbers and JSON, written straight into a line.
 //!
-//! Not by `serde_json`: an event has fields that depend on its action and names that need not be UTF-8, and a line is made without
-//! a value in between. Answers, which are few, are written by `serde_json` (`answer.rs`).
+//! This does not use `serde_json`: an event has fields that depend on its action and names that need not be UTF-8, and a line is
+//! written without building a value first. Answers, which are few, are written by `serde_json` (`answer.rs`).
 
 /// The most digits of a `u64`.
 const MAX_DIGITS: usize = 20;

@@ -276,7 +276,7 @@ struct EventDeath {
     other_signal: Option<EventSignal>,
 }
 
-/// The limit on memory that was met.
+/// The memory limit that was reached.
 #[derive(JsonSchema)]
 struct EventOom {
     scope: String,

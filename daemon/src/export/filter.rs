@@ -152,8 +152,8 @@ fn is_called(effect: &Effect, glob: &str) -> bool {
 
 /// Returns whether a text matches a glob: `*` is any bytes, `?` is one byte.
 ///
-/// Not by a crate: a comm is bytes and need not be UTF-8, which `wildmatch` asks for, and `globset` compiles each glob to a
-/// regular expression, which brings a regex engine.
+/// This does not use a crate: a comm need not be UTF-8, which `wildmatch` requires, and `globset` compiles each glob to a regular
+/// expression, which would add a regex engine.
 #[must_use]
 pub fn matches(glob: &[u8], text: &[u8]) -> bool {
     let (mut g, mut t) = (0, 0);

@@ -44,7 +44,7 @@ pub use self::{
 pub(crate) mod tests {
     use proptest::prelude::*;
 
-    /// A comm of any bytes but NUL, most of them ones that some text has a special meaning for.
+    /// A comm of any bytes but NUL. Most of them have a special meaning in some text format.
     pub(crate) fn hostile_name() -> impl Strategy<Value = Vec<u8>> {
         let pieces = [
             &b"\\"[..],

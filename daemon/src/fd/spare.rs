@@ -41,18 +41,18 @@ static RESERVE: Mutex<Reserve> = Mutex::new(Reserve {
 });
 
 fn reserve() -> MutexGuard<'static, Reserve> {
-    // A reserve is valid at every moment: vectors of descriptors.
+    // The reserve consists of vectors of descriptors, so it is valid even if a thread panicked with the lock.
     RESERVE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Reserve {
-    /// Whether all places for answers are held, after trying to.
+    /// Tries to hold all descriptors for answers; returns whether all are held.
     fn fill_answers(&mut self) -> bool {
         self.lent == 0 && fill(&mut self.answers, self.wanted).is_ok()
     }
 
-    /// Whether all places but those of one listener are held, after trying to. What is free goes to answers first, then to the
-    /// socket, then to TCP: so no listener gets back what another has given up.
+    /// Tries to hold all descriptors; returns whether all but those of the listener `own` are held. Free descriptors go to answers
+    /// first, then to the socket, then to TCP. So a listener does not get the descriptors that another one has released.
     fn fill_all_but(&mut self, own: Lane) -> bool {
         let mut is_whole = self.fill_answers();
         if self.lent > 0 {
@@ -120,11 +120,11 @@ pub fn retry_if<T, E>(
     }
 }
 
-/// Descriptors that such a closure may need at once.
+/// Descriptors that a closure passed to [`lend`] may need at once.
 const FOR_WORK: usize = 3;
 
-/// Runs a closure that opens files and ignores errors of that. Reserved descriptors are released during it if too few others are
-/// left.
+/// Runs a closure that opens files and ignores errors of opening them. If too few descriptors are left, the reserved ones are
+/// released while the closure runs.
 pub fn lend<T>(work: impl FnOnce() -> T) -> T {
     /// Ends the loan also where `work` panics.
     struct Loan;
@@ -175,9 +175,9 @@ impl Lane {
         reserve().fill_all_but(self)
     }
 
-    /// Takes back what was given up, as far as there is room.
+    /// Holds again the descriptors that were released, as far as descriptors are free.
     pub fn refill(self) {
-        // What is missing is taken at the next call.
+        // Descriptors that are still missing are taken at the next call.
         let _ = reserve().fill_all_but(self);
     }
 

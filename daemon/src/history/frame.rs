@@ -1,7 +1,7 @@
 //! Creates zstd frames. Each can be read by itself and has a checksum of its content.
 //!
-//! Crate `zstd` binds the reference library, which all readers are tested against. It writes checksums and sizes. It is written
-//! in C; what it reads are segments, whose frames `read::extent` has found before.
+//! The crate `zstd` binds the reference library, with which other programs read the segments. It writes checksums and sizes. The
+//! library is written in C; it decompresses only frames that `read::extent` has checked.
 
 use std::io;
 

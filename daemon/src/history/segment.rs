@@ -58,8 +58,8 @@ impl Segment {
         Ok(())
     }
 
-    /// Closes the segment: syncs it to disk and adds the last time to its name, or this time if that is later: until then no line
-    /// is missing.
+    /// Closes the segment: syncs it to disk, and adds to its name the time of its last line, or `known_until` if that is later. No
+    /// line of an earlier time is missing.
     pub(super) fn end(self, directory: &Directory, known_until: Option<String>) -> io::Result<()> {
         self.file.sync_data()?;
         let last = known_until.filter(|until| *until > self.last).unwrap_or(self.last);

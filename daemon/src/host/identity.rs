@@ -23,7 +23,7 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// Reads the files that say it. What cannot be read is unknown.
+    /// Reads the files that have these facts. A fact that cannot be read is unknown.
     #[must_use]
     pub(crate) fn read() -> Self {
         let first = |paths: &[&str]| paths.iter().find_map(|path| text(path));

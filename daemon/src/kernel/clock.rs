@@ -34,8 +34,9 @@ fn cpu_ns(clock: ClockId) -> u64 {
 
 /// Nanoseconds to add to a boottime to get the wall clock (ns since the epoch), as it is now.
 ///
-/// The caller measures again from time to time, because the wall clock can be set. Of five readings the tightest is taken: a
-/// reading of one clock between two readings of the other is off by at most their distance.
+/// The caller measures again from time to time, because the wall clock can be set. One measurement reads one clock between two
+/// readings of the other, and is off by at most the time between those two. Of five measurements, the one with the shortest such
+/// time is used.
 #[must_use]
 pub fn wall_offset_ns() -> i128 {
     let mut best = (u64::MAX, 0);

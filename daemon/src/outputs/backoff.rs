@@ -14,7 +14,7 @@ const LONGEST: Duration = Duration::from_secs(30);
 /// The longest wait that a server can ask for.
 const LONGEST_ASKED: Duration = Duration::from_secs(300);
 
-/// See the module.
+/// The waits of one output.
 #[derive(Debug)]
 pub(super) struct Backoff {
     next: Duration,
@@ -30,7 +30,8 @@ impl Backoff {
         self.next = FIRST;
     }
 
-    /// Returns how long to wait now: between half of the present wait and all of it, and at least as long as the server asked for.
+    /// Returns how long to wait now: between half of the present wait and the whole of it, and at least as long as the server
+    /// asked.
     pub(super) fn wait(&mut self, asked: Option<Duration>) -> Duration {
         self.wait_by(asked, random())
     }

@@ -12,7 +12,7 @@ use super::spill::{Record, Spill};
 /// The most bytes in memory, besides the most records.
 const BYTES: usize = 8 << 20;
 
-/// See the module.
+/// The records that wait in one output.
 #[derive(Debug)]
 pub(super) struct Buffer {
     records: VecDeque<Record>,
@@ -29,7 +29,8 @@ impl Buffer {
         Self { records: VecDeque::new(), bytes: 0, most, spill, gap: 0 }
     }
 
-    /// Appends a record. Returns how many events were dropped for lack of room: the record, or none. `make_gap` encodes a gap.
+    /// Appends a record. Returns how many events were dropped for lack of room: 1 if this record was, otherwise 0. `make_gap`
+    /// encodes a gap.
     pub(super) fn push(&mut self, record: Record, make_gap: impl FnOnce(u64) -> Bytes) -> u64 {
         if self.gap > 0 {
             let gap = Record { bytes: make_gap(self.gap), is_event: false };
@@ -57,7 +58,8 @@ impl Buffer {
         self.gap += count;
     }
 
-    /// Appends a pending gap, if nothing else waits: a gap need not wait for the next event. Returns whether it did.
+    /// Appends a pending gap record if no record waits in memory, so that the gap is sent without the next event. Returns whether
+    /// the gap was appended.
     pub(super) fn append_gap(&mut self, make_gap: impl FnOnce(u64) -> Bytes) -> bool {
         if self.gap == 0 || !self.records.is_empty() {
             return false;
@@ -82,7 +84,7 @@ impl Buffer {
         self.records.len() < self.most && self.bytes < BYTES
     }
 
-    /// Moves records from the spill file to memory, if half of that is free. Returns how many events the file has lost.
+    /// Moves records from the spill file to memory, if half of the memory is free. Returns how many events the file has lost.
     fn refill(&mut self) -> u64 {
         let Some(mut spill) = self.spill.take() else { return 0 };
         if self.records.len() < self.most.div_ceil(2) {

@@ -64,7 +64,7 @@ impl Outlet {
         self.encoding.gap("output", lost, wall_ns, &self.host)
     }
 
-    /// Appends a gap that no event has preceded. Returns whether there is something to send.
+    /// Appends a pending gap without waiting for an event after it. Returns whether there is something to send.
     fn append_gap(&self) -> bool {
         let mut buffer = self.buffer();
         buffer.note_gap(self.stats.take_unreported());
@@ -85,7 +85,7 @@ impl Outlet {
         self.is_closed.load(Ordering::Relaxed)
     }
 
-    /// Shows how many records wait.
+    /// Updates the figure of records that wait.
     pub(super) fn count_waiting(&self) {
         let (events, spilled) = self.buffer().waiting();
         self.stats.set_waiting(events, spilled);
@@ -97,14 +97,14 @@ impl Outlet {
         }
     }
 
-    /// Drops the oldest record or leaves out `count` that the target left out, and notes a gap.
+    /// Counts `count` events that the target refused or left out as dropped, and notes a gap for them.
     fn drop_refused(&self, count: u64) {
         self.stats.dropped(count);
         self.buffer().note_gap(count);
     }
 }
 
-/// See the module.
+/// Sends the records of one output.
 pub(super) struct Sender {
     outlet: Arc<Outlet>,
     target: Target,
@@ -189,7 +189,7 @@ impl Sender {
                 outlet.failed(&why);
                 (Some(self.backoff.wait(after)), 0)
             }
-            // One of them is at fault.
+            // At least one record of the batch is at fault; sending one by one finds it.
             Rest::Refused(why) if count - accepted > 1 => {
                 outlet.failed(&why);
                 self.singly = count - accepted;

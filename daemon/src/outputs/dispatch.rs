@@ -22,7 +22,7 @@ pub(super) struct Route {
     pub(super) outlet: Arc<Outlet>,
 }
 
-/// See the module.
+/// The receiving end of the queue.
 pub(super) struct Dispatcher {
     pub(super) routes: Vec<Route>,
     pub(super) host: Arc<Identity>,
@@ -36,7 +36,7 @@ impl Dispatcher {
         while let Some(batch) = batches.recv().await {
             self.take(&batch);
             for route in &self.routes {
-                // A gap with the number of events that the owner could not queue.
+                // The sender then reports the events that the owner could not queue, as a gap.
                 route.outlet.changed.notify_one();
             }
         }

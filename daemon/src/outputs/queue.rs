@@ -44,7 +44,7 @@ pub struct Reach {
     pub names: bool,
     /// Sockets of journald.
     pub sockets: Vec<PathBuf>,
-    /// Whether files are written that are open.
+    /// Whether outputs write to spill files, which are opened before the sandbox is installed.
     pub spills: bool,
 }
 
@@ -214,7 +214,7 @@ impl Outputs {
         if let Some(lines) = refused {
             self.waiting.less(count);
             for (wanted, stats) in &self.each {
-                // Some that a filter would have left out are among them.
+                // The count includes events that the output's filter would have left out.
                 let dropped = lines
                     .iter()
                     .filter(|line| matches!(line, Line::Event(effect, ..) if wanted.has(&effect.action)));

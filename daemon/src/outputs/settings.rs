@@ -145,7 +145,7 @@ fn default_actions(target: &TargetSettings) -> &'static [ActionKind] {
     }
 }
 
-/// Kinds that are few: if an output wants no others, the lineage builds their effects alone.
+/// Kinds of rare events: if an output wants only these, the lineage builds no other effects.
 const FEW: [ActionKind; 13] = [
     ActionKind::CloneFailed,
     ActionKind::Reparented,
@@ -167,7 +167,7 @@ pub(super) fn needs_all(wanted: WantedActions) -> bool {
     wanted.kinds & !FEW.into_iter().fold(0, |kinds, kind| kinds | kind.bit()) != 0
 }
 
-/// The output that exists where journald is there and the configuration does not say otherwise.
+/// The output that exists by default where journald runs.
 #[must_use]
 pub fn journal() -> OutputSettings {
     let target = TargetSettings::Journald { socket: DEFAULT_JOURNAL_SOCKET.into() };

@@ -32,7 +32,7 @@ const RECORD_HEAD: usize = 9;
 /// The longest valid record; a longer one is damage.
 const RECORD_MAX: usize = 1 << 20;
 
-/// See the module.
+/// An open spill file.
 #[derive(Debug)]
 pub(super) struct Spill {
     file: File,
@@ -156,7 +156,7 @@ impl Spill {
         Some(record)
     }
 
-    /// Takes the number of events that are gone with a damaged record.
+    /// Returns the number of events that were lost with damaged records, and sets it to 0.
     pub(super) const fn take_lost(&mut self) -> u64 {
         if self.is_empty() { std::mem::replace(&mut self.events, 0) } else { 0 }
     }

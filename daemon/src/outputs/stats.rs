@@ -65,7 +65,7 @@ impl OutputStats {
         self.unreported.fetch_add(count, Ordering::Relaxed);
     }
 
-    /// Takes the number of those that no gap record has yet.
+    /// Returns the number of dropped events that no gap record has reported yet, and sets it to 0.
     pub(super) fn take_unreported(&self) -> u64 {
         self.unreported.swap(0, Ordering::Relaxed)
     }
@@ -75,7 +75,7 @@ impl OutputStats {
         self.spilled.store(spilled, Ordering::Relaxed);
     }
 
-    /// Counts a failed attempt. Returns whether the reason is another one than before.
+    /// Counts a failed attempt. Returns whether the reason differs from that of the attempt before.
     pub(super) fn failed(&self, why: &str) -> bool {
         self.errors.fetch_add(1, Ordering::Relaxed);
         let mut error = self.error.lock().unwrap_or_else(PoisonError::into_inner);

@@ -96,7 +96,7 @@ impl<W: Write> EffectTrace<W> {
         let (group, born) = (process.key.tgid, start(process.key));
         let (tid, thread_born) = (thread.key.tid, thread.key.start.0);
         match action {
-            // The task of these is the one that came or left, and may be gone.
+            // The task of these effects is the cgroup's first or last one, which may be gone.
             Action::ScopeBegan(_) | Action::ScopeEnded(_) => return,
             Action::LeaderDied { .. }
             | Action::GroupExited { .. }
@@ -205,7 +205,7 @@ impl<W: Write> EffectTrace<W> {
 
 impl<W: Write> ReplaySink for EffectTrace<W> {
     fn set_wall(&mut self, offset_ns: i128) {
-        // Two readings of both clocks differ by less.
+        // A smaller difference is the error of measurement, not a change of the wall clock.
         if offset_ns.abs_diff(self.wall_offset_ns) >= CLOCK_SET_NS {
             self.wall_offset_ns = offset_ns;
             self.trace.clocks(self.now, i128::from(self.now) + offset_ns);

@@ -19,12 +19,13 @@ const INTRODUCED: usize = 65_536;
 /// Writes a trace from records of lives.
 pub struct LifeTrace<W: Write> {
     trace: Trace<W>,
-    /// What to add to a boot time of each boot, ns. The times of the trace are those of the first boot, as if it went on.
+    /// By boot: what to add to its boot times, ns. All times of the trace are on the clock of the first boot, continued past its
+    /// end.
     boots: HashMap<String, i128>,
     /// The wall clock less the boot time, of the first boot.
     wall_offset_ns: Option<i128>,
     introduced: HashSet<u64>,
-    /// The processes that existed before the first life was added, by their tracks, and the time of that.
+    /// The processes of the tree that was given at the start and whose lives have not been added, by their tracks.
     living: HashMap<u64, Node>,
     made: Option<Made>,
 }

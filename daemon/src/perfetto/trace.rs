@@ -100,7 +100,8 @@ pub(super) struct Trace<W: Write> {
 /// Bytes that are collected before they are written.
 const BUFFER: usize = 64 << 10;
 
-/// Returns the id of a track: of a process or a task by its number and start. `of` separates the two, and boots.
+/// Returns the id of the track of a process or a thread, from its pid or tid and its start time. `of` keeps processes, threads and
+/// boots apart.
 pub(super) const fn track_id(of: u64, number: u32, start: u64) -> u64 {
     let id = mix(mix(mix(of) ^ number as u64) ^ start);
     // 0 is Perfetto's track without a process.

@@ -33,8 +33,8 @@ impl Track {
         self.start.is_none() || start.is_none() || self.start == start
     }
 
-    /// Begins a slice, inside those that are open, and not before the end of the last one: reports of different CPUs can come out of
-    /// order, but slices of a track must not.
+    /// Begins a slice inside the open ones, at the earliest when the last slice began or ended: records of different CPUs can be
+    /// out of order, but the slices of a track must not.
     pub(super) fn begin(&mut self, trace: &mut Trace<impl Write>, at: u64, name: &str, notes: &Notes<'_>) {
         self.last = self.last.max(at);
         self.depth += 1;
@@ -69,7 +69,7 @@ impl<K: Eq + Hash + Copy + Ord> Tracks<K> {
         self.0.get_mut(&number).filter(|track| track.is_of(start))
     }
 
-    /// Adds a track. One that had the same number ends: the end of its process or thread was not reported.
+    /// Adds a track. Ends an older track of the same pid or tid: the end of its process or thread was not reported.
     pub(super) fn insert(
         &mut self,
         trace: &mut Trace<impl Write>,
@@ -122,7 +122,7 @@ mod tests {
         first.begin(&mut trace, 10, "life", &Notes::new());
         first.begin(&mut trace, 30, "leader dead", &Notes::new());
         tracks.insert(&mut trace, 7, first, 30);
-        // A report of another CPU is late.
+        // A record of another CPU is late.
         if let Some(track) = tracks.get(7, Some(10)) {
             track.end(&mut trace, 20, 1, &Notes::new());
         }

@@ -111,7 +111,7 @@ impl Procfs {
     }
 }
 
-/// Returns `None` if the thread is gone. A thread that cannot be read is an error: leaving it out would make it look gone.
+/// Returns `None` if the thread is gone. A thread that cannot be read is an error, because leaving it out would make it look gone.
 fn thread(process: &Path, tid: Tid) -> io::Result<Option<ThreadFacts>> {
     let directory = process.join("task").join(tid.to_string());
     let status = match read(&directory.join("status")) {
@@ -128,7 +128,7 @@ fn thread(process: &Path, tid: Tid) -> io::Result<Option<ThreadFacts>> {
         state,
         blocked: mask(&status, "SigBlk"),
         has_run: None,
-        // Other threads have the signal that ends them in SigPnd.
+        // The flags are needed only for threads in state D or t; for other threads, SigPnd shows the signal that ends them.
         flags: matches!(state, Some(b'D' | b't')).then(|| flags(&directory)).flatten(),
         pending: mask(&status, "SigPnd"),
         switches: switches(&status),

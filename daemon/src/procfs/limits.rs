@@ -13,7 +13,7 @@ const EXEMPTING: u64 = 1 << 21 | 1 << 24;
 pub enum NextNamespace {
     /// The namespace with this inode.
     Inode(u32),
-    /// A new one: the next child is its init.
+    /// A namespace that does not have an init yet: the next child becomes its init.
     Unborn,
     /// Reading is not permitted (`PTRACE_MODE_READ`).
     Hidden,
@@ -37,8 +37,8 @@ impl Procfs {
         String::from_utf8(read(&self.root.join("sys/kernel").join(name)).ok()?).ok()?.trim().parse().ok()
     }
 
-    /// Returns whether the kernel applies that limit to a process: not to root, and not to a process with `CAP_SYS_RESOURCE` or
-    /// `CAP_SYS_ADMIN`, both in the initial user namespace (`copy_process()`).
+    /// Returns whether the kernel applies `RLIMIT_NPROC` to a process (`copy_process()`). Root of the initial user namespace is
+    /// exempt, and so are processes with `CAP_SYS_RESOURCE` or `CAP_SYS_ADMIN` in it.
     #[must_use]
     pub fn is_held_to_nproc(&self, tgid: Tgid, uid: u32) -> bool {
         let capable = || {

@@ -61,7 +61,7 @@ pub struct Procfs {
 /// Why reading failed.
 #[derive(Debug, Error)]
 pub enum ProcfsError {
-    /// The file cannot be read, for another reason than that the process is gone.
+    /// The file cannot be read, for a reason other than the end of the process.
     #[error("reading {path}: {source}")]
     Io {
         /// The file.
@@ -96,14 +96,14 @@ impl Procfs {
         Self { root: root.to_owned(), shift_ns: 0, open: OpenPipes::default(), is_absent: false }
     }
 
-    /// Stands for the /proc of a host that is not this one, such as that of a recording: nothing can be read of it.
+    /// Returns a procfs of which nothing can be read, for a host other than this one, such as that of a recording.
     #[must_use]
     pub fn absent() -> Self {
-        // No file is below this one, which is an error and not the sign that a process has ended.
+        // A path below a device fails with ENOTDIR, which does not mean that a process ended, as ENOENT does.
         Self { is_absent: true, ..Self::at(Path::new("/dev/null")) }
     }
 
-    /// Whether it stands for the /proc of another host.
+    /// Whether this is the /proc of another host, see [`Procfs::absent`].
     #[must_use]
     pub const fn is_absent(&self) -> bool {
         self.is_absent
@@ -119,8 +119,8 @@ impl Procfs {
         read_up_to(&self.root.join(format!("{tgid}/cgroup")), CGROUPS_MAX)
     }
 
-    /// Returns the path of its cgroup in the v2 hierarchy, otherwise in systemd's own of v1; `None` if the process is gone or the
-    /// file cannot be read.
+    /// Returns the path of its cgroup in the v2 hierarchy, or else in systemd's own v1 hierarchy; `None` if the process is gone or
+    /// the file cannot be read.
     #[must_use]
     pub fn cgroup(&self, tgid: Tgid) -> Option<String> {
         let text = String::from_utf8(self.cgroups(tgid).ok()?).ok()?;
@@ -178,14 +178,14 @@ fn value<'a>(status: &'a [u8], key: &str) -> Option<&'a str> {
     })
 }
 
-/// Longer than most files of /proc, bytes.
+/// Initial size of the buffer, bytes; most files of /proc are shorter.
 const ROOM: usize = 2048;
 
 /// All files of /proc are read through this.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     failpoint::check(Point::ProcRead)?;
     spare::retry(|| {
-        // Files of /proc have no length to go by: with room for most of them it takes two calls, not five.
+        // The size of files in /proc is reported as 0. With a buffer that most of them fit into, reading takes two calls, not five.
         let mut bytes = Vec::with_capacity(ROOM);
         File::open(path)?.read_to_end(&mut bytes)?;
         Ok(bytes)

@@ -15,7 +15,8 @@ pub(super) fn shift_ns() -> i64 {
     })
 }
 
-/// Measured with a new thread, which begins now. If none can be made, start times are assumed to be shifted, as on newer kernels.
+/// Returns whether /proc shifts start times, by the start time of a new thread. If no thread can be created, they are assumed to be
+/// shifted, as on newer kernels.
 fn are_starts_shifted(offset_ns: i64) -> bool {
     let begun = || Procfs::at("/proc".as_ref()).read_stat("thread-self/stat").ok().flatten();
     let Ok(thread) = thread::Builder::new().spawn(begun) else { return true };

@@ -160,7 +160,7 @@ pub(super) fn awaits_events(text: &str) -> Option<bool> {
     let number: i64 = words.next()?.parse().ok()?;
     let args: Vec<u64> = words.map_while(argument).collect();
     let is = |n: usize, value: u64| args.get(n).is_some_and(|&arg| arg & 0xffff_ffff == value);
-    // The kernel takes a timeout in ms as int, and a null pointer as none.
+    // A timeout in ms is an int, and -1 means no timeout. A timeout that is passed by pointer is absent if the pointer is null.
     let endless = u64::from(u32::MAX);
     #[cfg(target_arch = "x86_64")]
     match number {

@@ -34,7 +34,7 @@ impl Procfs {
         }
     }
 
-    /// Returns what an operator should know about it; `None` if everything is shown.
+    /// Returns what this /proc hides and what to do about it, as a message for the operator; `None` if everything is shown.
     #[must_use]
     pub fn lacks(&self) -> Option<&'static str> {
         match self.sight() {

@@ -55,7 +55,7 @@ impl Terminal {
 }
 
 impl Procfs {
-    /// Returns the terminal of a process that is stopped in its background; `None` for a process that is not.
+    /// Returns the terminal of a process that is stopped in the background of that terminal; `None` for other processes.
     pub(super) fn background_stop(&self, tgid: Tgid, facts: &ProcessFacts) -> Option<BackgroundStop> {
         facts.common_state().filter(|&state| state == b'T')?;
         let directory = self.root.join(tgid.to_string());
@@ -75,7 +75,8 @@ impl Procfs {
     }
 }
 
-/// A stopped task is still in the call that the signal interrupted.
+/// Returns how a stopped process used its terminal, from the system call that each of its threads was in when the signal stopped
+/// it.
 fn access(process: &Path, facts: &ProcessFacts) -> Option<TerminalAccess> {
     let of = |thread: &ThreadFacts| {
         let (fd, access) = match thread.call? {
@@ -92,7 +93,8 @@ fn access(process: &Path, facts: &ProcessFacts) -> Option<TerminalAccess> {
     wanted.copied().or_else(|| found.iter().all(Option::is_some).then_some(TerminalAccess::Other))
 }
 
-/// By its path; in a container the terminal can have another number than on the host.
+/// Returns whether a path is that of a terminal. The device number is not compared: in a container it can differ from that on the
+/// host.
 fn is_terminal(path: &Path) -> bool {
     ["/dev/pts", "/dev/console"].iter().any(|directory| path.starts_with(directory))
         || path.to_str().is_some_and(|path| path.starts_with("/dev/tty"))

@@ -31,11 +31,11 @@ pub enum Entry {
     },
     /// A comparison with the kernel's tasks began.
     SnapshotBegun(Ktime),
-    /// It has shown all tasks.
+    /// The comparison has read all tasks.
     SnapshotEnded(Ktime),
-    /// It could not be read to its end.
+    /// The comparison could not read all tasks.
     SnapshotAbandoned,
-    /// It has shown this task, and changed nothing else.
+    /// The comparison has read this task, and the tree agrees with it.
     ShownUnchanged(TaskKey),
     /// Time passed.
     Tick {
@@ -66,11 +66,11 @@ pub enum Entry {
     Overdue(Ktime, TaskKey, Vec<String>),
     /// What /proc showed of the session of a process that an init or a subreaper has adopted.
     Session(GroupKey, Option<SessionFacts>),
-    /// Leaks were looked for.
+    /// The groups that may leak were checked.
     LeaksPolled(Ktime),
     /// Settings changed.
     Config(Box<Config>),
-    /// Effects up to here were passed to readers, without these of the recorder's own canaries.
+    /// The effects so far were passed to readers, except these effects of the recorder's own canaries.
     Delivered(Vec<Own>),
     /// The wall clock was set: nanoseconds to add to a boottime.
     Wall(i64),
@@ -129,7 +129,7 @@ message!(Counters {
     1 produced *, 2 dropped *, 3 shed *, 4 unreported *, 5 skipped *, 6 undecoded *, 7 received *,
 });
 
-/// A time, and a process or task with what was found about it; each kind of entry uses what it needs.
+/// The fields of all small entries; each kind of entry uses some of them.
 #[derive(Clone, Debug, Default)]
 struct Parts {
     at: Option<Ktime>,
@@ -153,13 +153,13 @@ message!(Parts {
     11 end ?, 12 own +, 13 offset ?, 14 session ?,
 });
 
-/// Numbers of entries.
+/// Field numbers of the kinds of entries.
 mod number {
     pub(super) const HEADER: u32 = 1;
     /// The clock of the pipeline, for the records after it.
     pub(super) const NOW: u32 = 2;
     pub(super) const RECORD: u32 = 3;
-    /// A record that was applied at its own time, as those of snapshots are.
+    /// A record that was applied at its own time, as records of snapshots are.
     pub(super) const RECORD_AT_ITS_TIME: u32 = 4;
     pub(super) const SNAPSHOT_BEGUN: u32 = 5;
     pub(super) const SNAPSHOT_ENDED: u32 = 6;

@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// Real and effective uid: the real one in the lower half of one number.
+/// Real and effective uid, in one number: the real uid is the lower half.
 impl Plain for (u32, u32) {
     fn put(&self, field: u32, out: &mut Vec<u8>) {
         wire::nested(field, out, |out| {

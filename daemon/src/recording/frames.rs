@@ -62,7 +62,7 @@ impl<R: Read> Frames<R> {
         &self.path
     }
 
-    /// Whether the file begins as a frame does, as far as it goes; an error if it is empty.
+    /// Whether the file begins with the first bytes of a frame, or with some of them if it is shorter; an error if it is empty.
     pub(super) fn begins_as_recording(&mut self) -> Result<bool, RecordingError> {
         self.fill(MAGIC.len())?;
         if self.buffer.is_empty() {

@@ -4,8 +4,8 @@
 //! - `writer`: writes a file; `redact`: replaces names by hashes
 //! - `reader`, `frames`: read a file, and leave out what is damaged
 //!
-//! An entry is a decoded record or another input of the lineage, not the bytes of the ring: those are of one version of the programs,
-//! and what the pipeline concluded from /proc could not be concluded again elsewhere.
+//! An entry is a decoded record or another input of the lineage, not the bytes of the ring. Those bytes belong to one version of
+//! the programs, and they do not contain what the pipeline read from /proc, which no other host can read again.
 
 pub mod entry;
 mod facts;

@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// The block of SHA-256, which the key is filled up to.
+/// Block size of SHA-256, bytes. HMAC pads the key to this length.
 const BLOCK: usize = 64;
 
 /// Hex digits of a hash: with an `x` before them they fit into a comm.
@@ -87,7 +87,7 @@ impl Redaction {
         Comm(hashed)
     }
 
-    /// Each name of a path separately, so that two paths in one directory keep the same prefix.
+    /// Replaces each name of a path separately, so that two paths in one directory keep the same prefix.
     fn path(&self, path: &[u8]) -> Vec<u8> {
         const DELETED: &[u8] = b" (deleted)";
         let (path, mark) = match path.strip_suffix(DELETED) {
@@ -113,10 +113,10 @@ impl Redaction {
         path.split('/').map(|name| self.cgroup_name(name)).collect::<Vec<_>>().join("/")
     }
 
-    /// Root stays root: verdicts depend on it, and it is nobody's name.
+    /// Replaces a user id. 0 stays 0, because verdicts depend on root, and root identifies nobody.
     fn user(&self, uid: u32) -> u32 {
         let [a, b, c, d, ..] = self.digest(&uid.to_be_bytes());
-        // No hash is root, or the id that means no user.
+        // The result is never 0 (root) or u32::MAX (no user).
         if uid == 0 { 0 } else { u32::from_be_bytes([a & 0x7f, b, c, d]).max(1) }
     }
 

@@ -25,7 +25,7 @@ use crate::{
     },
 };
 
-/// The same numbers in each run (xorshift64).
+/// Random numbers that are the same in each run (xorshift64).
 struct Numbers(u64);
 
 impl Numbers {

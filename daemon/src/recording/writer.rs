@@ -28,10 +28,10 @@ const LEVEL: i32 = 3;
 /// Bytes of entries that fill a frame.
 const FRAME_BYTES: usize = 256 << 10;
 
-/// After this time a frame is written even if it is not full: what is lost when the recorder is killed.
+/// A frame that is not full is written after this time, ns. So if the recorder is killed, at most about a second is lost.
 const FRAME_NS: u64 = 1_000_000_000;
 
-/// Room that is kept for the frame with the end.
+/// Room that is kept for the last frame, which says why recording ended, bytes.
 const END_BYTES: u64 = 512;
 
 /// The recording that is being written. Clones write to the same file.
@@ -128,7 +128,7 @@ impl Journal {
         self.lock().entry(entry);
     }
 
-    /// Writes the collected entries as a frame if a second has passed since the last frame of this kind. The first time these are the
+    /// Writes the collected entries as a frame if a second has passed since this last happened. The first such frame has the
     /// snapshot.
     pub fn pass_time(&self, now: Ktime) {
         let mut recorder = self.lock();

@@ -1,5 +1,5 @@
-//! Finds tasks that stay in uninterruptible sleep. No hook reports a sleep that does not end, so they are polled: those that the
-//! program on `sched_switch` has noted, or all tasks where some may not have been noted.
+//! Finds tasks that stay in uninterruptible sleep. No hook reports a sleep that does not end, so tasks are polled: the tasks that
+//! the program on `sched_switch` has noted, or all tasks if it may have missed some.
 
 use std::collections::HashMap;
 
@@ -95,7 +95,7 @@ impl Pipeline {
             return Ok(asleep);
         }
         log::debug!("walking over all tasks to find those in uninterruptible sleep");
-        // The walk adds to the noted tasks what it finds.
+        // The walk also finds tasks that the program has not noted.
         let asleep = self.observer.figures(Want::Blocked).map_err(|error| error.to_string())?;
         (self.last_poll.until_walk, self.last_poll.unnoted) = (POLLS_PER_WALK, unnoted);
         Ok(asleep)
@@ -109,7 +109,7 @@ impl Pipeline {
         })
     }
 
-    /// Polling stops: all flags are cleared, so that no reader waits for the end of a sleep.
+    /// Clears all flags because polling is not possible: otherwise readers would wait for the end of each flagged sleep for ever.
     fn forget_blocked(&mut self, now: Ktime, sink: &mut impl EventSink) {
         self.lineage.note_asleep(now, &[]);
         self.blocked.poll(&self.lineage, now, &[], &mut self.effects);

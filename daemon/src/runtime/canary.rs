@@ -64,8 +64,8 @@ pub struct Canary {
     stopped: bool,
     /// Successive canaries with an event that was not seen, without a known loss.
     unexplained: u32,
-    /// The value of `unexplained` at the last alert.
-    alarmed: u32,
+    /// The value of `unexplained` when [`Canary::take_alert`] was last called.
+    last_unexplained: u32,
     /// Whether records were lost since the last launch.
     lossy: bool,
     /// Canaries whose records all arrived.
@@ -102,7 +102,7 @@ impl Canary {
             complained: false,
             stopped: false,
             unexplained: 0,
-            alarmed: 0,
+            last_unexplained: 0,
             lossy: false,
             whole: 0,
             broken: 0,
@@ -181,7 +181,7 @@ impl Canary {
         self.flight.as_ref().map(|flight| Tgid(flight.pid.cast_unsigned()))
     }
 
-    /// Removes the canary's events from `effects`: no sink sees them.
+    /// Removes the canary's events from `effects`, so that no sink gets them.
     pub(super) fn filter(&mut self, effects: &mut Vec<Effect>) {
         self.rename.filter(effects);
         if let Some(refused) = &mut self.refused {
@@ -238,12 +238,12 @@ impl Canary {
         self.lossy = true;
     }
 
-    /// Returns whether to attach all hooks again: after the second life in a row that was not seen without a known loss, and ever
-    /// more rarely after that.
+    /// Returns whether to attach all hooks again: true at the 2nd, 4th, 8th, ... canary in a row that was not seen although no loss
+    /// is known.
     pub(super) const fn take_alert(&mut self) -> bool {
         let is_due = self.unexplained >= 2 && self.unexplained.is_power_of_two();
-        let is_new = self.unexplained != self.alarmed;
-        self.alarmed = self.unexplained;
+        let is_new = self.unexplained != self.last_unexplained;
+        self.last_unexplained = self.unexplained;
         is_due && is_new
     }
 

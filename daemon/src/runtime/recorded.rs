@@ -173,13 +173,13 @@ impl RecordedLineage {
         self.lineage.set_hidden(groups);
     }
 
-    /// The header of the recording has the same.
+    /// Tells the lineage what the hooks report. It is not noted as an entry, because the header of the recording has it.
     pub(super) fn watch(&mut self, signals: Watch, scopes: bool) {
         self.lineage.watch_signals(signals);
         self.lineage.watch_scopes(scopes);
     }
 
-    /// Looks for leaks.
+    /// Checks the groups that may leak.
     pub(super) fn poll_leaks(&mut self, leaks: &mut Leaks, now: Ktime, out: &mut Vec<Effect>) {
         self.note(|| Entry::LeaksPolled(now));
         leaks.poll(&mut self.lineage, now, out);

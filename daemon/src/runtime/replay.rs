@@ -20,7 +20,7 @@ use crate::{
     runtime::{EventSink, Place, Wall},
 };
 
-/// Takes the effects of a replay, and the facts that a live sink finds out itself.
+/// Takes the effects of a replay, and facts that a live sink reads from the host.
 pub trait ReplaySink: EventSink {
     /// The wall clock was set: nanoseconds to add to a boottime.
     fn set_wall(&mut self, offset_ns: i128);
@@ -61,11 +61,11 @@ pub struct Replay {
 /// Polls of tasks in uninterruptible sleep.
 #[derive(Clone, Debug, Default)]
 pub struct Polls {
-    /// What the last one found, and when.
+    /// What the last poll found, and when.
     pub last: Option<(Ktime, Vec<Figures>)>,
-    /// What the one before found.
+    /// What the poll before it found.
     pub before: Vec<Figures>,
-    /// Kernel stacks of tasks in the last one that slept for long.
+    /// Kernel stacks of tasks that the last poll found and that had slept for too long.
     pub stacks: HashMap<TaskKey, Vec<String>>,
 }
 
@@ -185,7 +185,7 @@ impl Replay {
         }
     }
 
-    /// A part of the recording is missing: what it would have shown is as if records had been lost.
+    /// Notes that a part of the recording is missing. The replay handles this as a loss of records.
     pub fn damaged(&mut self, sink: &mut impl ReplaySink) {
         self.is_delivered = true;
         self.deliver(sink);
@@ -196,7 +196,7 @@ impl Replay {
         sink.gap();
     }
 
-    /// Passes on what is left at the end of a recording that was cut off.
+    /// Passes on the effects that are left at the end of the recording, also if the recording was cut off.
     pub fn end(&mut self, sink: &mut impl ReplaySink) {
         self.is_delivered |= self.counts.end.is_none();
         self.deliver(sink);

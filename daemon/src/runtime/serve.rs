@@ -78,7 +78,8 @@ impl Pipeline {
                 () = &mut stop => break,
                 () = ticks.due() => {
                     self.tick(sink);
-                    // If ticks take longer than the time between them, as a comparison under load can, no other branch runs.
+                    // If ticks take longer than the interval between them, such as with a comparison under load, this is the only
+                    // branch that runs. So it answers questions too.
                     for _ in 0..QUESTIONS_A_TICK {
                         let Ok(question) = questions.try_recv() else { break };
                         self.answer(question, sink);
@@ -93,7 +94,7 @@ impl Pipeline {
                         self.answer(question, sink);
                     }
                 }
-                // This branch is off once all senders of questions are gone.
+                // This branch is disabled once all senders of questions are gone.
                 Some(question) = questions.recv() => {
                     // Records that wait in the ring for the next poll are part of the answer.
                     self.catch_up(sink);
@@ -187,7 +188,7 @@ impl Pipeline {
         self.follow_wants(sink);
     }
 
-    /// Removes the effects of the canary, and notes their places in the recording.
+    /// Removes the effects of the canary, and notes them in the recording, so that a replay can remove them too.
     fn filter_canary(&mut self, is_kept: bool) {
         if self.lineage.journal().is_none() || self.effects.is_empty() || is_kept {
             return self.canary.filter(&mut self.effects);
@@ -202,14 +203,14 @@ impl Pipeline {
         self.lineage.note(|| Entry::Delivered(own));
     }
 
-    /// Has the lineage build the effects that the sink wants, and those that the canary must see.
+    /// Makes the lineage build the effects that the sink wants, and those of the canary.
     pub(super) fn follow_wants(&mut self, sink: &impl EventSink) {
         let own = [Some(Tgid(std::process::id())), self.canary.process()];
         let some = Wanted::Of(own, sink.wanted_actions());
         self.lineage.set_wanted(if sink.wants_effects() { Wanted::All } else { some });
     }
 
-    /// Runs a question, after accounting for losses, orphans, reaped zombies, and what ended tasks used.
+    /// Runs a question. Before it, looks for losses, uncertain orphans and reaped zombies, and counts what ended tasks used.
     fn answer<S: EventSink>(&mut self, question: Question<S>, sink: &mut S) {
         self.check_losses(sink);
         self.settle_orphans(sink);
@@ -220,7 +221,7 @@ impl Pipeline {
         }
         self.deliver_stops(sink);
         question(self, sink);
-        // It may have added a reader of events.
+        // The question may have added a reader of events.
         self.follow_wants(sink);
     }
 

@@ -10,9 +10,10 @@ pub const MAX_BATCH_DELAY: Duration = Duration::from_millis(1);
 
 /// Takes effects: the daemon's counters and readers, or the lines of a command.
 pub trait EventSink {
-    /// Takes a batch of effects, in order. It removes those that it keeps; the caller drops the others.
+    /// Takes a batch of effects, in order. The sink removes the effects that it keeps; the caller drops the others.
     fn take(&mut self, effects: &mut Vec<Effect>);
-    /// Whether effects are built from now on. If not, only those of the pipeline's own processes are built, and briefs replace all others.
+    /// Whether the lineage builds all effects. If not, it builds those of the pipeline's own processes and of
+    /// [`EventSink::wanted_actions`], and briefs in place of all others.
     fn wants_effects(&self) -> bool {
         true
     }
@@ -20,7 +21,7 @@ pub trait EventSink {
     fn wanted_actions(&self) -> WantedActions {
         WantedActions::default()
     }
-    /// Whether the effects are only kept for the first real sink.
+    /// Whether this sink only keeps the effects until there is a real one.
     fn is_kept(&self) -> bool {
         false
     }

@@ -47,7 +47,7 @@ impl Default for Trust {
 }
 
 impl Trust {
-    /// Returns it with the intervals that a command is given, and the default for others.
+    /// Returns the settings of a command. Intervals that were not given have their defaults.
     #[must_use]
     pub fn of_command(audit_every: Option<Duration>, canary_every: Option<Duration>, iterator: bool) -> Self {
         let default = Self::default();

@@ -28,12 +28,12 @@ impl Pipeline {
         self.end_reaped_zombies(sink);
         self.compare(sink);
         self.poll_blocked(sink);
-        // A canary that was not seen in time may still be in the ring, if the daemon did not run.
+        // If the daemon did not get a CPU, the records of a canary that seems to be late may still be in the ring.
         let now = boottime();
         self.catch_up(sink);
         self.settle_new_orphans(sink);
         self.poll_leaks(sink);
-        // A zombie whose release was lost since then is not flagged.
+        // Check again, so that no zombie is flagged whose release was lost in the meantime.
         self.check_losses(sink);
         let flagged = self.zombies_to_flag(now, sink);
         self.lineage.tick_flagging(now, flagged, &mut self.effects);
@@ -59,8 +59,9 @@ impl Pipeline {
         }
     }
 
-    /// Finds out what was lost, emits it, and notes what is uncertain since: whether the tree matches the kernel, and whether its
-    /// zombies still exist. A loss while the counters cannot be read is found later, because counters only grow.
+    /// Finds out how many records were lost, and reports that to the sink. Notes what is uncertain after the loss: whether the tree
+    /// matches the kernel, and whether its zombies still exist. If the counters cannot be read now, the loss is found later,
+    /// because counters only grow.
     pub(super) fn check_losses(&mut self, sink: &mut impl EventSink) {
         let totals = match self.observer.totals() {
             Ok(totals) => {

@@ -23,9 +23,9 @@ pub(super) const LOOK_UP_FOR: Duration = Duration::from_millis(20);
 pub(super) const LOOK_UPS: usize = 64;
 
 impl Pipeline {
-    /// After a loss, confirms the zombies that /proc shows and returns the others. It does not wait for the comparison of all
-    /// tasks, because it takes 11 us a zombie. No record is handled in between: a zombie whose record is in flight is not
-    /// confirmed.
+    /// After a loss, confirms the zombies that /proc shows and returns those that it does not show. This takes 11 us for each
+    /// zombie, so it does not wait for the comparison of all tasks. It handles no records, so a zombie whose record is in flight is
+    /// not confirmed.
     pub(super) fn confirm_zombies(&mut self) -> Vec<GroupKey> {
         if self.lineage.unconfirmed_count() == 0 || self.procfs.sight() != Sight::All {
             return Vec::new();
@@ -38,8 +38,7 @@ impl Pipeline {
             match self.procfs.is_still_zombie(key.tgid, start) {
                 Ok(true) => there.push(key),
                 Ok(false) => gone.push(key),
-                // The read failed for a reason that shows nothing about the zombie, so all are looked up once /proc can be read
-                // again.
+                // The error says nothing about the zombie. All remaining zombies are looked up once /proc can be read again.
                 Err(error) => {
                     log::debug!("looking up a zombie: {error}");
                     break;

@@ -17,7 +17,7 @@ use crate::{
 /// The interval at which limits are read.
 pub(super) const EVERY: Duration = Duration::from_secs(5);
 
-/// Growth is averaged over about this many seconds: a burst of a second is not a trend.
+/// Growth is averaged over about this time, s, so that a burst of one second is not taken for a trend.
 const SMOOTH_SECONDS: f64 = 60.0;
 
 /// A limit on pids.
@@ -37,7 +37,7 @@ pub(super) struct Scope {
 }
 
 impl Scope {
-    /// Returns the time until it is full, s; `+Inf` if it does not grow.
+    /// Returns the time until the limit is reached, s; `+Inf` if usage does not grow.
     pub(super) fn exhausted_in_seconds(&self) -> f64 {
         let left = self.limit.saturating_sub(self.used);
         if left == 0 {
@@ -49,7 +49,7 @@ impl Scope {
         }
     }
 
-    /// Returns when it will be full; `None` if it does not grow, or not within a year.
+    /// Returns when the limit will be reached; `None` if usage does not grow, or if that takes longer than a year.
     fn forecast(&self) -> Option<Forecast> {
         const YEAR: Duration = Duration::from_secs(365 * 86_400);
         let left =

@@ -41,7 +41,7 @@ pub struct Service {
     unread: Unread,
     pub(super) connections: Arc<ConnectionCounts>,
     pub(super) cgroups: Cgroups,
-    /// The cgroup of the last event, whose place is known.
+    /// The cgroup of the last event whose cgroup path is known.
     last_cgroup: Option<u64>,
     pub(super) budget: Budget,
     pub(super) memory: MemoryGuard,
@@ -121,7 +121,7 @@ impl Service {
         self.metrics.scrape(pipeline, sources, format)
     }
 
-    /// Reads the histograms of `--sched`, and frees those of cgroups that are gone before none is left.
+    /// Reads the histograms of `--sched`. Once half of them are in use, frees the histograms of cgroups that are gone.
     pub(super) fn poll_sched(&mut self, pipeline: &mut Pipeline) -> Option<(Reading, Shown)> {
         let maps = pipeline.observer.sched.as_mut()?;
         let now = clock::boottime();
@@ -164,8 +164,8 @@ impl Service {
     /// Counts what happened.
     fn count(&mut self, brief: &Brief) {
         self.metrics.count(brief);
-        // A cgroup can be gone before the last events of its tasks. So its path is looked up at the first event that names
-        // it; for a task that was moved that can be any event. Most consecutive events are from one cgroup.
+        // A cgroup can be removed before the last events of its tasks. So its path is looked up at the first event with its id;
+        // that can be any event, because tasks move. Most consecutive events are of one cgroup, so the last id is remembered.
         if let Some(id) = brief.cgroup_id.filter(|id| self.last_cgroup != Some(*id))
             && self.cgroups.place(id, brief.at.0).is_some()
         {
@@ -185,7 +185,7 @@ impl Service {
         }
     }
 
-    /// Chooses which units have series, also while nothing scrapes.
+    /// Chooses which units have series. This does not wait for a scrape, so that units that end between two scrapes count too.
     pub(super) fn poll_units(&mut self, pipeline: &Pipeline) {
         let (now, top) = (clock::boottime(), self.settings.top);
         self.metrics.read_units(&pipeline.lineage, &mut self.cgroups, now, top);

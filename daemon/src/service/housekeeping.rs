@@ -22,7 +22,7 @@ const STATUS_EVERY: Duration = Duration::from_secs(10);
 /// Interval at which the memory guard is called if there is a limit: in this time a storm adds about ten megabytes.
 const MEMORY_EVERY: Duration = Duration::from_millis(250);
 
-/// Reads the limits on pids at intervals. Answers are completed by the same threads.
+/// Reads the limits on pids at intervals, on the threads that also complete answers.
 pub(super) async fn read_limits(
     questions: mpsc::Sender<Question<Service>>,
     workers: Workers,
@@ -42,7 +42,7 @@ pub(super) async fn read_limits(
     }
 }
 
-/// Does what is done at intervals: reads the scheduling histograms, the tasks of units and the memory limit, notifies systemd.
+/// Reads, at intervals, the scheduling histograms, the tasks of units and the memory in use, and notifies systemd.
 pub(super) async fn housekeeping(questions: mpsc::Sender<Question<Service>>, has_memory_limit: bool) {
     let mut polls = event_loop::every(POLL_EVERY);
     let mut memory = event_loop::every(MEMORY_EVERY);

@@ -11,7 +11,7 @@ pub(super) struct Losses {
 }
 
 impl Losses {
-    /// Returns the causes that are to be logged now, given these counts.
+    /// Returns the texts to log now: of causes with a count that were not logged before.
     pub(super) fn news(&mut self, counts: &SchedLosses) -> Vec<String> {
         let mut news = Vec::new();
         for ((why, count), reported) in SchedLost::ALL.into_iter().zip(counts).zip(&mut self.reported) {

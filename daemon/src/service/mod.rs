@@ -46,7 +46,7 @@ pub const INSTANCE: &str = "taskscope-instance";
 /// The header of an answer with lives: lives that ended before this time are not known. RFC 3339.
 pub const KNOWN_SINCE: &str = "taskscope-known-since";
 
-/// The header of an answer that comes from the history too: what that knows, as JSON.
+/// The header of an answer that comes from the history too: what the history knows and lacks, as JSON.
 pub const KNOWN: &str = "taskscope-history";
 
 /// The trailer of such an answer: what could not be read, as JSON.

@@ -29,7 +29,7 @@ static MANAGER: OnceLock<Option<Manager>> = OnceLock::new();
 /// The service manager.
 struct Manager {
     socket: UnixDatagram,
-    /// The path is resolved for each message: a manager that was restarted has made a new socket.
+    /// The path is resolved again for each message, because a manager that was restarted has created a new socket.
     address: SocketAddr,
 }
 

@@ -21,7 +21,7 @@ pub struct Dropped {
     pub after: Vec<String>,
 }
 
-/// Drops every capability that observing does not need, and every way to regain one.
+/// Drops every capability that observing does not need, and every way to get one back.
 ///
 /// Capabilities are a property of threads: call this while there is only one.
 pub fn give_up(pipeline: &mut Pipeline) -> Result<Dropped, caps::errors::CapsError> {

@@ -26,7 +26,7 @@ pub(super) async fn reload_on(
         let new = match reload() {
             Ok(new) => new,
             Err(error) => {
-                log::error!("reloading: {error}; everything stays as it is");
+                log::error!("reloading: {error}; the settings stay as they are");
                 continue;
             }
         };

@@ -1,4 +1,4 @@
-//! Time spent waiting for a CPU: adds the histograms of cgroups up to a bounded number of histograms of units and containers.
+//! Time spent waiting for a CPU: sums the histograms of cgroups into histograms of a bounded number of units and containers.
 //!
 //! Counters may only grow, so a unit keeps its series while one of its cgroups exists, unless `top` is lowered. The units
 //! that waited longest get the free series, all others are summed as `other`. A unit that gets its series later begins at
@@ -43,8 +43,8 @@ pub(super) struct Shown {
 }
 
 impl SchedSums {
-    /// Takes what the kernel has counted so far. `find` gives the unit of a cgroup; it is asked again at each reading until
-    /// it knows.
+    /// Takes what the kernel has counted so far. `find` returns the unit of a cgroup; while that is `None`, it is called again at
+    /// each reading.
     pub(super) fn take(
         &mut self,
         reading: &Reading,
@@ -81,7 +81,7 @@ impl SchedSums {
         Shown { named: named.collect(), other }
     }
 
-    /// What was shown of a cgroup before its unit was found stays in `other`.
+    /// Returns the labels of a cgroup's unit. What was counted for the cgroup before its unit was found stays in `other`.
     fn labels(&mut self, id: u64, find: impl FnOnce(u64) -> Option<UnitLabels>) -> Option<UnitLabels> {
         if let Some(labels) = self.units.get(&id) {
             return Some(labels.clone());
@@ -141,13 +141,13 @@ mod tests {
         histograms
     }
 
-    /// Names and sums of a reading in which cgroup 1 belongs to unit `1` and so on; 9 to none.
+    /// Returns the names and sums of a reading. Cgroup 1 belongs to unit `1`, and so on; cgroup 9 belongs to no unit.
     fn shown(sums: &mut SchedSums, top: usize, cgroups: &[(u64, u64)]) -> (Vec<(String, u64)>, u64) {
         let found: Vec<_> = cgroups.iter().map(|(id, _)| *id).filter(|id| *id != 9).collect();
         shown_where_found(sums, top, cgroups, &found)
     }
 
-    /// As [`shown`], but only these cgroups are found.
+    /// Does what [`shown`] does, but finds the units of these cgroups only.
     fn shown_where_found(
         sums: &mut SchedSums,
         top: usize,
@@ -209,7 +209,7 @@ mod tests {
         assert_eq!(shown_where_found(&mut sums, 2, &[(1, 5)], &[]), (names(&[]), 5));
         assert_eq!(shown_where_found(&mut sums, 2, &[(1, 7)], &[]), (names(&[]), 7));
         assert_eq!(shown_where_found(&mut sums, 2, &[(1, 9)], &[1]), (names(&[("1", 2)]), 7));
-        // A second cgroup of a name that is given already.
+        // A second cgroup of a unit that has a series already.
         assert_eq!(shown_where_found(&mut sums, 2, &[(1, 9), (11, 4)], &[]), (names(&[("1", 2)]), 11));
         assert_eq!(shown_where_found(&mut sums, 2, &[(1, 9), (11, 5)], &[11]), (names(&[("1", 3)]), 11));
         sums.end(11, &waited(6));

@@ -152,7 +152,7 @@ mod tests {
         let path = std::env::temp_dir().join(format!("taskscope-socket-test-{}", std::process::id()));
         let (old, old_file) = bind(&path, "no such group").unwrap();
         assert!(matches!(bind(&path, "no such group"), Err(SocketError::Taken(_))));
-        // As if it had been removed by hand, or its accept queue were full.
+        // Remove the socket, as an administrator might do.
         fs::remove_file(&path).unwrap();
         let (_new, new_file) = bind(&path, "no such group").unwrap();
         drop((old, old_file));

@@ -140,7 +140,7 @@ pub async fn serve(start: Start) -> Result<(), ServiceError> {
 
     let mut pipeline = observe(&settings, choice, object.as_deref())?;
     if keep_capabilities {
-        log::warn!("every capability is kept, as asked");
+        log::warn!("all capabilities are kept (--keep-capabilities)");
     } else {
         let dropped = privileges::give_up(&mut pipeline)?;
         log::info!("capabilities: had {}; keeps {}", list(&dropped.before), list(&dropped.after));

@@ -13,7 +13,7 @@ const LONG_NS: u128 = 2 * SHORT_NS;
 /// The time over which events are counted before they are kept again, ns.
 const COUNTED_NS: u64 = 1_000_000_000;
 
-/// See the module.
+/// Decides whether events are kept while nobody reads.
 #[derive(Debug)]
 pub(super) struct Unread {
     /// Events that the backlog holds.
@@ -39,7 +39,7 @@ impl Unread {
         self.count += count;
         let ns = at.since(self.since);
         if self.is_kept {
-            // All that is kept came since then.
+            // The whole backlog was filled since `since`.
             if self.count >= self.keep {
                 self.is_kept = u128::from(ns) >= SHORT_NS;
                 self.begin(at);
@@ -50,7 +50,7 @@ impl Unread {
         }
     }
 
-    /// A reader is there, and needs all events.
+    /// Notes that there is a reader, which needs all events.
     pub(super) const fn is_read(&mut self, at: Ktime) {
         self.is_kept = self.keep > 0;
         self.begin(at);

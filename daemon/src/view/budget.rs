@@ -11,7 +11,7 @@ use crate::{
     verdict::duration,
 };
 
-/// The time from which a forecast is computed, ns.
+/// How far back the usage goes from which a forecast is computed, ns.
 const PAST_NS: u64 = 300_000_000_000;
 
 /// The least time that gives a forecast, ns.

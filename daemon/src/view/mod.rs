@@ -27,7 +27,7 @@ use crate::{
     export::Zone,
 };
 
-/// The most deaths, reparentings and events that are kept, of each.
+/// The most deaths that are kept; the same number of reparentings, and of events.
 const KEPT: usize = 1000;
 
 /// The state of a live view.
@@ -39,7 +39,7 @@ pub struct View {
     budget: Budget,
     zombies: Option<Zombies>,
     blocked: Option<BlockedTasks>,
-    /// The last one first, as in the next two fields.
+    /// The newest comes first, here and in the next two fields.
     deaths: VecDeque<Death>,
     reparented: VecDeque<Event>,
     events: VecDeque<Event>,

@@ -83,7 +83,8 @@ pub struct Row {
 pub(super) struct PaneState {
     /// Index in [`Pane::orders`].
     pub(super) order: usize,
-    /// The selected row, by position and by identity. The first row has no identity, so that the first row stays selected.
+    /// The selected row, by position and by identity (`id`). If the first row is selected it is selected by position alone, so that
+    /// the first row stays selected when a new row comes before it.
     pub(super) at: usize,
     pub(super) id: Option<u64>,
     /// Rows that are left after the filter, in order.

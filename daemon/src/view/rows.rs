@@ -95,7 +95,7 @@ impl<'a> Rows<'a> {
             "name" => rows.sort_by_cached_key(|&row| self.name(row)),
             "cause" => rows
                 .sort_by_cached_key(|&row| self.deaths().get(row as usize).map(|death| death.cause.clone())),
-            // A parent whose children died just now may still be about to reap them.
+            // Parents whose children have just died come last, because they may be about to reap them.
             "zombies" => rows.sort_by_key(|&row| {
                 std::cmp::Reverse(self.zombie_parent(row).map(|it| (is_late(it), it.children.zombies)))
             }),
@@ -107,7 +107,7 @@ impl<'a> Rows<'a> {
             "age" if self.pane == Pane::ZombieParents => rows.sort_by_key(|&row| {
                 std::cmp::Reverse(self.zombie_parent(row).map(|it| it.oldest.zombie_at_least_ns))
             }),
-            // The answers have this order already: the oldest sleep, the last event first.
+            // The answers are in this order already: the oldest sleep first, the newest event first.
             _ => {}
         }
         rows

@@ -290,7 +290,7 @@ impl Source<'_> {
     }
 }
 
-/// Small bounds, so that a short run comes to all of them.
+/// Returns a configuration with small bounds, so that a short run reaches all of them.
 fn config(exec_args: bool) -> Config {
     Config {
         exec_args,
@@ -314,7 +314,7 @@ fn config(exec_args: bool) -> Config {
 pub(crate) fn feed_any(bytes: &[u8]) -> Result<(), String> {
     run(bytes, |_| {}).map_err(|error| {
         let mut story = Vec::new();
-        // The same again, written down.
+        // Run the failing bytes again, and write down each step.
         let _ = run(bytes, |what| story.push(what()));
         format!("{}\n{error}", story.join("\n"))
     })
@@ -366,7 +366,7 @@ fn run(bytes: &[u8], mut write_down: impl FnMut(&dyn Fn() -> String)) -> Result<
     stays_bounded(&mut lineage, now)
 }
 
-/// Long after the last record only what lives is kept.
+/// Checks that long after the last record nothing is kept but live tasks and a bounded number of ends.
 fn stays_bounded(lineage: &mut Lineage, now: u64) -> Result<(), String> {
     let later = Ktime(now + 2 * DAY_NS);
     let mut effects = Vec::new();

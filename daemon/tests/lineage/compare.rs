@@ -108,12 +108,12 @@ fn act(effect: &Effect) -> Option<String> {
         },
         Action::Reparented { old_parent, new_parent, .. } => {
             if old_parent.is_some_and(|old| old.tgid == new_parent.tgid) {
-                // No hook reports which thread of a process inherits.
+                // No hook reports which thread of a process becomes the new parent.
                 return None;
             }
             format!("reparented {}", new_parent.tgid)
         }
-        // Whether others still live is a question of microseconds, which the hooks after exit_notify() answer later.
+        // Whether other threads still live can change within microseconds, and hooks after exit_notify() see the later state.
         Action::LeaderDied { .. }
         | Action::ZombieFlagged { .. }
         | Action::ExitStuck { .. }
@@ -159,7 +159,8 @@ pub(crate) fn same_acts(kernel: &Kernel, effects: &[Effect], family: Family) -> 
     let nothing = Vec::new();
     for (key, expected) in kernel.truth.acts() {
         let found = reported.get(key).unwrap_or(&nothing);
-        // Another task does the reparenting; a hook of the child's own exit can come before or after.
+        // Another task does the reparenting, so it can be reported before or after the child's own exit. Compare the two
+        // separately.
         let is_same = [true, false].into_iter().all(|is_reparenting| {
             let of = |acts: &[String]| -> Vec<String> {
                 acts.iter().filter(|act| act.starts_with("reparented") == is_reparenting).cloned().collect()
@@ -184,7 +185,8 @@ pub(crate) fn same_acts(kernel: &Kernel, effects: &[Effect], family: Family) -> 
     if wrong.is_empty() { Ok(wrong_guesses) } else { Err(format!("the reported effects differ:\n{wrong}")) }
 }
 
-/// The last switch of a parent shows the new parent at that time; a parent that adopted the children in between is not seen.
+/// Whether `found` is a part of `expected`, in order. With tracepoints, the last switch of a parent shows only the parent that its
+/// children have at that time; a new parent that has died before is not seen.
 fn is_part(found: &[String], expected: &[String]) -> bool {
     let mut expected = expected.iter();
     found.iter().all(|found| expected.any(|expected| expected == found))

@@ -110,7 +110,7 @@ impl History {
         self.play_watched(|_| {})
     }
 
-    /// The same; `watch` sees the kernel after each step.
+    /// Does what [`History::play`] does, and calls `watch` with the kernel after each step.
     pub(crate) fn play_watched(&self, mut watch: impl FnMut(&mut Kernel)) -> Kernel {
         let mut kernel = Kernel::new(Tape::new_for(self.family), self.syncs_group_exit, self.pid_max);
         for &step in &self.steps {
@@ -162,7 +162,8 @@ impl History {
             (What::Attitude, Some(task)) => {
                 let group = kernel.tasks[task].group;
                 let is_namespace_init = kernel.namespaces.iter().any(|namespace| namespace.init == group);
-                // What a parent does about SIGCHLD is read when its child begins to die, and decides a moment later.
+                // A hook reads the parent's SIGCHLD disposition when the child begins to die, and the kernel uses it a moment
+                // later. So the disposition must not change in between.
                 let is_being_read = kernel.tasks.iter().any(|task| {
                     let parent = kernel.groups[task.group].parent;
                     matches!(task.state, State::Exiting | State::Going) && kernel.tasks[parent].group == group

@@ -64,7 +64,7 @@ fn fail(error: String, records: &[Record], effects: &[Effect]) -> TestCaseError 
     let mut text = error;
     let records: Vec<String> =
         records.iter().map(|record| format!("{} {}", record.at.0, tape::line(record))).collect();
-    let _ = write!(text, "\nrecords:\n{}\ntold:", records.join("\n"));
+    let _ = write!(text, "\nrecords:\n{}\neffects:", records.join("\n"));
     for effect in effects {
         let (at, tid, name) = (effect.at.0, effect.thread.key.tid, effect.action.name());
         let parent = effect.process.parent.map_or(0, |parent| parent.tgid.0);
@@ -152,7 +152,7 @@ fn records_that_come_twice_change_nothing() {
         let mut copies: Vec<(usize, Record)> = Vec::new();
         for (n, record) in kernel.tape.records.iter().enumerate() {
             records.push(record.clone());
-            // Two failures of one task at one moment are two failures.
+            // A failed clone is not duplicated: two equal records mean two failures.
             if dice.below(4) == 0 && !matches!(record.fact, Fact::CloneFailed(_)) {
                 copies.push((n + dice.below(40), record.clone()));
             }
@@ -192,7 +192,7 @@ fn any_order_that_a_ring_can_produce_leads_to_the_same_tree() {
     });
 }
 
-/// A snapshot read slice by slice while the kernel goes on.
+/// A snapshot that is read in slices while the kernel continues.
 struct Shot {
     records: Vec<Record>,
     /// Length of the tape when it began and when it ended.
@@ -315,7 +315,7 @@ fn after_losses_a_snapshot_repairs_the_tree() {
                 order.push(record.clone());
             }
         }
-        // Losses are noticed now and then, and at last before the snapshot begins.
+        // Losses are noticed once at a random time, and once more just before the snapshot begins.
         let noticed = dice.below(order.len());
         feed(&mut lineage, &order[..noticed], &mut effects)?;
         lineage.doubt_zombies(Ktime(dice.below(kernel.now as usize) as u64).min(shot.begun_at));
@@ -323,7 +323,7 @@ fn after_losses_a_snapshot_repairs_the_tree() {
         feed(&mut lineage, &order[noticed..], &mut effects)?;
         lineage.doubt_zombies(order.last().map_or(Ktime(0), |record| record.at));
         prop_assert_eq!(lineage.zombie_count(), 0, "a zombie counts that may be gone");
-        // What is lost while a snapshot is read is repaired by the next one.
+        // Lose nothing while the snapshot is read: only the next snapshot would repair that.
         let during = &kernel.tape.records[shot.begun..shot.ended];
         feed(&mut lineage, during, &mut effects)?;
         order.extend_from_slice(during);

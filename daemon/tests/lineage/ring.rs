@@ -1,10 +1,10 @@
 //! The orders in which the ring can deliver records that hooks on several CPUs make at once.
 //!
 //! A hook takes the time, reads, and reserves its room in the ring. Two hooks that run at the same time on two CPUs can reserve in
-//! either order; what one CPU does before another *because of it* stays before it. So a record can be passed by another, but not
-//! by one that its own event made possible.
+//! either order. But if one event is the cause of another, its record comes first. So a record can be overtaken by another record,
+//! but not by one whose event its own event made possible.
 //!
-//! In any such order the tree converges. What does not, and so is not tried here:
+//! In any such order the tree converges. It does not in the following cases, which are not tried here:
 //!
 //! - *Any* permutation. A record carries what changed, not all that was before it: an exit that is reported before the fork makes
 //!   the fork late (no state goes back). But a child that is first reported after its parent's death, by a fork that names the
@@ -43,7 +43,7 @@ fn origin(record: &Record) -> Option<Origin> {
         Fact::Snapshot(seen) => (seen.task, None),
         Fact::CgroupAttached(attached) => (attached.task, None),
         Fact::Signal(sent) => (sent.target, sent.sender),
-        // The model has neither; in a recording they stay where they are.
+        // The model has neither kind. In a recording they keep their places.
         Fact::OomVictim(_) | Fact::CgroupChanged(_) => return None,
     };
     Some(Origin { by: by.map(|by| by.key.tid), of: task.key.tid, group: task.tgid })
@@ -52,14 +52,14 @@ fn origin(record: &Record) -> Option<Origin> {
 /// Whether the hook of `later` can run at the same time as that of `earlier`, and so be the first in the ring.
 pub(crate) fn may_pass(earlier: &Record, later: &Record) -> bool {
     let (Some(one), Some(other)) = (origin(earlier), origin(later)) else { return false };
-    // One task does one thing after the other. Tids are compared: an exec swaps identities in between.
+    // One task does one thing after the other. Compare tids, because an exec can swap the identities in between.
     if one.by.is_some() && one.by == other.by {
         return false;
     }
     let is_same = one.of == other.of;
     match (&earlier.fact, &later.fact) {
-        // Another task that finds the new task in the tree may be quicker than its creator. Nothing runs before
-        // `wake_up_new_task()`.
+        // The record of another task that finds the new task in the tree may come before that of the creator. The new task itself
+        // does not run before `wake_up_new_task()`.
         (Fact::New(_), later) => {
             matches!(later, Fact::Reparented(_)) || (!is_same && other.by != Some(one.of))
         }
@@ -70,8 +70,8 @@ pub(crate) fn may_pass(earlier: &Record, later: &Record) -> bool {
         (Fact::Exited(exited), Fact::Released(released)) if is_same => {
             exited.source != ExitSource::FinalSwitch || released.source != ReleaseSource::Free
         }
-        // A tid is free after the release; that of a thread which exec'ed before its exec is reported, but tids go round before it
-        // is handed out again.
+        // A tid is free after the release. The tid of a thread that called execve is free before the exec is reported, but tids
+        // wrap around before it is used again.
         (Fact::Renamed(_) | Fact::Exec(_), Fact::New(_)) => false,
         // The hook comes before what it reports, so its consequences cannot overtake it.
         (Fact::Exiting(_) | Fact::Released(_), Fact::Exiting(_)) => true,
@@ -90,7 +90,7 @@ pub(crate) fn may_pass(earlier: &Record, later: &Record) -> bool {
     }
 }
 
-/// The same records as a ring could have them: none is passed by more than `most` others.
+/// Returns the same records in an order that the ring could have: none is overtaken by more than `most` others.
 pub(crate) fn shuffle(records: &[Record], dice: &mut Dice, most: usize) -> Vec<Record> {
     let mut out: Vec<(usize, Record)> = records.iter().cloned().map(|record| (0, record)).collect();
     for _ in 0..most {

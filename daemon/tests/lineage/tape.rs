@@ -42,7 +42,7 @@ fn exit_state(state: State) -> u32 {
 }
 
 fn parts(view: &View) -> ExitParts {
-    // Once released a task is detached from its signal structure.
+    // A released task is detached from its signal structure.
     let group = (view.state != State::Dead)
         .then(|| GroupExit { code: view.group_exit.unwrap_or(0), by_group: view.group_exit.is_some() });
     ExitParts { exit_code: Some(view.exit_code), group }
@@ -194,7 +194,7 @@ impl Tape {
         self.put(at, fact);
     }
 
-    /// `taken`: a wait(2) has set `EXIT_DEAD`, and has not come to `release_task()` yet.
+    /// Adds the record of `exit_notify()`. `taken`: a wait(2) has set `EXIT_DEAD` and has not reached `release_task()` yet.
     pub(crate) fn exited_by_function(&mut self, at: u64, view: &View, taken: bool) {
         if let Family::Function(source) = self.family {
             let state = if taken { State::Dead } else { view.state };

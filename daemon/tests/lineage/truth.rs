@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use taskscope::lineage::id::TaskKey;
 
-/// Acts by task. A task that takes its leader's place goes on under the leader's key.
+/// What each task did. A task that takes its leader's place continues under the leader's key.
 #[derive(Debug, Default)]
 pub(crate) struct Truth {
     acts: BTreeMap<TaskKey, Vec<String>>,

@@ -1,5 +1,5 @@
-//! Compares a lineage whose effects are not wanted, and that takes shortcuts, with one that builds them all and takes none: the general
-//! path is the oracle of the short one.
+//! Compares two lineages: one whose effects nobody wants, which takes shortcuts, and one that builds all effects. The latter is the
+//! oracle for the former.
 
 use taskscope::lineage::id::{Ktime, Tgid};
 use taskscope::lineage::record::Record;
@@ -12,7 +12,7 @@ const ACTIONS: WantedActions = WantedActions {
     zombie_ns: 1000,
 };
 
-/// Both, and what they have said so far.
+/// Both lineages, and their effects so far.
 pub(crate) struct Pair {
     built: Lineage,
     short: Lineage,
@@ -55,7 +55,7 @@ impl Pair {
         }
     }
 
-    /// From here on all effects are wanted of both.
+    /// From now on all effects of both lineages are wanted.
     pub(crate) fn want_all(&mut self) {
         self.before = Some(self.effects.len());
         self.short.set_wanted(Wanted::All);
@@ -86,7 +86,7 @@ impl Pair {
     }
 }
 
-/// How late it is depends on the effects that were built with it.
+/// Removes the delay, which depends on the effects that were built with it.
 fn punctual(effect: Effect) -> Effect {
     Effect { late_ns: 0, ..effect }
 }

@@ -18,7 +18,7 @@ fn add(sum: &mut Usage, other: &Usage) {
     sum.maj_flt += other.maj_flt;
 }
 
-/// What the dead tasks of a group used, all of them past their last switch.
+/// Returns the usage of the dead tasks of a group, and their number. All of them are past their last switch.
 fn own(kernel: &Kernel, group: GroupNo) -> (Usage, u32) {
     let (mut sum, mut tasks) = (Usage::default(), 0);
     for (no, task) in kernel.tasks.iter().enumerate() {
@@ -30,7 +30,8 @@ fn own(kernel: &Kernel, group: GroupNo) -> (Usage, u32) {
     (sum, tasks)
 }
 
-/// `signal->cutime` and the like, as `wait_task_zombie()` adds them up, and what no wait brought to anyone.
+/// Returns the usage of a group's children: of those that were waited for, as `wait_task_zombie()` adds it to `signal->cutime` and
+/// the like, and of those that were autoreaped, which the kernel adds to no process.
 fn children(kernel: &Kernel, group: GroupNo) -> [Descent; 2] {
     let mut sums = [Descent::default(); 2];
     for child in 1..kernel.groups.len() {
@@ -68,9 +69,9 @@ pub(crate) fn same_usage(kernel: &Kernel, lineage: &Lineage) -> Result<(), Strin
     Ok(())
 }
 
-/// And so is that of its dead children. With `in_order` also of those that went by themselves: when a record of another CPU is
-/// first, a child that ends while its parent does can seem to have been reparented to the new reaper before. Their total usage is
-/// the same even then.
+/// Checks that the usage of each group's dead children equals the model's. Autoreaped children are compared only if the records are
+/// `in_order`: out of order, a child that ends at the same time as its parent can seem to have been reparented before. The total
+/// usage of autoreaped children is the same even then.
 pub(crate) fn same_children(kernel: &Kernel, lineage: &Lineage, in_order: bool) -> Result<(), String> {
     let mut forgotten = [Descent::default(); 2];
     for group in 1..kernel.groups.len() {
@@ -83,7 +84,7 @@ pub(crate) fn same_children(kernel: &Kernel, lineage: &Lineage, in_order: bool) 
                 "children of {tgid} used {reaped:#?} and {autoreaped:#?}, the lineage has {found:#?}"
             ));
         }
-        // Those of a group that is gone itself are with its parent.
+        // If the group itself was released, the usage of its children has been passed on to its parent.
         if kernel.groups[group].passed.is_none() {
             for (sum, of) in forgotten.iter_mut().zip([autoreaped, found.autoreaped]) {
                 add(&mut sum.sum, &of.sum);

@@ -16,7 +16,7 @@ fn rows(text: &'static str) -> impl Iterator<Item = (&'static str, &'static str,
     })
 }
 
-/// The leaves of a document by their paths: what is no object.
+/// Adds the leaves of a document, which are all values except objects, by their paths.
 fn leaves<'a>(path: &str, value: &'a Value, found: &mut Vec<(String, &'a Value)>) {
     match value {
         Value::Object(fields) => {
@@ -25,7 +25,7 @@ fn leaves<'a>(path: &str, value: &'a Value, found: &mut Vec<(String, &'a Value)>
                 leaves(&path, value, found);
             }
         }
-        // Stores look into objects of a list as if each stood there alone.
+        // A store indexes each object of a list as if it were there alone.
         Value::Array(list) if list.first().is_some_and(Value::is_object) => {
             for inner in list {
                 leaves(path, inner, found);

@@ -14,21 +14,21 @@ pub(crate) struct Fault {
 /// What is done.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Kind {
-    /// The next so many records are lost; the next tick notices.
+    /// The next N records are lost; the daemon notices at the next tick.
     Lose(u8),
-    /// Each of the next so many records comes twice.
+    /// Each of the next N records comes twice.
     Double(u8),
-    /// Among the next so many records, neighbours of two CPUs pass each other where that is possible.
+    /// Among the next N records, neighbours of two CPUs swap places where that is possible.
     Pass(u8),
     /// The daemon is started again: it knows nothing and reads all tasks.
     Restart,
     /// All tasks are read again.
     Compare,
-    /// Counters say that records were lost, and none was.
+    /// The counters report lost records although none was lost.
     Doubt,
 }
 
-/// Up to a dozen faults, and the shrinking to fewer.
+/// Returns the strategy for up to a dozen faults, which shrinks to fewer.
 pub(crate) fn faults() -> impl Strategy<Value = Vec<Fault>> {
     let kind = prop_oneof![
         4 => (1..=60_u8).prop_map(Kind::Lose),

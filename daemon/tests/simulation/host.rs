@@ -1,4 +1,4 @@
-//! A host whose tasks are those of a recording, and a daemon on it to which faults happen.
+//! A host with the tasks of a recording, and a daemon on it that suffers faults.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -95,7 +95,7 @@ impl Host {
         }
     }
 
-    /// Whether the second of two entries comes first in the ring of the daemon.
+    /// Returns whether the daemon gets the second of two entries first.
     pub(crate) fn passes(&mut self, earlier: &Entry, later: &Entry) -> bool {
         let (Entry::Record { record: one, .. }, Entry::Record { record: other, .. }) = (earlier, later)
         else {
@@ -110,7 +110,7 @@ impl Host {
         one.cpu != other.cpu && distance < TOGETHER_NS && may_pass(one, other)
     }
 
-    /// Plays an entry to the daemon, and one that may be another to the kernel.
+    /// Applies `entry` to the daemon and `really` to the kernel. They differ if the daemon gets two records in the wrong order.
     pub(crate) fn step(&mut self, entry: &Entry, really: &Entry) -> Result<(), String> {
         self.steps += 1;
         self.now = Replay::time_of(entry).unwrap_or_default().max(self.now);
@@ -140,7 +140,7 @@ impl Host {
             return;
         }
         self.faulty.step(entry);
-        // Two failures of one task at one moment are two failures.
+        // A failed clone is not repeated, because two equal records would be two failures.
         if self.double > 0 && !matches!(record.fact, Fact::CloneFailed(_)) {
             self.double -= 1;
             self.faulty.step(entry);
@@ -255,7 +255,7 @@ fn shown(real: &Lineage, hidden: &[Tgid], at: Ktime) -> Vec<Record> {
             Record { at, cpu: 0, fact: Fact::Snapshot(Box::new(snapshot)) }
         })
         .collect();
-    // In the order of tids, as the iterator has them.
+    // The BPF iterator visits tasks in the order of their tids.
     shown.sort_by_key(|record| match &record.fact {
         Fact::Snapshot(seen) => seen.task.key.tid,
         _ => unreachable!("only snapshots are made here"),

@@ -1,6 +1,6 @@
-//! Simulation: recordings of real hosts, with faults added to them: losses, records that come twice or pass each other, restarts of the
-//! daemon, and comparisons with the kernel's tasks at any point. Whatever is added, the lineage stays consistent, its sums balance, and
-//! after the next comparison it has the tasks and the zombies that it has without the faults.
+//! Simulation: adds faults to recordings of real hosts: losses, records that come twice or out of order, restarts of the daemon,
+//! and comparisons with the kernel's tasks at any point. With any faults, the lineage stays consistent, its sums balance, and after
+//! the next comparison it has the same tasks and zombies as without the faults.
 //!
 //! The faults come from a seed. A failing case is shrunk to the fewest faults that still fail, and the report has the seed:
 //! `TASKSCOPE_SIMULATION_SEED=N cargo test -p taskscope --test simulation` runs it again. `cargo xtask simulate --minutes N` runs more.
@@ -81,7 +81,7 @@ fn simulate(tape: &Tape, faults: &[Fault]) -> Result<u64, TestCaseError> {
         for fault in by_place.remove(&at).unwrap_or_default() {
             host.inflict(fault).map_err(TestCaseError::fail)?;
         }
-        // Two records that pass each other.
+        // Two records swap places.
         if let Some(later) = tape.entries.get(at + 1)
             && host.passes(entry, later)
         {
@@ -128,7 +128,7 @@ fn a_recording_without_faults_has_the_same_tree_twice() {
     }
 }
 
-/// With `TASKSCOPE_SIMULATION_SECONDS`: other seeds, for so long.
+/// With `TASKSCOPE_SIMULATION_SECONDS`: runs with other seeds for that number of seconds.
 #[test]
 fn for_as_long_as_asked_other_seeds_hold_too() {
     let Ok(seconds) = std::env::var("TASKSCOPE_SIMULATION_SECONDS") else { return };

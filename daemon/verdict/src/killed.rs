@@ -81,7 +81,7 @@ fn dumping_core(facts: &Facts, process: &ProcessFacts) -> Verdict {
 fn leader_died(facts: &Facts) -> Option<String> {
     let life = &facts.subject.known.life;
     let died_at = life.leader_died_at?;
-    // What a snapshot found began at an unknown time.
+    // If a snapshot found this state, the time at which it began is not known.
     let is_seen = facts.observed_since.is_some_and(|began| began < died_at);
     let when = if is_seen { format!(" {} ago", duration(facts.now.since(died_at))) } else { String::new() };
     Some(format!(

@@ -1,4 +1,4 @@
-//! Leaks that are no zombies: threads that only grow, a program that is started again and again, a fork storm, and processes that
+//! Leaks other than zombies: threads that only grow, a program that is started again and again, a fork storm, and processes that
 //! have outlived their session.
 
 use std::fmt::Write as _;
@@ -15,7 +15,7 @@ use lineage::status::WaitStatus;
 /// The tightest limit on the forks of a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TightestLimit {
-    /// Which, in words.
+    /// The name of the limit, such as `pids.max of the cgroup /a`.
     pub what: String,
     /// Tasks that count against it.
     pub used: u64,
@@ -30,11 +30,11 @@ pub struct EndAll {
     pub command: String,
     /// What it ends: `every process of the cgroup /x`.
     pub reach: String,
-    /// Whether the culprit is among that.
+    /// Whether it ends the culprit too.
     pub with_culprit: bool,
-    /// Those of the processes it ends that do not descend from the culprit, as far as they are named.
+    /// The first processes that it ends and that do not descend from the culprit.
     pub also: Vec<Named>,
-    /// How many there are.
+    /// How many processes it ends that do not descend from the culprit.
     pub also_count: usize,
 }
 
@@ -56,7 +56,7 @@ impl EndAll {
 pub struct Surroundings {
     /// The tightest limit on pids of the culprit.
     pub limit: Option<TightestLimit>,
-    /// The systemd unit or the container of what leaks.
+    /// The systemd unit or the container of the leaking processes.
     pub place: Option<String>,
     /// Whether that is a systemd unit.
     pub is_unit: bool,
@@ -264,7 +264,7 @@ fn left_behind(orphans: &Orphans, now: Ktime, kill: &str) -> Verdict {
         .since("an init or a subreaper has adopted it, it is still in the cgroup of the session, and it does not ignore SIGHUP")
         .lacks(Some(Missing {
             fact: "whether it is meant to outlive the session".into(),
-            needs: "start what is meant to with setsid(1), nohup(1) or as a service: then it is not listed".into(),
+            needs: "start it with setsid(1), nohup(1) or as a service if it is meant to: then it is not listed".into(),
         }))
         .remedy(format!("if it is not meant to go on, end it: {kill} {}", pids.join(" ")))
 }

@@ -59,7 +59,7 @@ use lineage::{End, LifeState};
 pub enum Certainty {
     /// No other cause fits the facts.
     Certain,
-    /// Another cause would leave the same facts; [`Verdict::missing`] names what would decide.
+    /// Another cause would leave the same facts; [`Verdict::missing`] names the facts that would decide.
     Likely,
 }
 

@@ -30,7 +30,7 @@ fn dead_leader(facts: &Facts) -> Verdict {
     );
     let mut verdict = Verdict::certain(Code::DeadLeader, summary).by(facts.subject.known.named());
     let since = life.leader_died_at.unwrap_or(life.since);
-    // What a snapshot found began at an unknown time.
+    // If a snapshot found this state, the time at which it began is not known.
     let when = match facts.observed_since {
         Some(began) if began < since => format!(" {} ago", duration(facts.now.since(since))),
         _ => String::new(),

@@ -8,7 +8,7 @@ use lineage::id::{GroupKey, Ktime};
 use super::facts::{BackgroundStop, Named, ProcessFacts, TerminalAccess};
 use super::{Certainty, Missing, duration};
 
-/// Whoever stops and continues a process in turn has done so within this time, ns.
+/// A program that stops and continues a process in turn has sent its last signal within this time, ns.
 const IN_TURN_NS: u64 = 5_000_000_000;
 
 /// A process in state T.
@@ -143,7 +143,7 @@ impl Stopped<'_> {
         Stop { evidence: Some(evidence), remedy, ..self.plain(how) }
     }
 
-    /// A stop whose terminal shows no reason now.
+    /// Describes a stop of a process that is not in the background of its terminal now.
     fn in_foreground(&self, by: Option<&JobStop>) -> Stop {
         let Some(by) = by else {
             return self.plain("stopped by a signal (SIGSTOP, SIGTSTP, SIGTTIN or SIGTTOU)");
@@ -221,7 +221,7 @@ impl Stopped<'_> {
         }
     }
 
-    /// A SIGTTOU of the kernel whose system call is not known.
+    /// Describes a stop by a SIGTTOU from the kernel if the system call that caused it is not known.
     fn output(&self, place: &str, fg: &str, terminal: &str) -> Stop {
         Stop {
             how: format!(

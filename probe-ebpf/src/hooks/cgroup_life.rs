@@ -1,11 +1,11 @@
 //! The life of a cgroup: the tracepoints `cgroup_mkdir`, `cgroup_rmdir` and `cgroup_notify_populated`.
 //!
-//! `cgroup_update_populated()` goes up from the cgroup whose first task came or whose last task left, and calls the third one for each
-//! cgroup that changes with it. A task leaves its cgroup in `do_exit()`, where it is the current task; from 6.19 on only after its
-//! last switch (`cgroup_task_dead()`), where another one is.
-//! <https://elixir.bootlin.com/linux/v6.18/source/kernel/cgroup/cgroup.c>
+//! When a cgroup gets its first task or loses its last, `cgroup_update_populated()` walks up from it and fires
+//! `cgroup_notify_populated` for each cgroup that becomes populated or empty with it. Up to 6.18 a task leaves its cgroup in
+//! `do_exit()`, where it is the current task; from 6.19 on it leaves after its last switch (`cgroup_task_dead()`), where another
+//! task is current. <https://elixir.bootlin.com/linux/v6.18/source/kernel/cgroup/cgroup.c>
 //!
-//! Of the many hierarchies of a host with v1 controllers only those are reported that tasks are reported in: v2 and the chosen one.
+//! On a host with v1 controllers only two hierarchies are reported: v2, and the one of the chosen controller, as for tasks.
 
 use aya_ebpf::{
     helpers::bpf_probe_read_kernel_str_bytes,
@@ -62,7 +62,8 @@ pub fn cgroup_notify_populated_raw(ctx: RawTracePointContext) -> i32 {
     0
 }
 
-/// Reads by helper on both rungs: it is rare, and pointers are compared, which verifiers allow with numbers only.
+/// Reads by helper on both rungs, because it compares pointers, which verifiers allow for numbers only. The hook is rare, so the
+/// cost does not matter.
 #[inline(always)]
 fn changed(cgroup: *const u8, change: u32) {
     let Some(root) = root_of(cgroup) else { return lose(Lost::Unreadable) };

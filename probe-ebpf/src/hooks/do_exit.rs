@@ -140,7 +140,7 @@ pub fn new_reaper(id: &TaskId) -> Identity {
 }
 
 impl Child {
-    /// Returns the child's parent, if the child is still the stored task and has another parent than `former`.
+    /// Returns the child's parent, if the child is still the stored task and has a parent other than `former`.
     #[inline(always)]
     fn parent_other_than(&self, former: &TaskId) -> Identity {
         let child = Task::<Probed>::new(self.address as *const u8);

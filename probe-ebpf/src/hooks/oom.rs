@@ -4,9 +4,10 @@
 //! that dereferences the argument if it is a number. A raw tracepoint has no types, but no pid is as large as a kernel address.
 //! <https://elixir.bootlin.com/linux/v6.18/source/include/trace/events/oom.h>
 //!
-//! Which limit was met is in `struct oom_control`, the argument of `out_of_memory()`: that hook stores it for the next victims. The
-//! lock `oom_lock` is held over both, so there is one at a time. If that hook is not attached, the program reads the usage of the
-//! trigger's memory cgroups: the innermost at its limit is the one whose charge failed (`try_charge_memcg()`).
+//! `struct oom_control`, the argument of `out_of_memory()`, shows which limit was reached: that hook stores it for the next
+//! victims. The kernel holds `oom_lock` meanwhile, so one limit at a time is stored. If that hook is not attached, the program
+//! reads the usage of the trigger's memory cgroups: the innermost at its limit is the one whose charge failed
+//! (`try_charge_memcg()`).
 
 use aya_ebpf::{
     helpers::{bpf_get_current_pid_tgid, bpf_probe_read_kernel_str_bytes},
@@ -31,7 +32,7 @@ const LEVELS: u32 = 8;
 /// A charge asks for up to this many pages at once (`MEMCG_CHARGE_BATCH`): a cgroup with fewer left is at its limit.
 const BATCH_PAGES: u64 = 64;
 
-/// Which limit was met.
+/// Which limit was reached.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Met {
@@ -50,7 +51,7 @@ impl Met {
         Self { by: 0, cgroup_id: 0, limit_pages: 0, used_pages: 0, scope: OOM_UNKNOWN as u64, name: 0 };
 }
 
-/// The limit met by the last call of `out_of_memory()`.
+/// The limit that the last call of `out_of_memory()` was about.
 #[map]
 static OOM_MET: Array<Met> = Array::with_max_entries(1, 0);
 
@@ -101,8 +102,8 @@ impl Met {
     }
 }
 
-/// Writes to the record which limit the victim that is being marked met; returns the address of its cgroup's name. Piece by piece:
-/// verifiers before 6.3 refuse copies of a structure that is not written whole.
+/// Writes to the record which limit was reached for the victim that is being marked; returns the address of the cgroup's name.
+/// Writes field by field, because verifiers before 6.3 refuse to copy a structure that is not written whole.
 #[inline(always)]
 fn fill(record: &mut OomVictim) -> u64 {
     if let Some(met) = OOM_MET.get(0)

@@ -75,7 +75,7 @@ fn entered<M: Mem>(task: Task<M>) {
         return lose(Lost::Unreadable);
     }
     let (id, by) = (id.raw(), current_id());
-    // By helper, so that the address is a number that a map can hold.
+    // Read with a helper, so that the verifier sees the address as a number, which a map can hold.
     let leader = task.probed().group_leader();
     let mut valid = 0;
     if id.tid == id.tgid {

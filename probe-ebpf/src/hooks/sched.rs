@@ -1,5 +1,5 @@
-//! Histograms of scheduling, in the kernel: how long tasks that could run waited for a CPU, and how long they were off one in
-//! which state. Loaded and attached with `--sched` only.
+//! Histograms of scheduling, in the kernel: how long runnable tasks waited for a CPU, and how long tasks were off their CPU, by
+//! state. Loaded and attached with `--sched` only.
 //!
 //! One entry per task holds since when the task has been off its CPU. It is made once and then written in place, so that a switch
 //! costs two look-ups and no lock. All is counted at the end of a wait, in `sched_switch`, where interrupts are off.
@@ -20,19 +20,19 @@ const _: () = assert!(SCHED_BUCKETS.is_power_of_two());
 
 use crate::{kread::Mem, switch::Switch, task::Task};
 
-/// Index of the histogram of all cgroups without one of their own.
+/// Index of the histogram that is shared by all cgroups without a histogram of their own.
 const OTHER: u32 = 0;
 
-/// `BPF_NOEXIST`: only where there is no such key yet.
+/// `BPF_NOEXIST`: the insertion fails if the key exists already.
 const NEW_KEY: u64 = 1;
 
 /// The state of a task between two times on a CPU. Both times are zero while it runs.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Away {
-    /// When it went to sleep; 0 where it did not.
+    /// When the task went to sleep; 0 if it was preempted instead.
     out_ns: u64,
-    /// Since when it could run; 0 while it sleeps.
+    /// When the task became able to run; 0 while it sleeps.
     ready_ns: u64,
     /// `task_struct.cgroups` when `slot` was looked up.
     css_set: u64,
@@ -42,8 +42,8 @@ struct Away {
     state: u32,
 }
 
-/// By address of the `task_struct`, which no exec changes. The daemon sets the sizes of all these maps: with one entry each without
-/// `--sched`.
+/// Tasks that are not running, by the address of their `task_struct`, which no exec changes. The daemon sets the sizes of all these
+/// maps; without `--sched` each has one entry.
 #[map]
 static SCHED_TASKS: HashMap<u64, Away> = HashMap::with_max_entries(1, 0);
 
@@ -51,7 +51,7 @@ static SCHED_TASKS: HashMap<u64, Away> = HashMap::with_max_entries(1, 0);
 #[map]
 static SCHED_CGROUPS: HashMap<u64, u32> = HashMap::with_max_entries(1, 0);
 
-/// Indices of histograms that are free. The daemon fills it, and gives back those of cgroups that are gone.
+/// Indices of free histograms. The daemon adds all of them at the start, and later those of cgroups that are gone.
 #[map]
 static SCHED_FREE: Queue<u32> = Queue::with_max_entries(1, 0);
 
@@ -67,7 +67,7 @@ pub fn sched_histograms_btf(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// For kernels whose tracepoint does not report the state.
+/// The program for kernels whose tracepoint does not report the state.
 #[btf_tracepoint(function = "sched_switch")]
 pub fn sched_histograms_read_btf(ctx: BtfTracePointContext) -> i32 {
     switched(Switch::read(&ctx));
@@ -127,7 +127,7 @@ fn switched<M: Mem>(switch: Switch<M>) {
 fn left<M: Mem>(task: Task<M>, preempted: bool, state: u32, now: u64) {
     let key = task.address();
     if !preempted && state & task_state::DEAD != 0 {
-        // It fails for one that was never seen off its CPU.
+        // Fails for a task that was never seen off its CPU, because it has no entry.
         let _ = SCHED_TASKS.remove(&key);
         return;
     }
@@ -139,7 +139,8 @@ fn left<M: Mem>(task: Task<M>, preempted: bool, state: u32, now: u64) {
     if let Some(away) = SCHED_TASKS.get_ptr_mut(&key) {
         // SAFETY: the entry of a task that is being switched, which nothing else does at the same time.
         let away = unsafe { &mut *away };
-        // Both are zero since it got the CPU, unless that was not seen; its wakeup may not have been seen either.
+        // Both have been zero since the task got the CPU, unless that switch was not seen; its wakeup may not have been seen
+        // either.
         if away.out_ns != 0 || away.ready_ns != 0 {
             lose(SchedLost::NoSwitch);
         }
@@ -175,10 +176,10 @@ fn begun(task: u64) {
     }
 }
 
-/// A task gets a CPU: what came before is counted.
+/// A task gets a CPU: its sleep and its wait for the CPU are counted now.
 #[inline(always)]
 fn entered<M: Mem>(task: Task<M>, now: u64) {
-    // One that has been away since before the programs were attached is not known.
+    // A task that has been off its CPU since before the programs were attached has no entry.
     let Some(away) = SCHED_TASKS.get_ptr_mut(&task.address()) else { return };
     // SAFETY: as in `left`.
     let away = unsafe { &mut *away };
@@ -214,8 +215,8 @@ fn entered<M: Mem>(task: Task<M>, now: u64) {
 #[inline(always)]
 fn add(histogram: &mut SchedHistogram, ns: u64) {
     let bucket = sched_bucket(ns);
-    // SAFETY: a variable of our own. Volatile, so that the compiler does not know the limit and leaves the one below to the
-    // verifier, which loses sight of any other on the way.
+    // SAFETY: a variable of our own. The read is volatile, so that the compiler does not know the bound and keeps the mask below:
+    // the verifier recognizes only that bound.
     let bucket = unsafe { read_volatile(&raw const bucket) } & (SCHED_BUCKETS - 1);
     histogram.counts[bucket] += 1;
     histogram.sum_ns += ns;

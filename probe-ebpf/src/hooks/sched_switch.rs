@@ -1,7 +1,7 @@
-//! The final switch of a dead task: it leaves its CPU for good, with its accounting complete. And tasks that go to uninterruptible
-//! sleep, for [`crate::sleepers`].
+//! Reports the final switch of a dead task, which leaves its CPU for good with its accounting complete. Also notes tasks that go to
+//! uninterruptible sleep, for [`crate::sleepers`].
 //!
-//! The hot path: every switch of the machine comes through here. One load and a compare, then out.
+//! This is the hot path: it runs at every context switch of the machine. Most switches cost one load and one comparison.
 
 use aya_ebpf::{
     macros::{btf_tracepoint, raw_tracepoint},

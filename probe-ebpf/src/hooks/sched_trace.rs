@@ -1,7 +1,7 @@
-//! Every step of the scheduler with chosen processes: `events --sched --pid`. Loaded and attached for that only.
+//! Reports every context switch and wakeup of chosen processes: `events --sched --pid`. Loaded and attached for that command only.
 //!
-//! Who wakes a task is seen in `sched_waking`, which runs where the waker is; that the task can run in `sched_wakeup`, which can
-//! run on the other CPU.
+//! `sched_waking` runs on the waker's CPU and shows which task wakes another. `sched_wakeup` shows that the task is runnable; it
+//! can run on the woken task's CPU.
 
 use aya_ebpf::{
     helpers::{
@@ -23,7 +23,7 @@ use crate::{
 /// Index into [`probe_common::SchedTraceLosses`].
 const TOO_MANY_TASKS: usize = 1;
 
-/// Since when a task has been in its present state; 0 if unknown.
+/// The last times at which a task got a CPU, left it, and became able to run, ns; 0 if unknown.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Times {
@@ -43,7 +43,7 @@ const NEVER: Times =
 #[map]
 static SCHED_CHOSEN: HashMap<u32, u32> = HashMap::with_max_entries(1, 0);
 
-/// Their tasks, by address of the `task_struct`.
+/// Tasks of these groups, by the address of their `task_struct`.
 #[map]
 static SCHED_TIMES: HashMap<u64, Times> = HashMap::with_max_entries(1, 0);
 
@@ -113,7 +113,7 @@ fn is_chosen<M: Mem>(task: Task<M>) -> bool {
     SCHED_CHOSEN.get_ptr(&tgid).is_some()
 }
 
-/// The entry of a task, made where there is none. It stays where it is until the task's last switch.
+/// Returns the entry of a task; creates it if there is none. The entry stays at its address until the task's last switch.
 #[inline(always)]
 fn times(key: u64) -> Option<*mut Times> {
     if let Some(times) = SCHED_TIMES.get_ptr_mut(&key) {
@@ -141,7 +141,7 @@ fn switched<M: Mem>(switch: Switch<M>) {
 fn out<M: Mem>(task: Task<M>, next: Task<M>, preempted: bool, state: u32) {
     let now = now_ns();
     let is_dead = !preempted && state & task_state::DEAD != 0;
-    // As in the histograms: a pending signal lets a task run on that wanted to sleep.
+    // As in `sched`: a pending signal keeps a task running that was about to sleep.
     let can_run = preempted || state == 0 || task.state() == Some(0);
     let Some(times) = times(task.address()) else { return };
     // SAFETY: the entry of a task that is being switched.
@@ -165,7 +165,7 @@ fn out<M: Mem>(task: Task<M>, next: Task<M>, preempted: bool, state: u32) {
         other(event, next);
     });
     if is_dead {
-        // It was just written to.
+        // The entry exists, because it was written to just now.
         let _ = SCHED_TIMES.remove(&task.address());
     }
 }
@@ -222,7 +222,7 @@ fn woken<M: Mem>(task: Task<M>) {
     let now = now_ns();
     // SAFETY: as above.
     let times = unsafe { &mut *times };
-    // One that runs, or only made room for another, was not asleep.
+    // A task that runs, or that was preempted, was not asleep.
     if times.in_ns != 0 || times.ready_ns != 0 {
         return;
     }
@@ -244,7 +244,7 @@ fn woken<M: Mem>(task: Task<M>) {
     });
 }
 
-/// A new thread of a chosen process. Its maker runs this.
+/// A new thread of a chosen process. The current task is the one that created it.
 #[inline(always)]
 fn begun<M: Mem>(task: Task<M>) {
     if !is_chosen(task) {
@@ -265,7 +265,7 @@ fn begun<M: Mem>(task: Task<M>) {
     });
 }
 
-/// Sets every field: what only some kinds have is zero.
+/// Sets every field; fields that only some kinds have are set to zero.
 #[inline(always)]
 fn begin<M: Mem>(event: &mut SchedEvent, kind: SchedKind, task: Task<M>, now: u64) {
     event.kind = kind as u32;

@@ -1,6 +1,6 @@
 //! A signal is generated: the `signal_generate` tracepoint, with the sender as the current task.
 //!
-//! The signals that are asked for are a read-only global, so any other costs one compare. `info` can be a sentinel
+//! The set of reported signals is a read-only global, so any other signal costs one comparison. `info` can be a sentinel
 //! (`SEND_SIG_NOINFO` 0, `SEND_SIG_PRIV` 1), so it is never read directly, and by helper only above the sentinels.
 //! <https://elixir.bootlin.com/linux/v6.18/source/kernel/signal.c> `__send_signal_locked()`.
 

@@ -1,5 +1,5 @@
-//! Reads what the tasks are doing that went to uninterruptible sleep. Attached nowhere: the daemon runs it (`BPF_PROG_TEST_RUN`, for
-//! this type of program since 5.10).
+//! Reads the present state of the tasks that went to uninterruptible sleep. The program is attached to no hook: the daemon runs it
+//! (`BPF_PROG_TEST_RUN`, for this type of program since 5.10).
 
 use aya_ebpf::{
     macros::{map, raw_tracepoint},

@@ -66,7 +66,8 @@ impl<M: Mem> Task<M> {
         pointer::<M>(state, offset!(css_cgroup))
     }
 
-    /// Id of the cgroup of the v1 controller that the daemon chose. Without one the offset is absent, and this is dead code.
+    /// Returns the id of the cgroup of the v1 controller that the daemon chose. If it chose none, the offset is absent, and the
+    /// verifier removes this code.
     #[inline(always)]
     fn controller_id(css_set: *const u8) -> Option<u64> {
         let state = pointer::<M>(css_set, offset!(css_set_controller))?;
@@ -114,7 +115,8 @@ impl<M: Mem> Task<M> {
     }
 }
 
-/// `pid->numbers[level]`: the number, and the inode of its namespace. By helper: a variable index is not a direct load.
+/// Reads `pid->numbers[level]`: the number, and the inode of its namespace. Reads with a helper, because the verifier allows no
+/// direct load with a variable index.
 #[inline(always)]
 fn number(pid: *const u8, level: u32) -> Option<(u32, u32)> {
     let (numbers, size) = (offset!(pid_numbers), offset!(upid_size));

@@ -43,8 +43,8 @@ impl<'a> View<'a> {
         found
     }
 
-    /// Passes every event since the start to `done`, in order, and waits for more until it returns true; returns whether it did
-    /// before the usual deadline. Fails if it did not and the stream is broken.
+    /// Passes every event since the start to `done`, in order, until `done` returns true. Returns whether it did so before the
+    /// usual deadline. Fails if it did not and the stream is broken.
     #[track_caller]
     pub fn until(&self, mut done: impl FnMut(&Event) -> bool) -> bool {
         let is_done = self.stream.until(self.since_ns, setting::deadline(), &mut done);

@@ -63,8 +63,8 @@ fn without_stall_panics() -> Vec<Setting> {
     settings.into_iter().filter_map(|path| Setting::set(path, "0").ok()).collect()
 }
 
-/// `SCHED_FIFO` for the calling thread, so that the daemon's time is measured and not that of the thread that asks. Children of its
-/// process do not inherit it. Drop this on the same thread.
+/// Real-time priority (`SCHED_FIFO`) for the calling thread, so that the measured time is the daemon's and not that of the thread
+/// that makes the queries. Child processes do not inherit it. Drop this on the same thread.
 struct RealTime;
 
 impl RealTime {

@@ -22,7 +22,7 @@ use crate::{
 
 /// Number of attempts. Under emulation, where a program takes long, one attempt in some dozens fails for this reason.
 const ATTEMPTS: u32 = 5;
-/// A loss is repaired within this time.
+/// The time within which a loss is repaired.
 const LATELY: Duration = Duration::from_secs(15);
 /// Key of the report that says how many calls were skipped.
 pub const REPORT: &str = "kernel_skipped_programs";

@@ -148,21 +148,21 @@ impl Browser {
         self.run(&json!({ "command": "picture", "path": path }));
     }
 
-    /// The page has no serious fault of accessibility, by axe-core.
+    /// Checks that axe-core finds no serious fault of accessibility in the page.
     #[track_caller]
     pub fn assert_accessible(&self) {
         let faults = self.run(&json!({ "command": "axe" }));
         assert_eq!(faults, json!([]), "{faults:#}");
     }
 
-    /// Nothing was written to the console, thrown, or requested from elsewhere.
+    /// Checks that the page wrote nothing to the console, threw no error, and requested nothing from other hosts.
     #[track_caller]
     pub fn assert_no_problems(&self) {
         let problems = self.run(&json!({ "command": "problems" }));
         assert_eq!(problems, json!([]), "{problems:#}");
     }
 
-    /// Bytes received by path, headers included, of requests that have ended.
+    /// Returns the bytes received by path, headers included, of requests that have ended.
     #[track_caller]
     pub fn received(&self) -> Value {
         self.run(&json!({ "command": "received" }))

@@ -86,7 +86,7 @@ pub fn in_terminal(program: &str, args: &[&str]) -> Option<(File, Job)> {
     Some((File::from(master), job))
 }
 
-/// Waits until a process has so many children of this name.
+/// Waits until a process has this many children of this name, and returns their pids.
 #[track_caller]
 pub fn named(parent: i64, program: &str, count: usize) -> Vec<i64> {
     wait::until_some(format_args!("there are {count} {program} below {parent}"), || {

@@ -49,7 +49,7 @@ fn reported(directory: &Directory, args: &[&str], command: Option<&Command>) -> 
     (output, report)
 }
 
-/// The pid of the command of a report: the path begins in it.
+/// Returns the pid of the report's command, which is the first process of the critical path.
 #[track_caller]
 fn root(live: &Value) -> String {
     live.pointer("/critical_path/steps/0/pid").and_then(Value::as_u64).unwrap().to_string()
@@ -139,18 +139,20 @@ fn a_job_of_the_past_has_the_report_of_the_job() {
         assert!(output.stdout.is_empty());
         assert_same(&live, &past);
         assert_eq!(left(&past), Vec::<u64>::new());
-        // The daemon has run for less than ten minutes: what ended before may be missing, and the report says so.
+        // The daemon has run for less than ten minutes. Processes that ended before its start may be missing, and the report says
+        // so.
         assert_eq!(past["at_least"], true, "{past}");
         assert!(past["notes"].to_string().contains("are not known"), "{past}");
         made.push((pid, live));
     }
-    // From the directory, without a daemon. Figures that were completed after the release are lower bounds there.
+    // Read the directory, without a daemon. Figures of tasks that left their CPU after their release are lower bounds there.
     let path = history.path().display().to_string();
     let from = |pid: &str| {
         let asked = ["--from", &path, "--zombie-after", "2s", "--pid", pid, "--since", "10m"];
         reported(&Directory::new("from"), &asked, None).1
     };
-    // The daemon writes a frame after 5 s, and this kernel does not show when pid 1 reaps an orphan: that takes a poll.
+    // The daemon writes a frame after 5 s. On a kernel that does not report when pid 1 reaps an orphan, it also needs a poll of
+    // /proc.
     for (pid, live) in &made {
         wait::until_answer(|| from(pid), |past| past["processes"] == live["processes"]);
     }
@@ -198,7 +200,7 @@ fn what_a_job_of_the_past_left_is_found_where_it_lives_now() {
     assert_eq!(found, pids, "{past}");
     assert_eq!(past["processes"]["made"], live["processes"]["made"]);
     assert_eq!(past["wall_ns"], live["wall_ns"]);
-    // What is older than the time that is asked for is in no sum.
+    // Processes that ended before `--since` are in no sum.
     let old = pids[0].to_string();
     std::thread::sleep(Duration::from_millis(50));
     let asked = ["--socket", &socket, "--pid", &old, "--since", "1ms"];
@@ -230,7 +232,8 @@ fn the_report_of_a_unit_has_what_wait4_says_of_it() {
     }
     let directory = Directory::new("unit");
     let asked = ["--socket", &socket, "--unit", &name, "--since", "5m"];
-    // On the tracepoint rung a release is reported an RCU grace period after it. On the others, the final figures can be.
+    // With the tracepoint rung, a release is reported an RCU grace period late. With the other rungs, the final figures can be
+    // late.
     let report = wait::until_answer(
         || reported(&directory, &asked, None).1,
         |report| {

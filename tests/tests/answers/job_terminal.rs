@@ -72,7 +72,7 @@ fn ctrl_z_stops_both_and_fg_continues_both() {
     job(&tmux, "cat");
     let both = running(&tmux, "cat");
     runs(&tmux, "hello");
-    // Once by the terminal, once by cat(1).
+    // The terminal echoes the line, and cat(1) prints it.
     tmux.until("the line twice", |screen| screen.lines().filter(|line| *line == "hello").count() == 2);
     are(&both, "SR", true);
     for turn in ["one", "two"] {

@@ -50,7 +50,7 @@ fn sleep() {
 /// before it fills /proc/PID/syscall, and writes `running` there if the task continues.
 fn has_left_its_cpu(pid: u32) -> bool {
     let syscall = fs::read_to_string(format!("/proc/{pid}/syscall"));
-    // If the file cannot be read, the state has to do.
+    // If the file cannot be read, the state alone decides.
     !syscall.is_ok_and(|text| text.starts_with("running"))
 }
 

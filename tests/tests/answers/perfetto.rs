@@ -68,7 +68,7 @@ fn compare(trace: &Value, lives: &[Value]) -> (usize, usize) {
         let lane = track_of(trace, pid, start).unwrap_or_else(|| panic!("not in the trace: {life}"));
         let slices = lane["slices"].as_array().map_or(&[][..], Vec::as_slice);
         let alive = slices.iter().find(|slice| slice["from"] == *start && slice["depth"] == 0);
-        // An end that was not seen was at the latest when the process is known to have been a zombie.
+        // If the end was not seen, the trace has the latest possible time: when the process is known to have been a zombie.
         let seen = life["zombie_duration_ns"].as_u64().filter(|_| life["zombie_duration_bound"] != "at_most");
         let latest = life["boottime_ns"].as_u64().map(|at| at - seen.unwrap_or(0));
         let ended = life["ended_boottime_ns"].as_u64().or(latest);
@@ -81,7 +81,7 @@ fn compare(trace: &Value, lives: &[Value]) -> (usize, usize) {
             let lasted = tail["to"].as_u64().zip(tail["from"].as_u64()).map(|(to, from)| to - from);
             match life["zombie_duration_bound"].as_str() {
                 None => assert_eq!(lasted, life["zombie_duration_ns"].as_u64(), "{life}\n{lane}"),
-                // The time of the reap was not seen: the trace has the earliest, a life the longest duration.
+                // The reaping was not seen. The trace has its earliest possible time, the life has the longest possible duration.
                 Some("at_most") => assert!(lasted <= life["zombie_duration_ns"].as_u64(), "{life}\n{lane}"),
                 Some(_) => assert!(lasted >= life["zombie_duration_ns"].as_u64(), "{life}\n{lane}"),
             }
@@ -127,7 +127,7 @@ fn a_recording_becomes_a_trace_with_the_times_of_its_lives() {
     let shell =
         lives.iter().find(|life| life["process"]["name"] == "sh" && life["death"]["cause"] == "exited");
     assert!(shell.is_some() && lives.len() > 10, "{lives:?}");
-    // While taskscope attaches, a process can end of which not all is known.
+    // Leave out processes that began before the recording, because not everything about them is known.
     let begun = decoded["clocks"][0]["6"].as_u64().unwrap_or(u64::MAX);
     let is_whole = |life: &&Value| life["start_boottime_ns"].as_u64().is_some_and(|start| start >= begun);
     let whole: Vec<Value> = lives.iter().filter(is_whole).cloned().collect();
@@ -135,7 +135,7 @@ fn a_recording_becomes_a_trace_with_the_times_of_its_lives() {
     let (arrows, zombies) = compare(&decoded, &whole);
     assert!(arrows >= 1, "the shell killed its child: {}", decoded["flows"]);
     assert!(zombies >= 3, "the shell waited late");
-    // Each thread and each exec of the events is there, on the track of its thread.
+    // Each thread and each exec among the events must be in the trace, on the track of its thread.
     for event in lines(&text(&run(&["replay", path(&file), "events", "--action", "execed,forked"]))) {
         let thread = &event["thread"]["id"];
         let tracks = decoded["tracks"].as_array().into_iter().flatten();
@@ -150,7 +150,7 @@ fn a_recording_becomes_a_trace_with_the_times_of_its_lives() {
         });
         assert!(is_there, "{event}");
     }
-    // It is the same trace each time, and a file that exists is not overwritten.
+    // A second export gives the same bytes, and an existing file is not overwritten.
     let again = directory.join("b.pftrace");
     exported(&python, &again, &[path(&file)]);
     assert!(fs::read(&trace).ok() == fs::read(&again).ok(), "two exports differ");
@@ -179,8 +179,8 @@ fn the_history_becomes_a_trace_with_and_without_a_daemon() {
     let parent = held.facts().role("parent").pid;
     scenario("burst", &["300"]).finish();
     let socket = service.socket();
-    // The daemon applies the last of them a moment after their parent has reaped them. On a kernel that hides tasks, one release in
-    // a thousand is not seen.
+    // The daemon applies the last releases a moment after the parent has reaped the processes. On a kernel that hides tasks, one
+    // release in a thousand is not seen.
     wait::until("the lives of the burst are reported", || {
         lines(&text(&run(&["lives", "--since", "10m", "--socket", path(&socket)]))).len() > 290
     });
@@ -193,7 +193,7 @@ fn the_history_becomes_a_trace_with_and_without_a_daemon() {
         |life: &&Value| track_of(&decoded, &life["process"]["pid"], &life["start_boottime_ns"]).is_some();
     let in_trace: Vec<Value> = lives.iter().filter(is_there).cloned().collect();
     assert!(in_trace.len() > 290, "{} of {} lives", in_trace.len(), lives.len());
-    // The zombie that exists has its tail up to now, with the parent that owes the wait.
+    // The slice of the zombie that still exists lasts until now, and names the parent that has not waited for it.
     let tracks = decoded["tracks"].as_array().into_iter().flatten();
     let owed = tracks.flat_map(|track| track["slices"].as_array().into_iter().flatten()).find(|slice| {
         slice["name"] == "zombie"

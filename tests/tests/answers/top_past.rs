@@ -75,7 +75,7 @@ fn a_past_time_shows_what_was_then(size: (u16, u16)) {
     assert!(!deaths.contains(&format!("sleep ({after})")), "{screen}");
     assert!(screen.contains("then ") && !screen.contains(" pids   "), "{screen}");
     assert!(screen.lines().all(|line| line.chars().count() <= usize::from(size.0)), "{screen}");
-    // The tree of then has the one that has ended since.
+    // The tree of that moment has the process that has ended since.
     tmux.types("5/");
     tmux.types(&after.to_string());
     tmux.presses("Enter");

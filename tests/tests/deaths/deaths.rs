@@ -86,7 +86,7 @@ fn every_cause_is_found_with_its_sender() {
 }
 
 #[test]
-fn a_stopped_process_whose_group_is_orphaned_is_told_from_one_whose_terminal_is_gone() {
+fn a_stopped_process_with_an_orphaned_group_is_distinguished_from_one_whose_terminal_is_gone() {
     let service = Service::start(&[]);
     let mut scenario = scenario("death-orphaned", &[]);
     scenario.pause("stopped");

@@ -32,7 +32,7 @@ fn programs_that_pass_on_how_their_child_ended_name_the_child() {
         return;
     }
     let service = Service::start(&[]);
-    // The container's entry point of every day: the shell exits with 137, and the pod says "137".
+    // A common entry point of containers: the shell exits with the status of its child, 137, which is all that the pod shows.
     let shell = Job::start("sh", &["-c", "sleep 1000; exit $?"]);
     // unshare(1) sends the signal of its child to itself, as sudo(8) and nsenter(1) do.
     let wrapper = Job::start("unshare", &["--mount", "--fork", "sleep", "1000"]);
@@ -61,7 +61,7 @@ fn an_exit_code_says_what_the_program_means_by_it() {
         return;
     }
     let service = Service::start(&[]);
-    // As a JVM does, which exits with 143 after its shutdown hooks.
+    // This shell does what a JVM does: it handles SIGTERM and exits with status 143.
     if let Some(shell) = Job::start("sh", &["-c", "trap 'exit 143' TERM; while :; do sleep 0.1; done"]) {
         below(shell.pid(), "sleep");
         remedy::run(&format!("kill {}", shell.pid()));
@@ -120,7 +120,7 @@ fn a_fault_that_pythons_handler_reports_stays_a_fault() {
     service.stop_clean();
 }
 
-/// The v1 freezer, of which no signal frees a task.
+/// In the v1 freezer no signal frees a task.
 #[test]
 fn a_process_that_is_killed_while_it_is_frozen_ends_by_the_command_that_is_printed() {
     if has_no_programs() {

@@ -11,7 +11,7 @@ type Row = (&'static str, &'static str, &'static str, Option<&'static str>, &'st
 
 const ROWS: &[Row] = &[
     ("death-again", "killed", "certain", Some("scenario"), "killed by SIGTERM from "),
-    // Not by the name of the thread, which no list of processes shows.
+    // The summary names the process of the sender, and not its thread, whose name no list of processes shows.
     ("death-by-thread", "killed", "certain", Some("scenario"), "killed by SIGTERM from scenario (pid "),
     (
         "death-siblings",

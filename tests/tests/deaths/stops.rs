@@ -80,8 +80,8 @@ fn a_stop_reports_the_process_that_ignored_sigterm_and_the_one_that_got_no_signa
             .output()
             .unwrap_or_else(|error| panic!("explain: {error}"));
         let text = String::from_utf8_lossy(&output.stdout);
-        let is_told = text.contains("was asked to stop with SIGTERM") && text.contains(&unit);
-        if is_told { Ok(()) } else { Err(format!("{output:?}")) }
+        let is_explained = text.contains("was asked to stop with SIGTERM") && text.contains(&unit);
+        if is_explained { Ok(()) } else { Err(format!("{output:?}")) }
     });
     service.stop_clean();
 }

@@ -92,8 +92,8 @@ fn in_a_storm<T>(work: impl FnOnce() -> T) -> T {
 fn a_storm_that_loses_records_does_not_starve_the_watchdog() {
     let manager = Manager::new();
     let observer = Observer::start_command(manager.command(&["--ring-kib", "4", "--canary-every", "200ms"]));
-    let fed = in_a_storm(|| (0..4).try_for_each(|_| manager.is_notified()));
-    assert!(fed.is_ok(), "systemd would have killed it: {fed:?}\n{}", observer.log().text());
+    let notified = in_a_storm(|| (0..4).try_for_each(|_| manager.is_notified()));
+    assert!(notified.is_ok(), "systemd would have killed it: {notified:?}\n{}", observer.log().text());
     let lost = observer.log().text().matches("records lost").count();
     report("watchdog.losses_told", lost);
     observer.signal(libc::SIGTERM);

@@ -1,5 +1,5 @@
-//! In a pid namespace that is not the initial one /proc shows other pids than the kernel's records: taskscope refuses, and
-//! says what to do.
+//! In a pid namespace that is not the initial one the pids in /proc differ from those in the kernel's records: taskscope refuses,
+//! and says what to do.
 
 use std::{
     os::unix::process::CommandExt as _,

@@ -176,7 +176,7 @@ fn explain_shows_the_lives_of_a_unit_in_80_columns_also_after_its_end() {
     acted.go();
     acted.finish();
     until(&service, &unit, |all| all.len() == 3);
-    // Its processes may not be released yet; the name leads to the unit all the same.
+    // Even if its processes are not released yet, `explain` finds the unit by its name.
     let output = Command::new(setting::taskscope())
         .args(["explain", &unit, "--socket"])
         .arg(service.socket())

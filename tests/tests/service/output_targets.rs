@@ -99,7 +99,7 @@ fn a_collector_that_is_restarted_gets_all_that_it_acknowledged_and_every_gap() {
         if let Some(running) = collector.take() {
             running.stop();
         }
-        // While it is away for longer, more happens than the queue holds.
+        // In some rounds the collector is away for so long that more events happen than the queue holds.
         let wanted = burst(if round % 4 == 3 { 300 } else { 40 });
         collector = Some(rotel(&grpc, &http, &log));
         wait::until("the queue is empty", || {
@@ -187,7 +187,7 @@ fn an_alertmanager_has_an_alert_while_there_is_a_zombie() {
     assert!(alert["annotations"]["summary"].as_str().is_some_and(|text| text.contains("zombie")), "{alert}");
     zombie.go();
     zombie.finish();
-    // It lists those alone that have not ended.
+    // Alertmanager lists only alerts that have not ended.
     wait::until("the alert is resolved", || alerts().is_array() && find(&alerts()).is_none());
     drop(server);
     service.stop_clean();

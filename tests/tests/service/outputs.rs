@@ -1,4 +1,4 @@
-//! Outputs send what they must to a journald and to servers that misbehave, which this test plays.
+//! Outputs to a journald and to servers that misbehave, both of which the test simulates.
 #![expect(clippy::expect_used, reason = "a helper of a test fails the test")]
 
 #[path = "../common/mod.rs"]
@@ -78,7 +78,7 @@ fn a_flagged_zombie_comes_to_the_journal_also_after_it_was_away() {
     assert!(found.starts_with("MESSAGE=") && found.contains(" has been a zombie for "), "{found}");
     zombie.go();
     zombie.finish();
-    // The journal goes away; what happens in the meantime comes when it is back.
+    // The journal goes away. Events in the meantime are sent when it is back.
     drop(socket);
     fs::remove_file(&path).expect("removing the socket");
     let mut zombie = scenario("zombie", &[]);

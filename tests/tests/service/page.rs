@@ -83,7 +83,8 @@ fn a_kill_is_shown_with_sender_and_victim() {
     service.stop_clean();
 }
 
-/// An expression: the timeline has the life with this pid, and it is so.
+/// Returns an expression that is true if the timeline has the life with this pid, and the condition holds for it (`n` is its
+/// index).
 fn life_is(pid: u32, condition: &str) -> String {
     format!(
         "(() => {{ const lives = document.querySelector('canvas')?.lives; if (!lives) return false; \
@@ -296,7 +297,7 @@ fn viewers_share_an_answer_if_they_say_so() {
             serde_json::from_str(&answer.body).unwrap_or_else(|error| panic!("{error}: {answer:?}"));
         (body["boottime_ns"].as_u64(), answer.head.contains("\nage: "))
     };
-    // On a busy host more than the five seconds may pass between two of them.
+    // On a busy host more than five seconds may pass between the two requests.
     let is_shared = (0..10).any(|_| {
         let first = made("cache-control: max-age=5\r\n");
         let second = made("cache-control: max-age=5\r\n");

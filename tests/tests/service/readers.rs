@@ -204,8 +204,8 @@ impl Storm {
 fn readers_that_never_read_cost_no_record_and_their_memory_is_given_back() {
     // The sum of 16 MiB of events, 16 MiB of their encoded text, and a chunk for each reader whose socket is full.
     const MORE_KIB: u64 = 64 << 10;
-    // The backlog stays in memory; without readers none is kept in a storm. In a guest, the tests beside this one make as many
-    // lives as this one.
+    // With readers, the backlog stays in memory; without readers, none is kept in a storm. In a guest, the tests that run beside
+    // this one make as many lives as this one.
     let left_kib: u64 = if setting::in_vm() { 24 << 10 } else { 10 << 10 };
     // As many lives as the daemon keeps; under emulation, enough to exceed the log of events.
     let (readers, lives) = if setting::in_vm() { (32, 7_000) } else { (128, 20_000) };

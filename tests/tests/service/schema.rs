@@ -1,5 +1,5 @@
-//! Real lines against the JSON Schemas that taskscope prints, by a validator of another project, and against the published fields of
-//! the schemas of others.
+//! Checks real lines against the JSON Schemas that taskscope prints, by a validator of another project, and against the published
+//! fields of ECS and OpenTelemetry.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -116,7 +116,7 @@ fn events_and_lives_are_what_the_schemas_of_others_say() {
     documents(&lives).for_each(|document| published::check_otel(&document));
     assert!(lives.contains("\"event.name\":\"taskscope.life\""), "{lives}");
     report("schema_ecs_fields", ecs.seen.len());
-    // What is wrong is said with what there is.
+    // The error for a wrong value lists the valid values.
     for (path, what) in [
         ("/v1/events?schema=cim", "there are: native, ecs, otel"),
         ("/v1/lives?schema=", "there are: native, ecs, otel"),

@@ -1,4 +1,4 @@
-//! schemathesis, a program of another project, makes requests from the description of the API and holds each answer to it.
+//! schemathesis, a program of another project, makes requests from the description of the API and checks each answer against it.
 
 use std::{env, process::Command};
 

@@ -38,7 +38,7 @@ fn of_unit(samples: &Samples, metric: &str, unit: &str) -> f64 {
     sum(samples, &format!("taskscope_unit_{metric}"), &format!("unit=\"{unit}\""))
 }
 
-/// Returns the number of lines of a file of a cgroup: a process or a thread each.
+/// Returns the number of lines of a cgroup's file; each line is a process or a thread.
 fn lines(cgroup: &Cgroup, file: &str) -> f64 {
     let text = fs::read_to_string(cgroup.path().join(file)).unwrap_or_default();
     f64::from(u32::try_from(text.lines().count()).unwrap_or(u32::MAX))

@@ -1,4 +1,5 @@
-//! TLS, client certificates and basic authentication by the web configuration file, held against curl, openssl and a real Prometheus.
+//! TLS, client certificates and basic authentication by the web configuration file, tested with curl, openssl and a real
+//! Prometheus.
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test")]
 
@@ -204,7 +205,7 @@ fn those_who_guess_passwords_neither_burn_the_cpu_nor_lock_others_out() {
         statuses = guessing.into_iter().flat_map(|guesser| guesser.join().unwrap()).collect();
     });
     let share = (cpu() - before) / began.elapsed().as_secs_f64();
-    // On a slow machine curl gives up (000) before its turn comes.
+    // On a slow machine curl gives up (status 000) before the server answers it.
     assert!(statuses.iter().all(|status| ["401", "429", "000"].contains(&status.as_str())), "{statuses:?}");
     assert!(statuses.iter().any(|status| status == "429"), "those who wait are limited: {statuses:?}");
     println!("{} guesses, {share:.2} of a CPU", statuses.len());

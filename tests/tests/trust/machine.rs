@@ -198,7 +198,7 @@ fn as_many_threads_as_the_machine_allows_are_reported_at_begin_and_end() {
     let _alone = alone();
     let threads = threads_allowed();
     report("threads", threads);
-    // 64,000 threads that end at once on two CPUs exceed the ring and the speed of a reader. Their begins and ends are still
+    // 64,000 threads that end at once on two CPUs exceed the ring and the speed of a reader. Their starts and ends are still
     // reported, by a comparison if the records were lost.
     let observer = Observer::start(&["--action", "forked,released"]);
     let view = observer.from_now();

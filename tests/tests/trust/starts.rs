@@ -136,7 +136,7 @@ fn with_proc(filesystem: &'static CStr, options: &'static CStr, args: &[&str]) -
     command
 }
 
-/// Checks that a zombie that /proc hides is not taken for released.
+/// Checks that a zombie that /proc hides is not reported as released.
 #[track_caller]
 fn keeps_a_hidden_zombie(command: Command, before: bool) {
     let mut zombie = scenario("zombie", &[]);

@@ -237,7 +237,7 @@ fn no_event_flags_a_zombie_whose_release_was_lost() {
     let observer =
         Observer::start(&["--ring-kib", "4", "--zombie-after", "1s", "--action", "zombie_flagged"]);
     let (mut reaped, kept) = (zombies(REAPED), zombies(KEPT));
-    // On a slow machine, making them takes so long that the first are flagged meanwhile, which is right.
+    // On a slow machine, making the zombies takes so long that the first ones are flagged meanwhile, which is correct.
     let before_ns = setting::now_ns();
     observer.signal(libc::SIGSTOP);
     scenario("burst", &["200"]).finish();

@@ -39,13 +39,13 @@ fn a_shell_that_hands_a_hangup_on_was_ended_by_its_terminal() {
     let typed = b"nohup sleep 1001 >/dev/null 2>&1 &\nsleep 1002 & disown\nsleep 1003 &\nsleep 1004\n";
     terminal.write_all(typed).unwrap_or_else(|error| panic!("typing: {error}"));
     let sleeps = named(shell.pid(), "sleep", 4);
-    // An ssh connection that breaks looks like this.
+    // The same happens when an ssh connection breaks.
     drop(terminal);
     assert_death(&service.death(shell.pid()), "terminal_hangup", "likely", "sent it to itself");
     let crashes = service.json("/v1/deaths")["crash_loops"].clone();
     assert!(!crashes.to_string().contains("killed_by_itself"), "{crashes:#}");
     for (index, sleep) in sleeps.into_iter().enumerate() {
-        // The first two are meant to outlive it.
+        // The first two (nohup, disown) are meant to outlive the session.
         if index < 2 {
             assert!(!is_over(sleep));
             assert_eq!(explain(sleep, Some(&service))["code"], "alive");
@@ -203,7 +203,7 @@ fn a_command_that_replaces_the_shell_of_a_container_does_not_reap() {
     assert_eq!(other["certainty"], "likely", "{other:#}");
     for (verdict, pid) in [(&verdict, first), (&other, second)] {
         assert_eq!(verdict["culprit"]["pid"], pid, "{verdict:#}");
-        // SIGTERM is dropped for it, and its end is that of the container.
+        // The kernel drops SIGTERM for a namespace's init, and the end of the init would end the whole container.
         assert!(!says(verdict, "remedy", &format!("kill {pid}")), "{verdict:#}");
     }
     drop((forked, orphaned));

@@ -37,7 +37,7 @@ fn explain(scenario: &Scenario, role: &str) -> Value {
     )
 }
 
-/// Starts a scenario and pauses it while a parent owes a wait.
+/// Starts a scenario and pauses it while a parent has a zombie for which it has not waited.
 fn owing(name: &str, args: &[&str], at: &str) -> Scenario {
     let mut scenario = scenario(name, args);
     scenario.pause(at);

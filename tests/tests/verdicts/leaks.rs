@@ -35,7 +35,7 @@ fn explained(service: &Service, pid: i64) -> Value {
     service.json(&format!("/v1/explain/{pid}"))["verdict"].clone()
 }
 
-/// Waits until the verdict about a process is this one: while a child of it is a zombie, that comes first.
+/// Waits until the verdict about a process is this one: while a child of it is a zombie, the verdict is about the zombie.
 #[track_caller]
 fn until_explained(service: &Service, pid: i64, code: &str) {
     wait::until_answer(|| explained(service, pid), |verdict| verdict["code"] == code);
@@ -61,7 +61,7 @@ fn leaking(name: &str) -> (Scenario, i64) {
     (acted, pid)
 }
 
-/// How the kernel says that the child ended, once a remedy has ended it.
+/// Checks, by the status from the kernel, that the remedy has ended the child with this signal.
 #[track_caller]
 fn ended_by(mut acted: Scenario, signal: i64) {
     acted.go();
@@ -78,7 +78,7 @@ fn threads_that_only_grow_are_a_leak_until_the_process_ends() {
     assert_eq!((&verdict["code"], &verdict["certainty"]), (&"threads_only_grow".into(), &"certain".into()));
     let (count, alive) = (leak["count"].as_u64().unwrap(), leak["alive"].as_u64().unwrap());
     assert!(count >= 40 && alive > count, "{leak:#}");
-    // The kernel's own count is later, so it is not less.
+    // The kernel's count is read later, so it is not lower.
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().count() as u64;
     assert!(alive <= tasks, "{alive} of {tasks}");
     assert!(leak["limit"]["limit"].as_u64() > leak["limit"]["used"].as_u64(), "{leak:#}");
@@ -168,7 +168,7 @@ fn a_fork_bomb_is_a_storm_of_the_process_that_was_there_before() {
     if setting::skip_in_vm("an emulated CPU on a busy host forks too slowly for a storm") {
         return;
     }
-    // Forks are counted for a sixtieth of the window, and a bomb that has burst is reported for three of these.
+    // The rate of forks is measured over a sixtieth of the window, and a bomb that has ended is reported for three sixtieths more.
     let service = Service::start(&["--leak-window", "60s", "--fork-storm", "50"]);
     // The first poll has nothing to compare with; there is one each second.
     wait::until("the daemon has observed for 3 s", || {
@@ -224,7 +224,7 @@ fn what_looks_like_a_leak_and_is_none_is_not_accused() {
     let (mut working, mut daemons) = (scenario("leak-none", &[]), scenario("leak-daemons", &[]));
     working.pause("working");
     daemons.pause("working");
-    // By then the others had as much time as it takes to find these.
+    // After that, the harmless scenarios have run for as long as it takes to find these leaks.
     for (name, kind) in [("leak-threads", "thread_leak"), ("leak-respawn", "respawn_loop")] {
         let (acted, pid) = leaking(name);
         leak_of(&service, kind, pid);

@@ -16,7 +16,7 @@ use taskscope_tests::{cgroup::Cgroup, proc, remedy, scenario::Scenario, service:
 /// Forks are counted for a sixtieth of the window.
 const BOMBS: [&str; 4] = ["--leak-window", "60s", "--fork-storm", "50"];
 
-/// One bomb at a time: those of two tests have this process as their common ancestor.
+/// Lets one bomb run at a time, because the bombs of two tests have this process as their common ancestor.
 static BURNING: Mutex<()> = Mutex::new(());
 
 /// Starts a daemon that has had its first polls.
@@ -102,7 +102,7 @@ fn one_write_to_its_cgroup_ends_a_fork_bomb() {
     is_over(burning, service);
 }
 
-/// Before rates are known, nothing is claimed, and nobody else is accused.
+/// Until rates are known, the answer says that it is inconclusive. No process outside the bomb is reported.
 #[test]
 fn a_bomb_that_is_older_than_the_daemon_accuses_nobody_else() {
     if setting::skip_in_vm("an emulated CPU on a busy host forks too slowly for a storm") {

@@ -62,7 +62,7 @@ fn who_stops_and_continues_in_turn_is_named_with_what_ends_it() {
         |verdict| verdict["code"] == "parent_stopped" && says(verdict, "summary", "again and again by"),
     );
     assert!(says(&verdict, "summary", &named(&scenario, "limiter")), "{verdict:#}");
-    // The scenario does so when it goes on.
+    // The scenario applies this remedy when it continues.
     let remedy = format!("kill {limiter}; kill -CONT {parent}");
     assert!(says(&verdict, "remedy", &remedy), "{verdict:#}");
     scenario.go();
@@ -71,7 +71,7 @@ fn who_stops_and_continues_in_turn_is_named_with_what_ends_it() {
 }
 
 #[test]
-fn a_job_that_the_suspend_key_stopped_is_told_from_one_that_was_sent_a_signal() {
+fn a_job_that_the_suspend_key_stopped_is_distinguished_from_one_that_was_sent_a_signal() {
     let service = Service::start(&[]);
     let mut scenario = scenario("suspended", &[]);
     if scenario.pause_or_skip("stopped") {
@@ -88,7 +88,7 @@ fn a_job_that_the_suspend_key_stopped_is_told_from_one_that_was_sent_a_signal() 
         let facts = scenario.finish();
         let last =
             |fact: &str| facts.all(fact).next().unwrap_or_else(|| panic!("{facts}"))["stopped_by"].clone();
-        // It goes on with its read, and is in the background now.
+        // The parent continues its read, now in the background, so SIGTTIN stops it.
         assert_eq!((last("continued"), last("freed")), (libc::SIGTTIN.into(), 0.into()), "{facts}");
     }
     service.stop_clean();

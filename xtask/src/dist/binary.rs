@@ -1,4 +1,4 @@
-//! The binaries that packages carry: one an architecture, static, for any Linux.
+//! The binaries that packages carry: one for each architecture, static, for any Linux.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::{build, cross, shell};
 /// The cargo profile of packages.
 const PROFILE: &str = "dist";
 
-/// What the static C library says of itself in the binary, before its version.
+/// The text in a static C library that precedes its version.
 const C_LIBRARY: &[u8] = b"GNU C Library (";
 
 /// Builds the binary of all packages for `arch`.

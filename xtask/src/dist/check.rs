@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use super::{packaging, trial};
 use crate::{setup, shell, vm};
 
-/// The highest allowed rating of `systemd-analyze security`, in tenths; the ratings go from 0, nothing exposed, to 10.
+/// The highest allowed rating of `systemd-analyze security`, in tenths. Ratings go from 0 (nothing is exposed) to 10.
 const EXPOSURE_LIMIT: &str = "25";
 
 /// Checks the unit, the rules of alerts and their tests, and packages made with a stand-in for the program.

@@ -26,10 +26,10 @@ use crate::{build, shell};
 /// Version of the workspace.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Creates packages in target/packages, with SHA256SUMS: for Debian, for Fedora and its kin, tarballs, an OCI image, SBOMs.
+/// Creates packages in target/packages, with SHA256SUMS: for Debian, for Fedora and its derivatives, tarballs, an OCI image, SBOMs.
 ///
-/// One static binary is built for each architecture; all packages of the architecture carry it. The same binaries give the same bytes
-/// of packages.
+/// One static binary is built for each architecture; all packages of the architecture contain it. Packages of the same binaries are
+/// identical in every byte.
 #[derive(Default, clap::Args)]
 pub(crate) struct Args {
     /// Make only these kinds of packages
@@ -38,8 +38,8 @@ pub(crate) struct Args {
     /// Make packages only for these architectures [default: all that this machine builds for]
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
     target: Vec<Arch>,
-    /// Only check the files of the packages: unit, rules, dashboard, what package managers say of them, and that they are
-    /// reproducible
+    /// Only check the files of the packages: unit, rules, dashboard, whether package managers accept the packages, and whether
+    /// builds of them are reproducible
     #[arg(long, conflicts_with_all = ["only", "target"])]
     check: bool,
 }
@@ -162,7 +162,7 @@ fn packaging(file: &str) -> PathBuf {
     shell::workspace().join("packaging").join(file)
 }
 
-/// Returns the time of the last commit in a format of git, or outside of a clone the present time in the same format of date(1).
+/// Returns the time of the last commit in a format of git; outside of a clone, the present time in the same format of date(1).
 fn committed(format: &str, now: &str) -> String {
     let mut git = Command::new("git");
     git.current_dir(shell::workspace()).arg("log").arg("-1").arg(format!("--format={format}"));

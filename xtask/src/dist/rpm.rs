@@ -28,7 +28,7 @@ pub(super) fn build(
     out: &Path,
 ) -> Result<PathBuf> {
     if shell::which("rpmbuild").is_none() {
-        setup::install("rpmbuild makes the packages for Fedora and its kin", &["rpm"])?;
+        setup::install("rpmbuild makes the packages for Fedora and its derivatives", &["rpm"])?;
     }
     let file = out.join(name(arch, version));
     let tree = Tree::new(file.with_extension("tree"))?;
@@ -37,7 +37,7 @@ pub(super) fn build(
     let (home, top) = (tree.beside("home")?, tree.beside("top")?);
     let mut command = Command::new("rpmbuild");
     command.env("HOME", &home).env("SOURCE_DATE_EPOCH", committed("%ct", "+%s"));
-    // Another locale or time zone gives other bytes.
+    // The bytes of the package depend on the locale and the time zone.
     command.env("LC_ALL", "C").env("TZ", "UTC").env("PATH", env::var_os("PATH").unwrap_or_default());
     command.args(["-bb", "--quiet", "--target", arch.name()]);
     for (name, value) in [

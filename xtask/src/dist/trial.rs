@@ -14,15 +14,16 @@ use super::{Kind, VERSION, checksums, make, rpm};
 use crate::arch::Arch;
 use crate::{shell, vm};
 
-/// Answers what packages ask a program, and is a program of any architecture.
+/// A script in place of the program, for any architecture. It has the subcommands that packaging calls.
 const STAND_IN: &str =
     "#!/bin/sh\ncase \"$1\" in\nman) echo page >\"$2/taskscope.1\" ;;\ncompletions) echo \"$2\" ;;\nesac\n";
-/// Stands for the programs of systemd that scripts of the package run. A guest with systemd runs those of the Debian package.
+/// A script in place of the programs of systemd that scripts of the package run. The scripts of the Debian package are tested in a
+/// guest with systemd.
 const SYSTEMD: &str = "#!/bin/sh\necho \"${0##*/} $*\" >>/calls\n";
 const CONFIGURATION: &str = "etc/taskscope/taskscope.toml";
 const UPGRADE: &str = "999";
 
-/// The package of the Python Package Index that has the schema of the SBOM, and validates.
+/// The package of the Python Package Index that has the schema of the SBOM and validates documents with it.
 const CYCLONEDX: (&str, &str) = ("cyclonedx-python-lib[json-validation]", "11.12.0");
 const VALIDATE: &str = "\
 import sys
@@ -111,7 +112,7 @@ fn manager(root: &Path, package: &Path, newer: &Path) -> Result<()> {
     }
     let call = |args: &[&str], file: Option<&Path>| -> Result<()> {
         let mut rpm = as_root("rpm")?;
-        // The packages that ours needs are not there, and the root directory has no database of users.
+        // The root directory has neither the packages that ours needs nor a database of users.
         shell::run(rpm.arg("--root").arg(root).args(args).args(file))
     };
     let calls = |expected: &[&str]| -> Result<()> {

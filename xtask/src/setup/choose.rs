@@ -8,7 +8,7 @@ use super::facts::{Facts, Rustc};
 use super::record::{Compiler, Record};
 use super::{BPF_LINKER_VERSION, LINKED, LLVM_SUPPORTED, llvm_package};
 
-/// The first Rust release with the oldest LLVM of [`LLVM_SUPPORTED`].
+/// The first Rust release with an LLVM of [`LLVM_SUPPORTED`].
 const DEBIAN_MINIMUM: (u32, u32) = (1, 91);
 
 /// The next step. Facts are read again after each step, so a step need not predict the results of another.

@@ -26,7 +26,7 @@ impl Family {
     }
 }
 
-/// The compiler that stable releases have for browsers, which is newer, and the ordinary one.
+/// The newer compiler that stable releases have in order to build browsers, and the ordinary one.
 pub(crate) const FAMILIES: [Family; 2] = [
     Family {
         compiler: "rustc-web",

@@ -15,12 +15,12 @@ use super::monitor::Monitor;
 use super::results::{self, Line};
 use crate::arch::Arch;
 
-/// Limit from QEMU's start to init's first line; a normal boot takes 2 to 5 s, and minutes on a host with much other work.
+/// Limit from QEMU's start to init's first line. A normal boot takes 2 to 5 s; on a busy host it can take minutes.
 const BOOT_LIMIT: Duration = Duration::from_secs(240);
 /// `kernel.threads-max` follows from the memory that the initramfs, of more than 200 MiB, leaves: the largest test has 6,000 threads.
 const MEMORY: &str = "1280M";
-/// With more CPUs than this, a guest needs more time, because its CPUs start one after the other, and more memory for the kernel's
-/// data per CPU.
+/// A guest with more CPUs than this needs more time, because its CPUs start one after the other, and more memory, because the
+/// kernel has data for each CPU.
 const FEW_CPUS: u16 = 8;
 const MEMORY_OF_MANY: &str = "4096M";
 const BOOT_LIMIT_OF_MANY: Duration = Duration::from_secs(600);
@@ -43,10 +43,10 @@ pub(super) const fn serial_ports(arch: Arch) -> (&'static str, &'static str) {
     }
 }
 
-/// Returns what the command line of a kernel has more on an architecture.
+/// Returns options that the command line of a kernel has only on this architecture.
 ///
-/// Against Meltdown, arm64 has page tables of the kernel's own when its addresses are random. Each system call changes them twice, and
-/// each change empties TCG's cache of addresses.
+/// With randomized kernel addresses, arm64 uses separate page tables for the kernel (a protection against Meltdown). Each system
+/// call then switches page tables twice, and each switch empties TCG's TLB.
 const fn command_line_of(arch: Arch) -> &'static str {
     match arch {
         Arch::X86_64 => "",
@@ -54,8 +54,8 @@ const fn command_line_of(arch: Arch) -> &'static str {
     }
 }
 
-/// Limits for the output of an interrupted guest, in all and between two lines.
-const LAST_WORDS: Duration = Duration::from_secs(60);
+/// Longest wait for the next line of an interrupted guest.
+const LAST_OUTPUT: Duration = Duration::from_secs(60);
 
 /// The accelerator of QEMU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,7 +81,7 @@ pub(super) struct Guest<'a> {
     pub(super) root: Root<'a>,
     /// A disk beside an [`Root::Initramfs`]: `/dev/nvme0n1`. What is written to it is lost with the guest.
     pub(super) disk: Option<PathBuf>,
-    /// The file of the console; the results are in a file beside it.
+    /// Path of the console log. The file of results is beside it.
     pub(super) console: PathBuf,
     /// Number of CPUs.
     pub(super) cpus: u16,
@@ -241,7 +241,7 @@ impl<'a> Guest<'a> {
         match monitor.interrogate(&into) {
             Ok(lives) => {
                 // After the panic QEMU ends, which also ends the results.
-                while results.recv_timeout(LAST_WORDS).is_ok() {}
+                while results.recv_timeout(LAST_OUTPUT).is_ok() {}
                 lives
             }
             Err(error) => {

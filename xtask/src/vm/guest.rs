@@ -44,8 +44,8 @@ const SCENARIOS: [&str; 20] = [
 
 /// Stands for every binary of [`INTERFACE_TESTS`].
 pub(super) const INTERFACE: &str = "interface";
-/// The test binaries about what clients, readers and people get: little of it depends on the kernel. They are dealt out among the
-/// kernels of a run in this order, so that neighbours take about as long.
+/// The test binaries about answers, streams of events and output for people, little of which depends on the kernel. Each runs on
+/// one of the kernels of a run, in turn by this order, in which neighbours take about the same time.
 const INTERFACE_TESTS: [&str; 19] = [
     "hostile",
     "readers",
@@ -122,8 +122,8 @@ impl Binaries {
     /// Builds what `selection` selects.
     fn add(&mut self, selection: &[&str]) -> anyhow::Result<()> {
         let mut cargo = cross::cargo(self.arch, "-C strip=symbols")?;
-        // Programs for another architecture share nothing with other builds here, and always run emulated: with little optimization
-        // they are compiled in half the time, and without any, a start takes the daemon more than four times as long.
+        // Programs for another architecture share nothing with other builds, and always run emulated. Little optimization halves
+        // the time to compile them. Without optimization, the daemon takes more than four times as long to start.
         let profile = if self.arch.is_host() { "release" } else { "quick" };
         cargo
             .args(["build", "--profile", profile, "--target", self.arch.triple()])

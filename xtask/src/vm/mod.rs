@@ -37,8 +37,8 @@ use crate::arch::Arch;
 /// Seconds that each fault of `--faults` lasts.
 pub(crate) const FAULT_SECONDS: &str = "20";
 
-/// Tests of a binary run one at a time, because starts and ends of observers make the kernel skip kprobe programs of others, and a
-/// test expects no losses.
+/// Tests of a binary run one at a time. When an observer starts or ends, the kernel skips kprobe programs of other observers, and
+/// tests expect no losses.
 const JOBS: u8 = 1;
 const TEST_TIMEOUT_S: u64 = 180;
 const TIMEOUT_MIN: u64 = 40;
@@ -93,7 +93,7 @@ pub(crate) struct Args {
     /// Attach families to run the tests under [default: kprobe,fentry,tracepoint; auto with --exec]
     #[arg(long, value_delimiter = ',', value_name = "LIST", value_parser = ["auto", "kprobe", "fentry", "tracepoint"])]
     attach: Vec<String>,
-    /// Only tests whose name, or whose binary's name, contains this
+    /// Only run tests whose name, or whose binary's name, contains this
     #[arg(long, value_name = "FILTER")]
     test: Option<String>,
     /// Print the rows of the table in docs/kernels.md too
@@ -198,7 +198,7 @@ const DEATHS: [&str; 3] = ["deaths", "senders", "signal_storm"];
 /// 6.1 has the cgroup controllers of v1, the others have v2 only.
 ///
 /// The tests of the daemon's own command line, service and trust, which take longer than all scenarios together under
-/// emulation, run under kprobe on the oldest line and the newest; those about what clients get, on one of the two each.
+/// emulation, run under kprobe on the oldest line and the newest. Each test about what clients get runs on one of the two.
 pub(crate) fn run_short() -> anyhow::Result<()> {
     let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     let args = |kernels: [&str; 2]| -> anyhow::Result<Args> {
@@ -207,7 +207,7 @@ pub(crate) fn run_short() -> anyhow::Result<()> {
     let slow = [&SLOW[..], &DEATHS].concat();
     let once = [&slow[..], &[guest::DAEMON]].concat();
     let spread = owned(&[guest::INTERFACE]);
-    // Reports of jobs have been compared with wait4(2) by tracepoints, on the kernel of a developer, only.
+    // The reports of jobs were compared with wait4(2) only with tracepoints, on one developer's kernel. So leave these tests out.
     let skip = owned(&["job", "job_past", "job_terminal"]);
     main(Args { once: owned(&once), spread, skip, ..args(["5.10", table::NEWEST])? })?;
     let (once, skip) = (owned(&slow), owned(&[guest::DAEMON]));
@@ -230,7 +230,7 @@ pub(crate) fn run_soak(kernel: String, attach: String, minutes: u32) -> anyhow::
 
 /// Minutes that all faults may take in a guest.
 const FAULTS_MIN: u64 = 25;
-/// CPUs of the second guest of `soak --faults`, and its limit in minutes: on a host with two CPUs it boots for minutes.
+/// CPUs of the second guest of `soak --faults`, and its limit in minutes: on a host with two CPUs, booting it takes minutes.
 const MANY_CPUS: u16 = 64;
 const MANY_CPUS_MIN: u64 = 15;
 
@@ -254,7 +254,7 @@ pub(crate) fn run_faults(kernel: &str, family: &str) -> anyhow::Result<()> {
 }
 
 impl Args {
-    /// Returns the arguments of a command line without any.
+    /// Returns the values of a command line without arguments.
     fn standard() -> anyhow::Result<Self> {
         let command = Self::augment_args(clap::Command::new("vm"));
         Ok(Self::from_arg_matches(&command.try_get_matches_from(["vm"])?)?)

@@ -79,7 +79,7 @@ impl Session {
                 targets.push(Target { qemu, binaries, accel: Accel::Tcg });
             }
         }
-        // Programs of all architectures have the same tests; those of this machine can be asked for their names.
+        // All architectures have the same tests. Test binaries for this machine can be run to list the tests' names.
         let listed = targets.iter().find(|target| target.binaries.arch.is_host()).or(targets.first());
         let expand = |names: &[String]| listed.map_or_else(Vec::new, |target| target.binaries.expand(names));
         let attach = match (args.attach.is_empty(), args.exec.is_empty()) {
@@ -109,7 +109,7 @@ impl Session {
         Ok(Self { cache, args, targets, kernels, plan, spread, disk: None })
     }
 
-    /// What the kernel at this place is asked to do: all but those tests of `spread` that another kernel runs.
+    /// Returns the plan of the kernel at this index: everything except the tests of `spread` that another kernel runs.
     fn plan(&self, place: usize) -> Plan {
         let mut plan = self.plan.clone();
         let kernels = self.kernels.len().max(1);

@@ -53,7 +53,7 @@ pub(super) fn candidates<'a>(lines: &'a [Line], name: &str, back: usize) -> anyh
 /// One kernel line of Debian.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Line {
-    /// For another architecture than amd64 with its name before it, as in `arm64/6.12`.
+    /// The name of the line; for an architecture other than amd64, with the architecture before it, as in `arm64/6.12`.
     pub(super) name: String,
     pub(super) arch: Arch,
     pub(super) suites: Vec<String>,

@@ -25,8 +25,8 @@ impl Lineage {
         self.account(ix, exited);
     }
 
-    /// Adds what a task used to its group's. The usage at its death counts until the record of its last switch has the final
-    /// usage. If that record is lost, little is missing.
+    /// Adds what a task used to its group's account. The usage at its death counts until the record of its last switch has the
+    /// final usage. If that record is lost, only the usage between the death and the last switch is missing.
     pub(crate) fn account(&mut self, ix: Ix<Task>, exited: &Exited) {
         let Some(usage) = &exited.usage else { return };
         let is_final = exited.source == ExitSource::FinalSwitch;
@@ -58,7 +58,7 @@ impl Lineage {
         let start = self.store[ix].key().start;
         let leader = self.store.find_current(task.tgid.leader());
         let group = self.store[ix].group().or_else(|| self.store[leader?].group());
-        // Once the group is gone, a younger group can have its tgid, and a thread of any other the tid of its leader.
+        // After the group is gone, a younger group can have its tgid, and a thread of another group can have its leader's tid.
         let is_its = |group: &Group| group.tgid() == task.tgid.0 && group.start() <= start;
         let group = group.filter(|&group| is_its(&self.store[group]));
         let cgroup = match group {
@@ -73,7 +73,7 @@ impl Lineage {
     /// Stores what a task had used at its death; returns the figures that were stored before.
     fn wait_for_last_switch(&mut self, ix: Ix<Task>, early: UsageAtDeath) -> Option<Usage> {
         if let Some((other, early)) = self.accounting.awaiting_last_switch.make_room() {
-            // For that task, the usage at its death remains.
+            // No final figures are expected for that task any more: its usage at its death counts.
             self.store[other].known |= known::ACCOUNTED;
             self.accounting.ended.add(early.kind, None, &early.usage);
         }
@@ -128,7 +128,7 @@ impl Lineage {
         self.store.cgroup_of(&self.store[group])
     }
 
-    /// Does the same for a group that has been released.
+    /// Does the same as [`Self::charge`] for a group that has been released.
     fn charge_exited(&mut self, task: TaskRef, start: Ktime, charge: &Charge) -> Option<u64> {
         let exited = self.exited.last_before(task.tgid, start)?;
         let cgroup = exited.has(fact::CGROUP).then(|| self.store.profile_at(exited.profile).cgroup_id);

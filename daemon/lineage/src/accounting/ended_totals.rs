@@ -1,5 +1,5 @@
 //! Sums of what all ended tasks used, by kind of task and by cgroup. A task is added once: at its last switch, or when the
-//! lineage stops waiting for the record of that. So the sums only grow.
+//! lineage stops waiting for the record of that switch. So the sums only grow.
 #![cfg_attr(
     not(test),
     expect(clippy::indexing_slicing, reason = "an enum as the index of an array of that length")
@@ -22,7 +22,7 @@ pub(crate) struct EndedTotals {
     cgroups: IdMap<u64, Share>,
     /// The usage of the last cgroup that was added to; the next ended task is often in the same cgroup.
     last: (Option<u64>, Share),
-    /// Usage of tasks whose cgroup is unknown, or beyond the most cgroups.
+    /// Usage of tasks whose cgroup is unknown or has no sum of its own, because there are more than [`CGROUPS`].
     nowhere: Share,
     /// Ended tasks whose usage no record had.
     pub(crate) unknown: u64,

@@ -17,7 +17,7 @@ impl Lineage {
     /// Adds an effect: what happened to a task, with the task and its group as they are now. Returns whether it was built.
     #[expect(
         clippy::inline_always,
-        reason = "each caller has one action, of which nothing is left where a brief is made"
+        reason = "each caller passes one action; the compiler removes it where only a brief is created"
     )]
     #[inline(always)]
     pub(crate) fn emit(&mut self, t: &mut Transition<'_>, ix: Ix<Task>, action: Action) -> bool {
@@ -40,7 +40,8 @@ impl Lineage {
         is_built
     }
 
-    /// What happened to a task; `None` of a task without a group: it was released, and its group's own end was reported before.
+    /// Creates the effect of an action; `None` for a task without a group: it was released, and the end of its group was reported
+    /// before.
     pub(crate) fn effect(&self, ctx: EventContext, ix: Ix<Task>, action: Action) -> Option<Effect> {
         let task = &self.store[ix];
         let group = &self.store[task.group()?];
@@ -49,12 +50,12 @@ impl Lineage {
         Some(Effect { at, provenance, hook, late_ns: 0, process, thread, action })
     }
 
-    /// Whether effects of a group are built, so that what only they need is worth its cost.
+    /// Whether effects of a group are built. If not, a caller can skip work that only effects need.
     pub(crate) fn builds_effects_of(&self, group: Ix<Group>) -> bool {
         self.wanted.has(self.store[group].key().tgid)
     }
 
-    /// What a brief says of a task and its group.
+    /// Returns the facts about a task and its group that a brief contains.
     #[inline(never)]
     fn subject(&self, group: Ix<Group>, ix: Ix<Task>) -> Subject {
         let (group, task) = (&self.store[group], &self.store[ix]);
@@ -67,7 +68,7 @@ impl Lineage {
         }
     }
 
-    /// Adds what stands in for an effect.
+    /// Adds a brief in place of an effect.
     #[inline(never)]
     pub(crate) fn add_brief(&mut self, brief: Brief) {
         self.emitted_until = self.emitted_until.max(brief.at);
@@ -95,7 +96,7 @@ impl Lineage {
         open.map_or(group.parent_key(), |open| open.old_group)
     }
 
-    /// Returns the comm of that parent.
+    /// Returns the comm of the parent that effects show.
     pub(crate) fn emitted_parent_name(&self, group: &Group) -> Option<Comm> {
         match group.parent() {
             Some(parent) if !group.has(fact::PARENT_PENDING) => self.store.process_name(parent),

@@ -14,7 +14,7 @@ use crate::store::slot::task::{Queue, Task, known};
 use crate::store::tables::arena::Ix;
 use crate::store::tables::index::TID_LIMIT;
 
-/// What is known of a task's death, from the first record of it.
+/// What the first record of a task's death shows.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Death {
     /// What `exit_notify()` decided; `None` if no record shows it.
@@ -154,7 +154,7 @@ impl Lineage {
         self.account(ix, exited);
         if exited.exit_state == Some(EXIT_DEAD) && exited.source != ExitSource::ExitNotify {
             if known.is_none() {
-                // The first record of this task is the one of its end.
+                // No earlier record has shown this task.
                 self.die(ix, &death, t);
                 return;
             }
@@ -162,8 +162,8 @@ impl Lineage {
                 self.die_before_final_switch(ix, group, death, t);
                 return;
             }
-            // An autoreaped leader is released inside exit_notify(), before this record. So a wait(2) is reaping this one. A
-            // thread that is not a leader can be waited for by a tracer only.
+            // An autoreaped leader is released inside exit_notify(), before this record. So this leader is being reaped by a
+            // wait(2). For a thread that is not a leader, only a tracer can wait.
             let is_taken = if is_leader {
                 // The SIGCHLD disposition of a parent that adopted the child later did not decide this.
                 self.would_autoreap(group) != Some(true) || self.store[group].has(fact::IGNORED_LATER)
@@ -181,8 +181,8 @@ impl Lineage {
         }
     }
 
-    /// Returns the number of threads that a dead leader's group still has by the kernel's count and that no record has shown.
-    /// They inherit the leader's children, which so stay in the group.
+    /// Returns the number of threads that a dead leader's group still has by the kernel's count and that no record has shown. The
+    /// kernel reparents the leader's children to these threads, so the children stay in the group.
     pub(crate) fn count_hidden_threads(&mut self, ix: Ix<Task>, group: Ix<Group>, count: Option<i32>) -> u32 {
         let Some(count) = count.and_then(|count| u32::try_from(count).ok()) else { return 0 };
         if self.store[group].leader() != Some(ix) {

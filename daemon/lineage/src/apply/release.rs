@@ -223,11 +223,15 @@ impl Lineage {
             self.store.set_dead_leader(group, false);
         }
         self.store.set_state(ix, TaskState::Released, t.ctx.at);
-        let is_told = is_leader && self.builds_effects_of(group);
-        let usage = if is_told { self.store.group_usage(group) } else { None };
-        let children_usage = if is_told { self.store.children_usage(group).map(Box::new) } else { None };
-        let life =
-            if is_told && self.config.reports_lives { self.life_of_group(group, t.ctx.at) } else { None };
+        let has_group_facts = is_leader && self.builds_effects_of(group);
+        let usage = if has_group_facts { self.store.group_usage(group) } else { None };
+        let children_usage =
+            if has_group_facts { self.store.children_usage(group).map(Box::new) } else { None };
+        let life = if has_group_facts && self.config.reports_lives {
+            self.life_of_group(group, t.ctx.at)
+        } else {
+            None
+        };
         let life = life.map(Arc::new);
         self.emit(t, ix, Action::Released { reaper, usage, children_usage, life });
         if is_leader {

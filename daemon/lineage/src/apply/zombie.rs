@@ -14,8 +14,8 @@ use crate::store::slot::task::{Queue, Task};
 use crate::store::tables::arena::Ix;
 
 /// The time within which the `release_task()` of a group's last thread also releases the dead leader. Until then the leader is
-/// not a zombie. A virtual CPU can be stopped in between for long, so the leader gets the longer time if the parent is known to
-/// ignore `SIGCHLD`, because then its release must come.
+/// not a zombie. If the parent is known to ignore `SIGCHLD`, the release must come; then [`SECOND_TURN_DUE`] applies, because a
+/// virtual CPU can be stopped for long between the two releases.
 const SECOND_TURN: Duration = Duration::from_millis(10);
 const SECOND_TURN_DUE: Duration = Duration::from_secs(5);
 

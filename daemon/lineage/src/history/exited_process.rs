@@ -86,20 +86,20 @@ struct Details {
     threads_peak: u32,
 }
 
-/// Whether it was a zombie, and how its time as one is known.
+/// Whether it was a zombie, and how well the length of that time is known.
 #[derive(Clone, Copy, Debug)]
 enum ZombieForm {
     None,
     Span(Bound),
 }
 
-/// When its last task died.
+/// The event whose stored time is also the time at which its last task died.
 #[derive(Clone, Copy, Debug)]
 enum EndedForm {
     Unknown,
-    /// When it became a zombie.
+    /// It became a zombie.
     WithZombie,
-    /// When it was reaped; absent if it was autoreaped, or if its end was reported with its release.
+    /// It was reaped or autoreaped.
     WithTaken,
 }
 
@@ -116,7 +116,7 @@ enum ReaperForm {
     InDetails,
 }
 
-/// What the allocator adds to each piece of memory.
+/// What the allocator adds to each piece of memory, bytes.
 const OVERHEAD: usize = 16;
 
 impl Side {

@@ -7,16 +7,16 @@ use crate::store::slot::group::Group;
 use crate::store::slot::task::{Queue, Task};
 use crate::store::tables::arena::Ix;
 
-/// Bytes held.
+/// Memory that the lineage uses, bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Memory {
-    /// For tasks that live, and tombstones.
+    /// Memory of live tasks and tombstones.
     pub live: usize,
     /// Part of `live`: for tasks that have at least begun to exit, by their number and their share of the side tables.
     pub dying: usize,
     /// Part of `live`: free slots that are kept for further tasks.
     pub spare: usize,
-    /// For lives that have ended.
+    /// Memory of lives that have ended.
     pub dead: usize,
 }
 

@@ -171,7 +171,7 @@ impl<'a> GroupView<'a> {
         self.lineage.deaths.job_stop(self.key())
     }
 
-    /// Signals of the last minutes that may end it, oldest first. It can have handled or ignored them.
+    /// Signals of the last minutes that may have ended the process, oldest first. The process may have handled or ignored them.
     pub fn signals(&self) -> impl Iterator<Item = &'a Sent> {
         let began = self.group().start();
         self.lineage.deaths.sent_to(self.group().tgid()).filter(move |sent| sent.last >= began)

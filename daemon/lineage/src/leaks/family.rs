@@ -1,4 +1,5 @@
-//! The living processes of a fork bomb, also those whose parents have ended: what a remedy must reach, and nothing else.
+//! Finds the living processes of a fork bomb, including those whose parents have ended. A remedy must end all of them and no
+//! others.
 
 use std::collections::HashMap;
 

@@ -3,7 +3,7 @@
 //! A process that visibly means to outlive its session is not flagged: it calls setsid(2) (daemons, tmux, screen), it ignores SIGHUP
 //! (nohup), the session's leader never called execve(2) (the first child of a double fork), a service manager started the leader
 //! (units of a service), it runs the program of the leader (an upgrade in place), or it has children in other cgroups (shims of
-//! containers). Any other process may mean to as well, so this leak is never certain.
+//! containers). Any other process may also be meant to outlive it, so this leak is never certain.
 
 use std::collections::HashMap;
 
@@ -109,7 +109,7 @@ enum Session {
     Lives,
     /// Its leader has ended.
     Ended(Box<Life>),
-    /// It was outlived on purpose, or it is not known what led it.
+    /// Its processes outlive it on purpose, or its leader is not known.
     OnPurpose,
 }
 

@@ -1,8 +1,8 @@
 //! A program that a parent or a unit starts again and again, and that fails quickly each time.
 //!
-//! The starts must follow one another: each comes after the end of the one before, and soon. So `make -j` and a server that forks
-//! its workers do not count. Between two ends the parent must fork nothing else, so that a script with one failing program among many
-//! does not count. A service manager is exempt from that rule, because it starts each program in a unit of its own.
+//! Each start must come soon after the end before it, so `make -j` and a server that forks its workers do not count. Between two
+//! ends the parent must fork nothing else, so a script with one failing program among many does not count. A service manager is
+//! exempt from that rule, because it starts each program in a unit of its own.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -25,11 +25,11 @@ const LIFE_PART: u64 = 60;
 const PAUSE_PART: u64 = 40;
 const LASTS_PART: u64 = 20;
 
-/// Who starts which program.
+/// A parent or a unit, and the program that it starts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Starter {
     parent: GroupKey,
-    /// Of a program at the top of its unit: the unit.
+    /// The unit, if the program is at the top of it.
     unit: Option<ScopeName>,
     program: Option<Comm>,
 }
@@ -52,7 +52,7 @@ struct Series {
     path: Option<Arc<PathName>>,
     cgroup_id: Option<u64>,
     ends: u32,
-    /// Forks of the parent at the first end, and ends of other programs of it that count since then.
+    /// How many children the parent had forked when the count of forks beside the restarts began; `None` if they are not counted.
     forked_before: Option<u64>,
     ends_beside: u64,
     kept: VecDeque<End>,
@@ -126,7 +126,7 @@ impl Respawns {
             path: None,
             cgroup_id: None,
             ends: 0,
-            // A service manager forks for all units.
+            // A service manager forks for all units, so its forks are not counted.
             forked_before: death.parent_forked.filter(|_| starter.unit.is_none()),
             ends_beside: 0,
             kept: VecDeque::new(),
@@ -151,7 +151,7 @@ impl Series {
             let restarts = u64::from(self.ends) - 1;
             let beside = forked.saturating_sub(before).saturating_sub(restarts + self.ends_beside);
             if beside > 1 + restarts / 8 {
-                // The parent does other work too: what follows is counted from here.
+                // The parent does other work too, so the count begins again.
                 (self.forked_before, self.ends_beside) = (Some(forked), 0);
                 (self.began, self.ends) = (death.key.start.unwrap_or(death.at), 1);
             }
@@ -198,7 +198,7 @@ impl Series {
     }
 }
 
-/// Tells apart loops of one parent.
+/// Returns a number that distinguishes the loops of one parent.
 fn discriminator(starter: &Starter) -> u64 {
     let mut hasher = DefaultHasher::new();
     (&starter.unit, starter.program).hash(&mut hasher);

@@ -1,8 +1,8 @@
 //! A process that forks too fast, or a family of processes whose members all fork.
 //!
 //! A build starts many processes too, but many parents share that work, each of its processes calls execve(2), and few of them live
-//! at a time. So a storm is one process that forks too fast by itself, or a fork bomb: processes that fork without execve(2), whose
-//! children fork in turn over three or more generations, and of which many are alive.
+//! at a time. So a storm is one process that forks too fast by itself, or a fork bomb: processes that fork over
+//! three or more generations without execve(2), and of which many are alive at a time.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -24,7 +24,7 @@ const YOUNG: usize = 1 << 16;
 /// The most ancestors that are walked over.
 pub(super) const LEVELS: usize = 64;
 
-/// A number that grows, at the last moments.
+/// The latest samples of a number that only grows.
 #[derive(Debug, Default)]
 struct Rate(VecDeque<(Ktime, u64)>);
 
@@ -89,7 +89,7 @@ impl Storms {
                 });
                 found.push((0, storm(*key, since, now, lineage, (made, alive), false)));
             }
-            // It is noted again if it goes on.
+            // A parent that continues to fork is noted again.
             made >= FORKS / 2
         });
         self.births.add(now, lineage.store.births(), span_ns);
@@ -149,8 +149,7 @@ pub(super) fn parent(life: &Life) -> Option<GroupKey> {
     life.first_parent.or(life.parent)
 }
 
-/// What a search for a bomb needs of a young process. A whole life is ten times as large, and a search must not take the memory that
-/// the storm leaves.
+/// What a search for a bomb needs of a young process. A whole life is ten times as large, and a storm may leave little memory.
 struct Young {
     parent: Option<GroupKey>,
     is_without_exec: bool,
@@ -167,12 +166,12 @@ impl Young {
     }
 }
 
-/// What is known of the young processes that descend from one.
+/// Counts of the young descendants of one process.
 #[derive(Clone, Copy, Debug, Default)]
 struct Family {
     all: usize,
     without_exec: usize,
-    /// In the third generation or a later one.
+    /// Descendants in the third generation or a later one.
     deep: usize,
     alive: usize,
 }
@@ -198,7 +197,7 @@ fn bomb(
     let dead = lineage.dead_lives().filter(|life| is_young(life.key));
     let young: HashMap<GroupKey, Young> =
         living.chain(dead).take(YOUNG).map(|life| (life.key, Young::of(&life))).collect();
-    // By the process that was there before; and how many descend from each young one.
+    // Families by the older process from which they descend; and for each young process, how many descend from it.
     let mut families: HashMap<GroupKey, Family> = HashMap::new();
     let mut below: HashMap<GroupKey, (GroupKey, usize)> = HashMap::new();
     for (key, process) in &young {
@@ -223,10 +222,10 @@ fn bomb(
     let bombs =
         families.into_iter().filter(|(_, family)| family.is_bomb() && is_storm(family.all as u64, since));
     let (origin, family) = bombs.max_by_key(|(key, family)| (family.all, *key))?;
-    // The youngest from which nearly all descend.
+    // The youngest process from which nearly all of the family descend.
     let from_whom = below.iter().filter(|(_, (of, count))| *of == origin && 10 * count >= 9 * family.all);
     let first = from_whom.min_by_key(|(key, (_, count))| (*count, **key)).map_or(origin, |(key, _)| *key);
-    // It may have ended.
+    // That process may have ended.
     let above = |key: &GroupKey| parent(&lineage.life_by_key(*key, now)?);
     let mut line = std::iter::successors(Some(first), above).take(LEVELS);
     let culprit = line.find(|key| lineage.sizes(*key).is_some())?;

@@ -38,7 +38,7 @@ struct Growth {
     series: [Series; 2],
     /// The most threads so far, and when that number was reached.
     most: (u32, Ktime),
-    /// Since when it is a leak, and how many threads it had then.
+    /// When the growth became a leak, and how many threads there were then; `None` while it is no leak.
     leaks: Option<Sample>,
 }
 
@@ -55,7 +55,7 @@ impl Growths {
             }
             let Some(sizes) = lineage.sizes(*key) else { continue };
             if self.0.len() >= FOLLOWED {
-                // The one that has not grown for the longest time; it is noted again when it grows.
+                // Drop the process that has not grown for the longest time; it is noted again when it grows.
                 let flat = self.0.iter().filter(|(_, growth)| growth.leaks.is_none());
                 let Some(flat) = flat.min_by_key(|(key, growth)| (growth.most.1, **key)) else { continue };
                 let flat = *flat.0;
@@ -106,10 +106,10 @@ impl Growth {
             self.most = (now.sizes.live, now.at);
         }
         if let Some(first) = self.leaks {
-            // It has not grown for as long as it took to find it: it is over.
-            let patience_ns = limits.part(1).max(now.at.since(first.at) / GROWING as u64);
+            // The leak is over once the process has not grown for as long as it took to find the leak.
+            let over_after_ns = limits.part(1).max(now.at.since(first.at) / GROWING as u64);
             let grown = GrowingThreads::between(first, now);
-            if now.at.since(self.most.1) < patience_ns && grown.hardly_any_ended() {
+            if now.at.since(self.most.1) < over_after_ns && grown.hardly_any_ended() {
                 return Some(grown);
             }
             *self = Self::new(now);

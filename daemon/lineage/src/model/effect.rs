@@ -118,9 +118,9 @@ pub enum Action {
         /// The task that called clone(2). With `CLONE_PARENT`, it is not the parent.
         creator: Option<TaskRef>,
     },
-    /// The first task came to a cgroup; process and thread are the one that came, where that is known, else the one that brought it.
+    /// A cgroup got its first task; process and thread are that task, if it is known, else the task that moved it there.
     ScopeBegan(Arc<Scope>),
-    /// The last task of a cgroup left; process and thread are the one that left last, where that is known.
+    /// A cgroup lost its last task; process and thread are that task, if it is known.
     ScopeEnded(Arc<Scope>),
     /// `copy_process()` failed; process and thread are the caller's.
     CloneFailed {
@@ -187,7 +187,7 @@ pub enum Action {
         usage: Option<GroupUsage>,
         /// Why it ended; `None` if it exited with code 0 and no signal was sent to it.
         death: Option<Arc<GroupDeath>>,
-        /// Of a process that exec'ed: time since the last exec.
+        /// Time since the last exec; `None` if the process has not called execve.
         since_exec_ns: Option<u64>,
     },
     /// `do_exit()` began long ago and has not ended.
@@ -215,7 +215,7 @@ pub enum Action {
     ZombieFlagged {
         /// How long, ns.
         zombie: Span,
-        /// Comm of the parent that owes the wait(2).
+        /// Comm of the parent that has not waited for it.
         parent_name: Option<Comm>,
     },
     /// Its parent exited, and it has another parent now.

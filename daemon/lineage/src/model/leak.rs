@@ -41,7 +41,7 @@ impl LeakKind {
 /// A leak: the process that causes it, when it began, and its rate.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Leak {
-    /// The process that causes it; of orphans the oldest one.
+    /// The process that causes it; for orphans, the oldest one.
     pub culprit: GroupKey,
     /// Its comm.
     pub name: Option<Comm>,
@@ -92,11 +92,11 @@ pub struct Respawn {
     pub by_manager: bool,
     /// Ends so far.
     pub ends: u32,
-    /// Of the last ends: the median time from the start to the end, ns.
+    /// The median time from the start to the end, for the last ends, ns.
     pub median_life_ns: u64,
-    /// Of the last ends: the median time from the end to the next start, ns.
+    /// The median time from the end to the next start, for the last ends, ns.
     pub median_pause_ns: u64,
-    /// How the last ends came, the most frequent first.
+    /// The causes and wait(2) statuses of the last ends, each with its number, the most frequent first.
     pub causes: Vec<(Cause, Option<WaitStatus>, u32)>,
     /// The process that ended last.
     pub last: GroupKey,
@@ -107,7 +107,7 @@ pub struct Respawn {
 pub struct Storm {
     /// Processes that were forked in the counted time.
     pub made: u32,
-    /// Those of them that are alive.
+    /// How many of these processes are alive.
     pub alive: u32,
     /// Whether the children fork too; otherwise only the culprit forks.
     pub spreads: bool,
@@ -188,7 +188,7 @@ impl Leak {
         self.seen.since(self.since)
     }
 
-    /// Returns how many leak in a minute; `None` of orphans, which have no rate.
+    /// Returns how many leak in a minute; `None` for orphans, which have no rate.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a rate needs no more than 53 bits")]
     pub fn per_minute(&self) -> Option<f64> {

@@ -1,4 +1,4 @@
-//! What goes in and what comes out.
+//! The lineage's input and output.
 //!
 //! | file | what |
 //! |---|---|

@@ -6,7 +6,7 @@ use crate::model::death::GroupDeath;
 use crate::model::id::{GroupKey, Ktime, TaskRef};
 use crate::model::record::Comm;
 
-/// The bit that marks a task's cgroup as a pair of ids: `CgroupPair` of the wire.
+/// The bit that marks a task's cgroup as a pair of ids: `CgroupPair` of the wire format.
 const PAIR: u64 = 1 << 63;
 
 /// What happened to a cgroup.
@@ -16,9 +16,9 @@ pub enum CgroupChange {
     Made,
     /// Its directory was removed.
     Removed,
-    /// The first task came to it or to a cgroup below it.
+    /// It, or a cgroup below it, got its first task.
     Populated,
-    /// The last task of it and of the cgroups below it left.
+    /// It and the cgroups below it lost their last task.
     Emptied,
 }
 
@@ -33,7 +33,7 @@ pub struct CgroupChanged {
     pub change: CgroupChange,
     /// The task that ran then.
     pub actor: Option<TaskRef>,
-    /// That one's PF_ bits.
+    /// The actor's PF_ bits.
     pub actor_flags: Option<u32>,
     /// Name of its directory; `None` where it could not be read whole.
     pub name: Option<Arc<str>>,
@@ -97,30 +97,31 @@ pub struct Scope {
     pub first: Option<ScopeMember>,
     /// When the last task left.
     pub ended: Option<Ktime>,
-    /// How.
+    /// How the last task left.
     pub end: Option<ScopeEnd>,
     /// The process that left last.
     pub last: Option<ScopeMember>,
-    /// The first death of a process in it that led to the end: it exited with another code than 0 or by a signal, and no process
+    /// The first death of a process in it that led to the end: it exited with a code other than 0 or by a signal, and no process
     /// began more than a second after that.
     pub first_death: Option<Arc<GroupDeath>>,
-    /// How many times a cgroup of this name began here, as far as seen, this one included; 0 where its beginning was not seen.
+    /// How many times a cgroup of this name was seen to begin below the same parent, this time included; 0 if no beginning was
+    /// seen.
     pub starts: u32,
-    /// How long it was empty before this, where it began before.
+    /// How long it was empty before this beginning, ns, if it had begun before.
     pub empty_ns: Option<u64>,
     /// When its directory was removed.
     pub removed: Option<Ktime>,
 }
 
 impl Scope {
-    /// From the first task to the last; `None` where one of both was not seen.
+    /// Returns the time from the first task to the last, ns; `None` if the beginning or the end was not seen.
     #[must_use]
     pub fn duration_ns(&self) -> Option<u64> {
         Some(self.ended?.since(self.began?))
     }
 }
 
-/// The name of a new cgroup, for those who look up cgroups by id.
+/// The name of a new cgroup, for callers that look up cgroups by id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CgroupName {
     /// Its id.

@@ -70,7 +70,7 @@ impl Lineage {
         }
     }
 
-    /// Whether anything is to be removed. Most records find nothing.
+    /// Whether there is anything to remove. For most records there is nothing.
     fn has_expired(&self, now: Ktime) -> bool {
         self.front(Queue::Dead, now, self.config.dead_after).is_some()
             || self.store.queue_ends(Queue::Tombstone).len > self.config.tombstones

@@ -3,7 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | `snapshot` | merges the kernel's tasks, as the iterator or /proc shows them, with what the records showed |
-//! | `snapshot_conflict` | a snapshot that shows another parent than the concluded one |
+//! | `snapshot_conflict` | a snapshot that shows a parent other than the concluded one |
 //! | `concluded_end` | ends without a record |
 //! | `unconfirmed` | zombies whose release may be among lost records |
 //!
@@ -48,7 +48,7 @@ pub(crate) struct Reconcile {
     pub(crate) hidden: HashSet<Tgid>,
     /// Leaders that a snapshot found dead. They are zombies if the rest of the snapshot shows none of their threads.
     pub(crate) undecided_leaders: Vec<(TaskKey, Provenance)>,
-    /// Children that a snapshot shows with another parent than the concluded one. Threads that the snapshot shows later can
+    /// Children that a snapshot shows with a parent other than the concluded one. Threads that the snapshot shows later can
     /// settle which is right.
     pub(crate) snapshot_conflicts: BTreeMap<TaskKey, SnapshotConflict>,
 }

@@ -20,7 +20,7 @@ pub(crate) struct SnapshotConflict {
 }
 
 impl Lineage {
-    /// Notes a conflict if a snapshot shows a child with another parent than the tree has.
+    /// Notes a conflict if a snapshot shows a child with a parent other than that in the tree.
     pub(crate) fn compare_with_conclusions(&mut self, seen: &Snapshot, is_with_shown: bool, at: Ktime) {
         let Some(parent) = seen.parent.filter(|_| self.is_in_snapshot()) else { return };
         let shown = SnapshotConflict { parent, exit_signal: seen.exit_signal, at };

@@ -111,15 +111,15 @@ impl Store {
         same(&format!("{name}: present"), self.present(group) as usize, present)?;
         same(&format!("{name}: live"), self.live(group) as usize, live)?;
         if self.can_pack_extra(ix) {
-            return Err(format!("{name}: what it has beside it would fit in the small form"));
+            return Err(format!("{name}: its Extra would fit into a SmallExtra"));
         }
         let queue = self.tasks[leader].queue;
         let is_queued = matches!(queue, Queue::Zombie | Queue::Flagged | Queue::Unconfirmed);
         if group.has(fact::UNCONFIRMED) != (queue == Queue::Unconfirmed) {
-            return Err(format!("{name}: unconfirmed or not, and {queue:?}"));
+            return Err(format!("{name}: the unconfirmed mark does not fit the queue {queue:?}"));
         }
         if group.has(fact::ZOMBIE) != is_queued {
-            return Err(format!("{name}: emitted as a zombie and {:?}", self.tasks[leader].queue));
+            return Err(format!("{name}: the zombie mark does not fit the queue {queue:?}"));
         }
         if let Some(parent) = group.parent {
             if !self.children_of(parent).any(|child| child == ix) {
@@ -130,7 +130,7 @@ impl Store {
             };
             let parents = &self.groups[parents];
             if parents.key() != group.parent_key().unwrap_or(group.key()) {
-                return Err(format!("{name}: knows its parent as {:?}", group.parent_key()));
+                return Err(format!("{name}: linked to a parent other than {:?}", group.parent_key()));
             }
             if parents.has(fact::START) && (parents.start, parents.tgid) >= (group.start, group.tgid) {
                 return Err(format!("{name}: older than its parent {}", parents.tgid));
@@ -188,7 +188,7 @@ struct Beside {
     usages: usize,
     debts: usize,
     sums: usize,
-    /// By the number of the profile.
+    /// Counts by the number of the profile.
     cgroup_counts: Vec<CgroupCounts>,
 }
 

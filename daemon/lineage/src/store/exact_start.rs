@@ -1,6 +1,6 @@
-//! Start times that are not known exactly. Those from /proc are rounded down to a tick, and a leader that only another task names
-//! has none yet. A later record brings the exact start, which completes the task's identity and orders it among older and younger
-//! tasks.
+//! Start times that are not known exactly. Start times from /proc are rounded down to a tick, and a leader that only another task
+//! names has no start time yet. A later record has the exact start. It completes the task's identity and puts the task in order
+//! among older and younger tasks.
 
 use crate::model::id::{Ktime, TaskRef};
 use crate::store::Store;

@@ -118,7 +118,7 @@ impl Store {
         self.packed_extra(group).is_some()
     }
 
-    /// Changes what the small form counts from. Not inlined: seldom needed where it is called often.
+    /// Changes the fields from which a `SmallExtra` counts its times. Not inlined, because frequent callers seldom need it.
     #[inline(never)]
     pub(in crate::store) fn change_base(&mut self, group: Ix<Group>, change: impl FnOnce(&mut Group)) {
         let members = &mut self.groups[group];

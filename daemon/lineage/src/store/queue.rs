@@ -22,7 +22,8 @@ pub(crate) struct Queues {
     ends: [Ends; 8],
 }
 
-/// How many places a task whose record is late is moved forward at most. A later one is handled a little later by the tick.
+/// The most places that a task is moved towards the front because its record is late. A task that should move further is handled by
+/// a later tick.
 const REORDER: usize = 32;
 
 const fn number(queue: Queue) -> Option<usize> {

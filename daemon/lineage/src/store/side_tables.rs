@@ -120,7 +120,7 @@ impl Store {
         group.usage.and_then(|usage| self.usages.slot(usage).charged_to())
     }
 
-    /// Sets that.
+    /// Sets to which process a group's usage was added.
     pub(crate) fn set_charged_to(&mut self, group: Ix<Group>, charged_to: Option<ChargedTo>) {
         let usage = self.usage_slot(group);
         self.usages.slot_mut(usage).set_charged_to(charged_to);
@@ -138,7 +138,7 @@ impl Store {
         self.usages.usage(packed)
     }
 
-    /// Sets that.
+    /// Sets the usage in a slot.
     pub(crate) fn set_usage_of(&mut self, packed: &mut PackedUsage, usage: &GroupUsage) {
         self.usages.set_usage_of(packed, usage);
     }

@@ -32,7 +32,7 @@ impl Store {
         }
     }
 
-    /// Marks every zombie as unconfirmed: none of them is counted, nor is its parent charged with it. A step for each zombie.
+    /// Marks every zombie as unconfirmed: none of them is counted, nor is its parent charged with it. Costs O(zombies).
     pub(crate) fn make_zombies_unconfirmed(&mut self) {
         for queue in [Queue::Flagged, Queue::Zombie] {
             while let Some(leader) = self.queue_ends(queue).first {
@@ -54,7 +54,7 @@ impl Store {
         }
     }
 
-    /// An unconfirmed zombie that was shown counts again, and stays flagged if it was. Changes no other task.
+    /// Confirms an unconfirmed zombie: it counts again, and is flagged if it was flagged before. Changes no other task.
     pub(crate) fn confirm_zombie(&mut self, leader: Ix<Task>, group: Ix<Group>) {
         if self.tasks[leader].queue != Queue::Unconfirmed {
             return;

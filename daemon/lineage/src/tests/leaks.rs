@@ -1,4 +1,4 @@
-//! Leaks other than zombies, and what looks like one and is none.
+//! Leaks other than zombies, and behaviour that looks like a leak but is not one.
 
 use std::time::Duration;
 
@@ -199,10 +199,10 @@ fn builds_scripts_and_timers_are_no_loops() {
     for turn in 0..60 {
         // It succeeds.
         watched.run(make, "cc", 0, SECOND / 10);
-        // One of the programs of a script answers no.
+        // One of the programs of a script exits with 1.
         watched.run(script, "grep", 1, SECOND / 100);
         watched.run(script, "sleep", 0, SECOND);
-        // It runs a minute after it ended.
+        // It starts again a minute after it ended.
         if turn % 30 == 0 {
             watched.run(timer, "check", 1, SECOND / 10);
         }
@@ -269,10 +269,10 @@ fn a_fork_bomb_is_a_storm_of_the_process_that_was_there_before() {
     watched.pass(60);
     let Leaking::Storm(storm) = watched.one(LeakKind::Storm).what else { panic!("another leak") };
     assert!(storm.alive > 1_000, "{storm:?}");
-    // Also when a parent between has ended.
+    // The same holds after a process between the culprit and the others has ended.
     watched.fixture.reparented(family[2], family[0], init);
     watched.ends(family[0], shell, 0);
-    // What the shell had started before, and what runs another program, is not of the bomb.
+    // Processes that the shell had started before, or that run another program, are not part of the bomb.
     let born = key(family[1]).start.unwrap();
     let editor = watched.program(shell, "editor");
     let descent = watched.fixture.lineage.descent_from(key(shell), born, watched.fixture.now);

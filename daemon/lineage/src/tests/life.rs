@@ -256,7 +256,8 @@ fn a_group_with_a_thread_that_went_before_ends_when_its_parent_is_seen_to_have_t
 /// A subreaper ignores SIGCHLD, so the exiting parent releases the zombie. The subreaper ends, and then the record of the
 /// parent's last switch arrives.
 #[test]
-fn children_seen_with_an_heir_that_is_dead_by_then_came_to_it_and_the_zombie_may_have_ended_there() {
+fn children_shown_with_a_new_reaper_that_has_died_were_reparented_to_it_and_the_zombie_may_have_been_reaped_there()
+ {
     for is_zombie in [true, false] {
         let mut fixture = Fixture::new();
         let init = fixture.init();
@@ -296,7 +297,7 @@ fn children_seen_with_an_heir_that_is_dead_by_then_came_to_it_and_the_zombie_may
 /// A parent that ignores SIGCHLD ends after the thread whose `release_task()` released the dead leader, and before that thread's
 /// last switch.
 #[test]
-fn a_dead_leader_that_is_no_child_any_more_of_who_ignores_sigchld_went_by_itself() {
+fn a_dead_leader_whose_parent_ignored_sigchld_and_has_ended_since_was_autoreaped() {
     let mut fixture = Fixture::new();
     let init = fixture.init();
     let parent = fixture.fork(init, 100);
@@ -323,7 +324,7 @@ fn a_dead_leader_that_is_no_child_any_more_of_who_ignores_sigchld_went_by_itself
 
 /// The parent reaps the child and ends; a snapshot is read before the child's RCU callback.
 #[test]
-fn a_child_whose_parent_died_after_the_wait_is_not_said_to_be_inits_for_want_of_its_release() {
+fn a_child_whose_parent_died_after_the_wait_is_not_reparented_to_init_while_its_release_is_missing() {
     let mut fixture = Fixture::new();
     let init = fixture.init();
     fixture.snapshot(&[init]);
@@ -345,7 +346,7 @@ fn a_child_whose_parent_died_after_the_wait_is_not_said_to_be_inits_for_want_of_
 /// The parent reaps the child and is released before the child's RCU callback. That record comes later, or never (some machines
 /// hide softirqs from programs).
 #[test]
-fn a_child_that_was_taken_stays_its_parents_when_that_one_dies_before_it_is_released() {
+fn a_reaped_child_keeps_its_parent_if_the_parent_dies_before_the_child_is_released() {
     for comes in [true, false] {
         let mut fixture = Fixture::new();
         let init = fixture.init();

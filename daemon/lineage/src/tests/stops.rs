@@ -144,7 +144,7 @@ fn a_unit_that_lives_on_is_forgotten_with_its_stop() {
     assert_eq!(unit.fixture.lineage.stops().count(), 0);
 }
 
-/// The last stop of the unit's child: its signal, its sender's tid, and how often that sender sent it.
+/// The last stop of the unit's child: its signal, its sender's tid, how often that sender sent it, and whether it was continued.
 fn job_stop(unit: &Unit) -> Option<(i32, u32, u32, bool)> {
     let life = unit.fixture.lineage.group(unit.child.tgid)?.life(Ktime(u64::MAX))?;
     let stop = life.job_stop?;
@@ -181,7 +181,7 @@ fn a_stop_signal_with_a_handler_is_replaced_by_what_stops_the_process() {
 }
 
 #[test]
-fn a_stop_of_which_later_records_are_lost_is_not_told() {
+fn a_stop_is_not_reported_if_later_records_are_lost() {
     let mut unit = unit();
     let (shell, child) = (unit.shell, unit.child);
     unit.signal(shell, child, SIGSTOP);

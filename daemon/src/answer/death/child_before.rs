@@ -18,7 +18,7 @@ use crate::{
     verdict::duration,
 };
 
-/// An earlier end of a child, ns, has nothing to do with it.
+/// A child that ended longer before, ns, has nothing to do with the end of the process.
 const WITHIN_NS: u64 = 10_000_000_000;
 
 /// The child whose end a process passed on.
@@ -78,7 +78,7 @@ impl ChildBefore {
         }
     }
 
-    /// Returns text that follows the cause.
+    /// Returns the child as text that follows the cause.
     pub(super) fn words(&self) -> String {
         let signal = signal_name(self.signal).unwrap_or("a signal");
         format!("; {} before, {signal} had ended its child {}", duration(self.before_ns), self.process)

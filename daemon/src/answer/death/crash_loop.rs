@@ -13,9 +13,9 @@ use crate::{
     },
 };
 
-/// This many ends by one cause
+/// This many ends by one cause within ten minutes are a crash loop.
 pub const CRASH_LOOP_ENDS: u64 = 5;
-/// within this time, ns, are a crash loop.
+/// The time over which ends are counted, ns.
 const WITHIN_NS: u64 = 600_000_000_000;
 /// The most crash loops that are listed.
 const MOST: usize = 20;

@@ -20,9 +20,9 @@ use crate::{
     verdict::duration,
 };
 
-/// A later exit of the parent, ns, has other reasons.
+/// A parent that exits later than this, ns, has other reasons.
 const EXIT_WITHIN_NS: u64 = 10_000_000_000;
-/// A later start, ns, has other reasons: supervisors wait for minutes at most.
+/// A start later than this, ns, is not a restart: supervisors wait for minutes at most.
 const RESTART_WITHIN_NS: u64 = 300_000_000_000;
 
 /// What the parent did.
@@ -96,7 +96,7 @@ impl ParentThen {
         }
     }
 
-    /// Returns text that follows the cause.
+    /// Returns what the parent did as text that follows the cause.
     pub(super) fn words(&self, parent: Option<&ProcessRef>) -> String {
         let parent = parent.map_or_else(|| "its parent".into(), |parent| format!("its parent {parent}"));
         let after = duration(self.after_ns);

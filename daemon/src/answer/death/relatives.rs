@@ -16,7 +16,7 @@ pub(in crate::answer) struct Relatives {
 }
 
 impl Relatives {
-    /// Returns those of each end.
+    /// Returns the relatives for each end.
     pub(in crate::answer) fn of(deaths: &[Arc<GroupDeath>], lineage_at: &LineageAt<'_>) -> Vec<Self> {
         let parents = parent_then::of(deaths, lineage_at);
         let children = child_before::of(deaths, lineage_at);

@@ -23,7 +23,7 @@ impl<'a> Subtrees<'a> {
         Self { pids, lineage_at, known: HashMap::new() }
     }
 
-    /// Whether an ended process is in one of them; true if none is given.
+    /// Whether an ended process is in one of the subtrees; true if no subtree was asked for.
     pub(super) fn have(&mut self, death: &GroupDeath) -> bool {
         if self.pids.is_empty() || self.pids.contains(&death.key.tgid.0) {
             return true;

@@ -150,7 +150,7 @@ fn cause(death: &GroupDeath, made: &Death) -> String {
         Cause::OrphanedGroup => format!(
             "its process group was orphaned while a process of it was stopped, so the kernel sent {sig}: {by} ended"
         ),
-        // Of a terminal or a pty, a worker of the kernel delivers what was typed, and nothing shows who typed it.
+        // A worker of the kernel delivers the input of a terminal or a pty, so nothing shows who typed it.
         Cause::TerminalKey if signal.sender.kernel_thread => {
             format!("a key was pressed in its terminal ({sig})")
         }
@@ -180,7 +180,8 @@ fn cause(death: &GroupDeath, made: &Death) -> String {
     }
 }
 
-/// Returns the first request to end of the sender of a SIGKILL, or of its sibling: when, and what the process does with it.
+/// Returns, as text, the first signal by which the sender of a SIGKILL, or a sibling of the sender, asked the process to end: when,
+/// and what the process does with that signal.
 fn asked_before(death: &GroupDeath, signal: &Signal) -> String {
     let Some(by) = &death.by else { return String::new() };
     let is_same = |other: &&Sent| other.is_from_same_process(by) || other.is_from_sibling(by);

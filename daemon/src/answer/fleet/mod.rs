@@ -1,7 +1,7 @@
 //! The answers of many daemons as one: rows with the name of their host, and the hosts that did not answer.
 //!
 //! Answers are added one after the other, and only the rows that are shown are kept. So memory does not grow with the number of
-//! hosts, except for one row a host in `status`.
+//! hosts, except for one row per host in `status`.
 
 mod deaths;
 mod status;
@@ -48,11 +48,11 @@ pub enum ErrorKind {
     Unreachable,
     /// It did not answer in time.
     Timeout,
-    /// TLS failed for another reason than a certificate.
+    /// TLS failed for a reason other than a certificate.
     Tls,
     /// One side does not accept the other's certificate.
     Certificate,
-    /// 401: it wants a password, or another one.
+    /// 401: it requires a password, or the password is wrong.
     Unauthorized,
     /// 404 for the path: it does not serve the API on TCP.
     NoApi,
@@ -64,7 +64,7 @@ pub enum ErrorKind {
     Closed,
     /// The answer is longer than the limit.
     TooLarge,
-    /// The answer is not what a daemon of this version says.
+    /// The answer is not one of a daemon of this version.
     Nonsense,
     /// This host has no descriptor, thread or memory left.
     Local,

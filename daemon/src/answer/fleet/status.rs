@@ -12,7 +12,7 @@ const TEXT_MAX: usize = 512;
 /// The most lines about what a host cannot report.
 const DEGRADED_MAX: usize = 16;
 
-/// What `/v1/status` says about a daemon, as far as a row has it. Only what all versions have is required.
+/// The part of a daemon's `/v1/status` that a row shows. Only fields that all versions have are required.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostStatus {
     /// The daemon's version.
@@ -33,7 +33,7 @@ pub struct HostStatus {
     pub processes: u64,
     /// All zombies.
     pub zombies: u64,
-    /// Those that are flagged.
+    /// Zombies that are flagged.
     #[serde(default)]
     pub zombies_old: u64,
     /// Records that were lost.

@@ -1,6 +1,6 @@
 //! The command that ends every process of a fork bomb at once: a write to the `cgroup.kill` of a cgroup that only they are in, or a
-//! signal to their process group. Both reach also what is forked meanwhile: `copy_process()` does not finish a fork whose parent has
-//! a pending signal, and cgroup.kill kills what is forked into the cgroup during the walk.
+//! signal to their process group. Both also reach processes that are forked meanwhile: `copy_process()` does not finish a fork
+//! whose parent has a pending signal, and cgroup.kill kills processes that are forked into the cgroup during the walk.
 
 use std::{collections::BTreeSet, path::Path};
 
@@ -52,7 +52,7 @@ impl Bomb {
         Some(Self { culprit, members: members.into_iter().take(MEMBERS).collect(), others })
     }
 
-    /// Returns what ends them all; `None` if they share neither a cgroup of their own nor a few process groups.
+    /// Returns what ends all processes of the bomb; `None` if they share neither a cgroup of their own nor a few process groups.
     pub(super) fn end_all(&self, procfs: &Procfs) -> Option<EndAll> {
         if procfs.is_absent() {
             return None;

@@ -97,7 +97,7 @@ impl LimitsDraft {
         Ok(Self::about(Some(key), lineage_at))
     }
 
-    /// Costs O(processes).
+    /// Creates the draft for one process, or for the host without one. Costs O(processes).
     pub(crate) fn about(key: Option<GroupKey>, lineage_at: &LineageAt<'_>) -> Self {
         let mut draft = Self {
             now: lineage_at.now,
@@ -197,7 +197,7 @@ impl LimitsDraft {
         self
     }
 
-    /// The same for an answer.
+    /// Returns these failed forks in the form that answers have.
     pub(crate) fn failed_forks(&self) -> Option<FailedForks> {
         self.failures.as_ref().map(FailedForks::of)
     }

@@ -79,7 +79,7 @@ fn add_failures(limits: &Limits, subject: &ProcessRef, verdict: &mut Verdict) {
 }
 
 fn remedy(limits: &Limits, subject: &ProcessRef, fullest: &super::Limit) -> String {
-    // Each process has its own limit: to change those of a shell or a unit does not help one that runs.
+    // Each process has its own limit: a new limit for a shell or a unit does not help a process that runs already.
     let raise = match fullest.kind.as_str() {
         "rlimit_nproc" => format!(
             "for this process: prlimit --pid {} --nproc=N; for those that start later, {}",

@@ -68,7 +68,7 @@ pub struct Known {
 }
 
 impl Damage {
-    /// Adds what another part of the reading could not read.
+    /// Adds the damage that another part of the reading found.
     pub const fn add(&mut self, other: &Self) {
         self.frames += other.frames;
         self.bytes += other.bytes;
@@ -113,7 +113,7 @@ impl Damage {
 }
 
 impl Known {
-    /// Returns it as sentences.
+    /// Returns what the history lacks as sentences.
     #[must_use]
     pub fn sentences(&self) -> Vec<String> {
         let mut all = Vec::new();

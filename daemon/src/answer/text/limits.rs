@@ -11,7 +11,7 @@ use crate::{
 /// The most consumers named below each limit.
 const NAMED: usize = 3;
 
-/// The least usage, in percent, at which consumers are named. Those of the first limit are always named.
+/// The least usage, in percent, at which consumers are named. The consumers of the first limit are always named.
 const WORTH_NAMING: u64 = 50;
 
 /// The answer as text.

@@ -84,8 +84,8 @@ impl Style {
         format!("\x1b[{code}m{text}\x1b[0m")
     }
 
-    /// Escaped text in lines, all but the first indented; the first begins at column `at`. Not by the crate `textwrap`: its
-    /// first line begins at column 0, or with an indent that would have to be cut off again.
+    /// Returns escaped text in lines, all but the first indented; the first begins at column `at`. Does not use the crate
+    /// `textwrap`, whose first line begins at column 0, or with an indent that would have to be cut off again.
     fn wrap(self, text: &str, at: usize) -> String {
         self.fold(&escape(text), at)
     }
@@ -95,7 +95,7 @@ impl Style {
         self.fold_after(&escape(text), first, at)
     }
 
-    /// As [`Self::wrap`], of text that is escaped already.
+    /// Does what [`Self::wrap`] does, with text that is escaped already.
     fn fold(self, text: &str, at: usize) -> String {
         self.fold_after(text, at, at)
     }

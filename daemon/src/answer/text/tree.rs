@@ -48,7 +48,7 @@ pub fn tree(answer: &Tree, style: Style, all: bool) -> String {
     if let Some(heads) = table.heads() {
         line(&mut out, style, &heads, "PROCESS", "", Ink::Faint);
     }
-    // For each depth, whether more siblings follow.
+    // Whether more siblings follow, for each depth.
     let mut open: Vec<bool> = Vec::new();
     // Consecutive zombies under one parent, by depth.
     let mut zombies: Vec<usize> = Vec::new();

@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_like_a_zombie_is_told_apart() {
+    fn processes_that_only_look_like_zombies_are_listed_separately() {
         let mut answer = answer(Vec::new());
         let java = ProcessRef { pid: 9, entity_id: None, name: Some("java".into()), name_bytes: None };
         answer.dead_leaders =

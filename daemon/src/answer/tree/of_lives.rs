@@ -32,7 +32,7 @@ impl Tree {
         known: Known,
     ) -> Result<(), TreeError> {
         let mut nodes = std::mem::take(&mut self.processes);
-        // At one time, a pid is that of one process. A pid that was used again within a millisecond is the younger one's.
+        // At one time only one process has a pid. If a pid was used again within the same millisecond, the younger process is kept.
         let mut pids: HashSet<u32> = nodes.iter().map(|node| node.pid).collect();
         let ids: HashSet<String> = nodes.iter().filter_map(|node| node.entity_id.clone()).collect();
         let is_new = |life: &&LifeRecord| life.process.entity_id.as_ref().is_none_or(|id| !ids.contains(id));

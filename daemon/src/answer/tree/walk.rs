@@ -96,7 +96,7 @@ impl Walk<'_> {
         let (state, since, zombie) = self.state(life);
         let (name, name_bytes) = names(life.name.as_ref().map(Comm::bytes));
         let namespace = |life: &Life| life.namespace.map(|it| (it.inode, it.level));
-        // Some tasks are known from /proc only, which does not show this.
+        // The namespace of a task that is known from /proc only is unknown.
         let is_new = match parent.and_then(|parent| namespace(&parent.life)) {
             Some(parents) => namespace(life).is_some_and(|own| own != parents),
             None => life.namespace.is_some_and(|it| it.level > 0),

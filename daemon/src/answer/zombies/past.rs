@@ -28,7 +28,7 @@ pub struct PastZombies {
     /// Processes that ended before this time are forgotten, so some zombies may be missing. Absent if none can be.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub incomplete_before: Option<String>,
-    /// What the history knows, if it was read.
+    /// What the history covers, if it was read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub history: Option<Box<Known>>,
     /// How many zombies there were.
@@ -54,7 +54,7 @@ pub struct PastParent {
 }
 
 impl PastZombies {
-    /// Takes the zombies out of a tree of an earlier time, which is of all processes.
+    /// Returns the zombies in the tree of an earlier time, which must have all processes of that time.
     #[must_use]
     pub fn of(tree: Tree, filter: &Filter) -> Self {
         let Tree { made, at, incomplete_before, history, processes, .. } = tree;

@@ -166,7 +166,7 @@ fn ten_thousand_pods_have_their_names_and_more_are_bounded() {
 }
 
 #[test]
-fn what_cannot_be_read_is_told_only_where_there_are_pods() {
+fn unreadable_directories_are_reported_only_if_there_are_pods() {
     let node = Node::new("absent");
     fs::remove_dir_all(node.0.join("log")).unwrap();
     let mut cgroups = node.cgroups();

@@ -94,7 +94,7 @@ fn a_walk_is_bounded_and_the_next_one_goes_on_from_there() {
         let below = root.join(format!("user.slice/{number}/below"));
         assert_eq!(cgroups.known(id_of(&below)).unwrap().path, format!("/user.slice/{number}/below"));
     }
-    // It cannot be known whether one that was not found is there; one that is known and is not there is gone.
+    // A cgroup that was never found may exist or not. A known cgroup that does not exist any more is gone.
     let removed = root.join("user.slice/7/below");
     let id = id_of(&removed);
     fs::remove_dir(&removed).unwrap();

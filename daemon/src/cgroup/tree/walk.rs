@@ -8,14 +8,15 @@ use crate::{
     fd::spare,
 };
 
-/// The most directories that one round through the hierarchies reads. On a host with more, the place of some tasks stays unknown.
+/// The most directories that one round through the hierarchies reads. On a host with more cgroups, the cgroups of some tasks stay
+/// unknown.
 const ROUND_LIMIT: usize = 65_536;
 
-/// The most directories that one walk reads: 0.1 to 0.2 s on the thread of the caller. The next walk goes on from there. Users who
-/// have a cgroup delegated to them make as many below it as they like.
+/// The most directories that one walk reads: 0.1 to 0.2 s on the thread of the caller. The next walk continues from there. A user
+/// to whom a cgroup is delegated can create any number of cgroups below it.
 pub(super) const WALK_LIMIT: usize = 4096;
 
-/// Bytes of paths that are kept at most, and of paths that are still to be read. A path can have 4 KiB.
+/// The most bytes of paths that are kept, and the most bytes of paths that wait to be read. A path can have 4 KiB.
 pub(super) const MOST_BYTES: usize = 16 << 20;
 
 /// A way through the hierarchies, from their roots to the last directory.
@@ -26,13 +27,13 @@ pub(super) struct Round {
     /// Bytes of their paths.
     bytes: usize,
     pub(super) read: usize,
-    /// Something could not be read, or was left out.
+    /// Whether something could not be read, or was left out.
     has_gaps: bool,
 }
 
 #[derive(Debug)]
 struct Directory {
-    /// In the hierarchy of the v1 controller.
+    /// Whether the directory is in the hierarchy of the v1 controller.
     is_of_controller: bool,
     /// Its path in the hierarchy; empty for the root.
     path: String,

@@ -105,7 +105,7 @@ impl LocalContext {
         let Self { stamp, procfs, cgroups } = self;
         let now_ns = clock::boottime().0;
         let mut places = |id| cgroups.place(id, now_ns).map(|place| (&**place).into());
-        // What one answer has read of /proc is not for the next.
+        // Each answer gets a clone, so that what it has read of /proc is not used for the next one.
         complete(&mut HostFacts { stamp, procfs: &procfs.clone(), places: &mut places })
     }
 }
@@ -132,7 +132,7 @@ impl LocalObserver {
         let object = source.object.as_deref();
         let config = Config { leaks: crate::cli::leaks::thresholds(source.observe), ..Config::default() };
         let pipeline = Pipeline::start_with(object, options, source.attach.into(), config, source.trust());
-        // What the first snapshot found was not seen from its beginning.
+        // Processes that the first snapshot finds were not observed from their start.
         let pipeline = started(pipeline)?;
         Ok(Self { pipeline, context: LocalContext::new(), observed_since: Some(clock::boottime()) })
     }

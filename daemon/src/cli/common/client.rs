@@ -196,7 +196,7 @@ impl Client {
     ) -> Result<T, ClientError> {
         let text = self.body(answer.body_mut()).await?;
         serde_json::from_slice(&text).map_err(|error| {
-            self.broken(&format!("{path}: {error}; has the daemon another version than this command?"))
+            self.broken(&format!("{path}: {error}; does the daemon have the same version as this command?"))
         })
     }
 

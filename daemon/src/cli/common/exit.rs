@@ -27,7 +27,7 @@ pub enum Exit {
     HostsMissing = 10,
 }
 
-/// For `--help`.
+/// The exit codes, for `--help`.
 pub const HELP: &str = "\
 Exit codes:
   0  done, or stopped by Ctrl-C, SIGTERM or a closed pipe

@@ -251,7 +251,7 @@ fn write_all(
 ) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     for (bytes, count) in receiver {
-        // In pieces, so that the progress of a slow reader is visible.
+        // Write in pieces, so that the progress of a slow reader is visible.
         for piece in bytes.chunks(64 << 10) {
             failpoint::check(Point::StdoutWrite)?;
             stdout.write_all(piece)?;

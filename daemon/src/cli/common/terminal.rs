@@ -34,7 +34,7 @@ fn width(is_terminal: bool) -> Option<usize> {
     columns.or_else(|| if is_terminal { of_terminal() } else { None })
 }
 
-/// The first of these that is set decides (locale(7)).
+/// Whether text is UTF-8, by the first of `LC_ALL`, `LC_CTYPE` and `LANG` that is set (locale(7)).
 fn is_utf8(variable: impl Fn(&str) -> Option<String>) -> bool {
     ["LC_ALL", "LC_CTYPE", "LANG"]
         .iter()

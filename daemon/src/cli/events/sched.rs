@@ -17,11 +17,11 @@ use crate::{
     runtime::Wall,
 };
 
-/// Events handled before others get a turn.
+/// The most events that are handled before other tasks of the event loop run.
 const BATCH: usize = 4096;
 
-/// Delay between a poll of the ring that found events and the next one: a wake-up of taskscope for each event would cause steps,
-/// too.
+/// Delay between a poll of the ring that found events and the next one: waking up taskscope for each event would itself cause
+/// context switches.
 const COALESCE: Duration = Duration::from_millis(2);
 
 /// Time between two checks for losses and for processes that are still alive.
@@ -221,6 +221,6 @@ pub(super) fn group_of(tid: u32) -> Option<u32> {
 fn is_alive(pid: u32) -> bool {
     let (procfs, pid) = (Procfs::default(), Tgid(pid));
     let Ok(Some(stat)) = procfs.stat(pid) else { return false };
-    // A process whose main thread has ended while others live looks like a zombie and is not one.
+    // A process whose main thread has ended while other threads live looks like a zombie but is not one.
     !matches!(stat.state, b'Z' | b'X') || procfs.tasks(pid).is_ok_and(|tasks| tasks.len() > 1)
 }

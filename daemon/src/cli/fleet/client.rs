@@ -56,7 +56,7 @@ pub(super) async fn get(access: &Access, host: &Host, path: &str, most: usize) -
 async fn ask(access: &Access, host: &Host, path: &str, most: usize) -> Result<Vec<u8>, Failure> {
     let addresses = addresses(host).await?;
     match try_ask(access, host, &addresses, &host.authority, path, most).await {
-        // The daemon answers to names in allowed_hosts, which keeps web pages out, and to its address.
+        // The daemon answers requests for names in allowed_hosts and for its address, and no others, to keep web pages out.
         Err(failure) if failure.status == Some(StatusCode::MISDIRECTED_REQUEST) => {
             let Some(ip) = addresses.first() else { return Err(failure) };
             let by_address = HeaderValue::try_from(SocketAddr::new(*ip, host.port).to_string());
@@ -168,7 +168,7 @@ async fn tls(access: &Access, host: &Host, stream: TcpStream) -> Result<SendRequ
         return Err(Failure::new(ErrorKind::Tls, "https needs --ca FILE"));
     };
     let name = ServerName::try_from(host.node.clone()).map_err(|error| {
-        Failure::new(ErrorKind::Tls, format!("{} can be in no certificate: {error}", host.node))
+        Failure::new(ErrorKind::Tls, format!("no certificate can have the name {}: {error}", host.node))
     })?;
     let stream = connector.connect(name, stream).await.map_err(|error| of_io(&error))?;
     let made = handshake(TokioIo::new(stream)).await;
@@ -255,14 +255,14 @@ async fn body(answer: &mut Response<Incoming>, most: usize, host: &Host) -> Resu
     }
 }
 
-/// Describes an answer with another status than 200.
+/// Describes an answer with a status other than 200.
 fn refusal(status: StatusCode, text: &[u8], path: &str, host: &Host) -> Failure {
     let said = error_message(text).unwrap_or_else(|| String::from_utf8_lossy(text).trim().to_owned());
     let path = path.split('?').next().unwrap_or_default();
     let has_no_path = said.starts_with(&format!("there is no {path}"));
     let (kind, message) = match status.as_u16() {
         401 => {
-            (ErrorKind::Unauthorized, "401: it wants another user or password (--basic-auth-file)".to_owned())
+            (ErrorKind::Unauthorized, "401: it needs another user or password (--basic-auth-file)".to_owned())
         }
         404 if has_no_path => (
             ErrorKind::NoApi,

@@ -54,7 +54,7 @@ Examples:
 
 Times are those of the hosts' clocks: the order of ends on two hosts is as exact as these.")]
 pub(super) struct DeathsArgs {
-    /// Show also processes that exited with code 0
+    /// Also show processes that exited with code 0
     #[arg(long)]
     all: bool,
     /// Only this cause, such as killed, oom or fault
@@ -62,7 +62,7 @@ pub(super) struct DeathsArgs {
     cause: Vec<String>,
     #[command(flatten)]
     conditions: Conditions,
-    /// Only ends within this time, also those that only the hosts' histories have
+    /// Only ends within this time, including those that only the hosts' histories have
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     since: Option<Duration>,
     /// Only ends up to this time: 10m (ago), 14:30:05 in local time, 2026-11-20T14:30:05Z

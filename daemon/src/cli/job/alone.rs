@@ -75,7 +75,7 @@ pub(super) async fn follow(
             let mut sink = JobSink { shared: Shared::clone(shared), filter, wall, line };
             let mut settle = Box::pin(settle);
             let outcome = pipeline.serve(&mut sink, &mut asked, settle.as_mut()).await;
-            // Nothing answers any more.
+            // The pipeline has ended, so no question can be answered any more.
             drop(asked);
             complete(&pipeline.lineage, shared);
             drop(pipeline);

@@ -35,7 +35,7 @@ pub(super) async fn connect(args: &Args) -> Result<Option<EventLines>, Exit> {
     let path = format!("/v1/events?subtree={}&action={ACTIONS}", std::process::id());
     match client.get(&path, "application/x-ndjson").await {
         Ok(answer) => {
-            // The daemon knows processes by other numbers than this one where that is not so.
+            // In another pid namespace, this process sees pids that differ from those of the daemon.
             pidns::check().map_err(Exit::failed)?;
             Ok(Some(EventLines { client, body: answer.into_body(), lines: WholeLines::default() }))
         }
@@ -53,7 +53,7 @@ pub(super) async fn follow(
 ) -> Observed {
     let mut settled = Box::pin(until_settled(args, command, shared));
     let client = Client::at(&args.socket.socket);
-    // What is asked for meanwhile runs beside the stream, so that the daemon never waits for its reader.
+    // Questions run concurrently with the stream, so that events are read while a question waits for its answer.
     let mut asked: Option<Pin<Box<_>>> = None;
     let mut next = Instant::now() + BETWEEN_QUESTIONS;
     loop {

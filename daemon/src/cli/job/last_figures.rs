@@ -1,7 +1,7 @@
 //! Waits for figures that are still to come when the command and its descendants have ended.
 //!
 //! On the kprobe and fentry rungs a parent on another CPU can reap a child before the record of the child's death, which has the first
-//! figures, and before its last switch, which has the final ones. No event follows that has them, so the source of the events is asked.
+//! figures, and before its last switch, which has the final ones. No later event has them, so this asks the source of the events.
 
 use std::{
     fmt::Display,
@@ -19,7 +19,7 @@ const LAST_FIGURES: Duration = Duration::from_secs(2);
 /// The pause between two questions.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// After this time a record is taken for lost, ns.
+/// After this time a record is assumed to be lost, ns.
 const OVERDUE_NS: u64 = 60_000_000_000;
 
 /// Returns the time from which on figures that were reported incomplete can still be completed, ns of `CLOCK_BOOTTIME`.

@@ -43,7 +43,7 @@ pub(super) struct Ending {
 }
 
 impl Observed {
-    /// Stands for what cannot be missing: observing ends only once the command has.
+    /// Returns a failure. It is never used, because observing ends only after the command has ended.
     pub(super) fn nothing() -> Self {
         let status = Err(Exit::failed("observing ended before the command did"));
         Self { status, ending: Ending::default() }
@@ -65,7 +65,7 @@ impl Ending {
             for leftover in &mut leftovers {
                 leftover.killed = done.remove(&leftover.pid);
             }
-            // Forked while the others were ended.
+            // The others were forked while the leftovers were being ended.
             leftovers.extend(done.into_iter().map(|(pid, killed)| Leftover {
                 pid,
                 name: "?".into(),
@@ -157,7 +157,8 @@ async fn kill(shared: &Shared) -> BTreeMap<u32, String> {
     let mut done = BTreeMap::new();
     signal_all(shared, Signal::TERM, "ended by SIGTERM", &mut done);
     wait_for_ends(shared, AFTER_TERM).await;
-    // What forked meanwhile gets SIGKILL at once. A second round takes what was forked during the first.
+    // Processes that were forked in the meantime get SIGKILL at once. Further rounds are for processes that are forked during a
+    // round.
     for _ in 0..3 {
         if left(shared).is_empty() {
             break;

@@ -21,7 +21,7 @@ use crate::{
 /// The most processes that are asked for by pid; for more, all lives since then are read.
 const BY_PID: usize = 100;
 
-/// Age of a question and of its answer are measured one after the other, ms.
+/// Added to the age in a question, ms, because the daemon reads the clock later than this process.
 const MARGIN_MS: u64 = 1000;
 
 /// Since when an answer knows all ends.
@@ -113,7 +113,7 @@ pub(super) async fn complete(client: &Client, shared: &Shared, from_ns: u64) -> 
         .await?;
     }
     for &(pid, start_ns) in unreaped.iter().take(BY_PID) {
-        // Reaped meanwhile, its pid can be unknown or another's.
+        // If it was reaped in the meantime, its pid can be unknown or that of another process.
         let Ok(answer) = client.json::<TaskAnswer>(&format!("/v1/tasks/{pid}")).await else { continue };
         let is_it = answer.task.start_boottime_ns.unwrap_or(0) == start_ns;
         if let Some(usage) = answer.task.usage.filter(|_| is_it) {

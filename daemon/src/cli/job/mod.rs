@@ -109,7 +109,7 @@ enum FailOn {
 /// What has been seen of the job so far.
 type Shared = Rc<RefCell<Collector>>;
 
-/// What is left to do once observing has ended.
+/// What is needed for the report once observing has ended.
 struct Observed {
     status: Result<Status, Exit>,
     ending: Ending,
@@ -133,7 +133,7 @@ fn job(args: &Args) -> Result<ExitCode, Exit> {
     if let Some(selector) = selector {
         return past::report(args, &selector, &reports);
     }
-    // Before anything can make a thread: a thread that does not block them would get them.
+    // Block the signals before anything creates a thread: a thread that does not block them would get them.
     let signals = Signals::block().map_err(|error| Exit::failed_at("preparing for signals", error))?;
     let runtime = event_loop::start().map_err(Exit::failed)?;
     let outcome = runtime.block_on(Box::pin(observe(args, signals, &reports)));

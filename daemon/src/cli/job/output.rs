@@ -172,7 +172,7 @@ fn is_well(args: &Args, report: &Report) -> bool {
     let mut is_well = true;
     for what in &args.fail_on {
         let (count, found) = match what {
-            FailOn::Leftovers => (report.leftovers.len() as u64, "processes are left of the job"),
+            FailOn::Leftovers => (report.leftovers.len() as u64, "processes of the job are left"),
             FailOn::Zombies => (report.zombies.count, "children were left unreaped"),
             FailOn::Oom => (report.failures.oom, "processes were killed because memory ran out"),
             FailOn::Failures => (report.failures.count, "processes failed"),

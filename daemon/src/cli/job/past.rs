@@ -23,7 +23,7 @@ use crate::{
     service::Status,
 };
 
-/// The options that ask for the past; they exclude what needs a command that runs.
+/// The options that ask for the past; they exclude options that need a running command.
 pub(super) const SELECTORS: [&str; 2] = ["pid", "unit"];
 
 /// The most lives that are kept in memory, about 1 KiB each.
@@ -84,7 +84,7 @@ struct Found {
 struct Asked {
     from_ms: i64,
     to_ms: i64,
-    /// Whether the end is the present, so that what still lives has used what it has used.
+    /// Whether the time ends now, so that the present usage of living processes is their usage at its end.
     is_now: bool,
 }
 
@@ -106,7 +106,7 @@ pub(super) fn report(args: &Args, selector: &Selector, reports: &Reports) -> Res
     let at = |ms: i64| u64::try_from(i128::from(ms) * 1_000_000 - wall_ns).unwrap_or(0);
     let mut window = Window { from_ns: at(asked.from_ms), to_ns: at(asked.to_ms) };
     if asked.is_now {
-        // What began since the question is part of the answer.
+        // Processes that began after the question was asked are part of the answer.
         window.to_ns = found.living.iter().map(|living| living.start_ns).fold(window.to_ns, u64::max);
     }
     let scope = match selector {
@@ -137,7 +137,7 @@ fn setting(args: &Args, selector: &Selector, members: &Members, window: Window, 
         Selector::Pid(pid) => (Some(*pid), None, program.as_ref().map(base).unwrap_or_default()),
         Selector::Unit(unit) => (None, Some(unit.clone()), unit.clone()),
     };
-    // While the root runs, what it made is no leftover.
+    // While a root runs, its descendants are not leftovers.
     let leftovers = if running == 0 { job::leftovers(members, window.to_ns) } else { Vec::new() };
     Setting {
         name: args.name.clone().unwrap_or(name),
@@ -188,7 +188,7 @@ fn of_daemon(args: &Args, selector: &Selector, asked: Asked) -> Result<Found, Cl
         what: error.to_string(),
     })?;
     runtime.block_on(async {
-        // First the living: what ends meanwhile is in the lives then.
+        // Read the living processes first: a process that ends in between is then among the lives.
         let tree: Tree = client.json("/v1/tree?usage=true").await?;
         let age_ms = past::now_ns() / 1_000_000 - i128::from(asked.from_ms);
         let mut query = lives::since(age_ms.saturating_add(1));
@@ -293,8 +293,8 @@ impl Found {
         self.missing.extend(gaps);
     }
 
-    /// Keeps what belongs to one boot, because times of two boots cannot be compared: the last one in which something is known
-    /// of what is meant. Returns the wall clock at its boottime 0.
+    /// Keeps only lives of one boot, because times of two boots cannot be compared: of the last boot that has a life of the
+    /// selected process or unit. Returns the wall clock at the boottime 0 of that boot.
     fn of_one_boot(&mut self, selector: &Selector) -> i128 {
         let is_meant = |life: &&LifeRecord| match selector {
             Selector::Pid(pid) => life.process.pid == *pid,

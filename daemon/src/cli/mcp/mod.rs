@@ -54,7 +54,7 @@ pub(super) fn run(args: &Args) -> Exit {
             Err(ServerInitializeError::ConnectionClosed(_)) => Exit::Success,
             Err(error) => {
                 log::error!(
-                    "{error}: standard input must have JSON-RPC messages of an MCP client, one a line"
+                    "{error}: standard input must have JSON-RPC messages of an MCP client, one per line"
                 );
                 Exit::Failure
             }

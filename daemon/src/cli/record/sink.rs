@@ -15,7 +15,7 @@ use crate::{
     runtime::{EventSink, Place, Wall, replay::ReplaySink as _},
 };
 
-/// Notes, and prints if asked to.
+/// Records the wall clock and paths of cgroups, and prints events if asked to.
 pub(super) struct RecordSink {
     journal: Journal,
     wall: Wall,
@@ -23,7 +23,7 @@ pub(super) struct RecordSink {
     noted_ns: Option<i128>,
     cgroups: Cgroups,
     noted: HashSet<u64>,
-    /// What prints gets the wall clock and the places as a replay will.
+    /// Prints events with the recorded wall clock and places, so that a replay prints the same.
     pub(super) lines: Option<Lines>,
 }
 

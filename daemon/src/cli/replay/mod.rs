@@ -39,7 +39,7 @@ use crate::{
 /// Bytes that wait for the reader of standard output before the replay waits too: it must not lose a line.
 const WAITING_MOST: usize = 8 << 20;
 
-/// How long it waits before it looks again whether the reader has read.
+/// The pause before the replay checks again whether the reader has read.
 const AGAIN: Duration = Duration::from_millis(1);
 
 /// Arguments of `replay`.
@@ -288,7 +288,7 @@ fn complain(error: &RecordingError, replay: &mut Replay, sink: &mut impl ReplayS
     Ok(true)
 }
 
-/// Waits as long as it took, or a part of that.
+/// Waits between events, in proportion to the times at which they were recorded.
 struct Pace {
     speed: Speed,
     started: Instant,

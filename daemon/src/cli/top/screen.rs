@@ -214,7 +214,7 @@ impl Screen {
                     terminal.autoresize()?;
                     due = Some(Instant::now());
                 }
-                // Before the inputs, because another one may arrive at any time.
+                // Replies come before inputs, because inputs can arrive without end.
                 Some(reply) = channels.replies.recv() => {
                     self.choice.note = None;
                     self.take(reply);

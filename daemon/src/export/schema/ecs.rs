@@ -51,7 +51,7 @@ pub const FIELDS: [(&str, &str); 28] = [
 /// Fields whose numbers are written as text: the first two are keywords, and the last one can be larger than a long.
 pub const TEXTS: [&str; 3] = ["process.user.id", "process.real_user.id", CGROUP_ID];
 
-/// Fields of ECS that are made from others or are the same in each line, and what they have.
+/// Fields of ECS that are made from others or are the same in each line, and their values.
 pub const ADDED: [(&str, &str); 18] = [
     ("ecs.version", "`9.4.0`"),
     ("event.module", "`taskscope`"),

@@ -1,4 +1,5 @@
-//! Events and lives by schemas of others. A line is encoded as always and then converted; a reader of native lines pays nothing.
+//! Events and lives in other schemas. A line is encoded in the native schema and then converted, so that native lines cost nothing
+//! more.
 //!
 //! - `ecs`: the Elastic Common Schema: nested objects
 //! - `otel`: OpenTelemetry's semantic conventions: flat names. The output `otlp` uses the same names
@@ -40,7 +41,7 @@ const LIFE: &str = "life";
 const GAP: &str = "gap";
 const HEARTBEAT: &str = "heartbeat";
 
-/// A number that can be larger than 2^63 - 1, the most that other schemas have; so it is always text.
+/// A number that can be larger than 2^63 - 1, the largest number of the other schemas; so it is always text.
 const CGROUP_ID: &str = "task.cgroup_id";
 
 impl Schema {
@@ -80,7 +81,7 @@ impl Schema {
         }
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
             let Ok(fields) = serde_json::from_slice::<Fields>(line) else {
-                // It is no line of ours, and must not get lost.
+                // This is not a line that taskscope wrote. It is passed on unchanged, so that it is not lost.
                 log::error!("schema {}: a line is not JSON and stays as it is", self.name());
                 out.extend_from_slice(line);
                 continue;

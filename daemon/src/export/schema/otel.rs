@@ -40,7 +40,7 @@ pub const NAMES: [(&str, &str); 23] = [
     ("cgroup.path", "process.linux.cgroup"),
 ];
 
-/// Attributes that are made from others, and what they have.
+/// Attributes that are made from others, and their values.
 pub const ADDED: [(&str, &str); 2] = [
     ("process.executable.name", "the last part of `process.executable.path`"),
     ("process.exit.time", "when the last task died: of `group_exited` and lives"),

@@ -52,7 +52,7 @@ impl Facts<'_> {
         }
     }
 
-    /// A length of time with three digits or so and its unit.
+    /// A length of time with about three digits and its unit.
     fn duration(&mut self, key: &str, ns: u64) {
         let out = self.key(key);
         let (unit, name) = match ns {

@@ -93,7 +93,7 @@ impl Cursor {
                 return Ok(Step::End);
             }
             if !self.is_last_try {
-                // Its last frame may have been written after the last look at it.
+                // Its last frame may have been written after this segment was last read.
                 self.is_last_try = true;
                 return Ok(Step::Passed);
             }

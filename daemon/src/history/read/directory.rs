@@ -62,7 +62,7 @@ impl ReadDirectory {
         Ok(directory)
     }
 
-    /// Creates one of a descriptor that is open already.
+    /// Creates one from a descriptor that is open already.
     pub(in crate::history) fn of(path: &Path, fd: OwnedFd) -> Self {
         Self { path: path.to_owned(), fd }
     }

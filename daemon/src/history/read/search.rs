@@ -47,7 +47,7 @@ impl Times {
     }
 }
 
-/// A condition with alternatives; a line must have one of them. They are keys of an index, and texts in a line.
+/// A condition with alternatives, of which a line must have one: as keys in the index of a frame, and as texts in a line.
 struct Condition {
     keys: Vec<u64>,
     texts: Vec<Finder<'static>>,
@@ -129,8 +129,8 @@ impl LifeSearch {
         self
     }
 
-    /// Goes on for about `budget`, or until `each` breaks, which gets each matching life as a line and as a record. Returns
-    /// whether all that is on disk now was searched; a later call continues with what was written since.
+    /// Continues the search for about `budget`, or until `each` breaks; `each` gets every matching life as a line and as a record.
+    /// Returns whether everything that is on disk now was searched. A later call continues with lines that were written since.
     pub fn go_on(
         &mut self,
         budget: Duration,
@@ -181,7 +181,7 @@ impl LifeSearch {
             if is_in_time && self.filter.wants(&record) {
                 flow = each(line, record);
                 if flow.is_break() {
-                    // What follows in this frame is not needed: a question that breaks is answered.
+                    // The rest of this frame is not needed: if `each` breaks, the question is answered.
                     break;
                 }
             }

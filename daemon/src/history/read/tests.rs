@@ -165,7 +165,7 @@ fn foreign_and_empty_and_zeroed_files_are_counted_and_no_error() {
     // The content of a frame that claims more than this reader takes.
     let huge = b"\x28\xb5\x2f\xfd\xa0\xff\xff\xff\xff\x01\x00\x00";
     assert_eq!(read(huge, false).1.frames, 1);
-    // Frames after much that is foreign are found.
+    // Frames after many foreign bytes are found.
     let (bytes, _, _, lines) = three();
     let (found, damage) = read(&[&vec![7; 600_000][..], &bytes].concat(), false);
     assert_eq!((found, damage.bytes), (lines.concat(), 600_000));

@@ -42,10 +42,10 @@ pub enum What {
     Execed {
         /// The arguments, if they are recorded.
         arguments: Option<Vec<String>>,
-        /// Whether it held the parent that vforked it until now.
+        /// Whether the process held its parent in vfork(2) until now.
         held_parent: bool,
     },
-    /// One of its tasks died, which had held the parent that vforked it until now.
+    /// A task of the process died that had held the parent in vfork(2) until now.
     LetParentGo,
     /// Its last task died.
     Ended {

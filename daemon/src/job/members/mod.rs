@@ -91,7 +91,7 @@ pub struct Member {
     pub held_until_ns: Option<u64>,
     /// Its end.
     pub ended: Option<Ended>,
-    /// How it was taken away.
+    /// How it was reaped.
     pub taken: Option<Taken>,
     /// Whether its pid is free.
     pub is_released: bool,

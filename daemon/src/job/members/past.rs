@@ -10,7 +10,7 @@ use crate::job::{
     members::{Ended, MOST, Member, Members, Stage, Taken},
 };
 
-/// Stands for whichever process outside of the job started a member and waited for it: no process has this pid.
+/// Stands for a process outside of the job that started a member or waited for it: no process has this pid.
 const OUTSIDE: u32 = 0;
 
 /// Which processes are meant.
@@ -25,9 +25,9 @@ pub enum Scope {
 /// The times that a report is about, ns of `CLOCK_BOOTTIME`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
-    /// What ended before is not looked at.
+    /// Processes that ended before this time are ignored.
     pub from_ns: u64,
-    /// What happened later is left out.
+    /// Events after this time are left out.
     pub to_ns: u64,
 }
 
@@ -60,7 +60,7 @@ pub struct Living {
 #[error("no process of this time is known {0}")]
 pub struct NoProcess(String);
 
-/// What is known of a process.
+/// A process of the job, and the process that forked it.
 struct Known {
     forker: Option<Identity>,
     member: Member,

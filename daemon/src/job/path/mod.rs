@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::job::members::{Member, Members, Taken};
 
-/// A child that is reaped this soon after its end was being waited for, ns.
+/// If a parent reaps a child within this time after the child's end, ns, it was waiting for the child.
 const AT_ONCE_NS: u64 = 5_000_000;
 
 /// A longer delay counts as at once too, if it is at most this fraction of the child's life: on a busy host the parent waits for a CPU.
@@ -60,9 +60,9 @@ pub struct Piece {
 /// When a member continued, because a child exited or called execve(2).
 #[derive(Clone, Copy, Debug)]
 pub(in crate::job) struct Continued {
-    /// When the parent went on.
+    /// When the parent continued.
     pub(in crate::job) at_ns: u64,
-    /// When the child let it.
+    /// When the child's exit or exec let the parent continue.
     pub(in crate::job) freed_ns: u64,
     pub(in crate::job) child: usize,
     edge: Edge,
@@ -133,7 +133,7 @@ pub fn critical_path(members: &Members) -> Vec<Piece> {
         let before = list.partition_point(|wait| wait.at_ns <= to_ns);
         let last = list.get(..before).unwrap_or_default().iter().rev().find(|wait| {
             let child = members.all.get(wait.child);
-            // A wait for a child that begins and ends in no time would go on forever.
+            // Skip a wait for a child that began and ended at the same time: with it this loop would not end.
             wait.freed_ns < to_ns.max(1) && child.is_some_and(|child| child.start_ns < wait.freed_ns)
         });
         let from = last.map_or(start, |wait| wait.freed_ns.max(start));
@@ -147,7 +147,7 @@ pub fn critical_path(members: &Members) -> Vec<Piece> {
         }
     }
     path.reverse();
-    // What was before the time that the report is about is left out.
+    // Leave out pieces from before the time that the report is about.
     path.retain(|piece| piece.to_ns >= members.from_ns);
     for piece in &mut path {
         piece.from_ns = piece.from_ns.max(members.from_ns);

@@ -69,8 +69,9 @@ fn step(member: &Member, piece: &Piece, all_ns: u64, start_ns: u64, none: &StepT
     }
 }
 
-/// The figures are of the process's whole life. Where several steps are in it, or it lived on beside the path, a step gets the
-/// share of its length, and that is an estimate. `all_ns` is how much of its life is on the path.
+/// Returns the kinds of time of a step. A process's figures are for its whole life. If it has several steps, or lived longer than
+/// the path was in it, each step gets a share in proportion to its length, which is an estimate. `all_ns` is how much of its life
+/// is on the path.
 fn time(member: &Member, piece: &Piece, all_ns: u64, none: &StepTime) -> StepTime {
     let wall_ns = piece.to_ns.saturating_sub(piece.from_ns);
     let Some(cost) = member.cost else {

@@ -39,7 +39,7 @@ pub struct Setting {
     pub leftovers: Vec<Leftover>,
     /// What else the reader should know.
     pub notes: Vec<String>,
-    /// Of a report from the history: what was asked for.
+    /// What was asked for, in a report from the history.
     pub past: Option<PastReport>,
     /// Whether processes can be missing.
     pub is_incomplete: bool,
@@ -70,7 +70,7 @@ pub fn report(members: &Members, setting: Setting) -> Report {
         .collect();
     let is_whole = !members.all.is_empty() && members.roots().all(|root| root.ended.is_some());
     let is_known = |member: &Member| member.cost.is_some_and(|cost| !cost.at_least);
-    // What the living use is not final, and their sum says so.
+    // The usage of living processes is not final; their own sum shows that.
     let are_known = members.all.iter().all(|member| member.ended.is_none() || is_known(member));
     let at_least =
         !lost.is_empty() || members.left_out > 0 || !is_whole || !are_known || setting.is_incomplete;
@@ -123,7 +123,7 @@ fn exit(member: &Member) -> ExitReport {
 }
 
 fn counts(members: &Members) -> ProcessCounts {
-    // What older ones did before the time of the report is not known apart.
+    // Older processes are not counted, because it is not known what they did within the time of the report.
     let began = || members.all.iter().filter(|member| member.start_ns >= members.from_ns);
     ProcessCounts {
         made: began().count() as u64 + members.left_out,

@@ -27,11 +27,11 @@ pub struct Comparison {
 /// A figure of two reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// Which.
+    /// The name of the figure.
     pub what: String,
-    /// In the earlier report.
+    /// The figure in the earlier report.
     pub before: u64,
-    /// In this one.
+    /// The figure in this report.
     pub after: u64,
     /// Whether it is a time in ns.
     pub is_time: bool,

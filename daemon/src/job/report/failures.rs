@@ -19,7 +19,7 @@ pub(in crate::job) fn outcome(member: &Member) -> (Option<i32>, Option<String>, 
     (status.and_then(WaitStatus::code), signal, cause)
 }
 
-/// Returns those that exited with another code than 0, or were killed, in order of time.
+/// Returns those that exited with a code other than 0, or were killed, in order of time.
 pub(in crate::job) fn failures(members: &Members, start_ns: u64) -> Failures {
     let mut failed: Vec<_> = members.all.iter().filter(|member| has_failed(member)).collect();
     failed.sort_by_key(|member| member.ended_ns());

@@ -28,12 +28,12 @@ pub struct Report {
     pub command: Vec<String>,
     /// When it started: RFC 3339, UTC.
     pub started: String,
-    /// Of a report from the history: what was asked for.
+    /// What was asked for, in a report from the history.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub past: Option<PastReport>,
     /// How it ended.
     pub exit: ExitReport,
-    /// From the fork of the command to its end.
+    /// Time from the fork of the command to its end, ns.
     pub wall_ns: u64,
     /// CPUs that it could use; absent if that is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -42,9 +42,9 @@ pub struct Report {
     pub usage: UsageReport,
     /// Processes and threads.
     pub processes: ProcessCounts,
-    /// By program, the one with the most CPU time first.
+    /// What processes used by program, the program with the most CPU time first.
     pub programs: Vec<Consumer>,
-    /// By command line, the same; empty without arguments.
+    /// What processes used by command line, in the same order; empty if arguments are not recorded.
     #[serde(default)]
     pub commands: Vec<Consumer>,
     /// Processes that failed.
@@ -80,7 +80,7 @@ pub struct PastReport {
     pub since: String,
     /// What happened after it is not either.
     pub until: String,
-    /// Processes that others started: the one with the pid, or those of the unit.
+    /// Processes whose parents are not in the job: the one with the pid, or those of the unit.
     pub roots: u64,
     /// How many of these still ran at the end.
     pub running: u64,
@@ -103,15 +103,15 @@ pub struct ExitReport {
 /// What the processes of a job used. Each process is in one of four sums, by which process collected its figures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UsageReport {
-    /// All of them.
+    /// All processes.
     pub all: Sum,
-    /// Those that wait4(2) of the command accounts for: each was waited for, and so were its ancestors.
+    /// Processes that wait4(2) of the command accounts for: each was waited for, and so were its ancestors.
     pub waited_for: Sum,
-    /// Autoreaped processes, and those that these had waited for; no rusage includes them.
+    /// Autoreaped processes, and the processes that these had waited for; no rusage includes them.
     pub autoreaped: Sum,
-    /// Those that a process outside of the job reaped, and those that these had waited for.
+    /// Processes that a process outside of the job reaped, and the processes that these had waited for.
     pub orphaned: Sum,
-    /// Those that were left at the end, and those that these had waited for.
+    /// Processes that were left at the end, and the processes that these had waited for.
     pub left: Sum,
     /// What wait4(2) of the command returned, if taskscope called it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -165,9 +165,9 @@ pub struct Consumer {
 pub struct Failures {
     /// How many.
     pub count: u64,
-    /// Those of them that were killed when memory ran out.
+    /// How many of them were killed when memory ran out.
     pub oom: u64,
-    /// The first of them.
+    /// The first failures.
     pub first: Vec<Failure>,
 }
 
@@ -202,7 +202,7 @@ pub struct Failure {
 pub struct Zombies {
     /// How many.
     pub count: u64,
-    /// Those that are still there.
+    /// How many zombies still exist.
     pub left: u64,
     /// The parents that left them unreaped.
     pub parents: Vec<ZombieParent>,
@@ -259,20 +259,20 @@ pub struct PathReport {
 /// The kinds of time of a step, ns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepTime {
-    /// All of it.
+    /// The whole step.
     pub wall_ns: u64,
-    /// On a CPU.
+    /// Time on a CPU.
     pub cpu_ns: u64,
-    /// In the run queue.
+    /// Time in the run queue.
     pub run_queue_ns: u64,
-    /// In uninterruptible sleep, as far as polls saw it; absent if that is not known, and then part of the next.
+    /// Time in uninterruptible sleep, as far as polls saw it; absent if that is not known, and then part of `asleep_ns`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uninterruptible_ns: Option<u64>,
-    /// Asleep for a reason that is not known: a disk, a lock, a pipe, a timer, a child that has no step.
+    /// Time asleep for a reason that is not known: a disk, a lock, a pipe, a timer, a child that has no step.
     pub asleep_ns: u64,
-    /// Not known: the process's figures are missing.
+    /// Time for which the process's figures are missing.
     pub unknown_ns: u64,
-    /// Whether the parts are shares of what the process used in several steps, or beside the path.
+    /// Whether the times are estimates: shares of what the process used in several steps, or outside of the path too.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub estimated: bool,
 }
@@ -290,7 +290,7 @@ pub struct Step {
     /// Its command line, if arguments are recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
-    /// From the start of the job.
+    /// Start of the step, from the start of the job.
     pub at_ns: u64,
     /// What its time was.
     #[serde(flatten)]

@@ -145,7 +145,7 @@ fn parallelism(report: &Report, most: usize) -> Section {
     let Report { parallelism, wall_ns, cpus, .. } = report;
     let mut text = Vec::new();
     if let (Some(cpus), Some(unused_ns)) = (cpus, parallelism.unused_cpu_ns) {
-        text.push(format!("{cpus} CPUs could have worked {} more in this time.", duration(unused_ns)));
+        text.push(format!("The job did not use {} of the time of its {cpus} CPUs.", duration(unused_ns)));
     }
     let share = percent(parallelism.alone_ns, *wall_ns);
     text.push(format!(

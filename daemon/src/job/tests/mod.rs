@@ -28,7 +28,7 @@ pub(in crate::job) fn forked(at_ns: u64, pid: u32, parent: u32) -> Fact {
     fact(at_ns, pid, parent, What::Forked { creator: None, seen: true })
 }
 
-/// What the one task of a process used.
+/// Returns the usage of a process with a single task.
 pub(in crate::job) fn used(cpu_ns: u64, pending: u32) -> Usage {
     let sum = record::Usage { exec_runtime_ns: cpu_ns, utime_ns: 1, ..record::Usage::default() };
     Usage::of(&GroupUsage { sum, tasks: 1, pending, unknown: 0 })
@@ -64,7 +64,7 @@ fn reported(members: &Members) -> Report {
     report(members, setting)
 }
 
-/// 1 waits for 2; 3 is a daemon of a double fork, 4 is its child; 5 is autoreaped; 6 is left a zombie; 7 is no member.
+/// 1 waits for 2; 3 is a daemon of a double fork, 4 is its child; 5 is autoreaped; 6 stays a zombie; 7 is not a member.
 fn job() -> Members {
     members([
         forked(0, 1, STARTER),
@@ -179,7 +179,7 @@ fn a_pid_that_is_used_again_is_another_process() {
         again(forked(30, 2, 1), 30),
         again(ended(40, 2, 1, 7), 30),
         again(reaped(40, 2, 1, 1), 30),
-        // Of the first one, late: changes nothing of the second.
+        // A late event of the first process changes nothing about the second.
         again(ended(25, 2, 1, 900), 10),
     ]));
     assert_eq!((report.processes.made, report.cost().cpu_ns), (3, 12));

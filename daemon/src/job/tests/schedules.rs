@@ -1,4 +1,4 @@
-//! The critical path of schedules that know their own.
+//! The critical path of random schedules whose critical path is known.
 
 use proptest::prelude::*;
 
@@ -9,16 +9,16 @@ use crate::job::{
 
 const MS: u64 = 1_000_000;
 
-/// From the end of a child until its parent, which waits, reaps it.
+/// The time from the end of a child until its waiting parent reaps it, ns.
 const WAKE_UP: u64 = 20_000;
 
-/// Longer than a parent that waits takes to reap a child.
+/// Longer than a waiting parent takes to reap a child, ns.
 const LATE: u64 = 60 * MS;
 
 /// What a process does, one after the other.
 #[derive(Clone, Debug)]
 enum Act {
-    /// Works so long.
+    /// Works for this long, ns.
     Work(u64),
     /// Forks a child and waits for it.
     Call(Vec<Act>),
@@ -139,7 +139,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
     })
 }
 
-/// Pieces of one process after another are one.
+/// Joins consecutive pieces of one process.
 fn joined(pieces: &[Piece], pid: impl Fn(usize) -> u32) -> Path {
     let mut path = Path::new();
     for piece in pieces {
@@ -189,7 +189,7 @@ proptest! {
     }
 }
 
-/// Of facts of one moment: a process begins before it ends.
+/// Returns the order of facts that have the same time: a process begins before it ends.
 const fn order(what: &What) -> u8 {
     match what {
         What::Forked { .. } => 0,

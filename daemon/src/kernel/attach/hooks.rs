@@ -14,7 +14,7 @@ pub enum Family {
     Tracepoint,
 }
 
-/// How one program is attached.
+/// How a program is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attach {
     /// kprobe on the rung's function.
@@ -45,10 +45,10 @@ pub const SIGNAL_GENERATE: &str = "signal_generate";
 /// The hook of the process that the out-of-memory killer chooses.
 pub const MARK_VICTIM: &str = "mark_victim";
 
-/// The hook of the out-of-memory killer's beginning.
+/// The hook of the call that starts the out-of-memory killer.
 pub const OUT_OF_MEMORY: &str = "out_of_memory";
 
-/// The hook of a cgroup's first task and of its last.
+/// The hook that reports when a cgroup gets its first task and when it loses its last.
 pub const CGROUP_POPULATED: &str = "cgroup_notify_populated";
 
 /// One way to watch a hook.
@@ -95,9 +95,9 @@ const BY_USAGE: &str = "which memory limit was reached, for certain: it is assum
 const NO_FAILURES: &str = "failed clones";
 const SAMPLED: &str = "the new parent of each child: it is read from one child and assumed for its siblings";
 
-/// Every hook, in the order in which they are attached. Hooks of late events come before those of early ones, so that once an event of a
-/// task is reported, all later ones are. `release_task()` comes first: if final switches were reported before releases are, their tasks
-/// would stay in the tree as zombies.
+/// Every hook, in the order in which they are attached. A hook for the end of a task's life is attached before the hooks for
+/// earlier events, so that once one event of a task is reported, all its later events are. `release_task()` comes first: a task
+/// whose final switch was reported but whose release was not would stay in the tree as a zombie.
 pub const HOOKS: &[Hook] = &[
     Hook {
         name: "release_task",
@@ -189,7 +189,7 @@ pub const HOOKS: &[Hook] = &[
     Hook {
         name: CGROUP_POPULATED,
         required: false,
-        gives: "begins and ends of units and containers: neither is reported",
+        gives: "when units and containers begin and end: neither is reported",
         rungs: &[
             rung(Tracepoint, "cgroup_notify_populated", &[("cgroup_notify_populated_btf", BtfTracepoint)]),
             rung(Tracepoint, "cgroup_notify_populated", &[("cgroup_notify_populated_raw", RawTracepoint)]),
@@ -237,8 +237,8 @@ pub const HOOKS: &[Hook] = &[
             lacking(&rung(Tracepoint, "task_newtask", &[("task_newtask_raw", RawTracepoint)]), NO_FAILURES),
         ],
     },
-    // Neither this hook nor the next lacks anything on a lower rung: a victim's pid is as good as its task, since no pid is given to
-    // another one between the choice and the record of it.
+    // The lower rungs of this hook and of the next report as much as the first. They have only the victim's pid, but no other task
+    // can get that pid between the choice of the victim and its record.
     Hook {
         name: MARK_VICTIM,
         required: false,

@@ -57,7 +57,7 @@ pub struct Refusal {
 pub struct LoadedProgram {
     /// Its name in the object.
     pub name: &'static str,
-    /// The kernel's id of it.
+    /// The id that the kernel gave it.
     pub id: Option<u32>,
     /// Instructions that the verifier processed, where the kernel reports them (5.16 and newer).
     pub verified_instructions: Option<u32>,
@@ -273,7 +273,7 @@ fn load_program(program: &mut Program, btf: &Btf, point: &str, attach: Attach) -
 /// Unloads a program, whose links must be cut already.
 pub fn unload(ebpf: &mut Ebpf, name: &str) {
     let Some(program) = ebpf.program_mut(name) else { return };
-    // It fails only for a program that never got loaded.
+    // Unloading fails only for a program that was never loaded.
     let _ = match program {
         Program::KProbe(p) => p.unload(),
         Program::FEntry(p) => p.unload(),
@@ -284,7 +284,7 @@ pub fn unload(ebpf: &mut Ebpf, name: &str) {
     };
 }
 
-/// The kernel's answer, in parts.
+/// Why a step failed: the kernel's errno, the text of the error, and the verifier's last line.
 struct Failure {
     errno: Option<i32>,
     reason: String,

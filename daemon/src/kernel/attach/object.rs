@@ -77,7 +77,7 @@ pub enum ObjectError {
         /// The limit.
         limit_kib: u64,
     },
-    /// bpf(2) is forbidden altogether.
+    /// The kernel refuses every call of bpf(2).
     #[error("creating the map {map}: {source}: bpf(2) is refused in spite of CAP_BPF, {}", who_refuses(*.seccomp))]
     Refused {
         /// The map.
@@ -169,7 +169,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// Returns those of a command that observes by itself. Without a size, the ring has the default one.
+    /// Returns the options of a command that observes without the daemon. Without `ring_kib`, the ring has its default size.
     #[must_use]
     pub fn of_command(ring_kib: Option<u32>, args: bool) -> Self {
         let ring_kib = ring_kib.unwrap_or_else(default_ring_kib);
@@ -250,7 +250,8 @@ pub fn default_ring_kib() -> u32 {
     (cpus.saturating_mul(2 << 10)).clamp(8 << 10, 128 << 10)
 }
 
-/// Returns the size of the ring of records, bytes. Steps of the scheduler have a ring of their own, and nothing is sent here then.
+/// Returns the size of the ring of records, bytes. With `events --sched` the ring stays empty, because the steps of the scheduler
+/// have a ring of their own.
 pub(in crate::kernel) fn records_bytes(options: Options) -> u32 {
     ring_size(if options.sched == Sched::Trace { 0 } else { options.ring_bytes })
 }

@@ -55,8 +55,8 @@ pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
     decode_with(bytes, |record| record)
 }
 
-/// Decodes one record and passes it to `take`, with each kind in a place of its own: so a record is written where it is kept, and not
-/// copied there from where all kinds meet.
+/// Decodes one record and passes it to `take`. Each kind has its own call of `take`, so that the compiler can write the record
+/// directly to its destination: with one call after the `match`, every record would be copied once more.
 pub(crate) fn decode_with<T>(bytes: &[u8], take: impl FnOnce(Record) -> T) -> Result<T, DecodeError> {
     let header = Header::read(bytes).ok_or(DecodeError::NoHeader(bytes.len()))?;
     let kind = Kind::from_wire(header.kind).ok_or(DecodeError::UnknownKind(header.kind))?;
@@ -84,7 +84,7 @@ pub(crate) fn decode_with<T>(bytes: &[u8], take: impl FnOnce(Record) -> T) -> Re
     })
 }
 
-/// The length of the piece that is read is a constant, so that no field's place in it is checked.
+/// Reads a record of a fixed length. The compiler knows the length of the slice, so it leaves out the bounds check of each field.
 fn read<T: Wire>(kind: Kind, bytes: &[u8]) -> Result<T, DecodeError> {
     bytes.get(..T::SIZE).and_then(T::read).ok_or(DecodeError::Length {
         kind: kind.name(),
@@ -195,7 +195,7 @@ fn exec(from: &wire::Exec) -> Exec {
         if valid & Valid::TRUNCATED != 0 {
             executable.splice(..0, *b"...");
         }
-        // /proc/PID/exe marks the path so, also that of a memfd.
+        // /proc/PID/exe marks the path of a deleted file in the same way, also the path of a memfd.
         if valid & Valid::DELETED != 0 {
             executable.extend_from_slice(b" (deleted)");
         }

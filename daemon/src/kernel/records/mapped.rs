@@ -47,11 +47,11 @@ impl Mapping {
         Ok(Self { address, bytes })
     }
 
-    /// The memory as numbers. Those of a mapping that is only readable may not be written: the kernel ends who tries.
+    /// The memory as numbers. Writing to a read-only mapping ends this process with SIGSEGV.
     pub(in crate::kernel) const fn words(&self) -> &[AtomicU64] {
         let count = self.bytes / size_of::<AtomicU64>();
-        // SAFETY: a mapping begins at a page, has so many aligned words and lives as long as `self`. A file that is shorter than it is
-        // no concern: the kernel refuses to map more than a map has.
+        // SAFETY: a mapping begins at a page boundary, contains `count` aligned words and lives as long as `self`. It is never
+        // longer than the eBPF map behind it: the kernel refuses to map more than the map has.
         unsafe { std::slice::from_raw_parts(self.address.as_ptr().cast(), count) }
     }
 

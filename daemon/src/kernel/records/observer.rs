@@ -74,7 +74,7 @@ pub struct Observer {
     ring: Ring,
     counters: CountersMap,
     logger: Option<EbpfLogger<&'static dyn Log>>,
-    /// Programs and the maps that are only theirs.
+    /// The programs, and the maps that only they use.
     ebpf: Ebpf,
     /// The hooks and how each is attached.
     pub hooks: Vec<HookState>,
@@ -222,7 +222,7 @@ impl Observer {
         self.stats_of(&self.hooks)
     }
 
-    /// The same for the programs of `--sched`.
+    /// Reads the kernel's statistics of each program of `--sched`.
     pub fn sched_program_stats(&self) -> impl Iterator<Item = (&'static str, ProgramStats)> {
         self.stats_of(&self.sched_hooks)
     }

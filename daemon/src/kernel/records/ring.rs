@@ -40,14 +40,14 @@ pub(in crate::kernel) struct Ring {
 /// The pages of a ring.
 #[derive(Debug)]
 struct Memory {
-    /// Its first word is how far the reader is.
+    /// Its first word is the consumer position: how far the reader has read.
     consumer: Mapping,
-    /// Its first word is how far the programs are.
+    /// Its first word is the producer position: how far the programs have reserved.
     producer: Mapping,
     data: Window,
     /// Bytes of the data, a power of two.
     size: usize,
-    /// How far the reader is. Positions only grow, and wrap with the number.
+    /// How far the reader has read, bytes. Positions only grow, and wrap around at the end of u64.
     at: u64,
     /// Whether the last try to map a part of the data failed.
     is_stuck: bool,
@@ -57,7 +57,7 @@ struct Memory {
 enum Next {
     /// Nothing, or a record that is not submitted yet.
     Nothing,
-    /// A record's place in the data and its length, and whether it is one.
+    /// A record: its offset in the data, its length, and whether the program discarded it.
     Record { from: usize, length: usize, is_discarded: bool },
 }
 
@@ -112,8 +112,8 @@ impl Memory {
                     self.pass(length);
                     continue;
                 }
-                // A program does not wake the reader if its position shows that it has not read everything. So space is given back
-                // first, and what came in between is looked for once more.
+                // A program does not wake up the reader while the consumer position shows unread records. So publish the position
+                // first, then check once more for records that arrived in between.
                 Next::Nothing if self.at != given_back => {
                     self.give_back();
                     given_back = self.at;
@@ -155,8 +155,8 @@ impl Memory {
         Next::Record { from, length, is_discarded: header & DISCARDED != 0 }
     }
 
-    /// Maps the part of the data that has the byte at `at`. Returns false if that fails: the records stay in the ring until the next try,
-    /// and those for which it has no room then are counted as lost.
+    /// Maps the part of the data that has the byte at `at`. Returns false if that fails: the records then stay in the ring until
+    /// the next try, and new records for which the ring has no room are counted as lost.
     fn move_to(&mut self, map: BorrowedFd<'_>, at: usize) -> bool {
         let result = self.data.move_to(map, at);
         if let Err(error) = &result
@@ -177,7 +177,7 @@ impl Memory {
         whole: &'a mut Vec<u8>,
     ) -> Option<&'a [u8]> {
         let mut begin = (from + HEADER) & (self.size - 1);
-        // No record is longer than the data; a number from outside decides nothing about memory.
+        // No record is longer than the data. The limit keeps a damaged length from deciding how much memory is allocated.
         let mut left = length.min(self.size);
         whole.clear();
         loop {
@@ -199,12 +199,12 @@ impl Memory {
         }
     }
 
-    /// Moves the position behind a record.
+    /// Moves the position past a record.
     const fn pass(&mut self, length: usize) {
         self.at = self.at.wrapping_add((HEADER + length).next_multiple_of(HEADER) as u64);
     }
 
-    /// Gives the space of all records so far back to the programs.
+    /// Gives the space of all records read so far back to the programs.
     fn give_back(&self) {
         if let Some(word) = self.consumer.words().first() {
             word.store(self.at, Ordering::Release);
@@ -233,9 +233,9 @@ mod tests {
         /// The file: a page of the reader, a page of the programs, the data.
         shared: Mapping,
         produced: u64,
-        /// Records that are in the ring: the bytes of each, and whether it is one.
+        /// Records that are in the ring: the bytes of each, and whether it is a record and not discarded.
         queued: VecDeque<(Vec<u8>, bool)>,
-        /// Where records are that are not submitted.
+        /// Positions and headers of records that are reserved but not submitted.
         busy: VecDeque<(u64, u32)>,
     }
 

@@ -38,13 +38,13 @@ impl WakeUps {
         self.set(self.mark);
     }
 
-    /// From here on each record that finds the ring empty wakes it up. One that a program is just submitting may not: the next tick
-    /// finds it.
+    /// From now on each record that finds the ring empty wakes up the daemon. A record that a program is submitting during this
+    /// call may not: the next tick finds it.
     pub fn any(&self) {
         self.set(0);
     }
 
-    /// Of no programs.
+    /// A word that no program reads, for tests.
     #[cfg(test)]
     pub(crate) fn detached() -> Self {
         Self { above: Mapping::private(size_of::<u64>()), mark: 1 }
@@ -53,7 +53,7 @@ impl WakeUps {
     fn set(&self, value: u64) {
         if let [above] = self.above.words() {
             above.store(value, Ordering::Relaxed);
-            // A poll of the ring after this sees the records of all programs that have not seen the word.
+            // A poll of the ring after this sees the records of all programs that did not see the new value of the word.
             fence(Ordering::SeqCst);
         }
     }

@@ -1,7 +1,8 @@
 //! The part of the ring's data that is mapped.
 //!
-//! The kernel maps all pages of a ring as soon as it is mapped, and each counts as resident memory. So the reader maps one part of the
-//! data, and the next part when it gets there. That costs the kernel about 100 ns for a page, which has room for some 30 records.
+//! When a ring is mapped, the kernel maps all of its pages at once, and each counts as resident memory. So the reader maps one part
+//! of the data at a time, and the next part when it gets there. That takes the kernel about 100 ns for each page, which has room
+//! for some 30 records.
 
 use std::{io, os::fd::BorrowedFd, slice, sync::atomic::AtomicU64};
 
@@ -28,7 +29,7 @@ impl Window {
         Ok(Self { mapping: Mapping::readable(map, before, bytes)?, before, from: 0, bytes })
     }
 
-    /// Maps the part that has the byte at `at`, if another is mapped. After an error the former part still is.
+    /// Maps the part that has the byte at `at`, if another part is mapped. After an error, the former part is still mapped.
     #[inline]
     pub(in crate::kernel) fn move_to(&mut self, map: BorrowedFd<'_>, at: usize) -> io::Result<()> {
         let from = at & !(self.bytes - 1);

@@ -135,7 +135,8 @@ fn decode(from: &probe_common::Figures) -> Figures {
     }
 }
 
-/// As `__task_state_index()` does it: <https://elixir.bootlin.com/linux/v6.18/source/include/linux/sched.h>.
+/// Returns a task's state as `__task_state_index()` computes it:
+/// <https://elixir.bootlin.com/linux/v6.18/source/include/linux/sched.h>.
 pub(in crate::kernel) fn doing(state: u32, exit_state: u32, on_cpu: Option<bool>) -> Doing {
     use task_state as bit;
     let has = |bits: u32| state & bits != 0;

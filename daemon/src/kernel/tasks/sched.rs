@@ -45,7 +45,7 @@ pub enum SchedError {
     Cpus(std::io::Error),
 }
 
-/// As the map holds them.
+/// The histograms as the map holds them.
 #[derive(Clone, Copy, Default)]
 #[repr(transparent)]
 struct Raw(SchedHistograms);
@@ -64,11 +64,11 @@ pub struct SchedMaps {
 /// What the programs counted since they were attached.
 #[derive(Clone, Debug, Default)]
 pub struct Reading {
-    /// By id of the cgroup.
+    /// Histograms by cgroup id.
     pub cgroups: Vec<(u64, SchedHistograms)>,
     /// Histograms of all cgroups without an entry of their own.
     pub other: SchedHistograms,
-    /// By [`SchedLost`].
+    /// What could not be counted, by [`SchedLost`].
     pub lost: SchedLosses,
 }
 

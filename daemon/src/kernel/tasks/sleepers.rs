@@ -100,8 +100,8 @@ impl Sleepers {
         Ok(Some(asleep))
     }
 
-    /// Reads tasks by their slots. The slot of one that is not asleep is cleared, unless the task has gone to sleep since: then the slot
-    /// has another value.
+    /// Reads tasks by their slots. Clears the slot of a task that is not asleep, unless the task has fallen asleep again in the
+    /// meantime: the slot then has another value.
     fn read_taken(
         &self,
         program: &RawTracePoint,
@@ -116,7 +116,7 @@ impl Sleepers {
         if taken.is_empty() {
             return Ok(());
         }
-        // What is read is not older than this.
+        // The program runs after this time, so what it reads is not older.
         let at = boottime();
         program.test_run(RawTracePointRunOptions::new())?;
         for (read, (slot, value)) in words.chunks_exact(WORDS).zip(taken.drain(..)) {
@@ -135,7 +135,8 @@ impl Sleepers {
     }
 }
 
-/// What a task of the table is doing; `None` if it is not in uninterruptible sleep, or is another one: its memory was used again.
+/// Returns what a task of the table is doing; `None` if the task is not in uninterruptible sleep, or if its memory is no longer a
+/// task.
 fn figures(read: &Sleeper, at: Ktime) -> Option<Figures> {
     let is_there = read.task.tid != u32::MAX && read.exit_state == 0 && task_state::is_blocked(read.state);
     is_there.then(|| Figures {

@@ -30,16 +30,16 @@ pub enum SnapshotError {
     /// The kernel refused the program.
     #[error("loading the task iterator: {0}")]
     Load(#[from] ProgramError),
-    /// The kernel refused to open it.
+    /// The kernel refused to open the iterator.
     #[error("opening the task iterator: {0}")]
     Open(#[from] LinkError),
     /// Reading failed halfway.
     #[error("reading the task iterator: {0}")]
     Read(#[from] io::Error),
-    /// There is no memory for its records.
+    /// There is no memory for the iterator's records.
     #[error("making a buffer of {0} bytes for the task iterator: out of memory")]
     Memory(usize),
-    /// It ended in the middle of a record.
+    /// The iterator ended in the middle of a record.
     #[error("the task iterator ended {0} bytes into a record")]
     Cut(usize),
 }
@@ -84,7 +84,7 @@ fn buffer(bytes: usize) -> Result<Vec<u8>, SnapshotError> {
     Ok(buffer)
 }
 
-/// Opens an iterator program over all tasks; over those of one group alone, if the kernel can do that.
+/// Opens an iterator program over all tasks, or over the tasks of one group alone if the kernel can do that.
 pub(in crate::kernel) fn file(
     ebpf: &mut Ebpf,
     program: &'static str,

@@ -1,7 +1,8 @@
 //! An Alertmanager: sends flagged zombies, sleeps, exits and leaks as alerts, by `POST /api/v2/alerts`.
 //!
-//! An alert fires from the flag until the event that clears it. Alertmanager forgets an alert that is not repeated, so those that fire
-//! are sent again each minute, each time with an end that is some minutes away: if taskscope ends, they end soon after.
+//! An alert fires from the event that flags a condition until the event that clears it. Alertmanager forgets an alert that is not
+//! repeated, so firing alerts are sent again each minute, with an end some minutes in the future: if taskscope ends, they end soon
+//! after.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -21,7 +22,7 @@ use crate::{
     },
 };
 
-/// Time between two times that firing alerts are sent.
+/// The interval at which firing alerts are sent again.
 pub(in crate::outputs) const REPEAT: Duration = Duration::from_secs(60);
 
 /// An alert that is not sent again ends after this time.
@@ -51,7 +52,7 @@ enum State {
     Once,
 }
 
-/// See the module.
+/// The connection, and the alerts that fire.
 #[derive(Debug)]
 pub(in crate::outputs) struct Alertmanager {
     client: Client,

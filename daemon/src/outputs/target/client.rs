@@ -66,8 +66,8 @@ impl Names {
     }
 }
 
-/// A static C library would load the modules that the host's nsswitch.conf names for hosts, which are built for another C library, and
-/// crash. It has those for /etc/hosts and for DNS itself.
+/// Limits name lookups to /etc/hosts and DNS, which a static C library can do by itself. For anything else that the host's
+/// nsswitch.conf names, it would load modules that are built for another C library, and crash.
 #[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
 fn own_lookups_only() {
     use std::ffi::{c_char, c_int};
@@ -101,7 +101,7 @@ pub(in crate::outputs) struct Answer {
     pub(in crate::outputs) body: Bytes,
 }
 
-/// See the module.
+/// The client of one server.
 #[derive(Debug)]
 pub(in crate::outputs) struct Client {
     url: Url,

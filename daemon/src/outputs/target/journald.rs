@@ -1,6 +1,6 @@
-//! The journal, by its native protocol: one datagram an entry, with fields (`systemd.io/JOURNAL_NATIVE_PROTOCOL`).
-//! taskscope writes the protocol itself. It is a few lines, and the crates for it connect their socket: the sandbox would have to allow
-//! that each time journald is started again. An entry is smaller than a datagram can be, so no memfd is needed.
+//! The journal, by its native protocol: one datagram for each entry, with fields (`systemd.io/JOURNAL_NATIVE_PROTOCOL`).
+//! taskscope writes the protocol itself, which takes a few lines. The crates for it connect their socket, so the sandbox would have
+//! to allow connect(2) each time journald is restarted. An entry always fits into a datagram, so no memfd is needed.
 
 use std::{
     io,
@@ -18,7 +18,7 @@ use crate::outputs::{
     spill::Record,
 };
 
-/// See the module.
+/// The socket to journald.
 #[derive(Debug)]
 pub(in crate::outputs) struct Journald {
     socket: UnixDatagram,

@@ -38,14 +38,14 @@ pub(in crate::outputs) struct Outcome {
     pub(in crate::outputs) rest: Rest,
 }
 
-/// The result for the records after these.
+/// What happened to the records after the accepted ones.
 #[derive(Debug)]
 pub(in crate::outputs) enum Rest {
-    /// There are none.
+    /// There are no records after them.
     None,
-    /// The target may take them later.
+    /// The target may accept the rest later.
     Retry { why: String, after: Option<Duration> },
-    /// The target will not take them: all of them, or at least one.
+    /// The target refuses the rest as a whole, because of at least one record in it.
     Refused(String),
     /// The target accepted the batch but left out `count` records.
     LeftOut { why: String, count: u64 },
@@ -87,7 +87,7 @@ impl Encoding {
     }
 }
 
-/// See the module.
+/// The target of one output.
 #[derive(Debug)]
 pub(in crate::outputs) enum Target {
     Journald(Journald),

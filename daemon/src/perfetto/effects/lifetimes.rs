@@ -41,8 +41,8 @@ pub(super) fn process_track(key: GroupKey) -> u64 {
 }
 
 impl<W: Write> EffectTrace<W> {
-    /// Introduces a process, if it is new, and returns its track: the id is that of the first time, when its start may not have
-    /// been known.
+    /// Introduces a process if it is new, and returns the id of its track. The id never changes, although it depends on the start
+    /// time, which may have been unknown when the process was introduced.
     pub(super) fn open_process(&mut self, process: &Process, at: u64) -> u64 {
         let Process { key, name, parent, executable, credentials, .. } = process;
         if let Some(track) = self.processes.get(key.tgid, start(*key)) {
@@ -141,10 +141,10 @@ impl<W: Write> EffectTrace<W> {
         }
         if let Some(track) = self.processes.get(process.key.tgid, start(process.key)) {
             if track.is_dead {
-                // It was taken for a zombie before: a thread that no record had shown lived on.
+                // The process was counted as a zombie before, while a thread that no record had shown was still alive.
                 notes.clear();
             }
-            // A slice has one end, which has the notes.
+            // Only the end of the outermost slice has the notes.
             track.end(&mut self.trace, at, LIFE, &Notes::new());
             track.end(&mut self.trace, at, 0, &notes);
             track.is_dead = true;

@@ -1,7 +1,7 @@
 //! Messages and codes, declared by the numbers of their fields and values.
 
-/// Gives types their encoding: fields by number. `!` must be there, `?` is an `Option`, `*` is the type's default if absent, and `+` is
-/// a `Vec` with one field for each element.
+/// Implements the encoding of types by the numbers of their fields. A field with `!` is required, one with `?` is an `Option`, one
+/// with `*` has its type's default if absent, and one with `+` is a `Vec`, with one field in the message for each element.
 macro_rules! message {
     ($type:ty { $($number:literal $field:ident $kind:tt),* $(,)? }) => {
         impl $crate::recording::wire::Plain for $type {
@@ -83,7 +83,7 @@ pub(in crate::recording) fn is_default<T: Default + PartialEq>(value: &T) -> boo
     *value == T::default()
 }
 
-/// Gives an enum without fields its numbers.
+/// Implements the encoding of an enum without fields, by the number of each variant.
 macro_rules! code {
     ($type:ident { $($variant:ident = $number:literal),* $(,)? }) => {
         impl $crate::recording::wire::Plain for $type {

@@ -17,7 +17,7 @@ fn a_canary_is_made_waited_for_and_missed_if_it_is_not_reported() {
 }
 
 #[test]
-fn the_second_that_is_missed_raises_an_alarm_and_one_in_a_known_loss_does_not() {
+fn the_second_missed_canary_raises_an_alert_and_one_in_a_known_loss_does_not() {
     let mut canary = Canary::new(Duration::from_secs(3600));
     canary.complain(&["forked"]);
     assert!(!canary.take_alert(), "one can be an accident");
@@ -25,13 +25,13 @@ fn the_second_that_is_missed_raises_an_alarm_and_one_in_a_known_loss_does_not() 
     canary.complain(&["forked"]);
     assert!(!canary.take_alert(), "that one was lost with others");
     canary.lossy = false;
-    let alarms: Vec<u32> = (2..=9)
+    let alerts: Vec<u32> = (2..=9)
         .filter(|_| {
             canary.complain(&["forked"]);
             canary.take_alert()
         })
         .collect();
-    assert_eq!(alarms, [2, 4, 8]);
+    assert_eq!(alerts, [2, 4, 8]);
     assert!(!canary.take_alert(), "an alert is taken once");
 }
 

@@ -25,7 +25,7 @@ const GROUPS_A_PIECE: usize = 256;
 /// Which tasks a reading of /proc may report.
 #[derive(Clone, Copy)]
 pub(super) struct Span {
-    /// Tasks that their own records showed are reported if they were forked before this time.
+    /// Tasks that a record of their own has shown are reported if they were forked before this time.
     pub(super) begun: Ktime,
     /// Other tasks are reported if they were forked before this time.
     pub(super) horizon: Ktime,
@@ -40,9 +40,9 @@ struct Shown {
 }
 
 impl Pipeline {
-    /// Reads the groups of /proc that are in no record of the iterator: `groups`. Every record older than the end of `span` has
-    /// been handled. Start times are those of /proc, 10 ms coarse, until a record brings the exact one. `is_whole` says that the
-    /// iterator reached its end.
+    /// Reads `groups` from /proc: the groups that the iterator did not show. The caller has handled every record older than the end
+    /// of `span`. A start time from /proc is rounded down to 10 ms; a later record replaces it by the exact one. `is_whole` says
+    /// that the iterator reached its end.
     pub(super) fn complete(
         &mut self,
         mut groups: Vec<Tgid>,
@@ -53,7 +53,7 @@ impl Pipeline {
         groups.retain(|&tgid| !self.is_born_since(tgid, span.begun));
         if is_whole {
             let older = self.older_than(&groups, span.begun)?;
-            self.learn_hidden(&older);
+            self.update_hidden(&older);
         }
         for piece in groups.chunks(GROUPS_A_PIECE) {
             self.complete_groups(piece, span, sink)?;

@@ -119,11 +119,11 @@ impl Pipeline {
         HiddenCounts { canaries: self.canary.hidden, ..self.repairs.hidden }
     }
 
-    /// Returns the groups older than the reading that /proc shows and the iterator did not.
-    pub(super) fn learn_hidden(&mut self, found: &[Seen]) {
+    /// Stores which groups this kernel hides. `found` are the groups that are older than the reading and that only /proc showed.
+    pub(super) fn update_hidden(&mut self, found: &[Seen]) {
         let Self { hidden, observer, .. } = self;
         let differs = hidden.update(found, |new| {
-            // A group that exec'ed during the first reading may have been passed over.
+            // The first reading may have skipped a group that called execve during it.
             let again = observer.snapshot().and_then(|mut reading| {
                 let mut shown: Vec<Tid> = Vec::new();
                 while reading.next(|record| {

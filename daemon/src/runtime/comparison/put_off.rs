@@ -34,8 +34,9 @@ impl PutOff {
     }
 
     /// Removes from `differing` the records that the audit puts off: forks and deaths that it finds for the first time, and
-    /// children of such a fork. An audit that decides about the differences of the last one puts no others off, so that audits do
-    /// not follow each other without end; new ones are left to the next audit. Returns how many records it removed.
+    /// children of such a fork. An audit that decides about the differences of the last audit puts off no new ones, because that
+    /// would lead to one audit after the other; it leaves new differences to the next regular audit. Returns how many records it
+    /// removed.
     pub(super) fn take(&mut self, lineage: &mut RecordedLineage, differing: &mut Vec<Record>) -> usize {
         let settles = self.is_due();
         let before = std::mem::take(&mut self.tasks);

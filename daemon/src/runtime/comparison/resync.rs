@@ -32,12 +32,14 @@ const BACKOFF_AT_MOST_NS: u64 = 60_000_000_000;
 /// After failures in a row the wait doubles, this many times at most: where comparisons never succeed, one is tried each minute.
 const LONGEST_BACKOFF: u32 = 6;
 
-/// While all tasks are read, a batch of records is handled after each this many ns of reading: a slow reader of events then
-/// delays a comparison once for some thousand tasks, and not once for 150.
+/// During a comparison, a batch of records is handled after each this many ns of reading tasks. That is once for some thousand
+/// tasks, so a slow reader of events does not delay the comparison much; once for each read of the iterator would be once for 150
+/// tasks.
 const READ_NS: u64 = 2_000_000;
 
-/// The longest time for which records are handled in between, ns: if records come faster than they are handled, the ring is never
-/// empty. What is left is handled after the reading.
+/// The most time that a comparison spends on handling records between reads, ns. Without a limit it might never end: if records
+/// come faster than they are handled, the ring is never empty. The other records are handled after the comparison has read all
+/// tasks.
 const HANDLE_AT_MOST_NS: u64 = 1_000_000_000;
 
 impl Pipeline {

@@ -1,8 +1,8 @@
 //! Waits for the ring, one notification at a time.
 //!
-//! The kernel notifies for each record that finds the ring empty, also while its reader waits for the batch delay and polls the
-//! ring next anyway: such a wake-up is useless. So the ring is registered with an epoll instance (`epoll_create1(2)`) of its own,
-//! for one notification at a time (`EPOLLONESHOT`), and that instance with the event loop.
+//! The kernel notifies the reader of each record that finds the ring empty. During the batch delay such a wake-up is useless,
+//! because the reader polls the ring after it anyway. So the ring is registered with an epoll instance (`epoll_create1(2)`) of its
+//! own, for one notification at a time (`EPOLLONESHOT`), and that instance is registered with the event loop.
 
 use std::{
     io,
@@ -33,7 +33,7 @@ const EACH: EventFlags = EventFlags::IN.union(EventFlags::ET);
 pub(super) struct OneshotEpoll {
     epoll: AsyncFd<OwnedFd>,
     behind: OwnedFd,
-    /// Whether it is open for every wake-up.
+    /// Whether it is armed for every wake-up.
     is_open_for_each: bool,
 }
 
@@ -45,7 +45,8 @@ impl OneshotEpoll {
         Ok(Self { epoll: watch(epoll, Interest::READABLE)?, behind, is_open_for_each: false })
     }
 
-    /// Waits for the notification, which disarms it. If it is disarmed, this waits until it is armed and a record arrives.
+    /// Waits for the notification, which disarms the instance. While the instance is disarmed, this waits until it is armed and a
+    /// record arrives.
     pub(super) async fn passed(&self) -> io::Result<()> {
         failpoint::check(Point::RingWait)?;
         loop {
@@ -65,13 +66,14 @@ impl OneshotEpoll {
         }
     }
 
-    /// Arms it: it notifies of records that the ring has now or gets later.
+    /// Arms the instance: it notifies of records that the ring has now or gets later.
     pub(super) fn open(&mut self) -> io::Result<()> {
         self.is_open_for_each = false;
         self.arm(ONCE)
     }
 
-    /// Arms it for every wake-up from now on, also where the ring is not empty before it. What is there now may be notified.
+    /// Arms the instance for every wake-up from now on, also if the ring is not empty before the record. Records that are in the
+    /// ring now may cause a notification too.
     pub(super) fn open_for_each(&mut self) -> io::Result<()> {
         if self.is_open_for_each {
             return Ok(());
@@ -104,7 +106,7 @@ mod tests {
 
     /// The longest wait for a notification that must come.
     const SOON: Duration = Duration::from_secs(10);
-    /// The time in which no notification may come.
+    /// How long to wait in order to show that no notification comes.
     const MOMENT: Duration = Duration::from_millis(20);
 
     #[tokio::test]

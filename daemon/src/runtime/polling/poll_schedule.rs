@@ -96,8 +96,8 @@ impl PollSchedule {
         self.batch_delay.rung().await
     }
 
-    /// A poll found this many records. After a poll that found records, the next one waits for `max_batch_delay`; new records do
-    /// not wake it.
+    /// Sets what the next poll waits for, after a poll that found `handled` records. If it found some, the next poll waits for
+    /// `max_batch_delay`, and new records do not end the wait.
     pub(in crate::runtime) fn after(&mut self, handled: usize, max_batch_delay: Duration) {
         let (next, set) = match handled {
             0 => self.after_none(),
@@ -112,7 +112,7 @@ impl PollSchedule {
         }
     }
 
-    /// The sink may wait for less long than it did at the last poll: a reader came.
+    /// Polls at once if the sink now allows only a short delay, such as after a reader has joined.
     pub(in crate::runtime) fn follow(&mut self, max_batch_delay: Duration) {
         if self.next == Next::DelayedOrWoken && max_batch_delay <= UNDISTURBED {
             self.next = Next::Now;
@@ -124,7 +124,7 @@ impl PollSchedule {
             Some(wake_ups) if self.only_urgent => {
                 wake_ups.any();
                 self.only_urgent = false;
-                // A record may have come that did not wake this.
+                // A record may have arrived meanwhile without waking up the reader, so poll once more.
                 (Next::Now, Ok(()))
             }
             _ => (Next::Notified, self.epoll.open()),

@@ -48,7 +48,7 @@ impl TimerFd {
             let mut ready = self.timer.readable().await?;
             // Reading rearms a timer that fires repeatedly.
             let read = ready.try_io(|timer| Ok(rustix::io::read(timer.get_ref(), &mut [0_u8; 8])?));
-            // It is not ready before it fires again, so reading it now would be useless.
+            // The timer is not readable before it fires again, so do not try to read it until then.
             ready.clear_ready();
             if let Ok(read) = read {
                 return read.map(|_| ());
@@ -63,11 +63,12 @@ impl TimerFd {
     }
 }
 
-/// A timer that works even if the kernel's cannot be waited for: then the event loop's own timer is used.
+/// A repeating timer. If waiting for its timerfd fails, it uses the event loop's own timer.
 pub(in crate::runtime) struct Ticks {
     timer: TimerFd,
     every: Duration,
-    /// The latest time of the next firing, because other branches of `select!` can be ready first many times.
+    /// When the event loop's timer fires if the timerfd cannot be waited for. It is stored here because `select!` starts the wait
+    /// again each time another branch is ready first.
     next: Instant,
     reported: bool,
 }

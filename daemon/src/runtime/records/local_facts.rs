@@ -70,7 +70,8 @@ fn is_asked_to_stop(sent: &SignalSent) -> bool {
         && sent.sender.is_some_and(|sender| sender.tgid != sent.target.tgid)
 }
 
-/// Whether the session of the target tells apart why a stopped process gets SIGHUP: from its orphaned process group, or its terminal.
+/// Whether the session of the target must be read: it shows whether a stopped process gets SIGHUP because its process group became
+/// orphaned or because of its terminal.
 fn may_orphan(sent: &SignalSent) -> bool {
     is_job_control_signal(sent.signal) && (sent.signal != SIGCONT || sent.info == SignalInfo::Kernel)
 }

@@ -28,14 +28,14 @@ pub struct Counts {
     pub kernel: Totals,
     /// Calls of programs that the kernel skipped, as last read.
     pub missed: u64,
-    /// Skipped calls of the program on the return of `copy_process()`, part of `skipped`.
+    /// Skipped calls of the program on the return of `copy_process()`, part of `missed`.
     pub missed_returns: u64,
-    /// Skipped calls among these that a program has noticed since, as a return that it missed. Each is one loss, not two.
+    /// How many of these skipped calls a program has also counted, as a missed return. Each of them is one loss, not two.
     pub noticed_returns: u64,
 }
 
 impl Counts {
-    /// Returns everything that was lost on the way here. Records left out by rule are counted apart.
+    /// Returns how many records were lost before they could be applied. Records left out by rule are counted separately.
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.kernel.all_lost().saturating_sub(self.noticed_returns) + self.missed + self.undecoded

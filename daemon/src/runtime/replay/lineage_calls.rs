@@ -5,7 +5,7 @@ use crate::{
     recording::Entry,
 };
 
-/// Repeats the call that an entry recorded, if it concerns only the lineage. The caller applies records and polls, because it counts
+/// Repeats the call that an entry recorded, if it concerns only the lineage. Records and polls are left to the caller, which counts
 /// them.
 pub fn change_lineage(lineage: &mut Lineage, entry: &Entry, effects: &mut Vec<Effect>) {
     match entry {
@@ -16,7 +16,7 @@ pub fn change_lineage(lineage: &mut Lineage, entry: &Entry, effects: &mut Vec<Ef
         Entry::Tick { now, flagged } => {
             let most = flagged.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX);
             lineage.tick_flagging(*now, most, effects);
-            // Nobody reads them here, and they must not pile up.
+            // A replay does not use these, and they would use up memory.
             drop(lineage.take_shares());
             drop(lineage.take_ended_stops());
         }

@@ -49,7 +49,7 @@ impl Pipeline {
             match self.procfs.is_still_zombie(key.tgid, start) {
                 Ok(true) => {}
                 Ok(false) => gone.push(key),
-                // The read failed for a reason that shows nothing about this zombie or any other.
+                // The error says nothing about this zombie or any other.
                 Err(error) => {
                     log::debug!("looking up a zombie: {error}");
                     break;
@@ -87,7 +87,7 @@ impl Pipeline {
         self.deliver(sink);
     }
 
-    /// Does the same for all zombies before an answer, within [`BEFORE_ANSWER`].
+    /// Ends zombies that /proc does not show any more, before an answer: as many as can be looked up within [`BEFORE_ANSWER`].
     pub(in crate::runtime) fn end_reaped_before_answer(&mut self, sink: &mut impl EventSink) {
         let begun = boottime();
         if begun < self.recheck.answers_back_off_until {
@@ -105,7 +105,7 @@ impl Pipeline {
             // Handle records so that the ring does not fill up.
             self.catch_up(sink);
         }
-        // However many questions there are, look-ups take at most half of the time.
+        // The back-off is as long as the look-ups took, so these take at most half of the time, however many questions come.
         let now = boottime();
         self.recheck.answers_back_off_until = Ktime(now.0 + now.since(begun));
     }
@@ -137,7 +137,7 @@ impl Pipeline {
         if self.releases_by_tracepoint() {
             self.end_reaped(&gone, sink);
         }
-        // The others wait for the next tick, because the zombie before them may have to be repaired first.
+        // Only zombies before the first one that /proc does not show are flagged; that one may have to be repaired first.
         self.lineage.zombies_due(now).take_while(|zombie| there.contains(&zombie.key())).count()
     }
 }

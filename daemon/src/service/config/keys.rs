@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Settings, output::OutputTable};
 
-/// Creates, for each line `field: type = "key of the file"`, what is the same for every key.
+/// Generates, from one line `field: type = "key of the file"` for each key, the code that is the same for every key.
 macro_rules! keys {
     ($($(#[$doc:meta])* $field:ident: $type:ty = $key:literal,)*) => {
         /// The keys of the file.
@@ -17,7 +17,7 @@ macro_rules! keys {
         }
 
         impl Partial {
-            /// Returns these settings where they are given, else `other`'s.
+            /// Returns these settings, with those of `other` for keys that are not given here.
             #[must_use]
             pub fn or(self, other: Self) -> Self {
                 Self { $($field: self.$field.or(other.$field)),* }

@@ -71,7 +71,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Returns when something is a leak.
+    /// Returns the thresholds of leaks.
     #[must_use]
     pub const fn leaks(&self) -> Thresholds {
         Thresholds {
@@ -83,8 +83,8 @@ impl Settings {
         }
     }
 
-    /// Returns the outputs in force: those of the configuration and, if none of them is the journal, the default one where journald is
-    /// there.
+    /// Returns the outputs in force: those of the configuration and, if none of them is the journal, the default output to the
+    /// journal where journald runs.
     #[must_use]
     pub fn all_outputs(&self) -> Vec<OutputSettings> {
         let is_journal = |output: &OutputSettings| matches!(output.target, TargetSettings::Journald { .. });

@@ -70,7 +70,7 @@ fn show_output(f: &mut fmt::Formatter<'_>, output: &OutputSettings) -> fmt::Resu
     }
     if let Some(url) = output.target.url() {
         writeln!(f, "url = {}", quoted(&url.text))?;
-        // A value can be a secret, but this is a configuration that says the same.
+        // A header can be a secret. It is shown all the same, because the output must be a complete configuration file.
         let headers = output.target.headers().iter();
         let headers: Vec<_> = headers
             .map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())))

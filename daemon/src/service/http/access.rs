@@ -1,5 +1,5 @@
-//! Which requests the daemon answers. A web page can make a browser send requests to any address, also under a name that resolves
-//! to this host for a moment (DNS rebinding): then `Host` is that name, and `Origin` is the page's.
+//! Which requests the daemon answers. A web page can make a browser send requests to any address, also by a host name that the
+//! page's owner lets resolve to this host (DNS rebinding). Such a request has that name in `Host`, and the page's site in `Origin`.
 
 use std::net::IpAddr;
 

@@ -10,7 +10,7 @@ use crate::{
     service::Service,
 };
 
-/// The most questions that the owner of the lineage has at once. A scrape waits for no more than these.
+/// The most questions that wait for the owner of the lineage at once. A scrape waits for no more than these.
 const ASKING: usize = 8;
 
 /// The most requests that ask or wait for their turn. Further ones are refused, because each holds a connection.

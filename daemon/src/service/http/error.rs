@@ -9,7 +9,7 @@ use serde_json::json;
 /// The content type of errors.
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// Headers of every answer: they forbid a page of another site to use it, and a browser to guess another content type.
+/// Headers of every answer: they keep a page of another site from using it, and a browser from guessing another content type.
 pub(super) const HEADERS: [(HeaderName, HeaderValue); 2] = [
     (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
@@ -61,7 +61,7 @@ impl ApiError {
         Self { status, message: status.canonical_reason().unwrap_or("refused").to_lowercase() }
     }
 
-    /// Returns the error of /readyz if canaries are not seen whole.
+    /// Returns the error of /readyz if records of canaries do not arrive.
     pub(super) fn not_ready(why: &str) -> Self {
         Self { status: StatusCode::SERVICE_UNAVAILABLE, message: format!("not ready: {why}") }
     }

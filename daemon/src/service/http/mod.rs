@@ -52,8 +52,8 @@ impl Limits {
     const TCP: Self = Self { connections: 128, waiting_per_peer: 64, reserve: 16 };
     const UNIX: Self = Self { connections: 256, waiting_per_peer: 128, reserve: 32 };
 
-    /// Returns these limits reduced to the descriptors that are left for connections; the socket and TCP share them. Scrapes
-    /// always have a few.
+    /// Returns these limits reduced to half of the descriptors that connections may take: the socket and TCP get one half each. A
+    /// few of them always stay reserved for scrapes.
     const fn within(self, descriptors: usize) -> Self {
         let share = descriptors / 2;
         if self.connections + self.reserve <= share {
@@ -75,7 +75,8 @@ pub(super) fn public(api: Api) -> Router {
         .with_state(api)
 }
 
-/// Returns the routes that both have. Those of a router that are added later are not covered by its layers.
+/// Returns the routes that TCP and the socket have in common. Add layers after all routes: a layer does not cover routes that are
+/// added after it.
 fn monitoring() -> Router<Api> {
     Router::new()
         .route("/metrics", get(metrics))

@@ -28,11 +28,12 @@ const ASSETS: &[Asset] = include!(concat!(env!("OUT_DIR"), "/page.rs"));
 /// The file that a browser opens.
 const INDEX: &str = "index.html";
 
-/// What the page may do: scripts, styles, pictures and requests of this daemon, nothing inline, and no text that becomes markup.
+/// The content security policy of the page: scripts, styles, images and requests from and to this daemon only, nothing inline, and
+/// no text that is parsed as HTML.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; \
                       form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
 
-/// Headers of each file. A browser asks each time whether the file has changed, so that a new daemon's page is a whole one.
+/// Headers of each file. A browser asks each time whether the file has changed, so that it does not mix files of two versions.
 const HEADERS: [(HeaderName, HeaderValue); 3] = [
     (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
     (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),

@@ -1,6 +1,7 @@
-//! Answers that viewers share. A request with `Cache-Control: max-age=N` accepts an answer that is up to N seconds old. So the daemon
-//! computes an answer once a second for any number of viewers. An answer that takes long is repeated for ten times as long as it took,
-//! so that all viewers together use at most a tenth of a CPU for one kind of answer, on a host of any size.
+//! Answers that several clients share. A request with `Cache-Control: max-age=N` accepts an answer that is up to N seconds old. So
+//! with `max-age=1` the daemon computes an answer once a second for any number of viewers. An answer that takes long to compute is
+//! sent again for ten times as long as it took. So one kind of answer takes at most a tenth of a CPU, however many clients ask and
+//! however large the host is.
 
 use std::{
     collections::HashMap,
@@ -21,21 +22,21 @@ use super::error::ApiError;
 /// Paths whose answers are shared: those that need a walk over the tasks or the owner of the lineage.
 const PATHS: [&str; 6] = ["/v1/status", "/v1/zombies", "/v1/limits", "/v1/blocked", "/v1/tree", "/v1/deaths"];
 
-/// The oldest answer that a request can accept.
+/// The largest `max-age` that a request can have.
 const OLDEST: Duration = Duration::from_secs(5);
 
-/// An answer is repeated for this many times as long as it took to compute, even for requests that accept only younger ones.
+/// An answer is sent again for this many times as long as it took to compute, even to requests that accept only younger answers.
 const COST: u32 = 10;
 
-/// The oldest answer that is repeated because computing it took long.
+/// The longest time for which an answer is sent again because computing it took long.
 const OLDEST_COSTLY: Duration = Duration::from_secs(60);
 
 /// The most answers that are kept, and their bytes.
 const MOST: usize = 16;
 const MOST_BYTES: usize = 8 << 20;
 
-/// The bytes of a larger answer, such as the tree of 100,000 processes. One is kept, and dropped as soon as it is too old: to make it
-/// again for each viewer would take more memory.
+/// The most bytes of a large answer, such as the tree of 100,000 processes. One large answer is kept, because computing it again
+/// for each viewer would take more memory. It is dropped as soon as it is too old.
 const LARGE_BYTES: usize = 128 << 20;
 
 /// A longer query is not shared.
@@ -50,12 +51,13 @@ struct Kept {
 }
 
 impl Kept {
-    /// Returns for how long it is repeated for requests that accept an answer of this age.
+    /// Returns for how long this answer is sent to requests that accept an answer of this age.
     fn lasts(&self, age: Duration) -> Duration {
         age.max((self.took * COST).min(OLDEST_COSTLY))
     }
 
-    /// Whether a request that arrived at this time gets it: also if it arrived while the answer was being computed.
+    /// Whether a request that arrived at this time gets this answer. It also does if it arrived while the answer was being
+    /// computed.
     fn is_for(&self, arrived: Instant, age: Duration) -> bool {
         arrived.saturating_duration_since(self.made) <= self.lasts(age)
     }
@@ -78,7 +80,7 @@ impl SharedAnswers {
         let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut bytes = 0;
         slots.retain(|_, slot| {
-            // A locked one is being computed.
+            // A locked slot belongs to an answer that is being computed.
             let Ok(kept) = slot.try_lock() else { return true };
             let young = kept.as_ref().filter(|kept| kept.made.elapsed() <= kept.lasts(OLDEST));
             bytes += young.filter(|kept| !kept.is_large()).map_or(0, |kept| kept.body.len());
@@ -189,7 +191,7 @@ mod tests {
         assert!(slow.is_for(after(&slow, 6.9), SECOND) && !slow.is_for(after(&slow, 7.1), SECOND));
         let for_ever = kept(Duration::from_secs(100));
         assert!(!for_ever.is_for(after(&for_ever, 61.0), SECOND));
-        // Who asked before it was begun waited for it.
+        // A request that came before the computation began has waited for it.
         assert!(slow.is_for(slow.made.checked_sub(SECOND).unwrap(), SECOND));
     }
 

@@ -27,8 +27,8 @@ use crate::{
     service::{descriptors, readers::Attendant, vital::vital},
 };
 
-/// How long readers may read what is left when the daemon ends.
-const LAST_WORDS: Duration = Duration::from_millis(500);
+/// How long readers may read the remaining events when the daemon ends.
+const FINAL_READ: Duration = Duration::from_millis(500);
 
 /// The thread cannot be started.
 #[derive(Debug, Error)]
@@ -109,7 +109,7 @@ impl HttpThread {
                 tokio::spawn(vital("serving readers of events", attendant.attend(), ended));
                 // If the owner of the lineage is gone, this thread ends as well.
                 let _ = stopped.await;
-                let _ = timeout(LAST_WORDS, left.all_left()).await;
+                let _ = timeout(FINAL_READ, left.all_left()).await;
             });
         })?;
         Ok(Self { stop, thread })

@@ -2,7 +2,7 @@
 //!
 //! - `names`: fixed values, and comms and units as labels; `unit_labels`: the labels of a unit or container;
 //!   `pod_names`: names of pods and containers
-//! - `series_limiter`: which names that others choose get a series of their own; `top`: the parents that do
+//! - `series_limiter`: which of the names that other programs choose get a series of their own; `top`: which parents do
 
 pub(super) mod names;
 pub(super) mod pod_names;

@@ -42,9 +42,9 @@ pub(in crate::service) const OTHER: &str = "other";
 /// The label value of an unknown comm.
 pub(in crate::service) const UNKNOWN: &str = "unknown";
 
-/// Creates a label of a comm. Different comms give different labels: control characters, characters that change the direction of
-/// text or hide it, the backslash, and bytes that are not UTF-8 are written as `\xNN`, a byte each; and so is the first byte of a
-/// comm that equals [`OTHER`] or [`UNKNOWN`].
+/// Creates the label of a comm. Different comms give different labels. Control characters, characters that change the direction of
+/// text or hide it, the backslash, and bytes that are not UTF-8 are written as one `\xNN` for each byte. If the comm equals
+/// [`OTHER`] or [`UNKNOWN`], its first byte is written in that way too.
 pub(in crate::service) fn comm_label(comm: &[u8]) -> String {
     if [OTHER, UNKNOWN].iter().any(|reserved| reserved.as_bytes() == comm) {
         let (first, rest) = comm.split_at_checked(1).unwrap_or_default();

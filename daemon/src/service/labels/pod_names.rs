@@ -1,7 +1,8 @@
 //! The names of pods and containers, as labels of samples that have `pod_uid`.
 //!
-//! They are added when the metrics are read: the kubelet gives a container's name only once it runs, and a label that changed would
-//! make a second series. A sample whose names are not known has no such label, which Prometheus treats like an empty one.
+//! They are added when the metrics are read and are no part of the registry's labels: the name of a container is known only once it
+//! runs, and the registry would make a second series from the changed label. A sample whose names are unknown has no such label,
+//! which Prometheus treats like an empty one.
 
 use std::collections::HashMap;
 
@@ -9,11 +10,11 @@ use prometheus::proto::{LabelPair, Metric, MetricFamily};
 
 use crate::cgroup::{Cgroups, Place, PodName};
 
-/// The names of what cgroups belong to.
+/// The names of the pods and containers that cgroups belong to.
 #[derive(Default)]
 struct Names<'a> {
     pods: HashMap<&'a str, &'a PodName>,
-    /// By short id.
+    /// Names of containers by short id.
     containers: HashMap<&'a str, &'a str>,
 }
 

@@ -1,9 +1,9 @@
 //! Which label values have a time series of their own: a bounded number; all others are summed as one series.
 //!
-//! Four subjects use this: parents that do not reap, tasks of a unit, what ended tasks of a unit used, and units that waited for a CPU.
-//! They differ only in the weight of a key, and in when a key without a series takes the series of another key. Gauges always show the
-//! heaviest. A counter's series must not come and go with every scrape, so there a key must outdo another one clearly, or wait
-//! until it has ended.
+//! Four kinds of metrics use this: parents that do not reap, tasks of a unit, what ended tasks of a unit used, and units that
+//! waited for a CPU. They differ only in the weight of a key, and in when a key without a series replaces a key that has one.
+//! Gauges always show the keys with the largest weights. The series of a counter must not come and go with every scrape, so a key
+//! replaces another one only if its weight is clearly larger, or if the other key has ended.
 
 use std::{
     cmp::Reverse,
@@ -16,7 +16,7 @@ pub(in crate::service) struct SeriesLimiter<K> {
     named: BTreeSet<K>,
 }
 
-/// What a choice changes.
+/// How a choice changes which keys have a series.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::service) struct Change<K> {
     /// Keys whose series end.
@@ -47,9 +47,10 @@ impl<K: Ord + Clone> SeriesLimiter<K> {
         self.is_named(key) || self.named.len() < most && self.named.insert(key.clone())
     }
 
-    /// Chooses again which keys have a series, `most` of them: free places go to the heaviest; after that a key without one takes
-    /// the place of the lightest one if its weight `outdoes` that weight. A named key that `weights` does not list has ended, and any
-    /// other key outdoes it. Of equal weights the smaller key comes first.
+    /// Chooses again which keys have a series, `most` of them. Free series go to the keys with the largest weights. After that, a
+    /// key without a series replaces the key with the smallest weight among those that have one, if its own weight `outdoes` that
+    /// weight. A key that has a series but is not in `weights` has ended, and any other key replaces it. Of keys with equal weights
+    /// the smaller key comes first.
     pub(in crate::service) fn choose<W: Ord>(
         &mut self,
         most: usize,

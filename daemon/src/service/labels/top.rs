@@ -15,8 +15,8 @@ use crate::{
     },
 };
 
-/// A zombie that is younger than this gives its parent no series, ns. On a busy host every scrape finds children that have just died, whose
-/// parents wait for them a moment later: each would begin a series.
+/// A parent whose zombies are all younger than this, ns, gets no series. On a busy host every scrape finds children that have just
+/// died and that their parents reap a moment later. Each of these parents would get a series.
 const JUST_DIED_NS: u64 = 1_000_000_000;
 
 /// The name and unit of parents.
@@ -85,7 +85,7 @@ pub(in crate::service) fn parent_series(
     choose(by_who, now, top)
 }
 
-/// Returns the `top` parents with most zombies of those that have not waited for a while, and the sum of all others.
+/// Returns the `top` parents with most zombies, among those with a zombie older than [`JUST_DIED_NS`], and the sum of all others.
 fn choose(
     mut by_who: HashMap<Who, ParentSeries>,
     now: Ktime,
@@ -94,7 +94,7 @@ fn choose(
     let owes = |(_, series): &(&Who, &ParentSeries)| {
         series.oldest.is_none_or(|since| now.since(since) >= JUST_DIED_NS)
     };
-    // These are gauges, so it does not matter which parents had a series before.
+    // The metrics are gauges, so it does not matter which parents had a series before.
     let weights = by_who.iter().filter(owes);
     let weights = weights.map(|(who, debt)| (who.clone(), (debt.zombies, Reverse(debt.oldest))));
     let named = SeriesLimiter::default().choose(top, weights, |_, _| false).begun;

@@ -137,8 +137,8 @@ const V2: Names = Names { limit: "memory.max", usage: "memory.current", inactive
 
 fn lowest(root: &Path, path: &str, names: &Names) -> Source {
     let own = root.join(path.trim_start_matches('/'));
-    // In a container, the path can be the host's although only the container's part is mounted. Then the root of the mount is
-    // used.
+    // In a container, the path can be that on the host although only the container's own subtree is mounted. Then use the root of
+    // the mount.
     let own = if own.is_dir() { own } else { root.to_owned() };
     let candidates = own.ancestors().take_while(|directory| directory.starts_with(root));
     let limited = candidates.filter_map(|directory| {

@@ -63,8 +63,8 @@ pub(super) struct MemoryGuard {
     pub(super) shed: Shed,
 }
 
-/// With less than half of the limit in use, only every fourth call reads how much it is: a storm adds some 30 MB a second,
-/// which is too much for one reading a second near a small limit.
+/// While less than half of the limit is in use, only every fourth call measures the memory, once a second. Near the limit every
+/// call does, because a storm adds some 30 MB a second.
 const CALM_CALLS: u8 = 4;
 
 /// Returns the usage above which memory is freed.
@@ -72,7 +72,7 @@ const fn high(max: u64) -> u64 {
     max / 10 * 8
 }
 
-/// Returns the usage below which as much is kept again as the settings allow.
+/// Returns the usage below which the daemon again keeps as much as the settings allow.
 const fn low(max: u64) -> u64 {
     max / 10 * 7
 }

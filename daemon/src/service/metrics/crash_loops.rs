@@ -24,7 +24,7 @@ impl CrashLoopMetrics {
     pub(super) fn register(of: &Families<'_>) -> prometheus::Result<Self> {
         let ends = of.int_gauges(
             "taskscope_crash_loop_ends",
-            "Ends by one cause in the last 10 minutes of a systemd unit, container or pod that had 5 or more: faults, aborts, seccomp, out of memory, limits, and exits with another code than 0 of its topmost process. The longest are named, the rest is unit=\"other\".",
+            "Ends by one cause in the last 10 minutes of a systemd unit, container or pod that had 5 or more: faults, aborts, seccomp, out of memory, limits, and exits of its topmost process with a code other than 0. The crash loops with the most ends have series, the sum of the others is unit=\"other\".",
             &LABELS,
         )?;
         Ok(Self(ends))

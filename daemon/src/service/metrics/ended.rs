@@ -52,22 +52,22 @@ impl EndedMetrics {
         )?;
         let delay = of.seconds(
             "taskscope_ended_run_delay_seconds_total",
-            "Time that ended tasks had been ready to run and waited for a CPU, by kind.",
+            "Time that ended tasks had waited for a CPU while ready to run, by kind.",
             &["kind"],
         )?;
         let switches = of.counters(
             "taskscope_ended_context_switches_total",
-            "Context switches of ended tasks, by kind and type: voluntary: the task waited; involuntary: it was preempted.",
+            "Context switches of ended tasks, by kind and type: voluntary (the task waited) or involuntary (it was preempted).",
             &["kind", "type"],
         )?;
         let faults = of.counters(
             "taskscope_ended_page_faults_total",
-            "Page faults of ended tasks, by kind and type: major ones waited for a disk.",
+            "Page faults of ended tasks, by kind and type: a major fault waited for a disk.",
             &["kind", "type"],
         )?;
         let unknown = of.counter(
             "taskscope_ended_unaccounted_total",
-            "Tasks that ended and whose usage is unknown because their records were lost: it is missing from the counters of ended tasks.",
+            "Ended tasks whose usage is unknown because their records were lost. Their usage is missing from the counters of ended tasks.",
         )?;
         Ok(Self { kinds: kinds(&cpu, &delay, &switches, &faults), unknown })
     }

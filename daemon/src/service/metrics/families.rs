@@ -51,7 +51,7 @@ impl Families<'_> {
     }
 }
 
-/// Sets a counter whose value is kept elsewhere.
+/// Sets a counter to a value that is counted elsewhere.
 pub(super) fn set(counter: &IntCounter, value: u64) {
     counter.reset();
     counter.inc_by(value);

@@ -29,7 +29,7 @@ impl LeakMetrics {
             )?,
             per_minute: of.gauges(
                 "taskscope_leak_per_minute",
-                "Threads, ends or forks in a minute of the leaks that are certain, by the process that causes them and the systemd unit, container and pod of what leaks. The largest of each kind are named, the rest is process=\"other\".",
+                "Threads, ends or forks in a minute of the leaks that are certain, by the process that causes them and the systemd unit, container and pod of what leaks. The largest leaks of each kind have series, the sum of the others is process=\"other\".",
                 &LABELS,
             )?,
         })

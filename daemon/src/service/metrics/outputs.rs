@@ -33,7 +33,7 @@ impl OutputMetrics {
             errors: of.counters("taskscope_output_errors_total", "Attempts to send events that failed.", BY)?,
             dropped: of.counters(
                 "taskscope_output_dropped_events_total",
-                "Events that were dropped: the queue was full, or the target refused them. A gap record in the output has their number.",
+                "Events that were dropped because the queue was full or the target refused them. A gap record in the output has their number.",
                 BY,
             )?,
             retries: of.counters(

@@ -22,7 +22,7 @@ impl PidMetrics {
         Ok(Self {
             used: of.int_gauges(
                 "taskscope_pids_used",
-                "Pids in use, by what limits them: kernel.pid_max, kernel.threads-max, or the pids.max of the cgroup nearest to it.",
+                "Pids in use, by what limits them: kernel.pid_max, kernel.threads-max, or the pids.max of the cgroup that is closest to its limit.",
                 &["scope", "name"],
             )?,
             limit: of.int_gauges(
@@ -42,7 +42,7 @@ impl PidMetrics {
             )?,
             refused: of.counters(
                 "taskscope_pids_refused_forks_total",
-                "Forks that the pids.max of some cgroup refused, as pids.events counts them: known with any hooks. Absent if no cgroup can limit pids.",
+                "Forks that the pids.max of some cgroup refused, as pids.events counts them; available with any hooks. Absent if no cgroup can limit pids.",
                 &["scope"],
             )?,
         })

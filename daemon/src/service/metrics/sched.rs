@@ -31,7 +31,7 @@ impl SchedMetrics {
         let [unit, container, runtime, pod] = UNIT_LABELS;
         let run_queue = Histograms::new(
             "taskscope_sched_run_queue_latency_seconds",
-            "How long tasks that could run waited for a CPU: from wakeup or from being preempted until they ran. By systemd unit, container and pod; while there is room those that waited longest are named; a series lasts while the cgroups of its unit exist; the rest is unit=\"other\".",
+            "How long tasks that could run waited for a CPU: from their wakeup or preemption until they ran. By systemd unit, container and pod: while series are free, the units that waited longest get one, and keep it while their cgroups exist; the sum of the others is unit=\"other\".",
             &UNIT_LABELS,
             |bucket| bucket <= 20,
         )?;

@@ -39,16 +39,16 @@ impl TaskMetrics {
         Ok(Self {
             tasks: of.int_gauges(
                 "taskscope_tasks",
-                "Tasks (processes and threads) now, by state. A dead_leader has ended while threads of its process live on: no wait(2) can reap it.",
+                "Tasks (processes and threads) now, by state. A dead_leader has ended while other threads of its process are alive, so no wait(2) can reap it yet.",
                 &["state"],
             )?,
             processes: of.int_gauge(
                 "taskscope_processes",
-                "Processes now, zombies among them; without those in taskscope_processes_releasing.",
+                "Processes now, including zombies, but without those in taskscope_processes_releasing.",
             )?,
             zombies: of.int_gauge(
                 "taskscope_zombies",
-                "Zombies now: dead processes that their parent has not reaped by wait(2). Without dead leaders, and without processes whose release is only reported late.",
+                "Zombies now: dead processes that their parent has not reaped by wait(2). Dead leaders do not count, nor do reaped processes whose release was not reported yet.",
             )?,
             zombies_old: of.int_gauge("taskscope_zombies_old", "Zombies now that are older than --zombie-after.")?,
             unconfirmed: of.int_gauge(
@@ -78,7 +78,7 @@ impl TaskMetrics {
             )?,
             parent_zombies: of.int_gauges(
                 "taskscope_parent_zombies",
-                "Zombies now by the parent that has not waited for them: its name, and the systemd unit, container and pod that it runs in. Parents with most zombies are named once the oldest of these is a second old, the rest is parent=\"other\".",
+                "Zombies now by the parent that has not waited for them: its name, and the systemd unit, container and pod that it runs in. Parents with the most zombies have series if their oldest zombie is at least a second old; the sum of the others is parent=\"other\".",
                 &WHO,
             )?,
             parent_oldest: of.gauges(

@@ -28,8 +28,8 @@ pub(super) struct Chunk {
     /// Sequence number of the first.
     pub(super) first: u64,
     pub(super) events: Vec<Effect>,
-    /// Heap memory of the events, and the youngest one's time. They are stored here so that dropping a chunk that is not in the CPU's
-    /// cache need not read all its events.
+    /// Heap memory of the events, bytes. This and the time of the youngest event are stored here, so that accounting for a dropped
+    /// chunk need not read all its events, which are no longer in the CPU's cache.
     heap_bytes: usize,
     youngest: Option<Ktime>,
     /// The places of these events' tasks, by cgroup id.
@@ -89,7 +89,7 @@ impl Chunk {
         self.events.extend(effects.take(most));
     }
 
-    /// Returns how many effects this chunk can take; none once texts of it exist, or if the wall clock was set.
+    /// Returns how many more effects this chunk can take; 0 once texts of it exist, or if the wall clock was set since.
     pub(super) fn room(&mut self, stamp: &Arc<Stamp>) -> usize {
         let has_texts = !self.texts.get_mut().unwrap_or_else(PoisonError::into_inner).is_empty();
         if has_texts || !Arc::ptr_eq(&self.stamp, stamp) { 0 } else { EVENTS - self.events.len().min(EVENTS) }
@@ -153,8 +153,8 @@ impl Chunk {
         usize::from(made)
     }
 
-    /// Copies a text that exists, or makes it from the one with or without a server-sent event around it, or encodes the event.
-    /// Returns whether it encoded.
+    /// Appends the text of one event: a copy of an existing text, or one made from the text of the other layout (with or without
+    /// server-sent events), or a newly encoded one. Returns whether it encoded the event.
     fn add(
         &self,
         texts: &HashMap<Layout, Texts>,

@@ -49,7 +49,7 @@ impl Format {
             Self::Text => text::write(effect, stamp, false, out),
             Self::Colour => text::write(effect, stamp, true, out),
             Self::Life => {
-                // The filter of such a reader selects nothing else.
+                // The filter of a reader of lives passes no other event.
                 if let Action::Released { life: Some(life), .. } = &effect.action {
                     life::write(life, stamp, place, out);
                 }

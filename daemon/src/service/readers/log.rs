@@ -54,7 +54,7 @@ pub(super) struct Cursor {
 
 /// The next step of a reader.
 pub(super) enum Step {
-    /// How many events were dropped before it read them.
+    /// This many events were dropped before the reader had read them.
     Lost(u64),
     /// Records were lost here, for all readers.
     Gap(&'static str, Option<u64>),
@@ -73,17 +73,17 @@ pub(super) struct Log {
     next: u64,
     /// Events in the entries.
     events: u64,
-    /// Their memory.
+    /// Memory of these events, bytes.
     bytes: usize,
-    /// How many events are kept for readers that resume, by the settings and now.
+    /// How many events are kept for readers that resume: by the settings, and (`keep`) now.
     keep_most: u64,
     keep: u64,
-    /// The memory budget, by the settings and now.
+    /// The memory budget: by the settings, and (`budget`) now.
     budget_most: Budget,
     budget: Budget,
-    /// The youngest event that was dropped.
+    /// Time of the youngest event that was dropped.
     dropped_at: Option<Ktime>,
-    /// No reader needs the entries before this one. It can be too small until [`Log::sweep`] updates it.
+    /// No reader needs the entries before this number. The number can be too small until [`Log::sweep`] updates it.
     slowest: u64,
     cursors: HashMap<u64, Cursor>,
     wakers: HashMap<u64, Waker>,
@@ -166,7 +166,7 @@ impl Log {
     pub(super) fn skip(&mut self, count: u64, at: Option<Ktime>) -> VecDeque<Entry> {
         while self.forget_oldest_texts(u64::MAX) {}
         let gone = std::mem::take(&mut self.entries);
-        // One more, so that no reader is at the end of what is left.
+        // Skip one number more, so that no reader seems to be at the end of the log: each must get a gap.
         self.base += gone.len() as u64 + 1;
         self.next += count;
         (self.events, self.bytes) = (0, 0);
@@ -176,7 +176,7 @@ impl Log {
 
     /// Appends a gap: records were lost here.
     pub(super) fn push_gap(&mut self, place: &'static str, lost: Option<u64>) {
-        // Gaps without an event between them are few, except on a host where nothing else happens.
+        // Without a reader, a gap is not kept after another gap: on a host without events, gaps would pile up.
         if self.cursors.is_empty() && !matches!(self.entries.back(), Some(Entry::Events(_))) {
             return;
         }
@@ -207,8 +207,8 @@ impl Log {
         }
     }
 
-    /// Adds a reader that resumes after the event `sequence`; at the oldest event, if that one is gone; at the next one if
-    /// `None`.
+    /// Adds a reader that resumes after the event `sequence`, or at the oldest event if the one after `sequence` is gone. With
+    /// `None` it begins with the next event.
     pub(super) fn join(&mut self, sequence: Option<u64>) -> (u64, Cursor) {
         let cursor = match sequence {
             None => self.at_end(),
@@ -321,12 +321,12 @@ impl Log {
         self.cursors.values().map(|cursor| self.first().saturating_sub(cursor.sequence)).sum()
     }
 
-    /// Returns where a reader that had read up to the event `after` resumes, and how many events it missed.
+    /// Returns how many events a reader has missed that resumes after the event `after`.
     pub(super) fn missing_after(&self, after: u64) -> u64 {
         self.first().saturating_sub(after + 1)
     }
 
-    /// Returns whether events since then were dropped.
+    /// Returns whether events since this time were dropped.
     pub(super) fn has_dropped_since(&self, since: Ktime) -> bool {
         self.dropped_at.is_some_and(|at| at >= since)
     }

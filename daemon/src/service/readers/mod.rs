@@ -52,8 +52,8 @@ const GIVE_BACK_EVERY: Duration = Duration::from_secs(2);
 /// Time between two checks whether the last reader has left.
 const LEAVING: Duration = Duration::from_millis(5);
 
-/// What the owner of the lineage and the readers share. The lock is held for moments: nothing is encoded, filtered or freed
-/// under it.
+/// State that the owner of the lineage and the readers share. The lock is held only for a short time: nothing is encoded, filtered
+/// or freed while it is held.
 struct Shared {
     log: Mutex<Log>,
     instance: Arc<str>,
@@ -240,7 +240,8 @@ impl Drop for Readers {
     }
 }
 
-/// Wakes readers up when events arrived, and drops events that all have read. The owner of the lineage wakes only this task.
+/// The task that wakes up readers when events arrive, and drops events that all readers have read. The owner of the lineage wakes
+/// only this task.
 #[derive(Clone)]
 pub(super) struct Attendant(Arc<Shared>);
 

@@ -126,7 +126,7 @@ impl Reader {
         self.shared.log().step(self.id, &mut self.cursor, waker)
     }
 
-    /// Returns the piece that is put together, or the end.
+    /// Returns the piece that was put together so far; `None` if it is empty.
     fn piece(&mut self) -> Option<Bytes> {
         Some(std::mem::take(&mut self.buffer)).filter(|buffer| !buffer.is_empty()).map(Bytes::from)
     }
@@ -139,7 +139,7 @@ impl Reader {
     fn choose(&mut self, chunk: &Chunk, offset: usize) {
         let (start, mut chosen, mut made) = (self.buffer.len(), 0, 0);
         for (index, effect) in chunk.events.iter().enumerate().skip(offset) {
-            // Every event is passed to the filter, which follows the subtree by them.
+            // The filter must see every event, because it follows the members of the subtree by them.
             let is_wanted = self.filter.wants(effect, chunk.place(effect));
             let is_old = self
                 .since
@@ -154,7 +154,7 @@ impl Reader {
         self.count(chosen, made, self.buffer.len() - start);
     }
 
-    /// Counts events that it got, and how many of them were encoded for it.
+    /// Counts events that the reader got, and how many of them were encoded for it.
     fn count(&self, sent: usize, made: usize, bytes: usize) {
         self.shared.sent(sent as u64, made as u64);
         if made > 0 {
@@ -174,7 +174,7 @@ impl Reader {
         if self.needs_members { self.filter.subtree() } else { None }
     }
 
-    /// Gives it the members of its subtree.
+    /// Sets the members of the reader's subtree.
     pub(in crate::service) fn give_members(&mut self, members: HashSet<GroupKey>) {
         self.needs_members = false;
         self.filter.add_members(members);

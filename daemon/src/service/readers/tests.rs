@@ -389,7 +389,8 @@ proptest! {
             reader.take_all();
             let all = world.events + 1 - *start;
             if let Some(only) = reader.only {
-                // What is wanted and not lost is got: of each two events one, give or take one at each gap.
+                // The reader wants every second event. It gets each wanted event that is not lost; at each gap the count can be off
+                // by one.
                 prop_assert!(reader.got <= all.div_ceil(2), "{only}: {} of {all}", reader.got);
                 prop_assert!(world.events + 1 - reader.next <= 1 + reader.gaps);
             } else {

@@ -1,6 +1,6 @@
 //! Landlock: restricts which files the daemon can access, whatever its user may read and write.
 //!
-//! Handled: every access that the crate knows, so that a newer kernel denies more without a change here. Allowed:
+//! The rules handle every access that the crate knows, so that a newer kernel denies more without a change here. They allow:
 //!
 //! | path | access | why |
 //! |---|---|---|
@@ -13,15 +13,16 @@
 //! | the history's directory, with `history` | read, write, make, cut and remove files | its segments |
 //! | the socket of `NOTIFY_SOCKET` | send (ABI 9) | notifications to systemd |
 //!
-//! With outputs also: TCP connections to the ports of their servers; where these have names, TCP and UDP to port 53 and reading the
-//! files of the resolver; sending to journald's socket (ABI 9), through its directory, since systemd can make the socket again.
+//! With outputs they also allow TCP connections to the ports of the servers. For servers with host names, they allow TCP and UDP to
+//! port 53 and reading the files of the resolver. For the journal, they allow sending to journald's socket (ABI 9), by a rule for
+//! its directory, because systemd can create the socket again.
 //!
 //! No other TCP (ABI 4) and no UDP (ABI 10) socket can be bound or connected; existing listeners keep working. Signals (ABI 6) and
 //! abstract Unix sockets of others (ABI 6) are out of reach.
 //!
-//! A process below Landlock cannot trace others either, and the kernel counts reading /proc/PID/{exe,fd,syscall,wchan} as that.
-//! The daemon loses little: without `CAP_SYS_PTRACE`, which it gives up, these are closed for nearly all processes. Where the
-//! capability was kept, Landlock is left out.
+//! A process that is restricted by Landlock cannot trace other processes either, and the kernel treats reading
+//! /proc/PID/{exe,fd,syscall,wchan} as tracing. The daemon loses little: without `CAP_SYS_PTRACE`, which it drops, it cannot read
+//! these files of nearly all processes anyway. If the capability is kept, Landlock is left out.
 
 use std::{
     env, fmt, io,
@@ -102,7 +103,7 @@ pub fn restrict(paths: &Paths) -> Result<Abi, LandlockError> {
     }
     let mut rules = vec![(PathBuf::from("/proc"), read), ("/sys".into(), read)];
     rules.extend(paths.cgroups.iter().map(|mount| (mount.clone(), read)));
-    // Only the names in them: the files are what containers print.
+    // Only the names in these directories may be read. Their files have the output of containers.
     let there = paths.names.iter().filter(|directory| directory.is_dir());
     rules.extend(there.map(|directory| (directory.clone(), AccessFs::ReadDir.into())));
     let web = paths.web.iter().flat_map(|file| config_directories(file));
@@ -131,7 +132,7 @@ pub fn restrict(paths: &Paths) -> Result<Abi, LandlockError> {
     }
     if outputs.names {
         ruleset = ruleset.add_rule(NetPort::new(DNS, AccessNet::ConnectTcp | AccessNet::ConnectSendUdp))?;
-        // The kernel binds such a socket by itself.
+        // The kernel binds a UDP socket to a free port by itself when it is first used; port 0 stands for that.
         ruleset = ruleset.add_rule(NetPort::new(0, AccessNet::BindUdp))?;
     }
     for (path, access) in rules {
@@ -178,7 +179,7 @@ fn directory_of(path: &Path) -> PathBuf {
     }
 }
 
-/// The version that this kernel offers; nothing is restricted. The crate `landlock` keeps this question to itself.
+/// Returns the version that this kernel offers, and restricts nothing. The crate `landlock` does not export this query.
 pub fn offered() -> Result<Abi, io::Error> {
     /// `LANDLOCK_CREATE_RULESET_VERSION` of `linux/landlock.h`.
     const VERSION: libc::c_uint = 1;

@@ -29,7 +29,7 @@ pub struct Paths {
     pub config: PathBuf,
     /// The API's socket, removed at the end.
     pub socket: Option<PathBuf>,
-    /// Another mount point of the cgroups than one below /sys.
+    /// The mount point of the cgroups, if it is not below /sys.
     pub cgroups: Option<PathBuf>,
     /// Directories whose entries name pods and containers; only their lists are read.
     pub names: Vec<PathBuf>,
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_in_force_is_told_apart_from_what_is_wanted() {
+    fn what_is_in_force_is_distinguished_from_what_is_requested() {
         let mut sandbox = Sandbox::new(false);
         sandbox.restrict_files(&Paths::default());
         sandbox.restrict_system_calls(None, &Reach::default());

@@ -54,10 +54,10 @@ const WRITING: u64 = (libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC) as u64;
 
 /// Restricts all threads of this process permanently. Sets `PR_SET_NO_NEW_PRIVS`.
 ///
-/// `history` is the descriptor of the history's directory: files can be opened relative to it for writing as well. Landlock
-/// says that a path cannot lead elsewhere.
+/// `history` is the descriptor of the history's directory: files can be opened relative to it for writing as well. Landlock makes
+/// sure that such a path cannot leave the directory.
 pub fn install(history: Option<RawFd>, outputs: &Reach) -> Result<(), SeccompError> {
-    // All are compiled before the first is installed: half a sandbox would be misleading.
+    // Compile all filters before the first is installed, because half a sandbox would be misleading.
     let filters = [
         compile(deadly(), SeccompAction::KillProcess, SeccompAction::Allow)?,
         compile(absent(), errno(libc::ENOSYS), SeccompAction::Allow)?,
@@ -136,14 +136,14 @@ fn allowed(history: Option<RawFd>, outputs: &Reach) -> Result<Rules, BackendErro
             0,
         )?])?],
     );
-    // Names of threads; what a debugger sees of memory.
+    // prctl may only set and read the names of threads.
     let names = [libc::PR_SET_NAME, libc::PR_GET_NAME].map(libc::c_int::unsigned_abs);
     rules.insert(libc::SYS_prctl, one_of(0, &names)?);
     // abort(3) signals the thread that calls it.
     rules.insert(libc::SYS_tgkill, one_of(0, &[std::process::id()])?);
     rules.insert(libc::SYS_bpf, one_of(0, BPF_COMMANDS)?);
     rules.insert(libc::SYS_ioctl, one_of(1, IOCTLS)?);
-    // Outputs connect to servers: Landlock says to which ports.
+    // Outputs connect to servers. Landlock restricts to which ports.
     if !outputs.ports.is_empty() {
         rules.extend(CONNECT.iter().map(|&number| (number, vec![])));
         rules.insert(libc::SYS_socket, one_of(0, FAMILIES)?);

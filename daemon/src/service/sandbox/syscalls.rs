@@ -106,7 +106,7 @@ pub(super) const ALLOWED: &[c_long] = &[
     libc::SYS_perf_event_open,
 ];
 
-/// Older system calls for the same, which newer architectures do not have.
+/// Older variants of these system calls, which newer architectures do not have.
 #[cfg(target_arch = "x86_64")]
 pub(super) const ALLOWED_OLD: &[c_long] = &[
     libc::SYS_access,
@@ -134,13 +134,13 @@ pub(super) const HISTORY: &[c_long] = &[libc::SYS_ftruncate, libc::SYS_fdatasync
 /// Allowed with any arguments if outputs connect to servers; `socket` has a rule.
 pub(super) const CONNECT: &[c_long] = &[libc::SYS_connect];
 
-/// Families of sockets that outputs make.
+/// Address families of the sockets that outputs create.
 pub(super) const FAMILIES: &[u32] = &[libc::AF_INET as u32, libc::AF_INET6 as u32];
 
-/// Allowed with any arguments if names of hosts are looked up: both questions in one call.
+/// Allowed with any arguments if names of hosts are looked up: the resolver sends both queries (A and AAAA) in one call.
 pub(super) const NAMES: &[c_long] = &[libc::SYS_sendmmsg, libc::SYS_recvmmsg];
 
-/// Allowed with any arguments if outputs write files, which are open.
+/// Allowed with any arguments if outputs have spill files, which are open already.
 pub(super) const SPILL: &[c_long] = &[libc::SYS_pwrite64];
 
 /// Calls that end the daemon. No C library and no crate makes them, so code that does has taken the daemon over.

@@ -23,7 +23,7 @@ pub(super) struct Bar {
     pub(super) threads: u32,
     /// Its first parent.
     pub(super) parent: Option<usize>,
-    /// The parent that it was reparented to, if that is shown, and when.
+    /// The parent that it was reparented to (`None` if that is not shown), and when.
     pub(super) new_parent: Option<(Option<usize>, u64)>,
     /// Whether a signal ended it; the sender, and when it was sent.
     pub(super) is_killed: bool,
@@ -41,7 +41,7 @@ impl Bar {
 #[derive(Clone, Debug, Default)]
 pub struct Timeline {
     pub(super) bars: Vec<Bar>,
-    /// The time shown, ns of `CLOCK_BOOTTIME`; the end is the time of the answers.
+    /// The beginning of the time shown, ns of `CLOCK_BOOTTIME`. `until` is its end: the time of the answers.
     pub(super) from: u64,
     pub(super) until: u64,
     /// The wall-clock time of `CLOCK_BOOTTIME` 0, ns since the epoch.

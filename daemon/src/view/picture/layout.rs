@@ -36,7 +36,7 @@ impl Layout {
         for (at, &n) in order.iter().enumerate() {
             rank[n] = at;
         }
-        // A parent that does not start before its child is not taken for its parent: there are no circles.
+        // A parent that does not start before its child is ignored, so there are no cycles.
         let above = |n: usize| bars[n].parent.filter(|&parent| parent < count && rank[parent] < rank[n]);
         let mut children = vec![Vec::new(); count];
         let mut roots = Vec::new();
@@ -83,7 +83,7 @@ impl Layout {
                 fits = if free[row] <= start { fits + 1 } else { 0 };
                 fits == height
             });
-            // The last rows may be the first ones of a block that needs more.
+            // A block that needs new rows may begin in the last rows if these are free.
             let row = found.map_or(free.len() - fits.min(height), |end| end + 1 - height);
             if free.len() < row + height {
                 free.resize(row + height, 0);

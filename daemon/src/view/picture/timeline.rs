@@ -63,7 +63,7 @@ pub fn timeline_svg(timeline: &Timeline, pixels: u32, zone: Zone) -> String {
     let width = f64::from(pixels);
     let span = timeline.until.saturating_sub(timeline.from).max(1);
     let scale = width / float(span);
-    // Two pixels of time.
+    // The time that two pixels stand for, ns.
     let tolerance = span / u64::from(pixels) * 2;
     let layout = Layout::of(&timeline.bars, tolerance);
     let height = AXIS + float(layout.rows as u64) * ROW + LEGEND;
@@ -92,7 +92,7 @@ impl Drawing<'_> {
         float(time.saturating_sub(self.timeline.from)) * self.scale
     }
 
-    /// Returns the time at which a bar ends; that of a living process ends now.
+    /// Returns the x coordinate of the end of a bar. The bar of a living process ends at the time of the answers.
     fn until(&self, time: Option<u64>) -> f64 {
         self.x(time.unwrap_or(self.timeline.until).min(self.timeline.until))
     }
@@ -189,7 +189,7 @@ impl Drawing<'_> {
         }
     }
 
-    /// Draws an arrow between the bars of two lives, or to above all bars.
+    /// Draws an arrow from the bar of one life to that of another; if `to` is `None`, to the space above all bars.
     fn arrow(&mut self, [line, tip]: [&str; 2], time: u64, from: usize, to: Option<usize>) {
         if time < self.timeline.from || to == Some(from) {
             return;

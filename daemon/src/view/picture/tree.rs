@@ -9,7 +9,8 @@ use crate::{
 
 const MARGIN: f64 = 10.0;
 
-/// Where columns of numbers end and others begin, in letters. One answer does not have the CPU usage of a moment.
+/// Columns of the tree, and where they end (numbers) or begin (others), in letters. There is no column of CPU usage, because one
+/// answer has only the CPU time so far.
 const COLUMNS: [(usize, usize); 3] = [(1, 13), (2, 20), (3, 22)];
 
 /// Returns the picture. CPU time is shown if the answer has it.

@@ -62,7 +62,7 @@ impl Kernel {
         self.tasks[task].owes_switch = true;
         let is_leader = self.groups[group].leader == task;
         let goes = if self.tasks[task].tracer.is_some() {
-            // The tracer takes leaders and threads alike, whatever anyone ignores.
+            // A traced task waits for its tracer, leader or not, even if the parent ignores SIGCHLD.
             false
         } else if is_leader {
             self.is_sole(group) && self.parent_ignores(group)
@@ -76,7 +76,8 @@ impl Kernel {
             self.truth.did(self.key(leader), "group_exited");
         }
         if goes {
-            // It is released under the parent whose SIGCHLD disposition decided this, though that parent may be gone before.
+            // The task counts as a child of the parent whose SIGCHLD disposition decided this, even if that parent ends before the
+            // release.
             self.pass(task, false, false);
             self.truth.did(self.key(task), "autoreaped");
         } else if is_leader && self.is_sole(group) {

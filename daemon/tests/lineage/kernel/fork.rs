@@ -8,7 +8,7 @@ impl Kernel {
         for _ in 0..self.pid_max {
             self.last_tid = if self.last_tid + 1 >= self.pid_max { 3 } else { self.last_tid + 1 };
             let tid = self.last_tid;
-            // Tids go round: one is not handed out again before its last owner has left its CPU.
+            // Tids wrap around. A tid is not used again before its last task has left its CPU.
             let is_free = |no: TaskNo| {
                 let task = &self.tasks[no];
                 let is_used = task.state != State::Dead || !task.switched;

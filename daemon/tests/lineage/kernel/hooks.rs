@@ -21,12 +21,12 @@ impl Kernel {
         }
         let at = self.tick(2);
         let view = self.view(task);
-        let new_reaper = self.sampled_heir(task);
+        let new_reaper = self.sampled_new_reaper(task);
         self.tape.final_switch(at, &view, new_reaper);
     }
 
-    /// The new parent of a remembered child that has another one now.
-    pub(super) fn sampled_heir(&self, task: TaskNo) -> Option<TaskRef> {
+    /// Returns the new parent of the first sampled child that has another parent now.
+    pub(super) fn sampled_new_reaper(&self, task: TaskNo) -> Option<TaskRef> {
         self.tasks[task].samples.iter().find_map(|&child| {
             // `child->group_leader`: another thread may have taken the child's place.
             let leader = self.group_of(child).leader;
@@ -88,8 +88,8 @@ pub(crate) struct View {
     pub(crate) is_namespace_init: bool,
 }
 
-/// What a task has used when it is dead; its way to its last switch costs some more. Each has its own figures, so that none can
-/// be taken for another's.
+/// Returns what a task has used at its death; up to its last switch (`switched`) it uses some more. The figures differ for each
+/// task, so that a mix-up of two tasks is noticed.
 pub(crate) fn usage(no: TaskNo, switched: bool) -> Usage {
     let (no, last) = (no as u64 + 1, u64::from(switched));
     Usage {

@@ -25,9 +25,9 @@ use self::task::{Group, Namespace, Task};
 use crate::tape::Tape;
 use crate::truth::Truth;
 
-/// Place of a task in [`Kernel::tasks`]; never used again.
+/// Index of a task in [`Kernel::tasks`]; it is never reused.
 pub(crate) type TaskNo = usize;
-/// Place of a group in [`Kernel::groups`].
+/// Index of a group in [`Kernel::groups`].
 pub(crate) type GroupNo = usize;
 
 pub(crate) const SIGCHLD: i32 = 17;
@@ -47,7 +47,7 @@ pub(crate) struct Kernel {
 }
 
 impl Kernel {
-    /// With init (1) and kthreadd (2), children of the idle task.
+    /// Returns a kernel with init (1) and kthreadd (2), which are children of the idle task.
     pub(crate) fn new(tape: Tape, syncs_group_exit: bool, pid_max: u32) -> Self {
         let idle = Task::new(0, 0, 0);
         let mut idle_group = Group::new(0, 0, 0, 0);
@@ -100,7 +100,7 @@ impl Kernel {
         (1..self.tasks.len()).filter(|&task| self.tasks[task].state != State::Dead)
     }
 
-    /// Tasks that can do something of their own.
+    /// Returns tasks that can take a step by themselves.
     pub(crate) fn free_to_act(&self) -> Vec<TaskNo> {
         self.present()
             .filter(|&no| {
@@ -124,7 +124,7 @@ impl Kernel {
         self.namespaces[self.group_of(task).namespace].level
     }
 
-    /// `wait4()` of a group's thread would find these.
+    /// Returns the tasks that `wait4()` of a thread of this group would find.
     pub(crate) fn reapable(&self, parent: TaskNo) -> Vec<TaskNo> {
         let of = self.tasks[parent].group;
         self.present()

@@ -45,7 +45,7 @@ impl Kernel {
         let group = self.tasks[zombie].group;
         let real = self.tasks[self.groups[group].parent].group;
         let is_foreign = self.tasks[zombie].tracer.is_some() && real != self.tasks[by].group;
-        // The task's own path after exit_notify() can run at the same time as the wait.
+        // The rest of the task's own exit, after exit_notify(), can run at the same time as the wait.
         if !is_foreign && self.tasks[zombie].owes_exited && self.tasks[by].tid.is_multiple_of(2) {
             self.tasks[zombie].owes_exited = false;
             let at = self.tick(2);
@@ -54,7 +54,7 @@ impl Kernel {
         }
         self.tasks[zombie].tracer = None;
         if is_foreign && self.is_leader(zombie) {
-            // EXIT_TRACE: its tracer has reaped it; now its parent can.
+            // EXIT_TRACE: the tracer has reaped the task, and from now on the parent can.
             if self.parent_ignores(group) {
                 self.took(by, zombie);
                 self.release(zombie, by, false);
@@ -66,7 +66,7 @@ impl Kernel {
         self.release(zombie, by, false);
     }
 
-    /// Adds a released leader's usage to its parent, if a wait(2) of the parent reaped it.
+    /// Notes to which parent a released leader belonged, and whether a wait(2) of that parent reaped it.
     pub(super) fn pass(&mut self, task: TaskNo, de_thread: bool, by_wait: bool) {
         let group = self.tasks[task].group;
         if self.is_leader(task) && !de_thread {

@@ -25,19 +25,19 @@ pub(crate) struct Task {
     pub(crate) state: State,
     pub(crate) comm: u8,
     pub(crate) exit_code: i32,
-    /// Must begin its exit with this code at its next step.
+    /// The code with which the task must begin its exit at its next step.
     pub(crate) doomed: Option<i32>,
-    /// A vfork'ed child that has neither exec'ed nor exited.
+    /// The child of vfork(2) for which this task waits: it has neither called execve nor exited.
     pub(crate) waits_for: Option<TaskNo>,
     pub(crate) tracer: Option<TaskNo>,
-    /// Has passed `exit_notify()`, and not yet what follows it.
+    /// Whether the task has passed `exit_notify()` but not yet the function after it.
     pub(crate) owes_exited: bool,
     pub(crate) owes_switch: bool,
     pub(crate) switched: bool,
     pub(crate) owes_free: bool,
-    /// First and last child when it began to die: what the tracepoint rung remembers.
+    /// The first and the last child at the time when the task began to die: the tracepoint rung stores these.
     pub(crate) samples: Vec<TaskNo>,
-    /// Real parent at its release.
+    /// The real parent at the task's release.
     pub(crate) last_parent: Option<TaskNo>,
 }
 
@@ -47,22 +47,23 @@ pub(crate) struct Group {
     pub(crate) tgid: u32,
     pub(crate) start: u64,
     pub(crate) leader: TaskNo,
-    /// Not released, in the order of `signal->thread_head`.
+    /// Threads that are not released, in the order of `signal->thread_head`.
     pub(crate) members: Vec<TaskNo>,
     /// `real_parent` of its leader.
     pub(crate) parent: TaskNo,
     pub(crate) exit_signal: i32,
     /// `SIGNAL_GROUP_EXIT` and its code.
     pub(crate) group_exit: Option<i32>,
-    /// `SIGCHLD` ignored.
+    /// Whether the group ignores `SIGCHLD`.
     pub(crate) ignores: bool,
     pub(crate) subreaper: bool,
     /// The thread that waits in `de_thread()`.
     pub(crate) execing: Option<TaskNo>,
     pub(crate) namespace: usize,
-    /// A namespace's init in `zap_pid_ns_processes()`.
+    /// Whether the group is a namespace's init in `zap_pid_ns_processes()`.
     pub(crate) zapping: bool,
-    /// Who was its parent when it was released, and whether that one's wait(2) did it: only then does `wait_task_zombie()` charge it.
+    /// The parent at the release, and whether a wait(2) of that parent reaped the group: only then does `wait_task_zombie()` add
+    /// its usage to the parent.
     pub(crate) passed: Option<(GroupNo, bool)>,
 }
 

@@ -58,13 +58,13 @@ pub struct Throttled {
 /// What a process was doing with its controlling terminal when it was stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TerminalAccess {
-    /// It reads: `SIGTTIN` stops a process of the background.
+    /// It reads: `SIGTTIN` stops a process that is in the background.
     Read,
-    /// It writes: `SIGTTOU` does so if the terminal is set to `tostop`.
+    /// It writes: `SIGTTOU` stops a background process if the terminal is set to `tostop`.
     Write,
-    /// It sets the terminal: `SIGTTOU` always does so.
+    /// It sets the terminal: `SIGTTOU` always stops a background process.
     Set,
-    /// Its system call is about something else.
+    /// Its system call does not access the terminal.
     Other,
 }
 

@@ -28,11 +28,11 @@ pub struct ProcessFacts {
     pub frozen: Option<Frozen>,
     /// The cgroup whose limit on CPU time keeps it from running; looked for only where a thread is in state R and does not run.
     pub throttled: Option<Throttled>,
-    /// That it is stopped in the background of a terminal.
+    /// The terminal in whose background it is stopped, if it is.
     pub background: Option<BackgroundStop>,
     /// The pipe that it waits to read from; only read if it has a zombie.
     pub pipe_read: Option<PipeRead>,
-    /// The call in which another process holds it; only read if it has a zombie.
+    /// The call in which it is blocked until another process acts; only read if it has a zombie.
     pub held_call: Option<HeldCall>,
     /// Its threads, the leader first.
     pub threads: Vec<ThreadFacts>,
@@ -54,7 +54,7 @@ impl ProcessFacts {
         (self.threads_omitted == 0 && states.all(|state| state == Some(first))).then_some(first)
     }
 
-    /// Whether its stop in state T is not one that lasts: it was continued between two polls.
+    /// Whether it is stopped and continued in turn: a thread is in state T, and ran between two polls.
     #[must_use]
     pub fn is_stopped_again_and_again(&self) -> bool {
         self.live().any(|thread| thread.state == Some(b'T') && thread.has_run == Some(true))

@@ -31,7 +31,7 @@ fn an_init_that_reaps_others_may_only_be_late() {
 }
 
 #[test]
-fn an_init_that_nobody_watched_may_reap_between_two_looks() {
+fn an_init_that_nobody_watched_may_reap_between_two_polls() {
     let mut facts = with(|_, process| process.namespace_pids = vec![50, 1]);
     facts.observed_since = None;
     expect(&facts, Code::ContainerInit, Certainty::Likely, 50);
@@ -129,7 +129,7 @@ fn a_tracer_that_is_stopped_itself_is_said_to_be() {
 }
 
 #[test]
-fn a_child_without_a_status_is_told_to_who_waits_for_it() {
+fn a_lost_wait_status_is_evidence_for_the_parent() {
     let mut facts = base_facts();
     facts.subject.known = facts.parent.take().unwrap();
     facts.subject.known.life.debt = Some(Debt { forked: 1, autoreaped: 1, ..Debt::default() });

@@ -57,7 +57,7 @@ fn a_signal_is_blocked_for_good_if_the_thread_ran_meanwhile() {
         process.threads[0].has_run = Some(true);
     });
     expect(&facts, Code::SigchldBlocked, Certainty::Certain, 50);
-    // A loop can block it all the time but for one call of each turn.
+    // A loop can block it at all times except during one call in each turn.
     expect(&young(facts), Code::SigchldBlocked, Certainty::Likely, 50);
 }
 

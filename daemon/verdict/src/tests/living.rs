@@ -97,7 +97,7 @@ fn a_tracee_that_was_sent_sigstop_stays_stopped_when_its_tracer_ends() {
 }
 
 #[test]
-fn a_parent_is_told_what_it_owes_and_why() {
+fn the_verdict_on_a_parent_has_its_zombies_and_the_reason() {
     let mut facts = alive();
     facts.subject.known.life.debt = Some(Debt { forked: 3, zombies: 2, ..Debt::default() });
     facts.owed = Some(base_facts().subject);

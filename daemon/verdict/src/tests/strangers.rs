@@ -31,7 +31,7 @@ fn a_handler_that_ran_and_did_not_wait_may_have_set_a_flag() {
     });
     let verdict = expect(&facts, Code::NeverWaits, Certainty::Likely, 50);
     assert!(verdict.remedy.unwrap().starts_with("first: kill -CHLD 50"));
-    // Without a handler, an endless wait for events is what a loop does that never reaps.
+    // Without a handler, a parent that waits for events without a timeout never reaps.
     let facts = with(|_, process| process.threads[0].awaits_events = true);
     expect(&facts, Code::NeverWaits, Certainty::Certain, 50);
 }

@@ -25,7 +25,7 @@ fn a_handler_that_does_not_wait_is_never_waiting_too() {
 }
 
 #[test]
-fn a_stopped_parent_is_told_to_go_on() {
+fn the_remedy_for_a_stopped_parent_is_to_continue_it() {
     let verdict = expect(
         &with(|_, process| process.threads[0].state = Some(b'T')),
         Code::ParentStopped,
@@ -36,7 +36,7 @@ fn a_stopped_parent_is_told_to_go_on() {
 }
 
 #[test]
-fn a_parent_stopped_in_the_background_of_its_terminal_is_not_just_told_to_go_on() {
+fn continuing_is_not_the_only_remedy_for_a_parent_in_the_background_of_its_terminal() {
     let stopped = |access| {
         with(|_, process| {
             process.threads[0].state = Some(b'T');
@@ -192,7 +192,7 @@ fn a_foreign_tracer_holds_it_and_a_tracing_parent_does_not() {
 }
 
 #[test]
-fn the_init_of_a_container_is_told_apart_from_that_of_the_host() {
+fn the_init_of_a_container_is_distinguished_from_the_init_of_the_host() {
     let facts = with(|life, _| {
         life.namespace = Some(Namespaced { vtid: 1, vtgid: Some(1), inode: 7, level: 1 });
     });
@@ -236,7 +236,7 @@ fn a_wait_with_wnothread_in_another_thread_passes_over_it() {
 }
 
 #[test]
-fn a_wait_for_another_pid_is_told_apart_from_one_for_this() {
+fn a_wait_for_another_pid_is_distinguished_from_a_wait_for_this_one() {
     let facts = with(|_, process| process.threads[0].call = Some(waiting(WaitTarget::Pid(61), 0)));
     let verdict = expect(&facts, Code::WaitsForAnother, Certainty::Certain, 50);
     assert!(verdict.summary.ends_with("only for pid 61"), "{verdict:#?}");

@@ -80,7 +80,7 @@ impl<'a> Case<'a> {
         self.parent.map_or(0, |parent| parent.life.key.tgid.0)
     }
 
-    /// That the thread which forked it has ended, as evidence: its code cannot wait for it any more.
+    /// Returns, as evidence, that the thread that forked the child has ended and cannot wait for it any more.
     pub(super) fn forked_by_thread(&self) -> Option<String> {
         let (thread, at) = self.life.forked_by?;
         Some(format!(
@@ -91,13 +91,14 @@ impl<'a> Case<'a> {
         ))
     }
 
-    /// That neither the parent nor a former parent called clone(2), as evidence: the parent's code may not know of the child.
+    /// Returns, as evidence, that neither the parent nor a former parent called clone(2): the parent's code may not know of the
+    /// child.
     pub(super) fn made_by_another(&self) -> Option<String> {
         let creator = self.life.creator?.tgid;
         Some(format!("pid {creator} created it with clone(2) and CLONE_PARENT, as a child of its own parent"))
     }
 
-    /// That the parent has never waited, as evidence.
+    /// Returns, as evidence, that the parent has never waited.
     pub(super) fn never(&self) -> Option<String> {
         (self.has_waited() == Some(false))
             .then(|| format!("it has not waited for any child since {}", self.since_when()))
@@ -108,7 +109,7 @@ impl<'a> Case<'a> {
         if self.exec_at().is_some() { "its last exec" } else { "it started" }
     }
 
-    /// When the parent called exec last, if that was seen.
+    /// Returns when the parent last called exec, if that was seen.
     pub(super) fn exec_at(&self) -> Option<Ktime> {
         self.parent?.life.exec_at
     }
@@ -132,8 +133,8 @@ impl<'a> Case<'a> {
         self.parent.and_then(|parent| parent.life.debt).map_or(0, |debt| debt.zombies)
     }
 
-    /// Children of the program that the parent runs which the kernel has released without a wait; 0 if some of them may be from before
-    /// its last exec.
+    /// Returns how many children the kernel has released without a wait since the parent's last exec; 0 if some of them may be
+    /// older than that exec.
     pub(super) fn autoreaped(&self) -> u64 {
         let autoreaped = self.parent.and_then(|parent| parent.life.debt).map_or(0, |debt| debt.autoreaped);
         let others = self.reaped() + u64::from(self.zombies());
@@ -163,7 +164,7 @@ impl<'a> Case<'a> {
     }
 
     /// Returns how certain it is that the parent does not wait at all. It is certain if the parent was observed from its start,
-    /// has reaped no child, has had this zombie for long, and no other process holds it in a call.
+    /// has reaped no child, has had this zombie for a long time, and no other process holds it in a call.
     pub(super) fn certainty_of_never(&self) -> Certainty {
         let never = self.is_watched_from_its_beginning() && self.has_waited() == Some(false);
         if never && self.is_overdue() && self.blocked_thread().is_none() {
@@ -173,8 +174,8 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// Returns the thread of the parent that forked it, or its only thread, if it is blocked in a call that another process has
-    /// to end and no handler of SIGCHLD would run meanwhile: it had no chance to wait.
+    /// Returns the thread of the parent that forked the child, or the parent's only thread, if that thread is blocked in a call
+    /// that another process has to end and no handler of SIGCHLD would run meanwhile: the parent had no chance to wait.
     pub(super) fn blocked_thread(&self) -> Option<&'a ThreadFacts> {
         let process = self.process()?;
         let runs_handler = self.handles_sigchld() && process.blocks_sigchld() != Some(true);
@@ -196,7 +197,7 @@ impl<'a> Case<'a> {
             && self.has_waited() == Some(false)
     }
 
-    /// Returns that the parent is blocked in such a call, as evidence.
+    /// Returns, as evidence, that [`Self::blocked_thread`] is in a call that another process has to end.
     pub(super) fn sits_in(&self) -> Option<String> {
         let thread = self.blocked_thread()?;
         let call = thread
@@ -218,8 +219,8 @@ impl<'a> Case<'a> {
         by_kernel.filter(|&has_waited| !has_waited)
     }
 
-    /// Returns that the parent has waited for others, as evidence. The kernel's counts continue over an exec, and an exec before
-    /// the observation is not known.
+    /// Returns, as evidence, that the parent has waited for other children. The kernel's counts continue over an exec, and an exec
+    /// before the observation is not known.
     pub(super) fn waited_for_others(&self) -> &'static str {
         if self.reaped() > 0 || self.is_watched_from_its_beginning() {
             "it has waited for other children"
@@ -284,7 +285,7 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// How many zombies the parent has, and how many children it forked and reaped, as evidence.
+    /// Returns, as evidence, how many zombies the parent has, and how many children it forked and reaped.
     pub(super) fn debts(&self) -> Vec<String> {
         let mut lines = Vec::new();
         let Some(parent) = self.parent else { return lines };
@@ -332,7 +333,7 @@ impl<'a> Case<'a> {
         lines
     }
 
-    /// The kernel function in which the parent sleeps, as evidence.
+    /// Returns, as evidence, the kernel function in which the parent sleeps.
     pub(super) fn whereabouts(&self) -> Option<String> {
         let process = self.process()?;
         if process.live().any(|thread| thread.state == Some(b'R')) {

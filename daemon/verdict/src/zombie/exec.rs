@@ -50,7 +50,7 @@ pub(super) fn forked_before_exec(case: &Case<'_>) -> Option<Verdict> {
     Some(case.blame(verdict))
 }
 
-/// The exec was seen, and the child is older.
+/// Returns the evidence if the exec was seen and the child is older than it.
 fn by_exec(case: &Case<'_>) -> Option<Boundary> {
     let (start, exec_at) = (case.life.key.start?, case.exec_at()?);
     if start >= exec_at {

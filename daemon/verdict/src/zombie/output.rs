@@ -49,13 +49,13 @@ pub(super) fn blocked_elsewhere(case: &Case<'_>) -> Option<Verdict> {
         HeldOn::Pipe(fd) => (
             format!("writes to a pipe that is full, as {other} has not read it"),
             format!("thread {tid} of pid {pid} sits in write(2) to descriptor {fd}, a pipe"),
-            format!("find out why {other} does not read: with that the write goes on"),
+            format!("find out why {other} does not read: once it reads, the write goes on"),
         ),
         HeldOn::Socket(fd) => (
             "sends to a socket whose receiver does not read".to_owned(),
             format!("thread {tid} of pid {pid} sits in a send to descriptor {fd}, a socket"),
             format!(
-                "find out why the receiver does not read: lsof -E -p {pid} or ss -xp shows it (of syslog(3), who reads /dev/log)"
+                "find out why the receiver does not read: lsof -E -p {pid} or ss -xp shows it (for syslog(3), the process that reads /dev/log)"
             ),
         ),
         HeldOn::Fifo => (

@@ -86,7 +86,7 @@ pub(super) fn signalfd_not_read(case: &Case<'_>) -> Option<Verdict> {
     }
     let who = case.who();
     let summary = format!("{who} uses a signalfd for SIGCHLD and does not read it");
-    // One that reaps, or whose child has died just now, may just be busy.
+    // A parent that reaps other children, or whose child has died just now, may only be busy.
     let reaps = case.has_waited() == Some(true);
     let certainty = if reaps || !case.is_overdue() { Certainty::Likely } else { Certainty::Certain };
     let verdict = Verdict::new(Code::SignalfdNotRead, certainty, summary)

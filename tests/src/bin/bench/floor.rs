@@ -30,7 +30,7 @@ const RING_BYTES: u32 = 8 << 20;
 const PAGE: u16 = 4096;
 
 /// The interval at which taskscope polls its ring under load.
-const REST: Duration = Duration::from_millis(1);
+const BATCH_DELAY: Duration = Duration::from_millis(1);
 
 /// Attaches the programs and reads until the process is ended.
 pub(crate) fn run(what: &str) -> anyhow::Result<()> {
@@ -47,7 +47,7 @@ pub(crate) fn run(what: &str) -> anyhow::Result<()> {
     let (consumed, produced) = positions(&ring).context("mapping the ring")?;
     println!("floor: ready");
     loop {
-        thread::sleep(REST);
+        thread::sleep(BATCH_DELAY);
         consumed.store(produced.load(Ordering::Acquire), Ordering::Release);
     }
 }

@@ -48,7 +48,7 @@ impl Output {
         Ok(())
     }
 
-    /// Adds what is left, the unfinished last line too.
+    /// Adds the rest of the output, including an unfinished last line.
     pub(crate) fn finish(&mut self, lines: &mut Vec<String>) -> anyhow::Result<()> {
         self.pump(lines)?;
         if !self.pending.is_empty() {

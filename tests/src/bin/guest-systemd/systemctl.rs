@@ -64,7 +64,8 @@ pub(crate) fn drop_in(text: &str) -> anyhow::Result<()> {
     sh("systemctl", &["daemon-reload"]).map(drop)
 }
 
-/// Returns the entries that taskscope has written to the journal by its native protocol, as journalctl shows them in JSON, one a line.
+/// Returns the entries that taskscope has written to the journal by its native protocol, as journalctl shows them: one JSON per
+/// line.
 pub(crate) fn own_entries() -> anyhow::Result<String> {
     sh("journalctl", &["--no-pager", "--output=json", "TASKSCOPE_EVENT_ACTION=zombie_flagged"])
 }

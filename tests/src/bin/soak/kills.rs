@@ -23,14 +23,15 @@ const UNFLUSHED_MS: u64 = 7_000;
 /// How long a daemon may take to start and to end.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// The clock of names and lines has milliseconds, and a parent returns from waitpid(2) after the release.
+/// Tolerance when times are compared: names of files and lines have milliseconds, and waitpid(2) returns some time after the
+/// release.
 const SLACK_MS: u64 = 50;
 
 /// How late a release may be reported: by an RCU grace period on the tracepoint rung. No pid is used again in this time.
 const LATE_MS: u64 = 5_000;
 
-/// A release that no record shows is concluded this long after the death. On most kernels each release has a record; on one that hides
-/// tasks, interrupts on top of them release others unseen.
+/// The daemon concludes a release that has no record after this time at the latest. On most kernels each release has a record. On a
+/// kernel that hides tasks, a release that an interrupt on top of a hidden task runs has none.
 const CONCLUDED_MS: u64 = 6_000;
 
 /// A child of the storm.
@@ -239,7 +240,7 @@ fn gap_from(directory: &Path, since: &str, killed_ms: u64) -> anyhow::Result<u64
             };
         }
     }
-    // Nothing was on disk when it was killed: the known begins after it.
+    // Nothing was on disk when the daemon was killed: the known time begins after the kill.
     if let Some(known) = answer["history"]["known_since"].as_str()
         && parsed(known)? + SLACK_MS >= killed_ms
     {

@@ -1,4 +1,4 @@
-//! `taskscope job`: what it reports, compared with what the kernel says and what the commands know of themselves.
+//! `taskscope job`: compares its reports with the kernel's figures and with what the commands print about themselves.
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test")]
 
@@ -94,9 +94,9 @@ impl Job {
         pids
     }
 
-    /// The sum that the kernel gives for what was waited for is that of the events, to the microsecond, because wait4(2) rounds
-    /// down twice. If the parent is quick, it reaps a child on another CPU before the child's last switch: wait4(2) does not count
-    /// what the child uses in between, the events do.
+    /// Checks that the CPU time that wait4(2) returned equals that of the events. They can differ by a microsecond or two, because
+    /// wait4(2) rounds user and system time down. A parent that is quick reaps a child before the child's last switch on another
+    /// CPU. wait4(2) does not count what the child uses in between, and the events do.
     #[track_caller]
     fn assert_equals_wait4(&self) {
         let us = self.number("/usage/wait4/user_us") + self.number("/usage/wait4/system_us");
@@ -261,7 +261,7 @@ fn a_job_in_a_job_is_part_of_it() {
     assert_eq!(outer.output.status.code(), Some(0));
     let inner: Value = serde_json::from_str(&fs::read_to_string(&inner).unwrap()).unwrap();
     assert_eq!(inner["processes"]["made"], 7, "{inner}");
-    // And the inner taskscope itself, with its canaries.
+    // The outer job also has the inner taskscope itself, with its canaries.
     assert!(outer.number("/processes/made") >= 8, "{}", outer.report);
     outer.assert_equals_wait4();
 }
@@ -278,7 +278,7 @@ fn a_long_chain_of_forks_is_whole() {
 
 #[test]
 fn after_a_loss_the_report_says_at_least() {
-    // The smallest ring cannot hold what a storm makes while the daemon's side is not polled.
+    // The smallest ring cannot hold the records of a storm between two polls.
     for _ in 0..5 {
         let storm = scenario(&["job-tree", "600"]);
         let options = ["--ring-kib", "4"];

@@ -11,7 +11,7 @@ fn killed_sleep(service: &Service) -> i64 {
     let mut sleep = Spawned::new(Command::new("sleep").arg("1000"));
     sleep.kill();
     let pid = i64::from(sleep.id());
-    // The history has it longer than the memory, which others' lives fill.
+    // The history keeps it for longer than memory, which lives of other processes fill.
     wait::until(format_args!("the end of {pid} is reported"), || {
         !asked(service, &["lives", "--since", "1h", "--pid", &pid.to_string()]).stdout.is_empty()
     });
@@ -45,7 +45,7 @@ fn deaths_of_an_earlier_daemon_are_listed_with_the_gap_between_the_two() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("no taskscope wrote history"), "{said}");
     service.stop_clean();
-    // The same from the directory, without a daemon.
+    // The directory gives the same deaths without a daemon.
     let path = directory.path();
     let path = path.to_str().unwrap_or_default();
     let args = ["deaths", "--from", path, "--cause", "killed", "--format", "json"];

@@ -19,7 +19,7 @@ fn a_difference_has_what_began_ended_and_moved_between_two_times() {
     let directory = History::new();
     let service = directory.start(&FORGETFUL);
     let me = std::process::id().to_string();
-    // One that ends in between, and one below a shell that ends first.
+    // A process that ends between the two times, and one whose parent, a shell, ends first.
     let mut ends = Spawned::new(Command::new("sleep").arg("1000"));
     let mut shell = Spawned::new(
         Command::new("sh")
@@ -68,7 +68,7 @@ fn a_difference_has_what_began_ended_and_moved_between_two_times() {
     let _ = Command::new("kill").arg(orphan.to_string()).status();
     drop(begins);
     service.stop_clean();
-    // From the directory: what still exists is not there, and all that has ended is.
+    // Compare by the directory alone: it has all processes that have ended, and none that still exists.
     let path = directory.path();
     let path = path.to_str().unwrap_or_default();
     let alone = client::json(&["diff", &first, "now", "--from", path, "--format", "json"]);

@@ -50,10 +50,10 @@ fn each_life_is_in_the_answer_once_where_memory_and_history_meet() {
         }
         Err(format!("{} of {} lives are in the answer", found.len(), pids.len()))
     });
-    // Memory alone has few.
+    // Without `--since`, the answer comes from memory alone, which has few lives.
     let memory = children(&records(&asked(&service, &["lives"])), me);
     assert!(memory.len() <= 64, "{}", memory.len());
-    // Each answer to a narrower question is a part of that.
+    // A narrower query returns a part of that answer.
     let some: Vec<i64> = pids.iter().copied().step_by(100).collect();
     for pid in &some {
         let found = records(&asked(&service, &["lives", "--since", "1h", "--pid", &pid.to_string()]));
@@ -64,7 +64,7 @@ fn each_life_is_in_the_answer_once_where_memory_and_history_meet() {
     assert!(records(&asked(&service, &["lives", "--since", "1h", "--limit", "0"])).is_empty());
     report("past_lives_asked", asked_so_often);
     service.stop_clean();
-    // The directory alone says the same, line by line, as zstd(1) does.
+    // Reading the directory without a daemon gives the same lines as zstd(1).
     let path = directory.path();
     let path = path.to_str().unwrap_or_default();
     let own = client::text(&["lives", "--from", path]);
@@ -90,7 +90,7 @@ fn lives_that_end_while_a_slow_client_reads_are_not_lost_from_an_answer() {
         assert_eq!(found.len(), pids.len());
         let ids: BTreeSet<_> = lives.iter().map(|life| life["process"]["entity_id"].to_string()).collect();
         assert_eq!(ids.len(), lives.len(), "a life is there twice");
-        // Those of the storm, too, without a hole: each that ended before the last one of them that is there.
+        // No life of the storm is in the answer twice.
         let storm_pids = children(&lives, i64::from(storm.id()));
         assert!(storm_pids.values().all(|&count| count == 1));
     }

@@ -16,7 +16,7 @@ fn the_tree_and_a_process_of_a_time_before_this_daemon_come_from_the_history() {
     let service = directory.start(&FORGETFUL);
     let mut shell = Spawned::new(Command::new("sh").args(["-c", "sleep 1000 & wait"]));
     let (parent, me) = (i64::from(shell.id()), i64::from(std::process::id()));
-    // Its child runs its program once /proc says so.
+    // Wait until the child has called execve, as /proc shows.
     let child = wait::until_some("sh has the child sleep", || {
         proc::children(parent).into_iter().find(|pid| proc::name(pid) == "sleep")
     });
@@ -73,7 +73,7 @@ fn the_tree_and_a_process_of_a_time_before_this_daemon_come_from_the_history() {
     let text = asked(&service, &["explain", &child.to_string(), "--at", &then]).stdout;
     let text = String::from_utf8_lossy(&text).into_owned();
     assert!(text.contains("killed by SIGTERM from kill"), "{text}");
-    // A name of that time selects it too, and the present process of a pid says that it is there.
+    // The name that the process had at that time selects it too.
     let named = daemon(&["explain", "sleep", "--at", &then, "--format", "json"]);
     let pids: Vec<_> =
         named["processes"].as_array().into_iter().flatten().map(|it| &it["process"]["pid"]).collect();

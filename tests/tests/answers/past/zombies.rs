@@ -28,7 +28,7 @@ fn zombies_of_a_past_time_are_those_that_proc_showed_then() {
     let parent = held.facts().role("parent").pid;
     let seen = proc::zombies_of(parent);
     assert!(!seen.is_empty(), "{parent} owes no wait");
-    // The daemon has the last of their ends.
+    // Wait until the daemon knows the end of each of them.
     let has_them = |answer: &Value| named_zombies(answer, parent) == seen;
     wait::until_answer(|| service.json("/v1/zombies?at=0ms"), has_them);
     // Tracepoints report a release an RCU grace period late; a zombie that no poll has seen may have been reaped at once.
@@ -46,7 +46,7 @@ fn zombies_of_a_past_time_are_those_that_proc_showed_then() {
         let output = Command::new(setting::taskscope()).args(args).output();
         let output = output.unwrap_or_else(|error| panic!("starting taskscope: {error}"));
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        // 9 if a zombie was older than a second.
+        // The exit code is 9 if a zombie was older than a second.
         assert!(matches!(output.status.code(), Some(0 | 9)), "{args:?}: {said}");
         json(&output)
     };

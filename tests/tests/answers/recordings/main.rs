@@ -80,7 +80,7 @@ fn a_replay_prints_what_was_printed_while_it_was_recorded_each_time() {
     }
     assert_eq!(live_text.lines().count(), first_text.lines().count());
     assert!(live.stdout == first.stdout);
-    // What the shell did, by its own numbers.
+    // The exit codes of the shells are among the recorded events.
     let codes: Vec<_> = events(&first_text)
         .iter()
         .filter(|event| event["event"]["action"] == "group_exited" && event["process"]["name"] == "sh")
@@ -164,7 +164,7 @@ fn the_tree_of_a_replay_is_that_of_proc() {
     let tree: Value = serde_json::from_str(&tree).unwrap();
     let found = tree["processes"].as_array().unwrap().iter().find(|process| process["pid"] == child);
     assert!(found.is_some(), "the child lives on when the shell has ended");
-    // Before the command began, neither was there.
+    // Before the command began, neither the shell nor its child existed.
     let before = text(&replay(&file, &["--at", "+0s", "tree", "--format", "json"]));
     assert!(!before.contains(&format!("\"pid\":{child},")), "{before}");
     let deaths = text(&replay(&file, &["deaths", "--all", "--pid", &shell.to_string(), "--format", "json"]));
@@ -251,7 +251,7 @@ fn limits_of_a_replay_are_those_that_refused_a_fork() {
     let mut recorder = taskscope();
     recorder.args(["record", "--attach", &setting::attach()]).arg(&file).arg("--");
     recorder.args([&scenario(), "zombies-to-the-limit", cgroup.path().to_str().unwrap()]);
-    // It waits for a line before it ends.
+    // The scenario waits for a line before it ends.
     let mut recorder = spawner::spawn({
         recorder.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         recorder

@@ -56,7 +56,7 @@ fn check_steps(steps: &[&Value], before: &Value, after: &Value) {
         let steps = steps.iter().filter(|step| step["event"]["action"] == action);
         steps.filter(|step| is_wanted(&step["sched"])).map(|_| 1_i64).sum::<i64>()
     };
-    // On a real-time kernel, locks that spin on other kernels sleep.
+    // On a real-time kernel, a task sleeps while it waits for a lock for which it spins on other kernels.
     let sleeps = count("switched_out", &|sched| sched["state"] != "runnable");
     let preemptions = count("switched_out", &|sched| sched["state"] == "runnable");
     let runs = count("switched_in", &|sched| sched["waited_ns"].is_u64());

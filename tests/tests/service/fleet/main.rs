@@ -175,7 +175,7 @@ fn a_daemon_that_does_not_know_its_name_is_asked_by_address() {
 }
 
 #[test]
-fn a_list_with_errors_is_refused_and_doubles_are_told() {
+fn a_list_with_errors_is_refused_and_duplicates_are_reported() {
     let directory = Directory::new("fleet-list");
     let file = directory.file("hosts");
     let listed = |text: &str| {

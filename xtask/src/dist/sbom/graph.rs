@@ -54,8 +54,8 @@ impl Graph {
         Self::parse(&text).with_context(|| format!("the output of {}", shell::line(&cargo)))
     }
 
-    /// Parses the output of cargo tree, one line a crate: depth, name and version, license. Of a crate that was listed before, the
-    /// crates that it uses are left out.
+    /// Parses the output of cargo tree, one line for each crate: depth, name and version, license. cargo leaves out
+    /// the dependencies of a crate that it has listed before.
     pub(super) fn parse(text: &str) -> Result<Self> {
         let mut graph = Self::default();
         let mut above: Vec<Crate> = Vec::new();

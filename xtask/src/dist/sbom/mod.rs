@@ -81,7 +81,8 @@ fn document(arch: Arch, graph: &Graph, lock: &str, toolchain: Vec<Value>, progra
 /// Returns a UUID that depends on the document only, so that the same document has the same serial number.
 fn serial(document: &str) -> String {
     let mut hash = hex(&Sha256::digest(document));
-    // Version 8 of RFC 9562 is for such ways to make one; the variant is in the two highest bits.
+    // Version 8 of RFC 9562 is for UUIDs that are made in any other way, such as from a hash. The variant is in the two highest
+    // bits.
     hash.replace_range(12..13, "8");
     hash.replace_range(16..17, "a");
     format!("urn:uuid:{}-{}-{}-{}-{}", &hash[..8], &hash[8..12], &hash[12..16], &hash[16..20], &hash[20..32])

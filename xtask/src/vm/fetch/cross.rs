@@ -40,7 +40,7 @@ pub(crate) fn root(arch: Arch, compiler: Option<&DebianCompiler>) -> anyhow::Res
     for deb in tools.download_with_dependencies(package, &[], &codename)? {
         unpack(&deb, scratch.path(), None)?;
     }
-    // The C library is that of the other architecture: the package for cross-compilers gets no fixes of security.
+    // The C library is that of the other architecture: the package for cross-compilers gets no security fixes.
     let apt = Apt::open(&cache, &suites, arch)?;
     let mut wanted = apt.find(&LIBRARY.map(str::to_owned))?;
     wanted.sort_by(|a, b| a.name.cmp(&b.name));

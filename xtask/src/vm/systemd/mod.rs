@@ -90,7 +90,7 @@ pub(super) fn run(cache: &Cache, names: &[String], verbose: bool) -> anyhow::Res
 fn boot(kernel: &Kernel, guest: &Guest<'_>, verbose: bool) -> anyhow::Result<Run> {
     let label = format!("systemd on {}", kernel.name);
     eprintln!("vm: booting {label} ({})", kernel.version);
-    // A report of an earlier boot would be taken for the report of this one.
+    // A report of an earlier boot would be mistaken for the report of this one.
     let _ = fs::remove_file(&guest.console);
     let tail = verbose.then(|| Tail::follow(guest.console.clone()));
     let boot = guest.run(&mut |line| session::show(&label, line, verbose))?;

@@ -20,7 +20,7 @@ const SYS_SECCOMP: i32 = 1;
 /// The mark of an out-of-memory victim follows its SIGKILL within microseconds; a preempted killer takes longer.
 const MARK_WITHIN_NS: u64 = 1_000_000_000;
 
-/// A handler that sends the signal on to its own process takes no longer than this.
+/// A process that handles a signal and then sends the same one to itself does so within this time, ns.
 const HANDLED_WITHIN_NS: u64 = 10_000_000_000;
 
 /// What is known of a group that has ended.
@@ -81,8 +81,8 @@ impl Case<'_> {
         if signal == SIGKILL { fitting.next() } else { fitting.max_by_key(|(_, sent)| sent.last) }
     }
 
-    /// Returns the signal that the group handled before it sent the same one to itself, as shells do: a program that cleans up in a
-    /// handler ends by the signal after that, so that its parent sees why it ended (signal(7) and bash(1) advise it).
+    /// Returns the signal that the group handled before it sent the same one to itself, as shells do. A program that cleans up in a
+    /// handler then ends itself by the same signal, so that its parent sees why it ended (signal(7) and bash(1) advise this).
     fn handled_before(&self, own: &Sent) -> Option<(usize, &Sent)> {
         if !own.is_from_itself() || own.is_fault() || own.info == SignalInfo::Kernel {
             return None;
@@ -129,7 +129,7 @@ impl Case<'_> {
         }
     }
 
-    /// The cause if the kernel sent the signal without a `siginfo`, as a consequence of what the current task did.
+    /// Returns the cause if the kernel sent the signal without a `siginfo`, as a consequence of what the current task did.
     fn on_behalf(&self, sent: &Sent, at: usize) -> (Cause, Option<Missing>) {
         match (sent.signal, sent.is_from_itself()) {
             (SIGPIPE, true) => certain(Cause::BrokenPipe),
@@ -147,7 +147,7 @@ impl Case<'_> {
         }
     }
 
-    /// The cause if the kernel sent the signal on its own behalf (`SEND_SIG_PRIV`), while the current task ran.
+    /// Returns the cause if the kernel sent the signal on its own behalf (`SEND_SIG_PRIV`), while the current task ran.
     fn by_kernel(&self, sent: &Sent, at: usize) -> (Cause, Option<Missing>) {
         let is_own = sent.is_from_itself();
         match sent.signal {
@@ -185,10 +185,10 @@ impl Case<'_> {
         }
     }
 
-    /// The cause of a SIGHUP from the kernel. `kill_orphaned_pgrp()` of an exiting task sends SIGHUP and SIGCONT to each process of the group
-    /// while it holds `tasklist_lock`, without which none of them can end. Two others send both: `tty_signal_session_leader()` to leaders
-    /// of sessions, whose own groups cannot become orphaned, and `disassociate_ctty()` of such a leader, if it exits after that, to what
-    /// was in the foreground.
+    /// Returns the cause of a SIGHUP from the kernel. `kill_orphaned_pgrp()` of an exiting task sends SIGHUP and SIGCONT to each
+    /// process of the group while it holds `tasklist_lock`; no process can end without that lock. Two other functions send both
+    /// signals: `tty_signal_session_leader()` to session leaders, whose own groups cannot become orphaned; and
+    /// `disassociate_ctty()`, if such a leader exits afterwards, to the foreground process group.
     fn by_hangup(&self, sent: &Sent) -> (Cause, Option<Missing>) {
         let hung_up = certain(Cause::TerminalHangup);
         let perhaps = likely(Cause::TerminalHangup, Missing::OrphanedGroup);
@@ -217,7 +217,7 @@ impl Case<'_> {
         })
     }
 
-    /// The cause if `force_sig()` or a similar function sent the signal, with a positive `si_code`.
+    /// Returns the cause if `force_sig()` or a similar function sent the signal, with a positive `si_code`.
     fn forced(sent: &Sent) -> (Cause, Option<Missing>) {
         match (sent.signal, sent.code) {
             (SIGSYS, Some(SYS_SECCOMP)) => certain(Cause::Seccomp),
@@ -227,7 +227,7 @@ impl Case<'_> {
         }
     }
 
-    /// The cause if a process sent the signal by a system call.
+    /// Returns the cause if a process sent the signal by a system call.
     fn by_process(&self, sent: &Sent, at: usize) -> (Cause, Option<Missing>) {
         if sent.is_from_itself() {
             let by_abort = sent.signal == SIGABRT && sent.code == Some(SI_TKILL);

@@ -54,7 +54,7 @@ impl Lineage {
             self.stats.late += 1;
             return;
         }
-        // These signals end nothing.
+        // Job control signals stop and continue processes but do not end them.
         if is_job_control_signal(sent.signal) {
             self.on_job_control(at, sent, group);
             return;
@@ -166,7 +166,7 @@ impl Lineage {
         .conclude();
         #[cfg_attr(not(test), expect(clippy::disallowed_methods, reason = "the position is checked"))]
         let mut by = conclusion.by.filter(|&by| by < sent.len()).map(|by| sent.remove(by));
-        // A signal other than SIGKILL that its sender repeats did not end the group before.
+        // If a sender repeated a signal other than SIGKILL, the last one ended the group.
         if let Some(by) = by.as_mut().filter(|by| by.signal != SIGKILL) {
             by.at = by.last;
         }

@@ -1,7 +1,7 @@
 //! Stops of units and containers: a stop signal from outside of a cgroup to a process at the top of it, until the last
 //! process of the cgroup ends.
 //!
-//! Supervisors (systemd, container runtimes) are in other cgroups than what they stop. A signal to a process whose parent is
+//! Supervisors (systemd, container runtimes) are not in the cgroups that they stop. A signal to a process whose parent is
 //! in the same cgroup stops a worker, not the unit.
 
 use std::collections::{HashMap, VecDeque};

@@ -134,7 +134,7 @@ fn the_first_sigkill_ends_it_and_the_last_of_others() {
     let hangup = with(sent(1), SignalInfo::Kernel, 0x80, true);
     let raised = at(2_000, own(sent(1)));
     assert_eq!(given(&[hangup, raised]).ends(1), (Cause::TerminalHangup, Some(Missing::RaisedAgain)));
-    // One that was ignored, another signal, and one long before are not why.
+    // An ignored signal, another signal, and one sent long before are not the cause.
     let ignored = Sent { result: 1, ..sent(15) };
     assert_eq!(given(&[ignored, again.clone()]).ends(15), (Cause::KilledByItself, None));
     assert_eq!(given(&[sent(2), again.clone()]).ends(15), (Cause::KilledByItself, None));
@@ -162,7 +162,7 @@ fn timeout_is_known_by_its_name_alone() {
 }
 
 #[test]
-fn what_the_kernel_sends_on_behalf_of_a_task_is_told_apart() {
+fn signals_that_the_kernel_sends_on_behalf_of_a_task_are_distinguished() {
     let none = |sent, to_group| with(sent, SignalInfo::None, 0, to_group);
     assert_eq!(given(&[none(own(sent(13)), false)]).ends(13), (Cause::BrokenPipe, None));
     assert_eq!(given(&[none(own(sent(25)), false)]).ends(25), (Cause::FileSizeLimit, None));
@@ -215,7 +215,7 @@ fn a_terminal_hangs_up_or_is_interrupted() {
 }
 
 #[test]
-fn a_stopped_group_that_is_orphaned_is_told_from_a_hangup_by_its_session() {
+fn a_stopped_group_that_is_orphaned_is_distinguished_from_a_hangup_by_its_session() {
     let by_exit = exiting(with(sent(1), SignalInfo::Kernel, 0x80, true));
     let ends = |was_stopped, leads_session, is_sender_hung_up| {
         let orphaned = Some(Orphaned { was_stopped, leads_session, is_sender_hung_up });

@@ -15,14 +15,15 @@ impl Lineage {
         let children: Vec<_> =
             self.store.newest_tasks().filter(|&ix| self.was_reparented_by_rule(ix, gone)).collect();
         for leader in children {
-            // An earlier one in the list can have ended it.
+            // Correcting an earlier leader in the list can have ended this one.
             let group = self.store[leader].group().filter(|_| self.was_reparented_by_rule(leader, gone));
             // Naming the new reaper can end the group: then there is no parent to correct.
             let _ = group.and_then(|group| self.learn_parent(group, Some(new_reaper), t));
         }
     }
 
-    /// Whether a task leads a group that records last showed below `old_parent`'s process, and that the rule alone gave its parent.
+    /// Whether a task leads a group that records last showed as a child of `old_parent`'s process, and whose present parent follows
+    /// from the kernel's rule alone.
     fn was_reparented_by_rule(&self, leader: Ix<Task>, old_parent: TaskRef) -> bool {
         let is_child = |group: Ix<Group>| {
             let members = &self.store[group];

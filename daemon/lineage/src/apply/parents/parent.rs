@@ -221,7 +221,7 @@ impl Lineage {
         }
     }
 
-    /// Whether the last parent that was shown of a group is a thread of this one's process.
+    /// Whether the parent that a record last showed for a group is a thread of `parent`'s process.
     pub(crate) fn was_shown_in(&self, group: Ix<Group>, parent: TaskRef) -> bool {
         self.store.extra_of(&self.store[group]).is_some_and(|extra| extra.parent_shown() == Some(parent.tgid))
     }

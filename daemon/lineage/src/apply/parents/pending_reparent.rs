@@ -277,8 +277,8 @@ impl Lineage {
     }
 
     /// Returns dead children of dead parents that may have been released already, with the time since when that is uncertain. A
-    /// [`Snapshot`](crate::model::record::Snapshot) of such a task settles it; without one, the time `Config::release_within`
-    /// does.
+    /// [`Snapshot`](crate::model::record::Snapshot) of such a task settles the question; without one, it is settled after
+    /// `Config::release_within`.
     #[must_use]
     pub fn doubtful(&self) -> impl DoubleEndedIterator<Item = (TaskKey, Ktime)> {
         let is_pending = |key: TaskKey| {

@@ -40,7 +40,7 @@ impl Lineage {
         self.scopes.beginning.push(Beginning { cgroup_id: id, at, actor: changed.actor });
     }
 
-    /// Emits the beginnings of the cgroups whose first process this is.
+    /// Emits the beginnings of the cgroups in which this process is the first one.
     pub(crate) fn begin_scopes_of(&mut self, group: Ix<Group>, t: &mut Transition<'_>) {
         if self.scopes.beginning.is_empty() {
             return;

@@ -27,7 +27,7 @@ pub(super) struct Open {
     pub(super) is_populated: bool,
     /// The process in it that ended last.
     pub(super) last_exit: Option<ScopeMember>,
-    /// How a cgroup below it was emptied last: the kernel then checks this one.
+    /// How the last cgroup below it was emptied; after that the kernel checks whether this one is empty too.
     pub(super) below: Option<Below>,
 }
 

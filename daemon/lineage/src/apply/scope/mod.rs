@@ -1,7 +1,8 @@
 //! Units, containers and sessions as the kernel sees them: cgroups that get their first task and lose their last.
 //!
-//! `cgroup_notify_populated` fires before the record of the task that came, and, up to 6.18, before that of the exit of the one that
-//! left: it exits then, and is the current task. From 6.19 on the last task leaves after its last switch, when its exit is known.
+//! When a cgroup gets its first task, `cgroup_notify_populated` fires before the record of that task arrives. When it loses its
+//! last task, the order depends on the kernel. Up to 6.18 the task leaves in `do_exit()`, where it is the current task, and the
+//! record of its exit arrives later. From 6.19 on it leaves after its last switch, and its exit is already known.
 
 mod begin;
 mod end;
@@ -21,7 +22,7 @@ use crate::model::event_context::EventContext;
 use crate::model::id::Ktime;
 use crate::model::scope::{CgroupChange, CgroupChanged, CgroupName, Scope, ScopeEnd};
 
-/// A record that comes later than this is lost.
+/// How long a beginning or an end waits for the record of its task, ns. A record that comes later counts as lost.
 const WAIT_NS: u64 = 2_000_000_000;
 
 impl Lineage {
@@ -87,7 +88,7 @@ impl Lineage {
         }
     }
 
-    /// Emits beginnings and ends for whose task no record has arrived in time.
+    /// Emits beginnings and ends if the record of their task has not arrived in time.
     pub(crate) fn give_up_scopes(&mut self, now: Ktime, out: &mut Vec<Effect>) {
         if self.scopes.beginning.is_empty() && self.scopes.ending.is_empty() {
             return;

@@ -139,9 +139,9 @@ pub enum Missing {
     NameOnly,
     /// SIGXCPU was not seen before the SIGKILL, and other limits of the kernel look the same.
     NoWarning,
-    /// It sent the signal to itself after it had handled the same one; what its handler decided by is not visible.
+    /// It sent the signal to itself after it had handled the same one; no record shows why its handler did that.
     RaisedAgain,
-    /// Two processes sent the two signals; that their parent wanted both is concluded.
+    /// Two processes sent the two signals; no record shows that their common parent wanted both.
     OneSender,
     /// An `AppArmor` profile in kill mode looks the same.
     SecurityProfile,

@@ -5,7 +5,7 @@ use crate::model::flags::{SIGTSTP, SIGTTIN, SIGTTOU};
 use crate::model::id::Ktime;
 use crate::model::record::SignalInfo;
 
-/// The last signal that can have stopped a group. Whether the group is stopped now is shown by its state only: it can have a handler for
+/// The last signal that can have stopped a group. Only the group's state shows whether it is stopped now: it can have a handler for
 /// any of these signals but SIGSTOP, and its tracer can discard them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobStop {

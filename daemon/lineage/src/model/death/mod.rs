@@ -77,7 +77,7 @@ pub struct ScopeName {
 }
 
 impl GroupDeath {
-    /// Returns whether the process was not meant to end: a fault, a limit, or another code than 0.
+    /// Returns whether the process was not meant to end: a fault, a limit, or a code other than 0.
     #[must_use]
     pub fn is_failure(&self) -> bool {
         match self.cause {

@@ -165,8 +165,8 @@ impl Sent {
         }
     }
 
-    /// Whether both are from programs of one name that one process started for this, as `podman stop` starts its runtime. What init
-    /// has adopted is no evidence.
+    /// Whether both senders have the same name and the same parent, as the runtimes that `podman stop` starts. Children of init do
+    /// not count, because init adopts orphans of all kinds.
     #[must_use]
     pub fn is_from_sibling(&self, other: &Self) -> bool {
         let parent = |sent: &Self| sent.sender.ancestors.first().map(|parent| parent.key);

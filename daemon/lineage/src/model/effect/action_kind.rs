@@ -45,9 +45,9 @@ pub enum ActionKind {
     Autoreaped,
     /// `release_task()`: the tid is free.
     Released,
-    /// The first task came to a cgroup.
+    /// A cgroup got its first task.
     ScopeBegan,
-    /// The last task of a cgroup left.
+    /// A cgroup lost its last task.
     ScopeEnded,
 }
 

@@ -12,10 +12,10 @@ use crate::model::task::TaskKind;
 /// The processes whose effects are built. For all others the lineage creates a [`Brief`] only, which costs a fraction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Wanted {
-    /// Those of all processes.
+    /// The effects of all processes are built.
     #[default]
     All,
-    /// Those of these processes, and some of all others.
+    /// All effects of these processes are built, and some effects of all others.
     Of([Option<Tgid>; 2], WantedActions),
 }
 
@@ -24,9 +24,9 @@ pub enum Wanted {
 pub struct WantedActions {
     /// A bit for each [`ActionKind`].
     pub kinds: u32,
-    /// Of `group_exited`, only these.
+    /// Which `group_exited` effects are built.
     pub deaths: WantedDeaths,
-    /// Of `reaped`, only zombies that were at least this old, ns.
+    /// `reaped` effects are built only of zombies that were at least this old, ns.
     pub zombie_ns: u64,
 }
 
@@ -87,7 +87,7 @@ impl WantedDeaths {
         }
     }
 
-    /// Returns whether a death is among them; `None` is the one of a process that exited with code 0.
+    /// Returns whether a death is among them; `None` stands for a process that exited with code 0.
     #[must_use]
     pub fn has(self, death: Option<&GroupDeath>) -> bool {
         match self {
@@ -190,7 +190,7 @@ pub enum Change {
         /// What the new one is.
         kind: ReparentKind,
     },
-    /// Taken by a wait(2), or by another's `release_task()`.
+    /// Reaped by a wait(2), or by `release_task()` of another task.
     Reaped {
         /// The relation of the task that did it.
         by: ReaperKind,
@@ -201,15 +201,15 @@ pub enum Change {
     Autoreaped,
     /// Its tid is free.
     Released,
-    /// The first task came to a cgroup.
+    /// A cgroup got its first task.
     ScopeBegan,
-    /// The last task of a cgroup left.
+    /// A cgroup lost its last task.
     ScopeEnded,
     /// Nothing that is counted.
     Uncounted,
 }
 
-/// What a task and its group are after the change.
+/// The facts about a task and its group after the change.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Subject {
     pub(crate) kind: TaskKind,

@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parents_wait_is_told_apart_from_a_tracers() {
+    fn a_parents_wait_is_distinguished_from_a_tracers() {
         assert_eq!(ReaperKind::of(&relation(5)), ReaperKind::Parent);
         assert_eq!(ReaperKind::of(&relation(7)), ReaperKind::Tracer);
         assert_eq!(ReaperKind::of(&relation(10)), ReaperKind::Itself);
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dying_father_is_no_longer_the_parent() {
+    fn an_exiting_parent_is_no_longer_the_parent() {
         let father = Relation { by_is_dying: true, ..relation(3) };
         assert_eq!(ReaperKind::of(&father), ReaperKind::ExitingParent);
     }

@@ -7,17 +7,17 @@ use crate::model::id::Ktime;
 /// Forks of one process that failed lately.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForkFailures {
-    /// How many, without those that came longer than a minute after the one before.
+    /// How many failed. After a minute without a failure the count starts again.
     pub count: u64,
-    /// The first of these, and the last.
+    /// When the first of these forks failed.
     pub first: Ktime,
-    /// See [`Self::first`].
+    /// When the last of them failed.
     pub last: Ktime,
-    /// The error of the last: `EAGAIN` or `ENOMEM`.
+    /// The error of the last failure: `EAGAIN` or `ENOMEM`.
     pub errno: i32,
-    /// The limit that was full at the last, if one was found.
+    /// The limit that was full at the last failure, if one was found.
     pub by: Option<Arc<ForkLimit>>,
-    /// Whether the limits were read at the last: not in a storm of failures.
+    /// Whether the limits were read for the last failure. If many forks fail, they are read only for some.
     pub is_read: bool,
 }
 

@@ -161,7 +161,7 @@ pub(crate) struct Rare {
     pub(crate) taken_over_before: bool,
     /// A dead task of the group, and the task of another process that adopted its children.
     pub(crate) new_reaper: Option<(TaskKey, TaskRef)>,
-    /// The kernel's rule alone gave children of a thread of it to another process.
+    /// Whether the kernel's rule alone, and no record, shows that children of one of its threads went to another process.
     pub(crate) children_by_rule: bool,
     /// The exiting parent that released it, because the new parent ignores SIGCHLD.
     pub(crate) exiting_reaper: Option<GroupKey>,

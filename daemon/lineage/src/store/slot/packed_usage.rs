@@ -164,7 +164,7 @@ impl UsageStore {
         Self::store(&mut self.wide, &mut self.slots[ix], usage);
     }
 
-    /// The same for figures that are kept elsewhere.
+    /// Sets the usage of a `PackedUsage` that is not in a slot, such as that of an exited process.
     pub(crate) fn set_usage_of(&mut self, packed: &mut PackedUsage, usage: &GroupUsage) {
         Self::store(&mut self.wide, packed, usage);
     }

@@ -71,7 +71,7 @@ impl ThreadBits {
         Self(self.0 & !IN_EXTRA)
     }
 
-    /// The oldest task of a group that has nothing of its tasks in its extra.
+    /// Returns the oldest task of a group that has no list of tasks in its `Extra`.
     pub(in crate::store) const fn first_of_leader_only(self, leader: Option<Ix<Task>>) -> Option<Ix<Task>> {
         if self.0 & LINKED == 0 { None } else { leader }
     }

@@ -6,7 +6,7 @@
     not(test),
     expect(
         clippy::indexing_slicing,
-        reason = "a page and an entry are quotient and rest of a tid below the limit"
+        reason = "a page and an entry are quotient and remainder of a tid below the limit"
     )
 )]
 

@@ -65,8 +65,8 @@ fn is_of_unit(place: Option<&Place>, unit: &str) -> bool {
     own.is_some_and(|own| glob(unit.as_bytes(), own.as_bytes()))
 }
 
-/// Adds up lives of the time in between. Lives come in any order, one at a time, so that many need no memory; only a question about
-/// one process stores which process is whose child.
+/// Adds up lives of the time in between. Lives can be added in any order and are not kept, so that many need no memory. Only for a
+/// question about one process does it store each life's parents.
 pub struct DifferenceMaker {
     scope: Scope,
     from_ms: i64,
@@ -102,7 +102,7 @@ impl DifferenceMaker {
         }
     }
 
-    /// Adds a life. One that was released outside of the time in between changes nothing.
+    /// Adds a life. It is ignored if it was not released between the two times.
     pub fn add(&mut self, life: LifeRecord) {
         let is_in_time = life.released_ms().is_some_and(|at| self.from_ms < at && at <= self.to_ms);
         if !is_in_time {

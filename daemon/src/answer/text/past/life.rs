@@ -16,7 +16,7 @@ use crate::{
 /// The column at which facts begin.
 const INDENT: usize = 14;
 
-/// The answer as text: the process, and one fact a line.
+/// The answer as text: the process, and one fact per line.
 #[must_use]
 pub fn past_lives(answer: &PastLives, style: Style) -> String {
     let at = moment(&answer.at, style);

@@ -49,7 +49,7 @@ fn no_path(report: &Report) -> String {
     }
 }
 
-/// Returns the parts of a time that are not nothing.
+/// Returns the parts of a time that are not zero.
 fn in_words(time: &StepTime) -> String {
     let about = if time.estimated { "~" } else { "" };
     let parts = [

@@ -58,11 +58,10 @@ pub(super) fn leftovers(report: &Report, most: usize) -> Option<Section> {
         return None;
     }
     let count = report.leftovers.len();
-    let what = if count == 1 { "1 process is" } else { "processes are" };
     let text = if count == 1 {
-        vec![format!("{what} left of the job.")]
+        vec!["1 process of the job is left.".to_owned()]
     } else {
-        vec![format!("{count} {what} left of the job.")]
+        vec![format!("{count} processes of the job are left.")]
     };
     let row = |left: &Leftover| {
         let indent = "  ".repeat(left.depth.min(20) as usize);

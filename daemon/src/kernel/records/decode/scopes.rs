@@ -40,7 +40,7 @@ const fn above(cgroup_id: u64, parent_id: u64) -> Option<u64> {
     }
 }
 
-/// Up to the NUL; `None` for the root, which has no name.
+/// Returns the text up to the NUL; `None` for the root, which has no name.
 fn text(bytes: &[u8]) -> Option<Arc<str>> {
     let text = bytes.split(|&byte| byte == 0).next().filter(|text| !text.is_empty())?;
     Some(Arc::from(String::from_utf8_lossy(text)))

@@ -79,7 +79,7 @@ fn oom_limit(from: &wire::OomVictim) -> Result<Option<OomLimit>, DecodeError> {
     }))
 }
 
-/// Up to the NUL; `None` for the root, which has no name.
+/// Returns the name up to the NUL; `None` for the root, which has no name.
 fn name(bytes: &[u8]) -> Option<String> {
     let text = bytes.split(|&byte| byte == 0).next().filter(|text| !text.is_empty())?;
     Some(String::from_utf8_lossy(text).into_owned())

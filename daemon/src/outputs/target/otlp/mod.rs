@@ -1,7 +1,8 @@
 //! An OpenTelemetry collector: events as logs by OTLP/HTTP with protobuf.
 //!
-//! Names of attributes are those of the semantic conventions where there are some; all else begins with `taskscope.`. The collector has a record once it has answered with
-//! success. If that answer is lost, the record is sent again, with the same `taskscope.instance` and `taskscope.event.sequence`.
+//! Attributes have the names of the semantic conventions where there are some; all other names begin with `taskscope.`. A record
+//! counts as sent once the collector has answered with success. If that answer is lost, the record is sent again, with the same
+//! `taskscope.instance` and `taskscope.event.sequence`.
 
 mod attributes;
 mod proto;
@@ -26,7 +27,7 @@ use crate::{
 
 const CONTENT_TYPE: &str = "application/x-protobuf";
 
-/// See the module.
+/// The client of one collector.
 #[derive(Debug)]
 pub(in crate::outputs) struct Otlp {
     client: Client,

@@ -1,8 +1,9 @@
 //! The messages of OTLP logs that are used (opentelemetry-proto 1, stable): field numbers as in `logs/v1/logs.proto`,
 //! `common/v1/common.proto` and `collector/logs/v1/logs_service.proto`.
 //!
-//! Not by crate `opentelemetry-proto`: it brings 48 crates for these ten messages, which cannot change. A record is encoded when it
-//! is queued; a request has it as bytes, which protobuf writes like a message.
+//! The crate `opentelemetry-proto` is not used, because it brings 48 crates for these ten messages, which cannot change. A record
+//! is encoded when it is queued. A request contains it as a field of bytes, which protobuf encodes in the same way as a nested
+//! message.
 
 use prost::{Message, Oneof};
 
@@ -134,7 +135,7 @@ pub(super) fn any(value: &serde_json::Value) -> AnyValue {
     let value = match value {
         serde_json::Value::Null => None,
         serde_json::Value::Bool(yes) => Some(Value::Bool(*yes)),
-        // A number above 2^63 is written as text, as OTLP has none.
+        // OTLP has no integers of 2^63 and above, so these are written as text.
         serde_json::Value::Number(number) => {
             Some(number.as_i64().map_or_else(|| Value::String(number.to_string()), Value::Int))
         }

@@ -23,10 +23,10 @@ const ENOMEM: i32 = 12;
 /// Failed forks of one process within this time, ns, get the same reason, so that a storm of them causes a few reads per second.
 const SAME_NS: u64 = 250_000_000;
 
-/// Processes whose failures are kept: a fork bomb must not cost memory.
+/// The most processes whose failed forks are counted, so that a fork bomb does not use up memory.
 const MOST_PROCESSES: usize = 256;
 
-/// Failures of one process with less than this between them, ns, are counted together; older ones are of the past.
+/// Failed forks of one process are counted together if each follows the one before within this time, ns.
 const TOGETHER_NS: u64 = 60_000_000_000;
 
 /// What was read last, and which forks failed lately.
@@ -68,7 +68,7 @@ impl ForkRefusals {
         }
     }
 
-    /// Returns whether the limits were read for it.
+    /// Adds the limit to the record of a failed fork. Returns whether it is known, from this reading or from the last one.
     fn read(&mut self, at: Ktime, failed: &mut CloneFailed, lineage: &Lineage, procfs: &Procfs) -> bool {
         let Some(creator) = failed.creator.filter(|_| matches!(failed.errno, EAGAIN | ENOMEM)) else {
             return false;

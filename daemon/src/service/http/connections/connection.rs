@@ -8,11 +8,11 @@ use std::{
 
 use tokio::sync::Notify;
 
-/// A peer that has read nothing for this long may be closed in favour of others.
+/// The connection of a peer that has read nothing for this long may be closed in favour of others.
 const BLOCKED: Duration = Duration::from_millis(250);
 
-/// A peer that reads one answer for longer than this may be closed too, and so may a reader of events that has read nothing for
-/// this long.
+/// A connection whose peer reads one answer for longer than this may be closed too. So may that of a reader of events that has read
+/// nothing for this long.
 const SLOW: Duration = Duration::from_secs(10);
 
 /// The stage of a connection.
@@ -136,8 +136,8 @@ impl Connection {
         self.state().blocked = None;
     }
 
-    /// Returns the rank of this connection and the time from which on it has that rank. The connection with the lowest rank is closed first.
-    /// `None` if it must not be closed.
+    /// Returns the rank of this connection, and since when it has that rank; `None` if the connection must not be closed. The
+    /// connection with the lowest rank is closed first.
     pub(super) fn gives_way(&self, now: Instant) -> Option<(u8, Instant)> {
         let state = self.state();
         let longer = |since: Option<Instant>, than| since.filter(|since| now.duration_since(*since) >= than);
@@ -152,7 +152,7 @@ impl Connection {
         }
     }
 
-    /// Since when it has not sent a complete request.
+    /// Since when the peer has not sent a complete request; `None` while a request is being answered.
     pub(super) fn waits_since(&self) -> Option<Instant> {
         let state = self.state();
         matches!(state.stage, Stage::Asking { .. } | Stage::Idle).then_some(state.since)

@@ -46,7 +46,7 @@ impl<L: Listener + AsFd + Sync> Listener for Reserving<L> {
     /// connection, because the one that was accepted last may have had no time yet to send a request.
     async fn accept(&self) -> io::Result<(Self::Stream, Peer)> {
         loop {
-            // Once a descriptor was freed it must be used at once: filling the reserve would take it back.
+            // A descriptor of the reserve that was freed must be used at once, because filling the reserve would take it back.
             let mut has_given = !self.lane.may_accept();
             if has_given && !self.is_awaited() {
                 sleep(PAUSE).await;

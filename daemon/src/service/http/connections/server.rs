@@ -101,7 +101,7 @@ pub(in crate::service::http) async fn serve(listener: impl Listener, answers: An
             Ok(place) => drop(tokio::spawn(arrived(stream, place, answers.clone()))),
             Err(_) => places.refused(),
         }
-        // The connection is read from before the next one can take its place.
+        // Let the task of this connection read its request before a later connection can take its place.
         yield_now().await;
     }
 }

@@ -65,7 +65,7 @@ pub(in crate::service::http) async fn deaths(
     let stamp = context.stamp.clone();
     let Json(mut answer) = complete(&api, context, |host| draft.finish(host)).await?;
     if is_past {
-        // These are loops of the present.
+        // The lineage has only the present crash loops, which do not belong in an answer about the past.
         answer.crash_loops.clear();
     }
     if let Some((reading, times)) = past {

@@ -60,7 +60,7 @@ pub(in crate::service::http) async fn stream(
     let place = api.readers.admit(connection.peer)?;
     let instance = api.instance.clone();
     let is_ours = query.instance.as_deref().is_none_or(|asked| asked == &*instance);
-    // The number of readers is bounded by their places, and joining is quick: no turn is needed.
+    // A reader needs no turn: the number of readers is limited by their places, and joining is quick.
     let reader = api
         .ask_first(move |pipeline, service| {
             let filter = query.selection.filter(&pipeline.lineage)?;
@@ -134,7 +134,7 @@ impl Query {
                         "colour" => Format::Colour,
                         "life" => Format::Life,
                         _ => {
-                            let message = format!("format={value}: there are json, text, colour and life");
+                            let message = format!("format={value}: it must be json, text, colour or life");
                             return Err(ApiError::bad_request(message));
                         }
                     }

@@ -8,8 +8,8 @@ use serde::de::DeserializeOwned;
 
 use crate::service::http::error::ApiError;
 
-/// Values that one query may have of conditions that cost a comparison of texts, or a walk, for each process or event: the owner of the
-/// lineage and the thread of the connections have other work. Pids are as many as fit in a request.
+/// The most values in one query of conditions that need a comparison of texts, or a walk over ancestors, for each process or event.
+/// It bounds the work of the owner of the lineage and of the thread that serves connections. The number of pids is not limited.
 const MOST_CONDITIONS: usize = 100;
 
 /// Refuses a query with too many conditions.

@@ -1,4 +1,4 @@
-//! /healthz: 200 if the owner of the lineage answers. /readyz: 200 while canaries are seen whole.
+//! /healthz: 200 if the owner of the lineage answers. /readyz: 200 while all records of the canaries arrive.
 //!
 //! Lost records alone do not make the daemon unready: taking it out of service or restarting it would lose more. The body says
 //! so.

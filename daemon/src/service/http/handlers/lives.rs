@@ -3,10 +3,10 @@
 //! They are sent page by page. The owner of the lineage returns the lives of a page between two batches of records, a worker
 //! thread makes lines of them, and the next page follows when the connection has taken this one.
 //!
-//! If the question reaches further back than memory, the lives of the history come first. The owner passes on that all queued
-//! lines be written; a worker thread then reads the segments, piece by piece. Lives that were released after the oldest that
-//! memory may have forgotten can be in both: they are sent once. If memory forgets more while the client reads, the history is
-//! read again from where it ended.
+//! If the query reaches further back than memory, the lives of the history come first. The owner asks the writer of the history to
+//! write all queued lines; a worker thread then reads the segments, piece by piece. A recent life can be both in memory and in the
+//! history; it is sent once. If memory forgets further lives while the client reads, the history is read again from where the last
+//! reading ended.
 
 mod query;
 
@@ -63,15 +63,15 @@ struct Page {
     reading: Option<Reading>,
 }
 
-/// What identifies a life: its pid, and when it began, or if that is not known, ended.
+/// What identifies a life: its pid, and when it began; if that is not known, when it ended.
 type Identity = (u32, u64);
 
-/// The part of an answer that comes from the history. It has all lives that were released before the oldest in memory; what the
-/// history has of the others is not repeated.
+/// The part of an answer that comes from the history: all lives that were released up to `seam`. Later lives that the history has
+/// too are in `sent`, so that they are not sent twice.
 struct FromHistory {
     search: LifeSearch,
     schema: Schema,
-    /// Lives that were released later than `forgotten_until` at the beginning, and are in the answer: memory may have them too.
+    /// The lives of the history that were released after `seam` and are in the answer; memory may have them too.
     sent: HashSet<Identity>,
     boot: String,
     /// The history has every life that was released up to this time.
@@ -277,7 +277,8 @@ impl FromHistory {
 }
 
 impl Page {
-    /// Collects a page. If lives were forgotten after `read_until`, which the history was read up to, it is asked for again.
+    /// Collects a page. If memory has forgotten lives that were released after `read_until`, the time up to which the history was
+    /// read, the page also asks for the history again.
     fn of(
         pipeline: &Pipeline,
         service: &mut Service,
@@ -324,7 +325,7 @@ impl Progress {
         (out.into(), self)
     }
 
-    /// Whether the history has sent this life; notes it if not.
+    /// Whether this life was sent already, from the history. If not, notes it as sent.
     fn is_sent(&mut self, record: &LifeRecord) -> bool {
         let Some(history) = &mut self.history else { return false };
         let start = record.start_boottime_ns.unwrap_or(record.boottime_ns);

@@ -28,7 +28,7 @@ pub(super) const PIECE: Duration = Duration::from_millis(20);
 /// How long an answer waits until the lines that were queued before the question are on disk. The writer needs about 100 ms.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(3);
 
-/// Pause between two looks at the writer.
+/// The interval at which an answer checks whether the lines are written.
 const PAUSE: Duration = Duration::from_millis(10);
 
 impl From<ReadError> for ApiError {
@@ -42,7 +42,8 @@ pub(super) fn now_ms(stamp: &Stamp) -> i64 {
     i64::try_from(stamp.wall_ns(clock::boottime()) / 1_000_000).unwrap_or(i64::MAX)
 }
 
-/// Waits until the lines before a question are on disk; `false` if a slow disk takes too long.
+/// Waits until the lines that were queued before a question are on disk. Returns `false` if that takes longer than
+/// [`WRITTEN_WITHIN`].
 pub(super) async fn written(reading: &Reading) -> bool {
     let end = Instant::now() + WRITTEN_WITHIN;
     while !reading.is_written() {
@@ -83,7 +84,8 @@ pub(super) async fn lives(api: &Api, mut search: LifeSearch) -> Result<(Vec<Life
     }
 }
 
-/// Waits until the lines before a question are on disk, and reads what the history knows from a time on.
+/// Waits until the lines that were queued before a question are on disk, then reads which times the history covers from `from_ms`
+/// on.
 pub(super) async fn ready(
     api: &Api,
     reading: &Reading,

@@ -67,7 +67,7 @@ impl EventStream {
             let api = self.api.clone();
             self.members = Some(Box::pin(async move {
                 let members = api.ask_first(move |pipeline, _| descendants(&pipeline.lineage, root)).await;
-                // Without an owner of the lineage, no more events come.
+                // An error means that the owner of the lineage is gone, so no more events come.
                 members.unwrap_or_default()
             }));
         }

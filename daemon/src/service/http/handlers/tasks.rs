@@ -92,7 +92,7 @@ pub(in crate::service::http) async fn zombies(
     };
     let filter = Filter { min_age_ns: duration::ns(min_age), unit: query.unit };
     if let Some(at) = query.at {
-        // Kernel threads are parents too.
+        // Kernel threads are included, because they can be parents of zombies.
         let query = TreeQuery { at: Some(at), kernel: true, ..TreeQuery::default() };
         let tree = tree_of(&api, query).await?;
         let answer = api.workers.run(move || PastZombies::of(tree, &filter)).await?;
@@ -276,7 +276,8 @@ async fn tree_of(api: &Api, query: TreeQuery) -> Result<Tree, ApiError> {
             let figures =
                 options.needs_figures().then(|| AllFigures::new(pipeline.observer.doing(Want::All)));
             if usage {
-                // A task that ended before the poll is in the lineage by then, so no CPU time is counted twice or missed.
+                // Handle the records of tasks that ended before the figures were read, so that no CPU time is counted twice or
+                // missed.
                 pipeline.catch_up(service);
             }
             let view = service.lineage_at(pipeline);

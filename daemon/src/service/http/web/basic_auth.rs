@@ -1,8 +1,8 @@
 //! Basic authentication against bcrypt hashes.
 //!
-//! A hash takes some 70 ms of CPU time on purpose. So the outcome is remembered, one password is checked at a time, on a thread that
-//! completes answers, and a wrong password is followed by a pause: peers that guess cost a fifth of one CPU at most, however many
-//! they are.
+//! A bcrypt hash takes some 70 ms of CPU time on purpose. So the outcome is remembered. Passwords are checked one at a time, on a
+//! thread that completes answers, and after a wrong password there is a pause. Peers that guess passwords therefore take at most a
+//! fifth of one CPU, however many they are.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
@@ -21,8 +21,8 @@ use tokio::{
 
 use crate::service::http::{Workers, connections::peer::Peer, error::ApiError};
 
-/// What a password of an unknown user is compared with, so that the time of the answer does not show which users exist. It is the
-/// hash of no known password.
+/// The hash with which the password of an unknown user is compared, so that the time of the answer does not show which users exist.
+/// No password with this hash is known.
 const NOBODY: &str = "$2b$10$U7JSs3ziRnK/cftF1lM6velSI1Oi0AEGrBkrMAqUHWLM1vo27vcDq";
 
 /// The most accepted passwords that are remembered, and the most refused ones.
@@ -59,7 +59,7 @@ impl Seen {
     }
 }
 
-/// What is known of passwords, and who waits for a check.
+/// The passwords that were checked lately, and how many requests of each peer wait for a check.
 #[derive(Debug, Default)]
 struct Known {
     accepted: Seen,

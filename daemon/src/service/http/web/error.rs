@@ -57,7 +57,7 @@ pub enum WebError {
 fn remedy(source: &io::Error) -> &'static str {
     match source.kind() {
         io::ErrorKind::PermissionDenied => {
-            "; the daemon's user must be able to read it, and a file in another directory than at the start needs a restart"
+            "; the daemon's user must be able to read it; if it was moved to another directory, restart the daemon"
         }
         _ => "",
     }

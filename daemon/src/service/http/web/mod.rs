@@ -41,7 +41,7 @@ use crate::bounded;
 /// The longest web configuration, bytes.
 const FILE_MAX: usize = 1 << 20;
 
-/// Interval at which changes of the files are looked for, while there are requests.
+/// Interval at which the files are checked for changes, while there are requests.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 
 /// Device, inode, size, and time of the last change of a file.
@@ -58,7 +58,7 @@ struct InForce {
     users: BTreeMap<String, String>,
     headers: Vec<(HeaderName, HeaderValue)>,
     rate: Option<RateLimit>,
-    /// The files, this one first.
+    /// The web configuration file, then the files that it names.
     files: Vec<PathBuf>,
 }
 

@@ -29,7 +29,7 @@ impl Durations {
         let histogram = |name, help, buckets| histogram(registry, name, help, buckets);
         let zombie = histogram(
             "taskscope_zombie_duration_seconds",
-            "How long processes were zombies before they were reaped: the time their parent took to wait(2). With tracepoints up to an RCU grace period too long.",
+            "How long processes were zombies before they were reaped: the time until their parent called wait(2). With tracepoints it can be too long by up to an RCU grace period.",
             &ZOMBIE_BUCKETS,
         )?;
         let exit = histogram(

@@ -1,4 +1,5 @@
-//! Counters of what happens to tasks. They are counted beside the registry, whose counters are atomic, and added to it before a scrape.
+//! Counters of what happens to tasks. They are counted outside of the registry, because its counters are atomic and therefore slow,
+//! and are added to it before a scrape.
 
 use prometheus::{IntCounter, IntCounterVec, Opts, Registry, local::LocalIntCounter};
 
@@ -96,7 +97,7 @@ impl EffectCounters {
         let exits = IntCounterVec::new(
             Opts::new(
                 "taskscope_exits_total",
-                "Processes and threads that ended, by kind and by how: exit code 0, another one, a signal, a signal with a core dump. A process ends with its last thread.",
+                "Processes and threads that ended, by kind and reason: exit code 0, another code, a signal, a signal with a core dump. A process ends with its last thread.",
             ),
             &["kind", "reason"],
         )?;
@@ -124,7 +125,7 @@ impl EffectCounters {
             execs: counter("taskscope_execs_total", "Successful calls of execve(2).")?,
             takeovers: counter(
                 "taskscope_exec_takeovers_total",
-                "Calls of execve(2) by a thread that is not its group's leader; it ends all others.",
+                "Calls of execve(2) by a thread that is not its group's leader; the kernel ends all other threads of the group.",
             )?,
             renames: counter(
                 "taskscope_renames_total",
@@ -148,7 +149,7 @@ impl EffectCounters {
             )?,
             releases: counter(
                 "taskscope_releases_total",
-                "Tasks that release_task() released: their pid is free again.",
+                "Tasks that release_task() released; their pids are free again.",
             )?,
             reparentings: Family::register(
                 registry,
@@ -160,7 +161,7 @@ impl EffectCounters {
             scopes: scopes(registry)?,
             leader_deaths: counter(
                 "taskscope_leader_deaths_total",
-                "Processes whose main thread ended while others live on.",
+                "Processes whose main thread ended while other threads were alive.",
             )?,
             stuck: counter(
                 "taskscope_exits_stuck_total",
@@ -195,7 +196,7 @@ impl EffectCounters {
             self.failed = Some(Family::register(
                 registry,
                 "taskscope_clone_failures_total",
-                "Calls of fork(2), vfork(2) and clone(2) that failed, by errno: EAGAIN is a limit on pids reached. Absent if copy_process is watched by a tracepoint: use taskscope_pids_refused_forks_total then.",
+                "Calls of fork(2), vfork(2) and clone(2) that failed, by errno: EAGAIN means that a limit on pids was reached. Absent if copy_process is watched by a tracepoint: use taskscope_pids_refused_forks_total then.",
                 "errno",
                 ERRNOS,
             )?);

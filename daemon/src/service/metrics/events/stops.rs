@@ -16,7 +16,7 @@ use crate::service::metrics::{
 /// Supervisors wait 10 s (Docker), 30 s (Kubernetes) or 90 s (systemd) before SIGKILL.
 const BUCKETS: [f64; 11] = [0.01, 0.1, 0.5, 1.0, 5.0, 10.0, 15.0, 30.0, 60.0, 90.0, 120.0];
 
-/// The metrics, and the units with series, the one that stopped last at the end.
+/// The metrics, and the units that have series; the unit that stopped last is at the end.
 pub(in crate::service::metrics) struct StopMetrics {
     stops: IntCounterVec,
     duration: HistogramVec,
@@ -27,7 +27,7 @@ impl StopMetrics {
     pub(in crate::service::metrics) fn register(of: &Families<'_>) -> prometheus::Result<Self> {
         let stops = of.counters(
             "taskscope_stops_total",
-            "Units and containers that were asked to stop and did, by outcome: `killed` if SIGKILL was sent to one of their processes.",
+            "Units and containers that stopped after a stop signal, by outcome: `killed` if SIGKILL was sent to one of their processes.",
             &["outcome"],
         )?;
         for outcome in [StopOutcome::ByItself, StopOutcome::Killed] {
@@ -36,7 +36,7 @@ impl StopMetrics {
         let duration = of.histograms(
             HistogramOpts::new(
                 "taskscope_stop_duration_seconds",
-                "From the first stop signal to the last exit of a unit or container, by systemd unit, container and pod. Those that stopped last are named, the rest is unit=\"other\".",
+                "Time from the first stop signal to the last exit of a unit or container, by systemd unit, container and pod. The units that stopped last have series, the sum of the others is unit=\"other\".",
             )
             .buckets(BUCKETS.to_vec()),
             &UNIT_LABELS,

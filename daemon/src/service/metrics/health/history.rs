@@ -36,14 +36,14 @@ impl HistoryMetrics {
             )?,
             lost: of.counters(
                 "taskscope_history_lost_lines_total",
-                "Lines that are missing in the history: the queue of the writer was full, or the disk could not be written. A gap line has their number.",
+                "Lines that are missing in the history, because the queue of the writer was full or the disk could not be written. A gap line in the history has their number.",
                 &["why"],
             )?,
             disk: of.int_gauge("taskscope_history_disk_bytes", "Bytes of all segments of the history.")?,
             segments: of.int_gauge("taskscope_history_segments", "Segments of the history.")?,
             cut: of.counter(
                 "taskscope_history_cut_bytes_total",
-                "Bytes at the end of a segment that were not written whole when taskscope ended, and were cut off at the start.",
+                "Bytes of incomplete frames at the end of segments, which taskscope cut off when it started.",
             )?,
         })
     }

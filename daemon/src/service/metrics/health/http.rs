@@ -35,7 +35,7 @@ impl HttpMetrics {
             connections: of.int_gauge("taskscope_http_connections", "Connections to the daemon now.")?,
             closed: of.counters(
                 "taskscope_http_connections_closed_total",
-                "Connections that the daemon closed, by reason: no whole request in time, a peer that read nothing for 30 s, another one needed the place, no place was left.",
+                "Connections that the daemon closed, by reason: no complete request in time, a peer that read nothing for 30 s, another connection needed the place, no place was left.",
                 &["reason"],
             )?,
             handshakes: of.counters(
@@ -53,7 +53,7 @@ impl HttpMetrics {
             )?,
             web_is_current: of.int_gauge(
                 "taskscope_web_config_is_current",
-                "Whether the web_config_file and the files that it names are in force as they are on disk: 0 if the last reload failed, else 1.",
+                "1 if the web_config_file and the files that it names are in force as they are on disk; 0 if the last reload failed.",
             )?,
         })
     }

@@ -85,7 +85,8 @@ impl Collector for OwnProcess {
     }
 }
 
-/// Returns the start in seconds since 1970, by the present wall clock. The kernel shows the start in this time namespace.
+/// Returns when this process started, in seconds since 1970 by the present wall clock. In a time namespace, /proc and
+/// `shown_boottime_ns` are shifted by the same offset.
 fn start_time() -> Option<f64> {
     let started_ns = own_start_ticks()?.saturating_mul(NS_PER_TICK);
     let age = Duration::from_nanos(shown_boottime_ns().saturating_sub(started_ns));

@@ -38,12 +38,12 @@ impl TrustMetrics {
             )?,
             dropped: of.counters(
                 "taskscope_records_dropped_total",
-                "Records for which the ring between kernel and daemon had no room, by kind. Each is followed by a resync.",
+                "Records for which the ring between kernel and daemon had no room, by kind. A resync follows.",
                 &["kind"],
             )?,
             shed: of.counters(
                 "taskscope_records_shed_total",
-                "Records left out by rule while the ring was nearly full, so that exits and releases still find room, by kind. Each is followed by a resync, except signals and changes of cgroups: the tree does not depend on them.",
+                "Records left out by rule while the ring was nearly full, so that exits and releases still find room, by kind. A resync follows, except after signals and changes of cgroups, on which the tree does not depend.",
                 &["kind"],
             )?,
             lost: of.counters(
@@ -53,7 +53,7 @@ impl TrustMetrics {
             )?,
             uncompared: of.int_gauge(
                 "taskscope_records_uncompared",
-                "Records lost or shed since the last complete comparison with the kernel's tasks. While this is not 0, the tree may differ from those.",
+                "Records lost or shed since the last complete comparison with the kernel's tasks. While this is not 0, the tree may differ from the kernel's tasks.",
             )?,
             repaired: of.counters(
                 "taskscope_repaired_total",
@@ -67,7 +67,7 @@ impl TrustMetrics {
             )?,
             hidden: of.counters(
                 "taskscope_hidden_total",
-                "Facts that only comparisons found, because this kernel hides them from eBPF programs, by kind: forks by hidden tasks, their exits and names, releases that interrupts on top of them may have run, canaries with such a release. Not in drift; 0 on most kernels.",
+                "Facts that only comparisons found, because this kernel hides them from eBPF programs, by kind: forks by hidden tasks, their exits and names, releases that interrupts on top of them may have run, canaries with such a release. They do not count as drift. 0 on most kernels.",
                 &["kind"],
             )?,
             concluded: of.counter(
@@ -83,7 +83,7 @@ impl TrustMetrics {
             resync_seconds: of.gauge("taskscope_resync_duration_seconds", "How long the last comparison took.")?,
             canaries: of.counters(
                 "taskscope_canaries_total",
-                "Canaries, short-lived child processes of taskscope, by whether all their records arrived; no_pid: it could not be created because no pid or memory was left. Those whose release this kernel may have hidden are in taskscope_hidden_total.",
+                "Canaries, short-lived child processes of taskscope, by whether all their records arrived; no_pid means that the canary could not be created because no pid or memory was left. Those whose release this kernel may have hidden are in taskscope_hidden_total.",
                 &["result"],
             )?,
             canary_age: of.gauge(
@@ -92,7 +92,7 @@ impl TrustMetrics {
             )?,
             panics: of.counter(
                 "taskscope_panics_total",
-                "Panics that cost one answer each and had no other effect. Each is a bug of taskscope: the log has a line to report.",
+                "Panics that affected only one answer each. Each is a bug of taskscope: please report the line in the log.",
             )?,
         })
     }

@@ -9,14 +9,14 @@ use std::collections::HashMap;
 use crate::lineage::{Brief, Change, TaskKind, death::Cause, status::WaitStatus};
 use crate::service::metrics::names::{REASONS, reason};
 
-/// How processes end: as [`REASONS`], and `oom` for a signal of the out-of-memory killer.
+/// How processes end: the [`REASONS`], and `oom` for a signal of the out-of-memory killer.
 pub(in crate::service::metrics) const UNIT_REASONS: [&str; 6] =
     [REASONS[0], REASONS[1], REASONS[2], REASONS[3], REASONS[4], "oom"];
 
 /// The index of `oom`.
 const OOM: usize = UNIT_REASONS.len() - 1;
 
-/// Entries for cgroups of late events, by a hash of a few bits.
+/// Number of entries for the cgroups of recent events. A hash of the cgroup id chooses the entry.
 const RECENT: usize = 64;
 
 /// The most cgroups with counts of their own between two queries; events of more cgroups are counted as those of no cgroup.
@@ -27,7 +27,7 @@ const CGROUPS: usize = 4096;
 pub(in crate::service::metrics) struct TaskEvents {
     pub(super) created: u32,
     pub(super) execs: u32,
-    /// By the index of [`UNIT_REASONS`].
+    /// Ends of processes, by the index of [`UNIT_REASONS`].
     pub(super) exits: [u32; UNIT_REASONS.len()],
 }
 
@@ -75,7 +75,7 @@ impl EventsByCgroup {
 
     fn of(&mut self, cgroup_id: Option<u64>) -> &mut TaskEvents {
         let id = cgroup_id.unwrap_or(0);
-        // The topmost bits: only these depend on all others.
+        // Use the topmost bits, because only these depend on all bits of the id.
         let mixed = id.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let place = (mixed >> (u64::BITS - RECENT.ilog2())) as usize % RECENT;
         if self.recent[place].0 != id {

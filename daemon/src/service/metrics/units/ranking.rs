@@ -1,5 +1,6 @@
-//! Which units have series: those with the largest weight. The weight of what was counted halves every five minutes, and so does that of
-//! tasks that a unit had; what it has now counts in full.
+//! Which units have series: those with the largest weights. A unit's weight is the sum of the events that were counted for it and
+//! of the tasks that it has. Past events and tasks that are gone lose half of their weight every five minutes; present tasks count
+//! in full.
 //!
 //! A series that begins stays in the memory of a Prometheus server for hours. So a unit with series keeps them until another unit has
 //! twice its weight, or, once it has ended, until another unit needs its place.
@@ -19,10 +20,11 @@ use crate::lineage::id::Ktime;
 /// The most units without series whose weight is kept, so that one of them can get series.
 pub(super) const MOST_UNNAMED: usize = 1024;
 
-/// The half-life of the weight of the past, s.
+/// The half-life of the weight of past events and tasks, s.
 const HALF_LIFE_S: f64 = 300.0;
 
-/// How many times more than the lightest of the units with series another unit must weigh to take its place.
+/// A unit without series replaces the unit with the smallest weight among those with series once its own weight is more than this
+/// many times as large.
 const LEAD: f64 = 2.0;
 
 /// A unit without tasks has ended if nothing was counted for it for this long, ns.
@@ -52,12 +54,12 @@ impl PartialEq for Weight {
 
 impl Eq for Weight {}
 
-/// What a unit did of late.
+/// The weight of one unit.
 #[derive(Clone, Copy, Debug, Default)]
 struct Recent {
     /// The weight of what was counted.
     counted: f64,
-    /// Of a unit with series: the weight of what it has now, or had of late.
+    /// Only for units with series: the weight of the tasks that the unit has now or had lately.
     had: f64,
     /// Whether something was counted since the last choice.
     is_new: bool,
@@ -81,7 +83,8 @@ pub(super) struct Ranking {
 }
 
 impl Ranking {
-    /// Adds to the weight of a unit. Returns the unit under which the event is counted: it, or `other` if `top` units have series already.
+    /// Adds to the weight of a unit. Returns the labels under which the event is counted: those of the unit if it has series or
+    /// gets them now, `other` if `top` other units have series already.
     pub(super) fn count(&mut self, unit: UnitLabels, weight: f64, top: usize) -> UnitLabels {
         let counted = if self.limiter.admit(&unit, top) { unit.clone() } else { UnitLabels::other() };
         let recent = self.recent.entry(unit).or_default();
@@ -100,7 +103,7 @@ impl Ranking {
         self.limiter.named()
     }
 
-    /// Chooses again which units have series, by what was counted.
+    /// Chooses again which units have series, by the events that were counted.
     pub(super) fn choose(&mut self, now: Ktime, top: usize) -> Change<UnitLabels> {
         self.age(now);
         let weights = self.recent.iter().map(|(unit, recent)| (unit.clone(), recent.weight()));
@@ -109,7 +112,8 @@ impl Ranking {
         change
     }
 
-    /// Chooses by what was counted and by the weight of what units have now. A unit that has nothing now gets no series.
+    /// Chooses again by the events that were counted and by the weight of the tasks that units have now. A unit without tasks gets
+    /// no series.
     pub(super) fn choose_among<T>(
         &mut self,
         present: &HashMap<UnitLabels, T>,
@@ -136,7 +140,7 @@ impl Ranking {
                 (Reverse(Weight(weight(here) + counted)), unit)
             })
             .collect();
-        // No more than `top` can get series, and there may be ten thousand.
+        // No more than `top` units can get series, and there may be ten thousand units.
         if unnamed.len() > top {
             unnamed.select_nth_unstable(top);
             unnamed.truncate(top);
@@ -152,7 +156,7 @@ impl Ranking {
         change
     }
 
-    /// Lowers the weight of the past.
+    /// Lowers the weights of past events and tasks by the time that has passed since the last call.
     fn age(&mut self, now: Ktime) {
         let since = seconds(now.since(self.aged.unwrap_or(now)));
         self.aged = Some(now);
@@ -166,7 +170,7 @@ impl Ranking {
         }
     }
 
-    /// Removes units without series, the lightest first, until [`MOST_UNNAMED`] are left.
+    /// Forgets units without series, those with the smallest weights first, until [`MOST_UNNAMED`] are left.
     fn forget_lightest(&mut self) {
         if self.recent.len() <= MOST_UNNAMED {
             return;

@@ -34,7 +34,7 @@ impl UnitTasks {
         let tasks = Self {
             created: of.counters(
                 "taskscope_unit_processes_created_total",
-                "Processes that copy_process() created, by the systemd unit, container and pod that they were created in. The units with most live threads and most of these events of late are named, the rest is unit=\"other\".",
+                "Processes that copy_process() created, by the systemd unit, container and pod that they were created in. The units with the most live threads and recent events have series, the sum of the others is unit=\"other\".",
                 &UNIT_LABELS,
             )?,
             execs: of.counters(
@@ -44,7 +44,7 @@ impl UnitTasks {
             )?,
             exits: of.counters(
                 "taskscope_unit_exits_total",
-                "Processes that ended, by their systemd unit, container and pod, and by how: exit code 0, another one, a signal, a signal with a core dump, the out-of-memory killer. A process ends with its last thread.",
+                "Processes that ended, by their systemd unit, container and pod, and by reason: exit code 0, another code, a signal, a signal with a core dump, the out-of-memory killer. A process ends with its last thread.",
                 &[unit, container, runtime, pod, "reason"],
             )?,
             processes: of.int_gauges(
@@ -54,12 +54,12 @@ impl UnitTasks {
             )?,
             threads: of.int_gauges(
                 "taskscope_unit_live_threads",
-                "Live threads now, main threads among them, by the systemd unit, container and pod of their process.",
+                "Live threads now, including main threads, by the systemd unit, container and pod of their process.",
                 &UNIT_LABELS,
             )?,
             zombies: of.int_gauges(
                 "taskscope_unit_zombies",
-                "Zombies now, by the systemd unit, container and pod that they ran in; taskscope_parent_zombies has those of the parent that does not wait.",
+                "Zombies now, by the systemd unit, container and pod that they ran in; taskscope_parent_zombies has them by the parent that does not wait.",
                 &UNIT_LABELS,
             )?,
             ranking: Ranking::default(),
@@ -231,7 +231,7 @@ mod tests {
         let mut before = shown(&registry);
         let mut named = BTreeSet::new();
         for round in 0..300_u64 {
-            // Ten units in each round, of which each lasts for one round of a second.
+            // Each round has ten new units, which last for that round of one second.
             let jobs: Vec<_> = (0..10).map(|n| format!("job-{round}-{n}")).collect();
             let present: Vec<_> = jobs.iter().map(|name| (&**name, 1 + (round % 7) as u32)).collect();
             for name in &jobs {

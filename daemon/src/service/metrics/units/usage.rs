@@ -23,12 +23,12 @@ impl UnitUsage {
         let units = Self {
             cpu: of.seconds(
                 "taskscope_unit_ended_cpu_seconds_total",
-                "CPU time that ended tasks had used, by the systemd unit, container and pod they ran in: including processes too short-lived for a poller to see. The units that used most of late are named, the rest is unit=\"other\".",
+                "CPU time that ended tasks had used, by the systemd unit, container and pod they ran in: including processes too short-lived for a poller to see. The units that recently used the most have series, the sum of the others is unit=\"other\".",
                 &UNIT_LABELS,
             )?,
             delay: of.seconds(
                 "taskscope_unit_ended_run_delay_seconds_total",
-                "Time that ended tasks had been ready to run and waited for a CPU, by the systemd unit, container and pod they ran in.",
+                "Time that ended tasks had waited for a CPU while ready to run, by the systemd unit, container and pod they ran in.",
                 &UNIT_LABELS,
             )?,
             ranking: Ranking::default(),
@@ -103,7 +103,7 @@ mod tests {
         units.add(unit("b"), &share(1), 2);
         units.add(unit("c"), &share(1), 2);
         is(&units, &[("a", 10), ("b", 1), ("other", 1)]);
-        // This is less than twice as much as the least, so nothing changes.
+        // `c` has less than twice as much as `b`, the lightest unit, so nothing changes.
         units.age(Ktime(1), 2);
         is(&units, &[("a", 10), ("b", 1), ("other", 1)]);
         units.add(unit("c"), &share(4), 2);

@@ -33,7 +33,7 @@ impl Log {
     /// dropped.
     pub(in crate::service::readers) fn shed(&mut self, keep: usize) -> Vec<Arc<Chunk>> {
         self.keep = self.keep_most.min(keep as u64);
-        // Returns the share of the memory that `n` events take.
+        // The memory that `keep` events take, from their share in all events.
         let share = self.bytes as u128 * u128::from(self.keep) / u128::from(self.events.max(1));
         self.budget.log_bytes = self.budget_most.log_bytes.min(usize::try_from(share).unwrap_or(usize::MAX));
         self.shrink()

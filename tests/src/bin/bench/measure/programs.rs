@@ -63,7 +63,7 @@ struct Case {
 
 const SWITCHES: (&str, u64) = ("switches", 100_000);
 
-/// The default first, then the programs that `--sched` adds, and a rival with the same purpose.
+/// The cases: the default first, then the programs that `--sched` adds, and a rival with the same purpose.
 const CASES: [Case; 3] = [
     Case {
         observer: "taskscope run (metrics)",

@@ -21,12 +21,12 @@ const SOCKET: &str = "/tmp/taskscope-bench.sock";
 const RELAY: &str = "/tmp/taskscope-bench-relay.sock";
 /// Processes with one thread each.
 const PROCESSES: u64 = 20_000;
-/// Threads of few other processes.
+/// Additional threads, in a few processes.
 const THREADS: u64 = 80_000;
 const VIEWERS: [usize; 2] = [1, 10];
 /// Views of the page.
 const VIEWS: [&str; 4] = ["overview", "tree", "events", "timeline"];
-/// Until viewers have what they read once.
+/// How long viewers may take to read what they read only once.
 const SETTLED: Duration = Duration::from_secs(8);
 const MEASURED: Duration = Duration::from_secs(15);
 

@@ -54,7 +54,7 @@ pub(crate) const SCENARIOS: &[Entry] = &[
             request!(PTRACE_SYSCALL, child, 0);
             await_stop(child);
             request!(PTRACE_CONT, child, libc::SIGTERM);
-            // The child has sent it to itself, and stops before it takes the signal.
+            // The signal counts as sent by the child itself. The child stops once more before the signal is delivered.
             await_stop(child);
             request!(PTRACE_CONT, child, libc::SIGTERM);
         });
@@ -102,7 +102,7 @@ fn by_thread() {
     ends(child);
 }
 
-/// As a container engine that starts its runtime for each signal.
+/// Two processes of the same parent send signals, as if a container engine started its runtime for each signal.
 fn siblings() {
     let ready = Channel::new();
     let child = spawn("child", || {
@@ -150,7 +150,7 @@ fn own_cgroup() {
     ends(child);
 }
 
-/// An executable whose only segment is larger than any address space: the kernel notices it when it has no way back.
+/// Executes a file whose only segment is larger than any address space: the kernel notices that only after the point of no return.
 fn failed_exec() {
     const MACHINE: u16 = if cfg!(target_arch = "x86_64") { 62 } else { 183 };
     const ADDRESS: u64 = 0x40_0000;

@@ -79,7 +79,7 @@ fn hybrid(_: &[String]) {
 
 fn user_ids(_: &[String]) {
     let parent = spawn("parent", || {
-        // The saved one stays root's.
+        // The saved uid stays 0.
         sys::set_users(65_531, 65_532);
         let child = spawn("child", || 21);
         wait("parent", "child", child);

@@ -1,4 +1,4 @@
-//! What `taskscope job` runs: jobs that know what they cost, what they leave, and why they take as long as they do.
+//! Commands for `taskscope job`: each prints what it used, which processes it left behind, and why it took as long as it did.
 
 use std::{path::Path, time::Duration};
 
@@ -77,8 +77,8 @@ fn tree(args: &[String]) {
     }
 }
 
-/// The path is: this, `one`, this, `long`, this, `last`, this. `short` ends long before `long`, and `beside` long before it is
-/// waited for.
+/// The critical path is: this process, `one`, this process, `long`, this process, `last`, this process. `short` ends long before
+/// `long`, and `beside` ends long before this process waits for it.
 fn schedule(_: &[String]) {
     sleep(30);
     let one = child(|| sleep(200));
@@ -144,13 +144,13 @@ fn rest() {
 
 fn unwaited(args: &[String]) {
     let count = number(args, 0, 20);
-    // The kernel adds nothing of these to anybody.
+    // The kernel adds the usage of these children to no process, because SIGCHLD is ignored.
     let parent = child(|| {
         sys::on_sigchld(libc::SIG_IGN, 0);
         for _ in 0..count {
             child(|| work_for(1_000_000));
         }
-        // Returns once all are gone.
+        // Returns (ECHILD) once all children are gone.
         let _ = sys::wait4(-1, 0);
     });
     wait(parent);
@@ -168,7 +168,8 @@ fn unwaited(args: &[String]) {
 
 fn in_cgroup(args: &[String]) {
     let Some(path) = args.first() else { die("no cgroup") };
-    // What it used up to the move, which is between these two, is not the cgroup's. The clock also makes the kernel account for it.
+    // The cgroup does not count what this process used before its move, which happens between these two readings. Reading the clock
+    // also makes the kernel account for that usage.
     let before = cpu_ns();
     cgroups::enter(Path::new(path));
     let moved = cpu_ns();

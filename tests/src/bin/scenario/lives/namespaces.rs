@@ -28,7 +28,7 @@ fn pid_namespace(_: &[String]) {
             0
         });
         let _ = middle;
-        // Inside of the namespace, the children have other pids than in /proc, so this waits for any child.
+        // Inside of the namespace, the pids of the children differ from those in /proc, so this waits for any child.
         let answer = sys::wait4(-1, 0);
         up.send(i32::from(answer.is_ok()));
         go_ahead.receive();

@@ -1,4 +1,4 @@
-//! Zombies whose parent seems to be the cause and is not; deaths and sleeps that are easily mistaken for others.
+//! Zombies whose parent seems to be the cause but is not; deaths and sleeps that are easily mistaken for others.
 
 use std::fs;
 

@@ -63,7 +63,7 @@ fn bomb(args: &[String]) {
     Fact::new("crowd").text("role", "bomb").numbers("pids", &orphans).emit();
 }
 
-/// The bomb forks until somebody kills it, or for so long, and this reaps all of its processes.
+/// Starts a bomb, which forks until somebody kills it or its time is over, and reaps all of its processes.
 fn burns(args: &[String]) {
     let limit = number(args, 0, 200);
     sys::be_subreaper();

@@ -1,4 +1,4 @@
-//! Leaks other than zombies, and processes that look like one and are none: what `taskscope leaks` must report, and must not.
+//! Leaks other than zombies, which `taskscope leaks` must report, and processes that look like leaks, which it must not report.
 
 use std::{
     env, fs,
@@ -33,13 +33,13 @@ fn end(role: &str, child: Pid) {
     wait("scenario", role, child);
 }
 
-/// Whoever wants the child to end has ended it before, or does it now.
+/// Waits until the test has seen the leak, and ends the child, unless the test has ended it already.
 fn finish(role: &str, child: Pid) {
     pause("leaking");
     end(role, child);
 }
 
-/// Sleeps. Ends the process once nobody reads the facts any more: nothing of a scenario outlives its test.
+/// Sleeps. Ends the process once nobody reads the facts any more, so that no process of a scenario outlives its test.
 fn rest(ms: i32) {
     let mut output = libc::pollfd { fd: 1, events: 0, revents: 0 };
     // SAFETY: one element, which outlives the call.
@@ -56,7 +56,7 @@ fn add_thread(act: impl FnOnce() + Send + 'static) -> thread::JoinHandle<()> {
 
 fn threads() {
     let child = spawn("child", || {
-        // Not forever: somebody may forget to end this process.
+        // Stop after some time, in case nobody ends this process.
         for _ in 0..2_000 {
             drop(add_thread(|| sys::sleep_for_ever()));
             rest(20);
@@ -140,7 +140,7 @@ fn bomb() {
     }
     let child = spawn("child", || {
         sys::lead_a_group();
-        // The scenario's own process is the one that was there before.
+        // The scenario's process existed before the bomb, so it is not part of it.
         explode(GENERATIONS);
         sys::sleep_for_ever()
     });
@@ -226,7 +226,7 @@ fn none() {
     }
 }
 
-/// Copies of this program, so that the leader of a session and what is left run different ones.
+/// Copies of this program, so that the leader of a session and the processes that it leaves behind run different programs.
 struct Programs(PathBuf);
 
 impl Programs {
@@ -243,7 +243,7 @@ impl Programs {
 
 impl Drop for Programs {
     fn drop(&mut self) {
-        // What is left sleeps until then.
+        // The processes that are left behind sleep until their files are gone.
         let _ = fs::remove_dir_all(&self.0);
     }
 }
@@ -291,7 +291,7 @@ fn daemons() {
     pause("working");
 }
 
-/// The leader of a session, as a program: starts a process, MODE says how, and ends.
+/// The leader of a session, as a program: starts a process in the way that MODE says, and ends.
 pub(crate) fn session(args: &[String]) {
     let [mode, place, mark] = args else { die_with("arguments of leak-session", libc::EINVAL) };
     let program = if mode == "same" { "job" } else { "left" };
@@ -312,7 +312,7 @@ pub(crate) fn session(args: &[String]) {
     }
 }
 
-/// What is left of a session, as a program: writes its pid to a file and sleeps until the file is gone.
+/// A process that a session leaves behind, as a program: writes its pid to a file and sleeps until the file is gone.
 pub(crate) fn sleeper(args: &[String]) {
     let Some(mark) = args.first() else { die_with("arguments of leak-sleeper", libc::EINVAL) };
     let written = fs::write(mark, format!("{}\n", sys::getpid()));

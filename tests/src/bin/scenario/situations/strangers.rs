@@ -82,10 +82,10 @@ fn ok<T>(what: &str, result: std::io::Result<T>) -> T {
 /// Forks a parent that waits for its zombie after a message on the channel.
 fn parent_until_message() -> (Pid, Pid, Channel) {
     let (made, go) = (Channel::new(), Channel::new());
-    let until_told = || {
+    let until_message = || {
         go.receive();
     };
-    let parent = parent(made, || (), until_told);
+    let parent = parent(made, || (), until_message);
     (parent, made.receive(), go)
 }
 
@@ -100,7 +100,7 @@ fn accepts_first() {
 }
 
 fn sends_first() {
-    /// More than the queue of a socket takes (`max_dgram_qlen`).
+    /// More messages than the queue of a socket can hold (`max_dgram_qlen`).
     const MESSAGES: usize = 2000;
     let (made, path) = (Channel::new(), scratch("send"));
     let receiver = ok("bind", UnixDatagram::bind(&path));

@@ -128,7 +128,7 @@ fn is_in(pid: Pid, tid: Pid, state: char) -> bool {
 /// instead.
 pub(crate) fn has_left_its_cpu(pid: Pid, tid: Pid) -> bool {
     let syscall = fs::read(format!("/proc/{pid}/task/{tid}/syscall"));
-    // If the file cannot be read, the state has to do.
+    // If the file cannot be read, the state alone decides.
     !syscall.is_ok_and(|text| text.starts_with(b"running"))
 }
 

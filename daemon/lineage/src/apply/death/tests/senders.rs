@@ -43,7 +43,7 @@ fn a_fault_that_a_handler_reports_is_a_fault() {
 }
 
 #[test]
-fn what_a_tracer_does_is_told_from_cgroup_kill_and_from_limits() {
+fn a_tracers_signal_is_distinguished_from_cgroup_kill_and_from_limits() {
     let traced = |sent: &[Sent]| Given { tracer: Some(task(OTHER)), ..given(sent) }.ends(9);
     let killed = with(sent(9), SignalInfo::None, 0, false);
     assert_eq!(traced(std::slice::from_ref(&killed)), (Cause::Tracer, Some(Missing::TracerRequest)));
