@@ -2,7 +2,10 @@
 
 use std::{os::unix::process::CommandExt as _, process::Command};
 
-use super::{Fault, Held, Place, limits::Setting};
+use super::{
+    Fault, Held, Place,
+    limits::{Cgroup, Setting},
+};
 
 /// Priority of the thread that makes the queries: above the spinning tasks.
 const ASKER: i32 = 60;
@@ -28,7 +31,7 @@ pub(super) const REAL_TIME: Fault = Fault {
 /// A load average of a thousand.
 pub(super) const LOAD: Fault = Fault {
     name: "load 1000",
-    what: "1,000 tasks are runnable, and the daemon has the priority that its unit gives it",
+    what: "1,000 tasks are runnable in another cgroup, and the daemon has the share of the CPU and the priority that its unit sets",
     guest_only: true,
     // With emulated CPUs on a busy host a wakeup takes seconds.
     long: true,
@@ -37,16 +40,28 @@ pub(super) const LOAD: Fault = Fault {
     inflict: |case| {
         let settings = without_stall_panics();
         let asker = RealTime::be(ASKER)?;
+        // The tasks inherit the cgroup, as those of a user do from user.slice.
+        let mut others = Cgroup::named("cpu", "others")?;
+        others.take(std::process::id())?;
         let mut hog = case.scenario("hog-cpu", &["1000"]);
         hog.pause("spinning");
-        Ok(Box::new((hog, asker, settings)) as Held)
+        Ok(Box::new((hog, others, asker, settings)) as Held)
     },
     ..super::NONE
 };
 
-/// Sets the unit's `Nice`.
+/// Sets the unit's `CPUWeight` and `Nice`.
 fn preferred(command: &mut Command, _: &Place) {
     const NICE: i32 = -10;
+    if let Ok(cgroup) = Cgroup::new("cpu") {
+        // A weight of 100 is 1,024 shares.
+        let (file, value) = if cgroup.is_v2 { ("cpu.weight", "1000") } else { ("cpu.shares", "10240") };
+        if cgroup.write(file, value).is_ok() {
+            cgroup.begin(command);
+        }
+        // It is needed until the daemon has ended.
+        std::mem::forget(cgroup);
+    }
     let set = || {
         // SAFETY: the call takes integers only; 0 is the calling process.
         let failed = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) } != 0;

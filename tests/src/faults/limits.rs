@@ -93,10 +93,15 @@ pub struct Cgroup {
 impl Cgroup {
     /// Creates it in the hierarchy that has the controller. In a guest without a v2 hierarchy, mounts one.
     pub fn new(controller: &str) -> Result<Self, String> {
+        Self::named(controller, "fault")
+    }
+
+    /// Does the same with a part of its name, for a second cgroup of a fault.
+    pub(super) fn named(controller: &str, name: &str) -> Result<Self, String> {
         let v1 = Path::new("/sys/fs/cgroup").join(controller);
         let is_v2 = !v1.join("cgroup.procs").exists();
         let parent = if is_v2 { v2(controller).map_err(super::skipped)? } else { v1 };
-        let directory = parent.join(format!("taskscope-fault-{}", std::process::id()));
+        let directory = parent.join(format!("taskscope-{name}-{}", std::process::id()));
         let made = fs::create_dir_all(&directory);
         made.map_err(|error| super::skipped(format_args!("making {}: {error}", directory.display())))?;
         Ok(Self { directory, parent, is_v2, pid: None })
