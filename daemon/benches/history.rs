@@ -31,8 +31,8 @@ use taskscope::{
         Config, Effect, Lineage,
         id::{Ktime, TaskKey, TaskRef, Tgid, Tid},
         record::{
-            Comm, Exec, ExitParts, ExitSource, Exited, Exiting, Fact, GroupExit, New, Place, Record,
-            ReleaseSource, Released, Usage,
+            Comm, Exec, ExitParts, ExitSource, Exited, Exiting, Fact, GroupExit, New, Record, ReleaseSource,
+            Released, TaskPlace, Usage,
         },
     },
 };
@@ -75,7 +75,7 @@ fn new(task: TaskRef, parent: TaskRef) -> Fact {
         clone_flags: Some(0),
         exit_signal: Some(17),
         task_flags: Some(0x40),
-        place: Place { cgroup_id: Some(1), namespace: None, credentials: Some((1000, 1000)) },
+        place: TaskPlace { cgroup_id: Some(1), namespace: None, credentials: Some((1000, 1000)) },
         comm: Some(comm("sh")),
     })
 }
@@ -119,7 +119,7 @@ fn life(n: u64, at: u64, parent: TaskRef, records: &mut Vec<Record>) {
         Fact::Exec(Box::new(Exec {
             task,
             old_tid: None,
-            place: Place::default(),
+            place: TaskPlace::default(),
             task_flags: Some(0),
             exit_signal: Some(17),
             comm: Some(comm(name)),

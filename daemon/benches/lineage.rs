@@ -6,8 +6,8 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use taskscope::kernel::memory::prefer_huge_pages;
 use taskscope::lineage::id::{Ktime, TaskKey, TaskRef, Tgid, Tid};
 use taskscope::lineage::record::{
-    Comm, Exec, ExitParts, ExitSource, Exited, Exiting, Fact, GroupExit, New, Place, Record, ReleaseSource,
-    Released, Usage,
+    Comm, Exec, ExitParts, ExitSource, Exited, Exiting, Fact, GroupExit, New, Record, ReleaseSource,
+    Released, TaskPlace, Usage,
 };
 use taskscope::lineage::{Config, Effect, Lineage};
 
@@ -33,7 +33,7 @@ fn new(task: TaskRef, parent: TaskRef) -> Fact {
         clone_flags: Some(0),
         exit_signal: Some(17),
         task_flags: Some(0x40),
-        place: Place { cgroup_id: Some(1), namespace: None, credentials: Some((0, 0)) },
+        place: TaskPlace { cgroup_id: Some(1), namespace: None, credentials: Some((0, 0)) },
         comm: Some(Comm(*b"sh\0\0\0\0\0\0\0\0\0\0\0\0\0\0")),
     })
 }
@@ -67,7 +67,7 @@ fn life(tid: u32, at: u64, parent: TaskRef, records: &mut Vec<Record>) {
         Fact::Exec(Box::new(Exec {
             task,
             old_tid: None,
-            place: Place::default(),
+            place: TaskPlace::default(),
             task_flags: Some(0),
             exit_signal: Some(17),
             comm: Some(Comm(*b"true\0\0\0\0\0\0\0\0\0\0\0\0")),

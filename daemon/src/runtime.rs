@@ -47,7 +47,7 @@ pub use self::{
         hidden::{HiddenCounts, HiddenTasks},
         repairs::{RepairStats, Repairs, Why},
     },
-    place::Place,
+    place::LossPlace,
     recorded::RecordedLineage,
     serve::{Question, RunError},
     sink::{EventSink, MAX_BATCH_DELAY},
@@ -91,9 +91,9 @@ pub struct Pipeline {
     effects: Vec<Effect>,
     /// Decoded records of the present batch. Empty between two turns.
     decoded: Vec<Record>,
-    lost_reported: [u64; Place::COUNT],
+    lost_reported: [u64; LossPlace::COUNT],
     /// Lost records about causes of death, part of all lost records, as reported so far.
-    causes_lost_reported: [u64; Place::COUNT],
+    causes_lost_reported: [u64; LossPlace::COUNT],
     ticks: u64,
     /// When the last comparison with the kernel ended, and the earliest time of the next one.
     resynced: Ktime,

@@ -4,12 +4,12 @@
 use std::path::Path;
 
 use taskscope::{
-    cgroup::Place as CgroupPlace,
+    cgroup::Place,
     export::{Stamp, json},
     lineage::effect::Effect,
     recording::{Entries, Reader},
     runtime::{
-        EventSink, Place,
+        EventSink, LossPlace,
         replay::{Replay, ReplaySink},
     },
 };
@@ -31,7 +31,7 @@ impl EventSink for Written {
         }
     }
 
-    fn lost(&mut self, _: Place, _: u64) {}
+    fn lost(&mut self, _: LossPlace, _: u64) {}
 }
 
 impl ReplaySink for Written {
@@ -39,7 +39,7 @@ impl ReplaySink for Written {
         self.stamp.set_wall_offset(offset_ns);
     }
 
-    fn set_cgroup(&mut self, _: u64, _: &CgroupPlace) {}
+    fn set_cgroup(&mut self, _: u64, _: &Place) {}
 
     fn gap(&mut self) {}
 }

@@ -192,7 +192,7 @@ mod tests {
     use crate::{
         Config,
         id::{TaskRef, Tgid, Tid},
-        record::{Fact, Place, Record, Snapshot, SnapshotSource, Usage},
+        record::{Fact, Record, Snapshot, SnapshotSource, TaskPlace, Usage},
     };
 
     const KEY: TaskKey = TaskKey { tid: Tid(7), start: Ktime(1) };
@@ -229,7 +229,7 @@ mod tests {
             task_flags: Some(0),
             nr_threads: Some(1),
             state: Some(2),
-            place: Place::default(),
+            place: TaskPlace::default(),
             comm: None,
             usage: None,
         };

@@ -9,7 +9,7 @@ use super::{
     explain::draft::vforked,
     kernel_stack::by_stack,
     now::{AllFigures, Does},
-    place::Place,
+    place::AnswerPlace,
     process::ProcessRef,
     task::Ids,
 };
@@ -65,7 +65,7 @@ pub struct BlockedTask {
     pub remedy: Option<String>,
     /// Its cgroup, unit, container and pod.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub place: Option<Place>,
+    pub place: Option<AnswerPlace>,
 }
 
 /// A first poll of tasks in uninterruptible sleep. Only tasks that a second poll finds in the same sleep are blocked.
@@ -117,7 +117,7 @@ impl BlockedTasks {
         age: &dyn Fn(TaskKey) -> Option<u64>,
         lineage_at: &LineageAt<'_>,
         stamp: &Stamp,
-        places: &mut dyn FnMut(u64) -> Option<Place>,
+        places: &mut dyn FnMut(u64) -> Option<AnswerPlace>,
     ) -> Self {
         let mut found: Vec<(u64, &Figures, Does)> = Vec::new();
         for (figures, does) in figures.blocked() {
@@ -149,7 +149,7 @@ fn one(
     does: Does,
     lineage_at: &LineageAt<'_>,
     stamp: &Stamp,
-    places: &mut dyn FnMut(u64) -> Option<Place>,
+    places: &mut dyn FnMut(u64) -> Option<AnswerPlace>,
 ) -> BlockedTask {
     let group = lineage_at.lineage.group(figures.task.tgid);
     let key = group.map_or(GroupKey { tgid: figures.task.tgid, start: None }, |group| group.key());

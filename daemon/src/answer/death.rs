@@ -38,7 +38,7 @@ use super::{
     HostFacts, LineageAt, Made, MergeLocalFacts,
     known::Known,
     life::LifeRecord,
-    place::Place,
+    place::AnswerPlace,
     process::{Exit, ProcessRef, User},
     time_arg,
 };
@@ -113,7 +113,7 @@ pub struct Death {
     pub user: Option<User>,
     /// Its cgroup, unit, container and pod.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub place: Option<Place>,
+    pub place: Option<AnswerPlace>,
     /// Its wait(2) status.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exit: Option<Exit>,

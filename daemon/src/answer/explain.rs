@@ -17,7 +17,7 @@ use super::{
     leaks::{self, Leak, LeaksDraft},
     limits::{self, Limit, Limits, LimitsDraft},
     now::{AllFigures, Now, missing},
-    place::Place,
+    place::AnswerPlace,
     process::{Executable, Process, ProcessRef, text},
     scope::{self, ScopeStory},
     stop::{self, StopStory},
@@ -42,7 +42,7 @@ pub struct Explanation {
     pub task: Task,
     /// Its cgroup, unit, container and pod.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub place: Option<Place>,
+    pub place: Option<AnswerPlace>,
     /// Its parent, if the parent lives.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent: Option<ProcessRef>,

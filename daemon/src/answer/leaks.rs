@@ -10,7 +10,7 @@ use self::end_all::Bomb;
 use super::{
     HostFacts, LineageAt, Made, MergeLocalFacts,
     limits::{Limit, LimitsDraft},
-    place::Place,
+    place::AnswerPlace,
     process::ProcessRef,
     verdict::Verdict,
 };
@@ -89,7 +89,7 @@ pub struct Leak {
     pub process: ProcessRef,
     /// The cgroup, unit, container and pod of the processes that leak.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub place: Option<Place>,
+    pub place: Option<AnswerPlace>,
     /// When the counting began, by the wall clock.
     pub since: String,
     /// The same time on `CLOCK_BOOTTIME`.
@@ -192,7 +192,7 @@ impl Leak {
             Leaking::Orphans(orphans) => orphans.left.iter().map(|(key, _)| *key).collect(),
             _ => vec![leak.culprit],
         };
-        let short = place.as_ref().map(Place::short).filter(|short| short != "-");
+        let short = place.as_ref().map(AnswerPlace::short).filter(|short| short != "-");
         let around = Surroundings {
             limit: limit.as_ref().map(|limit| TightestLimit {
                 what: limit.what(),

@@ -62,7 +62,7 @@ pub struct HostFacts<'a> {
     /// The mounted /proc.
     pub procfs: &'a crate::procfs::Procfs,
     /// Returns the place of a cgroup, by its id in the v2 hierarchy.
-    pub places: &'a mut dyn FnMut(u64) -> Option<place::Place>,
+    pub places: &'a mut dyn FnMut(u64) -> Option<place::AnswerPlace>,
 }
 
 /// Whether a number is 0, which answers leave out.

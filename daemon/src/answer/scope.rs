@@ -5,8 +5,8 @@ use std::{fmt::Write as _, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    HostFacts, LineageAt, Made, MergeLocalFacts, death, death::Death, place::Place, process::ProcessRef,
-    stop::StopFilter,
+    HostFacts, LineageAt, Made, MergeLocalFacts, death, death::Death, place::AnswerPlace,
+    process::ProcessRef, stop::StopFilter,
 };
 use crate::{
     export::Stamp,
@@ -36,7 +36,7 @@ impl MergeLocalFacts for Scopes {}
 pub struct ScopeStory {
     /// The cgroup, unit, container and pod.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub place: Option<Place>,
+    pub place: Option<AnswerPlace>,
     /// Name of the cgroup's directory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
@@ -135,7 +135,7 @@ const fn is_reported(scope: &Scope) -> bool {
 pub(super) fn of_place(
     scopes: &[Arc<Scope>],
     cgroup_id: Option<u64>,
-    place: Option<&Place>,
+    place: Option<&AnswerPlace>,
     now: Ktime,
     host_facts: &mut HostFacts<'_>,
 ) -> Vec<ScopeStory> {
@@ -143,7 +143,7 @@ pub(super) fn of_place(
     let mut found = Vec::new();
     for scope in scopes {
         let of_scope = (host_facts.places)(scope.cgroup_id);
-        let is_same = |one: &Place, other: &Place| {
+        let is_same = |one: &AnswerPlace, other: &AnswerPlace| {
             let is_unit = one.cgroup.unit.is_some() || one.container.is_some();
             is_unit && one.cgroup.path == other.cgroup.path && one.container == other.container
         };
@@ -157,7 +157,7 @@ pub(super) fn of_place(
 }
 
 impl ScopeStory {
-    fn of(scope: &Scope, place: Option<Place>, now: Ktime, host_facts: &mut HostFacts<'_>) -> Self {
+    fn of(scope: &Scope, place: Option<AnswerPlace>, now: Ktime, host_facts: &mut HostFacts<'_>) -> Self {
         let stamp = host_facts.stamp;
         let mut story = Self {
             place,
@@ -182,8 +182,12 @@ impl ScopeStory {
     }
 
     fn sentence(&self, scope: &Scope, now: Ktime) -> String {
-        let what =
-            self.place.as_ref().map(Place::short).filter(|what| what != "-").or_else(|| self.name.clone());
+        let what = self
+            .place
+            .as_ref()
+            .map(AnswerPlace::short)
+            .filter(|what| what != "-")
+            .or_else(|| self.name.clone());
         let mut text = what.unwrap_or_else(|| "a cgroup".into());
         match (&self.first, scope.began) {
             (Some(first), Some(_)) => {

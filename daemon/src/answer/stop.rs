@@ -4,7 +4,9 @@ use std::{collections::HashMap, fmt::Write as _, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::{HostFacts, LineageAt, Made, MergeLocalFacts, death::Sender, place::Place, process::ProcessRef};
+use super::{
+    HostFacts, LineageAt, Made, MergeLocalFacts, death::Sender, place::AnswerPlace, process::ProcessRef,
+};
 use crate::{
     export::{Stamp, matches as glob},
     lineage::{
@@ -38,7 +40,7 @@ pub struct StopStory {
     pub boottime_ns: u64,
     /// The unit, container or pod that stopped.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub place: Option<Place>,
+    pub place: Option<AnswerPlace>,
     /// The name of that signal.
     pub signal_name: String,
     /// The sender.
@@ -117,7 +119,7 @@ impl StopFilter {
         Self { units, containers, limit: 3 }
     }
 
-    pub(super) fn wants(&self, place: Option<&Place>) -> bool {
+    pub(super) fn wants(&self, place: Option<&AnswerPlace>) -> bool {
         let is_unit = |unit: &str| self.units.iter().any(|it| glob(it.as_bytes(), unit.as_bytes()));
         let is_container = |id: &str| self.containers.iter().any(|it| id.starts_with(it.as_str()));
         let (units, containers) = (self.units.is_empty(), self.containers.is_empty());
@@ -170,7 +172,7 @@ pub(super) fn cgroups(stop: &Stop) -> impl Iterator<Item = u64> + use<> {
 pub(super) fn of_place(
     stops: &[Arc<Stop>],
     cgroup_id: Option<u64>,
-    place: Option<&Place>,
+    place: Option<&AnswerPlace>,
     now: Ktime,
     host_facts: &mut HostFacts<'_>,
 ) -> Vec<StopStory> {
@@ -178,7 +180,7 @@ pub(super) fn of_place(
     let mut found = Vec::new();
     for stop in stops {
         let of_stop = (host_facts.places)(stop.cgroup_id);
-        let is_same = |one: &Place, other: &Place| match (&one.container, &other.container) {
+        let is_same = |one: &AnswerPlace, other: &AnswerPlace| match (&one.container, &other.container) {
             (Some(one), Some(other)) => one.id == other.id,
             (None, None) => one.cgroup.unit.is_some() && one.cgroup.unit == other.cgroup.unit,
             _ => false,
@@ -194,7 +196,12 @@ pub(super) fn of_place(
 
 impl StopStory {
     /// Describes a stop.
-    pub(super) fn of(stop: &Stop, place: Option<Place>, now: Ktime, host_facts: &mut HostFacts<'_>) -> Self {
+    pub(super) fn of(
+        stop: &Stop,
+        place: Option<AnswerPlace>,
+        now: Ktime,
+        host_facts: &mut HostFacts<'_>,
+    ) -> Self {
         let stamp = host_facts.stamp;
         let names: HashMap<GroupKey, &StopMember> =
             stop.members.iter().map(|member| (member.key, member)).collect();
@@ -218,7 +225,7 @@ impl StopStory {
     }
 
     fn sentence(&self, stop: &Stop, now: Ktime) -> String {
-        let what = self.place.as_ref().map_or_else(|| "a cgroup".into(), Place::short);
+        let what = self.place.as_ref().map_or_else(|| "a cgroup".into(), AnswerPlace::short);
         let what = if what == "-" { "the root cgroup".into() } else { what };
         let by = self.sender.process.as_ref().map_or_else(|| "an unknown task".into(), ToString::to_string);
         let count = stop.members.len() as u64 + stop.more;

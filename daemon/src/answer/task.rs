@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     now::{AllFigures, Now, missing},
-    place::Place,
+    place::AnswerPlace,
     process::{Process, ProcessRef},
     usage::{ChildrenUsage, Usage},
     verdict::Missing,
@@ -343,7 +343,7 @@ pub struct TaskAnswer {
     pub missing: Vec<Missing>,
     /// Its cgroup, unit, container and pod.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub place: Option<Place>,
+    pub place: Option<AnswerPlace>,
 }
 
 impl TaskAnswer {

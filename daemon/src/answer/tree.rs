@@ -11,7 +11,7 @@ use super::{
     LineageAt, Made,
     known::Known,
     now::{AllFigures, Now},
-    place::Place,
+    place::AnswerPlace,
     process::ProcessRef,
     spent::Spent,
     task::{PidNs, ZombieAge},
@@ -144,7 +144,7 @@ pub struct Node {
     pub spent: Option<Box<Spent>>,
     /// Its place, if it is not its parent's.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub place: Option<Place>,
+    pub place: Option<AnswerPlace>,
 }
 
 /// One thread.
@@ -176,7 +176,7 @@ impl Tree {
         options: TreeOptions,
         lineage_at: &LineageAt<'_>,
         stamp: &Stamp,
-        places: &mut dyn FnMut(u64) -> Option<Place>,
+        places: &mut dyn FnMut(u64) -> Option<AnswerPlace>,
         figures: Option<&AllFigures>,
     ) -> Result<Self, TreeError> {
         let at = options.at.unwrap_or(lineage_at.now);

@@ -14,7 +14,7 @@ use super::{
     HostFacts, LineageAt, Made, MergeLocalFacts, Related, TaskSelector,
     explain::recall::judge_again,
     limits::Limit,
-    place::Place,
+    place::AnswerPlace,
     process::{Exit, Process, ProcessRef},
     task::{Children, ZombieAge},
     verdict::Verdict,
@@ -51,7 +51,7 @@ pub struct ZombieParent {
     pub process: Process,
     /// Its cgroup, unit, container and pod.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub place: Option<Place>,
+    pub place: Option<AnswerPlace>,
     /// Its counts of children.
     pub children: Children,
     /// How many zombies it adds per minute: those of the last minute that still exist. Absent without observation.
@@ -108,7 +108,7 @@ pub struct Filter {
 impl Filter {
     /// Whether a parent with this place matches.
     #[must_use]
-    pub fn wants(&self, place: impl FnOnce() -> Option<Place>) -> bool {
+    pub fn wants(&self, place: impl FnOnce() -> Option<AnswerPlace>) -> bool {
         let Some(glob) = &self.unit else { return true };
         let unit = place().and_then(|place| place.cgroup.unit);
         unit.is_some_and(|unit| crate::export::matches(glob.as_bytes(), unit.as_bytes()))

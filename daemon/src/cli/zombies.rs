@@ -18,7 +18,7 @@ use super::{
 use crate::{
     answer::{
         LineageAt,
-        place::Place,
+        place::AnswerPlace,
         text,
         zombies::{Filter, PastZombies, Zombies, ZombiesDraft},
     },
@@ -148,7 +148,7 @@ fn now(local: &mut LocalObserver, filter: &Filter) -> Result<Zombies, crate::ans
     )
 }
 
-fn places(cgroups: &mut Cgroups, lineage_at: &LineageAt<'_>) -> impl FnMut(u64) -> Option<Place> {
+fn places(cgroups: &mut Cgroups, lineage_at: &LineageAt<'_>) -> impl FnMut(u64) -> Option<AnswerPlace> {
     let now_ns = lineage_at.now.0;
     move |id| cgroups.place(id, now_ns).map(|place| (&**place).into())
 }

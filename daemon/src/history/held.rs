@@ -91,7 +91,7 @@ mod tests {
     use crate::lineage::{
         Config, GroupUsage, Lineage,
         id::{TaskKey, TaskRef, Tgid, Tid},
-        record::{Fact, New, Place as TaskPlace, Record},
+        record::{Fact, New, Record, TaskPlace},
     };
 
     /// A process whose figures lack those of `pending` tasks.

@@ -12,13 +12,13 @@ use super::{
     tracks::Tracks,
 };
 use crate::{
-    cgroup::Place as CgroupPlace,
+    cgroup::Place,
     lineage::{
         Action, Lineage, TaskState,
         effect::{Effect, Process},
         id::{GroupKey, Ktime, Tgid, Tid},
     },
-    runtime::{EventSink, Place, replay::ReplaySink},
+    runtime::{EventSink, LossPlace, replay::ReplaySink},
 };
 /// The least difference between two readings that means that the wall clock was set, ns.
 const CLOCK_SET_NS: u128 = 1_000_000;
@@ -190,7 +190,7 @@ impl<W: Write> EventSink for EffectTrace<W> {
         }
     }
 
-    fn lost(&mut self, place: Place, count: u64) {
+    fn lost(&mut self, place: LossPlace, count: u64) {
         log::warn!("{count} records lost: {}", place.reason());
         self.instant_of_all("records lost", &vec![("lost", Value::Number(count))]);
     }
@@ -212,7 +212,7 @@ impl<W: Write> ReplaySink for EffectTrace<W> {
         }
     }
 
-    fn set_cgroup(&mut self, _: u64, _: &CgroupPlace) {}
+    fn set_cgroup(&mut self, _: u64, _: &Place) {}
 
     fn gap(&mut self) {
         self.instant_of_all("a part of the recording is missing", &Notes::new());

@@ -10,8 +10,8 @@ use crate::{
         id::Ktime,
         record::{
             CgroupAttached, CloneFailed, Disposition, Exec, ExecArgs, ExitParts, ExitSource, Exited, Exiting,
-            Fact, ForkLimit, ForkLimitKind, GroupExit, Namespaced, New, OomVictim, Place, Record,
-            ReleaseSource, Released, Renamed, Reparented, SignalInfo, SignalSent, Snapshot, SnapshotSource,
+            Fact, ForkLimit, ForkLimitKind, GroupExit, Namespaced, New, OomVictim, Record, ReleaseSource,
+            Released, Renamed, Reparented, SignalInfo, SignalSent, Snapshot, SnapshotSource, TaskPlace,
             Usage,
         },
         scope::{CgroupChange, CgroupChanged},
@@ -44,7 +44,7 @@ impl Plain for (u32, u32) {
 }
 
 message!(Namespaced { 1 vtid !, 2 vtgid ?, 3 inode !, 4 level ! });
-message!(Place { 1 cgroup_id ?, 2 namespace ?, 3 credentials ? });
+message!(TaskPlace { 1 cgroup_id ?, 2 namespace ?, 3 credentials ? });
 message!(GroupExit { 1 code !, 2 by_group * });
 message!(ExitParts { 1 exit_code ?, 2 group ? });
 message!(Usage {

@@ -124,7 +124,7 @@ impl Redaction {
         args.iter().map(|argument| self.hash(argument).into_bytes()).collect()
     }
 
-    fn place(&self, place: &mut crate::lineage::record::Place) {
+    fn place(&self, place: &mut crate::lineage::record::TaskPlace) {
         if let Some((real, effective)) = &mut place.credentials {
             (*real, *effective) = (self.user(*real), self.user(*effective));
         }

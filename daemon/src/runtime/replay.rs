@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 pub use self::lineage_calls::change_lineage;
 use crate::{
-    cgroup::{Cgroups, Place as CgroupPlace},
+    cgroup::{Cgroups, Place},
     lineage::{
         Lineage, Outcome,
         blocked::{Blocked, Overdue},
@@ -17,7 +17,7 @@ use crate::{
         leaks::Leaks,
     },
     recording::{Counters, End, Entry, Header},
-    runtime::{EventSink, Place, Wall},
+    runtime::{EventSink, LossPlace, Wall},
 };
 
 /// Takes the effects of a replay, and facts that a live sink reads from the host.
@@ -25,7 +25,7 @@ pub trait ReplaySink: EventSink {
     /// The wall clock was set: nanoseconds to add to a boottime.
     fn set_wall(&mut self, offset_ns: i128);
     /// The path of a cgroup.
-    fn set_cgroup(&mut self, id: u64, place: &CgroupPlace);
+    fn set_cgroup(&mut self, id: u64, place: &Place);
     /// A part of the recording is missing.
     fn gap(&mut self);
 }
@@ -172,7 +172,7 @@ impl Replay {
             }
             Entry::Lost(place, count) => {
                 self.counts.lost += count;
-                if let Some(place) = Place::ALL.into_iter().find(|known| known.name() == place) {
+                if let Some(place) = LossPlace::ALL.into_iter().find(|known| known.name() == place) {
                     sink.lost(place, *count);
                 }
             }
@@ -250,7 +250,7 @@ mod tests {
             Config,
             death::Watch,
             id::{TaskKey, TaskRef, Tgid, Tid},
-            record::{Fact, New, Place as TaskPlace, Record},
+            record::{Fact, New, Record, TaskPlace},
         },
         recording::{FORMAT, entry::Own},
     };
@@ -268,7 +268,7 @@ mod tests {
             self.effects.extend(effects.iter().map(|effect| (effect.thread.key.tid.0, self.wall)));
         }
 
-        fn lost(&mut self, _: Place, _: u64) {}
+        fn lost(&mut self, _: LossPlace, _: u64) {}
     }
 
     impl ReplaySink for Taken {
@@ -276,7 +276,7 @@ mod tests {
             self.wall = offset_ns;
         }
 
-        fn set_cgroup(&mut self, _: u64, _: &CgroupPlace) {}
+        fn set_cgroup(&mut self, _: u64, _: &Place) {}
 
         fn gap(&mut self) {
             self.gaps += 1;

@@ -2,7 +2,7 @@
 
 use probe_common::{Kind, SIGNALS_DEFAULT};
 
-use super::{Counts, Place};
+use super::{Counts, LossPlace};
 use crate::{
     kernel::{
         clock::boottime,
@@ -30,7 +30,7 @@ pub(super) fn watches_scopes(hooks: &[HookState]) -> bool {
 
 impl Counts {
     /// Returns how many of the records lost at a place are about causes of death. The tree does not depend on them.
-    pub(super) fn causes_lost_at(&self, place: Place) -> u64 {
+    pub(super) fn causes_lost_at(&self, place: LossPlace) -> u64 {
         let of = |counts: &[u64; Kind::COUNT]| {
             [Kind::SignalSent, Kind::OomVictim, Kind::CgroupChanged]
                 .iter()
@@ -38,9 +38,9 @@ impl Counts {
                 .sum()
         };
         match place {
-            Place::Ring => of(&self.kernel.dropped),
-            Place::Shed => of(&self.kernel.shed),
-            Place::Skipped | Place::Program | Place::Decode => 0,
+            LossPlace::Ring => of(&self.kernel.dropped),
+            LossPlace::Shed => of(&self.kernel.shed),
+            LossPlace::Skipped | LossPlace::Program | LossPlace::Decode => 0,
         }
     }
 }

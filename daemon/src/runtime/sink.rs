@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::Place;
+use super::LossPlace;
 use crate::lineage::{Brief, Share, WantedActions, death::Stop, effect::Effect, scope::CgroupName};
 
 /// The default of [`EventSink::max_batch_delay`]: an event reaches its reader within two milliseconds.
@@ -28,7 +28,7 @@ pub trait EventSink {
     /// Takes the briefs that replaced effects, in order.
     fn take_briefs(&mut self, _briefs: &[Brief]) {}
     /// Takes the number of records that were lost at `place` before they could be applied.
-    fn lost(&mut self, place: Place, count: u64);
+    fn lost(&mut self, place: LossPlace, count: u64);
     /// Returns the delay between a poll of the ring that found records and the next poll, so that under load one wake-up is enough for
     /// many records. A long delay ends early for urgent records, and when the ring fills up.
     fn max_batch_delay(&self) -> Duration {

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, path::Path, time::Duration};
 
 use super::{
-    Canary, HiddenTasks, Pipeline, Place, RecordedLineage, RepairStats, Why,
+    Canary, HiddenTasks, LossPlace, Pipeline, RecordedLineage, RepairStats, Why,
     blocked::LastPoll,
     comparison::{put_off::PutOff, resync::Kept},
     local_facts::LocalFacts,
@@ -135,8 +135,8 @@ impl Pipeline {
             trust,
             effects: Vec::with_capacity(BATCH),
             decoded: Vec::with_capacity(Lineage::PREFETCHED),
-            lost_reported: [0; Place::COUNT],
-            causes_lost_reported: [0; Place::COUNT],
+            lost_reported: [0; LossPlace::COUNT],
+            causes_lost_reported: [0; LossPlace::COUNT],
             ticks: 0,
             resynced: Ktime(0),
             backoff_until: Ktime(0),

@@ -1,6 +1,6 @@
 //! What is done four times a second: canaries, counters of the programs, and comparisons that are due.
 
-use super::{EventSink, Pipeline, Place, Why, sums::Skipped};
+use super::{EventSink, LossPlace, Pipeline, Why, sums::Skipped};
 use crate::{
     failpoint,
     kernel::{clock::boottime, hooks::COPY_PROCESS_RETURN, observer::Observer},
@@ -103,7 +103,7 @@ impl Pipeline {
                 self.canary.loss_is_known();
                 self.owes_resync = true;
                 // Records left out by rule are never releases.
-                may_miss_releases |= place != Place::Shed;
+                may_miss_releases |= place != LossPlace::Shed;
             }
         }
         if may_miss_signals {

@@ -27,7 +27,7 @@ use crate::{
         Brief, Lineage, Share, WantedActions, death::Stop, effect::Effect, id::Ktime, scope::CgroupName,
     },
     outputs::Outputs,
-    runtime::{EventSink, MAX_BATCH_DELAY, Pipeline, Place, RecordedLineage, Wall},
+    runtime::{EventSink, LossPlace, MAX_BATCH_DELAY, Pipeline, RecordedLineage, Wall},
 };
 
 /// The batch delay while nobody reads events. It is longer than the time between two ticks, which empty the ring too, so that only ticks
@@ -350,7 +350,7 @@ impl EventSink for Service {
         self.metrics.add_stops(stops, &mut self.cgroups, now, top);
     }
 
-    fn lost(&mut self, place: Place, count: u64) {
+    fn lost(&mut self, place: LossPlace, count: u64) {
         log::warn!("{count} records lost: {}; the tree is compared with the kernel's tasks", place.reason());
         self.readers.publish_gap(place.name(), Some(count));
         self.outputs.lost(place.name(), count, self.wall.stamp());

@@ -8,8 +8,8 @@ use std::time::Duration;
 use taskscope::lineage::id::{Ktime, TaskKey, TaskRef, Tgid, Tid};
 use taskscope::lineage::record::{
     CgroupAttached, CloneFailed, Comm, Exec, ExecArgs, ExitParts, ExitSource, Exited, Exiting, Fact,
-    GroupExit, Namespaced, New, OomVictim, Place, Record, ReleaseSource, Released, Renamed, Reparented,
-    SignalInfo, SignalSent, Snapshot, SnapshotSource, Usage,
+    GroupExit, Namespaced, New, OomVictim, Record, ReleaseSource, Released, Renamed, Reparented, SignalInfo,
+    SignalSent, Snapshot, SnapshotSource, TaskPlace, Usage,
 };
 use taskscope::lineage::scope::{CgroupChange, CgroupChanged};
 use taskscope::lineage::{Config, Lineage};
@@ -64,8 +64,8 @@ impl Source<'_> {
         TaskRef { key: TaskKey { tid: Tid(tid), start }, tgid: Tgid(group) }
     }
 
-    fn place(&mut self) -> Place {
-        Place {
+    fn place(&mut self) -> TaskPlace {
+        TaskPlace {
             cgroup_id: self.maybe(|source| u64::from(source.byte())),
             namespace: self.maybe(|source| Namespaced {
                 vtid: source.tid(),

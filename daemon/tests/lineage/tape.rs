@@ -2,8 +2,8 @@
 
 use taskscope::lineage::id::{Ktime, TaskRef};
 use taskscope::lineage::record::{
-    CloneFailed, Comm, Exec, ExitParts, ExitSource, Exited, Exiting, Fact, GroupExit, Namespaced, New, Place,
-    Record, ReleaseSource, Released, Renamed, Reparented, Snapshot, SnapshotSource,
+    CloneFailed, Comm, Exec, ExitParts, ExitSource, Exited, Exiting, Fact, GroupExit, Namespaced, New,
+    Record, ReleaseSource, Released, Renamed, Reparented, Snapshot, SnapshotSource, TaskPlace,
 };
 
 use crate::kernel::{State, View};
@@ -48,10 +48,10 @@ fn parts(view: &View) -> ExitParts {
     ExitParts { exit_code: Some(view.exit_code), group }
 }
 
-fn place(view: &View) -> Place {
+fn place(view: &View) -> TaskPlace {
     let vtid = if view.is_namespace_init { 1 } else { view.task.key.tid.0 };
     let namespace = Namespaced { vtid, vtgid: None, inode: 4000 + view.namespace, level: view.level };
-    Place { cgroup_id: Some(1), namespace: Some(namespace), credentials: Some((0, 0)) }
+    TaskPlace { cgroup_id: Some(1), namespace: Some(namespace), credentials: Some((0, 0)) }
 }
 
 pub(crate) fn snapshot(at: u64, view: &View) -> Record {

@@ -7,7 +7,7 @@ use taskscope::{
         Effect, Lineage, TaskState,
         flags::{EXIT_ZOMBIE, PF_EXITING},
         id::{Ktime, TaskKey, Tgid},
-        record::{ExitParts, Fact, Place, Record, Snapshot, SnapshotSource},
+        record::{ExitParts, Fact, Record, Snapshot, SnapshotSource, TaskPlace},
     },
     recording::{Entry, Header},
     runtime::replay::{Replay, change_lineage},
@@ -248,7 +248,7 @@ fn shown(real: &Lineage, hidden: &[Tgid], at: Ktime) -> Vec<Record> {
                 task_flags: Some(task.thread.flags.unwrap_or(0) & !PF_EXITING | exiting),
                 nr_threads: group.and_then(|group| i32::try_from(group.threads().count()).ok()),
                 state: None,
-                place: Place { cgroup_id: task.thread.cgroup_id, ..Place::default() },
+                place: TaskPlace { cgroup_id: task.thread.cgroup_id, ..TaskPlace::default() },
                 comm: task.thread.name,
                 usage: None,
             };

@@ -5,7 +5,7 @@ use crate::apply::transition::Transition;
 use crate::model::effect::Effect;
 use crate::model::event_context::EventContext;
 use crate::model::id::Ktime;
-use crate::model::record::{CgroupAttached, Place};
+use crate::model::record::{CgroupAttached, TaskPlace};
 
 impl Lineage {
     /// Applies a move. The cgroup of a process is that of its leader, so a move of another thread changes nothing.
@@ -15,7 +15,7 @@ impl Lineage {
         if self.store[group].leader() != Some(ix) {
             return;
         }
-        let place = Place { cgroup_id: attached.cgroup_id, ..Place::default() };
+        let place = TaskPlace { cgroup_id: attached.cgroup_id, ..TaskPlace::default() };
         self.learn_place(ix, &place, at);
         let rare = self.store.rare(group);
         rare.attached_at = at.max(rare.attached_at);

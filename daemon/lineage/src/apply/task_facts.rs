@@ -3,7 +3,7 @@
 use crate::Lineage;
 use crate::model::flags::{PF_IO_WORKER, PF_USER_WORKER};
 use crate::model::id::{Ktime, TaskRef};
-use crate::model::record::{Comm, Place};
+use crate::model::record::{Comm, TaskPlace};
 use crate::store::slot::group::{Group, fact};
 use crate::store::slot::task::{Task, known};
 use crate::store::tables::arena::Ix;
@@ -36,7 +36,7 @@ impl Lineage {
         true
     }
 
-    pub(crate) fn learn_place(&mut self, ix: Ix<Task>, place: &Place, at: Ktime) {
+    pub(crate) fn learn_place(&mut self, ix: Ix<Task>, place: &TaskPlace, at: Ktime) {
         let Some(group) = self.store[ix].group() else { return };
         let is_leader = self.store[group].leader() == Some(ix);
         let mut profile = *self.store.profile(group);

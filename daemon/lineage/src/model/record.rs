@@ -77,7 +77,7 @@ pub struct CgroupAttached {
 
 /// The cgroup, pid namespace and credentials of a task.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Place {
+pub struct TaskPlace {
     /// Cgroup id in the v2 hierarchy.
     pub cgroup_id: Option<u64>,
     /// The task in its own pid namespace.
@@ -140,7 +140,7 @@ pub struct New {
     /// PF_ bits.
     pub task_flags: Option<u32>,
     /// Its cgroup, pid namespace and credentials.
-    pub place: Place,
+    pub place: TaskPlace,
     /// Its comm.
     pub comm: Option<Comm>,
 }
@@ -168,7 +168,7 @@ pub struct Exec {
     /// Its tid before the exec; another tid if a thread that is not the leader called execve(2).
     pub old_tid: Option<crate::model::id::Tid>,
     /// Its cgroup, pid namespace and credentials after the exec.
-    pub place: Place,
+    pub place: TaskPlace,
     /// PF_ bits.
     pub task_flags: Option<u32>,
     /// Its exit signal after the exec.
@@ -289,7 +289,7 @@ pub struct Snapshot {
     /// `task_struct.__state`.
     pub state: Option<u32>,
     /// Its cgroup, pid namespace and credentials.
-    pub place: Place,
+    pub place: TaskPlace,
     /// Comm.
     pub comm: Option<Comm>,
     /// Accounting.

@@ -1,7 +1,7 @@
 //! Processes that are moved to another cgroup.
 
 use crate::model::id::{Ktime, TaskRef};
-use crate::model::record::{CgroupAttached, Fact, Place, Record};
+use crate::model::record::{CgroupAttached, Fact, Record, TaskPlace};
 use crate::tests::fixture::Fixture;
 
 fn attach(fixture: &mut Fixture, task: TaskRef, cgroup_id: u64) {
@@ -14,7 +14,7 @@ fn cgroup(fixture: &Fixture, task: TaskRef) -> Option<u64> {
 
 fn born_in(fixture: &mut Fixture, tid: u32, cgroup_id: u64) -> TaskRef {
     let mut new = fixture.new_of(fixture.init(), tid, "app");
-    new.place = Place { cgroup_id: Some(cgroup_id), ..Place::default() };
+    new.place = TaskPlace { cgroup_id: Some(cgroup_id), ..TaskPlace::default() };
     fixture.record(Fact::New(new));
     new.task
 }

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use crate::CgroupCounts;
 use crate::model::flags::{EXIT_DEAD, EXIT_ZOMBIE};
 use crate::model::id::TaskRef;
-use crate::model::record::{CgroupAttached, Fact, Place};
+use crate::model::record::{CgroupAttached, Fact, TaskPlace};
 use crate::tests::fixture::Fixture;
 
 fn born_in(fixture: &mut Fixture, tid: u32, cgroup_id: u64) -> TaskRef {
     let mut new = fixture.new_of(fixture.init(), tid, "app");
-    new.place = Place { cgroup_id: Some(cgroup_id), ..Place::default() };
+    new.place = TaskPlace { cgroup_id: Some(cgroup_id), ..TaskPlace::default() };
     fixture.record(Fact::New(new));
     new.task
 }

@@ -6,8 +6,8 @@ use crate::model::effect::{Action, Effect};
 use crate::model::flags::EXIT_ZOMBIE;
 use crate::model::id::{Ktime, TaskKey, TaskRef, Tgid, Tid};
 use crate::model::record::{
-    Comm, Exec, ExitParts, ExitSource, Exited, Exiting, Fact, GroupExit, New, Place, Record, ReleaseSource,
-    Released, Reparented, Snapshot, SnapshotSource,
+    Comm, Exec, ExitParts, ExitSource, Exited, Exiting, Fact, GroupExit, New, Record, ReleaseSource,
+    Released, Reparented, Snapshot, SnapshotSource, TaskPlace,
 };
 use crate::model::task::TaskState;
 
@@ -75,7 +75,7 @@ impl Fixture {
             clone_flags: Some(0),
             exit_signal: Some(17),
             task_flags: Some(0x40),
-            place: Place::default(),
+            place: TaskPlace::default(),
             comm: Some(comm(name)),
         }
     }
@@ -109,7 +109,7 @@ impl Fixture {
         self.record(Fact::Exec(Box::new(Exec {
             task,
             old_tid: Some(Tid(old_tid)),
-            place: Place::default(),
+            place: TaskPlace::default(),
             task_flags: Some(0),
             exit_signal: Some(17),
             comm: Some(comm(path.rsplit('/').next().unwrap())),
@@ -231,7 +231,7 @@ impl Fixture {
             task_flags: None,
             nr_threads: None,
             state: None,
-            place: Place::default(),
+            place: TaskPlace::default(),
             comm: None,
             usage: None,
         }

@@ -3,8 +3,8 @@
 use super::fixture::Fixture;
 use crate::model::id::{Ktime, TaskKey, TaskRef, Tgid, Tid};
 use crate::model::record::{
-    Comm, Exec, ExitParts, ExitSource, Exited, Fact, GroupExit, New, Place, Record, ReleaseSource, Released,
-    Renamed, Reparented, Usage,
+    Comm, Exec, ExitParts, ExitSource, Exited, Fact, GroupExit, New, Record, ReleaseSource, Released,
+    Renamed, Reparented, TaskPlace, Usage,
 };
 use crate::{Config, Lineage};
 
@@ -106,13 +106,13 @@ impl Host {
             clone_flags: Some(0x120_0000),
             exit_signal: Some(17),
             task_flags: Some(0x40),
-            place: Place { cgroup_id: Some(4711), namespace: None, credentials: Some((1000, 1000)) },
+            place: TaskPlace { cgroup_id: Some(4711), namespace: None, credentials: Some((1000, 1000)) },
             comm: Some(Comm(*b"sh\0\0\0\0\0\0\0\0\0\0\0\0\0\0")),
         }));
         self.apply(Fact::Exec(Box::new(Exec {
             task,
             old_tid: None,
-            place: Place::default(),
+            place: TaskPlace::default(),
             task_flags: Some(0),
             exit_signal: Some(17),
             comm: Some(Comm(*b"sleep\0\0\0\0\0\0\0\0\0\0\0")),
@@ -135,7 +135,7 @@ impl Host {
             clone_flags: Some(0x3d_0f00),
             exit_signal: Some(-1),
             task_flags: Some(0x40),
-            place: Place::default(),
+            place: TaskPlace::default(),
             comm: Some(Comm(*b"worker\0\0\0\0\0\0\0\0\0\0")),
         }));
         task

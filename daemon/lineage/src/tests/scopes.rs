@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::model::effect::{Action, Effect};
 use crate::model::flags::{EXIT_ZOMBIE, SIGSEGV};
 use crate::model::id::{Ktime, TaskRef};
-use crate::model::record::{CgroupAttached, Fact, Place};
+use crate::model::record::{CgroupAttached, Fact, TaskPlace};
 use crate::model::scope::{CgroupChange, CgroupChanged, Scope, ScopeEnd};
 use crate::tests::fixture::Fixture;
 
@@ -33,7 +33,7 @@ fn changed(fixture: &mut Fixture, id: u64, change: CgroupChange, actor: TaskRef,
 
 fn born(fixture: &mut Fixture, parent: TaskRef, tid: u32, cgroup_id: u64) -> TaskRef {
     let mut new = fixture.new_of(parent, tid, "app");
-    new.place = Place { cgroup_id: Some(cgroup_id), ..Place::default() };
+    new.place = TaskPlace { cgroup_id: Some(cgroup_id), ..TaskPlace::default() };
     fixture.record(Fact::New(new));
     new.task
 }

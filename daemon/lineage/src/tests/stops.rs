@@ -3,7 +3,7 @@
 use crate::model::death::{Cause, Stop, StopOutcome, Watch};
 use crate::model::flags::{EXIT_ZOMBIE, SIGCONT, SIGHUP, SIGKILL, SIGSTOP, SIGTERM, SIGTSTP};
 use crate::model::id::{Ktime, TaskRef};
-use crate::model::record::{Disposition, Fact, Place, SignalInfo, SignalSent};
+use crate::model::record::{Disposition, Fact, SignalInfo, SignalSent, TaskPlace};
 use crate::tests::fixture::{Fixture, comm};
 
 const UNIT: u64 = 7;
@@ -18,7 +18,7 @@ struct Unit {
 
 fn born(fixture: &mut Fixture, parent: TaskRef, tid: u32, name: &str, cgroup_id: u64) -> TaskRef {
     let mut new = fixture.new_of(parent, tid, name);
-    new.place = Place { cgroup_id: Some(cgroup_id), ..Place::default() };
+    new.place = TaskPlace { cgroup_id: Some(cgroup_id), ..TaskPlace::default() };
     fixture.record(Fact::New(new));
     new.task
 }

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    answer::{HostFacts, place::Place, process::ProcessRef},
+    answer::{HostFacts, place::AnswerPlace, process::ProcessRef},
     lineage::{
         Lineage,
         death::{Cause, GroupDeath},
@@ -25,7 +25,7 @@ const MOST: usize = 20;
 pub struct CrashLoop {
     /// The unit, container or pod.
     #[serde(flatten)]
-    pub place: Place,
+    pub place: AnswerPlace,
     /// The cause's code.
     pub cause: String,
     /// Ends in the last ten minutes.
@@ -73,7 +73,7 @@ pub(super) fn find(crashes: &[Arc<GroupDeath>], host_facts: &mut HostFacts<'_>) 
 
 /// Returns the name that stays the same over a restart: that of the pod, whose containers are new ones, of the container, or of
 /// the unit.
-fn name(place: &Place) -> Option<String> {
+fn name(place: &AnswerPlace) -> Option<String> {
     let pod = place.pod.as_ref().map(|pod| format!("pod {}", pod.uid));
     let container = place.container.as_ref().map(|container| format!("container {}", container.id));
     pod.or(container).or_else(|| place.cgroup.unit.as_ref().map(|unit| format!("unit {unit}")))

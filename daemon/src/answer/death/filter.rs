@@ -1,7 +1,7 @@
 //! The filter of a query for deaths.
 
 use crate::{
-    answer::place::Place,
+    answer::place::AnswerPlace,
     export::matches as glob,
     lineage::{
         death::{Cause, GroupDeath},
@@ -61,7 +61,7 @@ impl DeathFilter {
             && any(&self.comms, |pattern| glob(pattern.as_bytes(), name))
     }
 
-    pub(super) fn wants_place(&self, place: Option<&Place>) -> bool {
+    pub(super) fn wants_place(&self, place: Option<&AnswerPlace>) -> bool {
         any(&self.units, |pattern| {
             let unit = place.and_then(|place| place.cgroup.unit.as_deref());
             unit.is_some_and(|unit| glob(pattern.as_bytes(), unit.as_bytes()))

@@ -7,7 +7,7 @@ use super::si_code::code_name;
 use crate::{
     answer::{
         HostFacts,
-        place::Place,
+        place::AnswerPlace,
         process::{ProcessRef, User},
     },
     export::Stamp,
@@ -74,7 +74,7 @@ pub struct Sender {
     pub ancestors: Vec<ProcessRef>,
     /// Its cgroup, unit, container and pod.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub place: Option<Place>,
+    pub place: Option<AnswerPlace>,
 }
 
 impl Signal {

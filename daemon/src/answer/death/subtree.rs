@@ -63,7 +63,7 @@ mod tests {
     use crate::lineage::{
         Config, Lineage,
         id::{Ktime, TaskKey, TaskRef, Tgid, Tid},
-        record::{Comm, Fact, New, Place, Record},
+        record::{Comm, Fact, New, Record, TaskPlace},
     };
 
     fn task(pid: u32) -> TaskRef {
@@ -83,7 +83,7 @@ mod tests {
                 clone_flags: Some(0),
                 exit_signal: Some(17),
                 task_flags: Some(0),
-                place: Place::default(),
+                place: TaskPlace::default(),
                 comm: Some(Comm(*b"sh\0\0\0\0\0\0\0\0\0\0\0\0\0\0")),
             };
             lineage.apply(&Record { at, cpu: 0, fact: Fact::New(new) }, at, &mut Vec::new());

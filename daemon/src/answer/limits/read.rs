@@ -13,7 +13,7 @@ use super::{
 use crate::{
     answer::{
         HostFacts, Made,
-        place::Place,
+        place::AnswerPlace,
         process::{ProcessRef, names},
         verdict::Missing,
     },
@@ -122,7 +122,7 @@ pub(super) fn leaks(draft: &LimitsDraft, stamp: &Stamp) -> Vec<LimitLeak> {
 }
 
 /// Returns its path in the hierarchy of that version.
-fn path_of(place: &Place, version: Version) -> String {
+fn path_of(place: &AnswerPlace, version: Version) -> String {
     match version {
         Version::V1 => place.cgroup.controller_path.clone().unwrap_or_else(|| "/".into()),
         Version::V2 => place.cgroup.path.clone(),
@@ -138,7 +138,7 @@ impl<'a> Counting<'a> {
     pub(super) fn new(
         draft: &'a LimitsDraft,
         stamp: &'a Stamp,
-        places: &mut dyn FnMut(u64) -> Option<Place>,
+        places: &mut dyn FnMut(u64) -> Option<AnswerPlace>,
         version: Version,
     ) -> Self {
         let ids = draft.cgroups().into_iter();

@@ -7,7 +7,8 @@ use crate::cgroup;
 
 /// The place of a process.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Place {
+#[schemars(rename = "Place")]
+pub struct AnswerPlace {
     /// Its cgroup.
     pub cgroup: Cgroup,
     /// The innermost container.
@@ -18,7 +19,7 @@ pub struct Place {
     pub pod: Option<Pod>,
 }
 
-impl Place {
+impl AnswerPlace {
     /// Returns the shortest name: container, unit, or path.
     #[must_use]
     pub fn short(&self) -> String {
@@ -34,7 +35,7 @@ impl Place {
     }
 }
 
-impl From<&cgroup::Place> for Place {
+impl From<&cgroup::Place> for AnswerPlace {
     fn from(place: &cgroup::Place) -> Self {
         let container = place.container.as_ref();
         Self {

@@ -6,7 +6,7 @@ mod maker;
 
 use serde::{Deserialize, Serialize};
 
-use crate::answer::{death::Death, known::Known, place::Place, process::ProcessRef};
+use crate::answer::{death::Death, known::Known, place::AnswerPlace, process::ProcessRef};
 
 pub use self::maker::DifferenceMaker;
 
@@ -42,7 +42,7 @@ pub struct NewProcess {
     pub parent: Option<ProcessRef>,
     /// Its place.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub place: Option<Place>,
+    pub place: Option<AnswerPlace>,
 }
 
 /// A process that is gone.
@@ -55,7 +55,7 @@ pub struct GoneProcess {
     pub death: Option<Box<Death>>,
     /// Its place at the first time.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub place: Option<Place>,
+    pub place: Option<AnswerPlace>,
 }
 
 /// A process with another parent.

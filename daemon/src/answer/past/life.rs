@@ -12,7 +12,7 @@ pub use self::filter::LifeFilter;
 use crate::answer::{
     HostFacts,
     death::Signal,
-    place::Place,
+    place::AnswerPlace,
     process::{Process, ProcessRef, names},
     time_arg,
     usage::{ChildrenUsage, Usage},
@@ -117,7 +117,7 @@ pub struct LifeRecord {
     pub children_usage: Option<ChildrenUsage>,
     /// Its cgroup, unit, container and pod.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub place: Option<Place>,
+    pub place: Option<AnswerPlace>,
     /// How its creation is known: `observed`, `snapshot`, `inferred` and so on.
     pub provenance: String,
 }
@@ -179,8 +179,8 @@ impl LifeRecord {
     pub fn of(
         life: &Life,
         stamp: &Stamp,
-        place: Option<Place>,
-        places: &mut dyn FnMut(u64) -> Option<Place>,
+        place: Option<AnswerPlace>,
+        places: &mut dyn FnMut(u64) -> Option<AnswerPlace>,
     ) -> Self {
         let gone = life.released_at.unwrap_or(life.since);
         Self {
@@ -316,7 +316,7 @@ impl TaskPlace {
 }
 
 impl LifeDeath {
-    fn of(life: &Life, stamp: &Stamp, places: &mut dyn FnMut(u64) -> Option<Place>) -> Self {
+    fn of(life: &Life, stamp: &Stamp, places: &mut dyn FnMut(u64) -> Option<AnswerPlace>) -> Self {
         let Some(death) = life.death.as_deref() else {
             // It exited by itself, as its status shows.
             let known = life.status.is_some();

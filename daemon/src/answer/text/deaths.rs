@@ -44,7 +44,9 @@ pub fn death(death: &Death, style: Style) -> String {
     };
     let cause = style.paint(ink, &escape(&death.cause));
     let mut who = death.process.to_string();
-    if let Some(place) = death.place.as_ref().map(super::super::place::Place::short).filter(|it| it != "-") {
+    if let Some(place) =
+        death.place.as_ref().map(super::super::place::AnswerPlace::short).filter(|it| it != "-")
+    {
         let _ = write!(who, " [{place}]");
     }
     let summary = style.wrap(&death.summary, INDENT);

@@ -7,7 +7,7 @@ use crate::{
     answer::{
         death::Death,
         explain::{Explanation, Step},
-        place::Place,
+        place::AnswerPlace,
         task::ZombieAge,
     },
     verdict::duration,
@@ -134,7 +134,7 @@ fn who(answer: &Explanation) -> String {
     if task.threads > 1 {
         parts.push(format!("{} threads", task.threads));
     }
-    parts.extend(answer.place.as_ref().map(Place::short).filter(|place| place != "-"));
+    parts.extend(answer.place.as_ref().map(AnswerPlace::short).filter(|place| place != "-"));
     if let Some(id) = &process.entity_id {
         parts.push(format!("id {id}"));
     }
@@ -171,7 +171,7 @@ mod tests {
     fn born(name: [u8; 16]) -> crate::lineage::record::Record {
         use crate::lineage::{
             id::{TaskKey, TaskRef, Tgid, Tid},
-            record::{Comm, Fact, New, Place, Record},
+            record::{Comm, Fact, New, Record, TaskPlace},
         };
         let key = TaskKey { tid: Tid(4_194_000), start: Ktime(4_000_000_000) };
         let new = New {
@@ -182,7 +182,7 @@ mod tests {
             clone_flags: Some(0x4100),
             exit_signal: Some(10),
             task_flags: Some(0),
-            place: Place::default(),
+            place: TaskPlace::default(),
             comm: Some(Comm(name)),
         };
         Record { at: key.start, cpu: 0, fact: Fact::New(Box::new(new).as_ref().to_owned()) }

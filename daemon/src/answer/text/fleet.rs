@@ -11,7 +11,7 @@ use crate::{
     answer::{
         fleet::{Fleet, FleetDeaths, FleetStatus, FleetZombies, HostStatus, OfHost},
         known::Known,
-        place::Place,
+        place::AnswerPlace,
         process::ProcessRef,
     },
     verdict::duration,
@@ -177,7 +177,7 @@ fn named(host: &str, process: &ProcessRef) -> String {
     format!("{host}: {process}")
 }
 
-fn place(place: &Place) -> String {
+fn place(place: &AnswerPlace) -> String {
     place.short()
 }
 

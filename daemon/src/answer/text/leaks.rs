@@ -45,7 +45,8 @@ pub fn leaks(answer: &Leaks, style: Style) -> String {
 }
 
 fn paragraph(leak: &Leak, style: Style, out: &mut String) {
-    let place = leak.place.as_ref().map(crate::answer::place::Place::short).filter(|place| place != "-");
+    let place =
+        leak.place.as_ref().map(crate::answer::place::AnswerPlace::short).filter(|place| place != "-");
     let place = place.map_or_else(String::new, |place| format!(" [{}]", escape(&place)));
     let kind = leak.kind.replace('_', " ");
     let title =

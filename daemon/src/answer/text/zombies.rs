@@ -154,7 +154,7 @@ mod tests {
     use crate::answer::text::columns;
     use crate::answer::{
         Made,
-        place::{Cgroup, Place},
+        place::{AnswerPlace, Cgroup},
         process::{Process, ProcessRef},
         task::{Children, ZombieAge},
         verdict::Verdict,
@@ -184,7 +184,7 @@ mod tests {
         let zombie = ProcessRef { pid: pid + 1, entity_id: None, name: Some(name.into()), name_bytes: None };
         ZombieParent {
             process: process(pid, name),
-            place: Some(Place {
+            place: Some(AnswerPlace {
                 cgroup: Cgroup { controller_path: None, path: "/x".into(), unit: Some("app.service".into()) },
                 container: None,
                 pod: None,

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::{Node, Tree, TreeError};
 use crate::{
-    answer::{Made, known::Known, life::LifeRecord, place::Place, task::ZombieAge},
+    answer::{Made, known::Known, life::LifeRecord, place::AnswerPlace, task::ZombieAge},
     export::Stamp,
     lineage::id::Ktime,
 };
@@ -95,7 +95,8 @@ fn ordered(mut nodes: Vec<Node>, root: Option<u32>) -> Result<Vec<Node>, TreeErr
         None => children.get(&None).cloned().unwrap_or_default(),
         Some(pid) => vec![by_pid.get(&pid).copied().ok_or(TreeError::NoRoot(pid))?],
     };
-    let mut open: Vec<(usize, u32, Option<Place>)> = first.into_iter().rev().map(|n| (n, 0, None)).collect();
+    let mut open: Vec<(usize, u32, Option<AnswerPlace>)> =
+        first.into_iter().rev().map(|n| (n, 0, None)).collect();
     let mut nodes: Vec<Option<Node>> = nodes.into_iter().map(Some).collect();
     let mut out = Vec::with_capacity(nodes.len());
     while let Some((n, depth, above)) = open.pop() {

@@ -7,7 +7,7 @@ use crate::{
     answer::{
         LineageAt,
         now::AllFigures,
-        place::Place,
+        place::AnswerPlace,
         process::{ProcessRef, names},
         spent::{self, Spent},
         task::{PidNs, ZombieAge},
@@ -53,7 +53,10 @@ pub(super) struct Walk<'a> {
 
 impl Walk<'_> {
     /// Returns all nodes below the root that is asked for.
-    pub(super) fn all(&self, places: &mut dyn FnMut(u64) -> Option<Place>) -> Result<Vec<Node>, TreeError> {
+    pub(super) fn all(
+        &self,
+        places: &mut dyn FnMut(u64) -> Option<AnswerPlace>,
+    ) -> Result<Vec<Node>, TreeError> {
         let mut nodes = Vec::new();
         // Positions still to visit, the next one last, each with its depth and its parent's position.
         let mut open: Vec<(usize, u32, Option<usize>)> = match self.options.root {
@@ -90,7 +93,7 @@ impl Walk<'_> {
         entry: &Entry<'_>,
         depth: u32,
         parent: Option<&Entry<'_>>,
-        places: &mut dyn FnMut(u64) -> Option<Place>,
+        places: &mut dyn FnMut(u64) -> Option<AnswerPlace>,
     ) -> Node {
         let life = &entry.life;
         let (state, since, zombie) = self.state(life);

@@ -7,7 +7,7 @@ use crate::{
     answer::{
         ExplainDraft, HostFacts, LineageAt, Made,
         limits::LimitsDraft,
-        place::Place,
+        place::AnswerPlace,
         process::{Process, ProcessRef},
         task::{Children, ZombieAge},
         verdict::Verdict,
@@ -84,7 +84,7 @@ impl ZombiesDraft {
     pub fn of(
         lineage_at: &LineageAt<'_>,
         filter: &Filter,
-        places: &mut dyn FnMut(u64) -> Option<Place>,
+        places: &mut dyn FnMut(u64) -> Option<AnswerPlace>,
     ) -> Self {
         let now = lineage_at.now;
         let window = Ktime(now.0.saturating_sub(RATE_WINDOW_NS));

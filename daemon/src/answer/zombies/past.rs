@@ -8,7 +8,7 @@ use super::{Filter, Zombie};
 use crate::answer::{
     Made,
     known::Known,
-    place::Place,
+    place::AnswerPlace,
     process::ProcessRef,
     task::ZombieAge,
     tree::{Node, Tree},
@@ -48,7 +48,7 @@ pub struct PastParent {
     pub state: Option<String>,
     /// Its cgroup, unit, container and pod.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub place: Option<Place>,
+    pub place: Option<AnswerPlace>,
     /// Its zombies, the oldest first.
     pub zombies: Vec<Zombie>,
 }
@@ -117,8 +117,8 @@ const fn unknown(pid: u32) -> ProcessRef {
 }
 
 /// Returns the place of each process: a tree has it only where it is not the parent's.
-fn places(processes: &[Node]) -> Vec<Option<Place>> {
-    let mut above: Vec<Option<Place>> = Vec::new();
+fn places(processes: &[Node]) -> Vec<Option<AnswerPlace>> {
+    let mut above: Vec<Option<AnswerPlace>> = Vec::new();
     let mut places = Vec::with_capacity(processes.len());
     for node in processes {
         above.truncate(node.depth as usize);
@@ -162,9 +162,9 @@ mod tests {
 
     fn tree() -> Tree {
         let mut tree = Tree::of_history(&Stamp::new("", 0), Ktime(1), None, 1);
-        let unit = |unit: &str| Place {
+        let unit = |unit: &str| AnswerPlace {
             cgroup: Cgroup { unit: Some(unit.into()), ..Cgroup::default() },
-            ..Place::default()
+            ..AnswerPlace::default()
         };
         tree.processes = vec![
             Node { place: Some(unit("a.service")), ..node(0, 10, 1, None) },

@@ -30,7 +30,7 @@ use crate::{
         id::{GroupKey, Ktime},
     },
     procfs::Procfs,
-    runtime::{EventSink, Pipeline, Place, Trust},
+    runtime::{EventSink, LossPlace, Pipeline, Trust},
 };
 
 /// Ring size of a short observation, bytes.
@@ -288,7 +288,7 @@ impl EventSink for Nobody {
 
     fn take(&mut self, _: &mut Vec<Effect>) {}
 
-    fn lost(&mut self, _: Place, count: u64) {
+    fn lost(&mut self, _: LossPlace, count: u64) {
         log::warn!("{count} records were lost; the tasks are read again from the kernel");
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     cli::output::Output,
     export::{self, EventSelection, Filter, UnknownAction, schema::Schema},
     lineage::{Action, ActionKind, Lineage, effect::Effect},
-    runtime::{EventSink, Place, Wall, replay::ReplaySink},
+    runtime::{EventSink, LossPlace, Wall, replay::ReplaySink},
 };
 
 /// Which lines are printed, and how.
@@ -133,7 +133,7 @@ impl EventSink for Lines {
         }
     }
 
-    fn lost(&mut self, place: Place, count: u64) {
+    fn lost(&mut self, place: LossPlace, count: u64) {
         log::warn!("{count} records lost: {}", place.reason());
         let style = self.style;
         self.output.push(&mut style.gap(place.name(), count), 1, |lost| style.gap("output", lost));

@@ -18,7 +18,7 @@ use crate::{
         effect::Effect,
         id::{GroupKey, Ktime, Tgid},
     },
-    runtime::{EventSink, Pipeline, Place, Question, Trust, Wall},
+    runtime::{EventSink, LossPlace, Pipeline, Question, Trust, Wall},
 };
 
 /// Takes effects of the command's processes.
@@ -134,7 +134,7 @@ impl EventSink for JobSink {
         }
     }
 
-    fn lost(&mut self, place: Place, count: u64) {
+    fn lost(&mut self, place: LossPlace, count: u64) {
         log::debug!("{count} records lost: {}", place.reason());
         self.shared.borrow_mut().take(Fact::lost(place.name().into(), Some(count)));
     }

@@ -12,7 +12,7 @@ use crate::{
     kernel::clock,
     lineage::{Lineage, effect::Effect, scope::CgroupName},
     recording::{Entry, Journal},
-    runtime::{EventSink, Place, Wall, replay::ReplaySink as _},
+    runtime::{EventSink, LossPlace, Wall, replay::ReplaySink as _},
 };
 
 /// Records the wall clock and paths of cgroups, and prints events if asked to.
@@ -103,7 +103,7 @@ impl EventSink for RecordSink {
         }
     }
 
-    fn lost(&mut self, place: Place, count: u64) {
+    fn lost(&mut self, place: LossPlace, count: u64) {
         self.journal.note(Entry::Lost(place.name().into(), count));
         match &mut self.lines {
             Some(lines) => lines.lost(place, count),

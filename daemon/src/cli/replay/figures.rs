@@ -8,13 +8,13 @@ use crate::{
         blocked::{BlockedFilter, BlockedTasks, FirstPoll},
         limits::{Limits, LimitsDraft, Refusal},
         now::AllFigures,
-        place::Place as AnswerPlace,
+        place::AnswerPlace,
     },
-    cgroup::Place as CgroupPlace,
+    cgroup::Place,
     export::Stamp,
     lineage::{Action, effect::Effect},
     runtime::{
-        EventSink, Place,
+        EventSink, LossPlace,
         replay::{Replay, ReplaySink},
     },
 };
@@ -63,13 +63,13 @@ impl EventSink for Refusals {
         }
     }
 
-    fn lost(&mut self, _: Place, _: u64) {}
+    fn lost(&mut self, _: LossPlace, _: u64) {}
 }
 
 impl ReplaySink for Refusals {
     fn set_wall(&mut self, _: i128) {}
 
-    fn set_cgroup(&mut self, _: u64, _: &CgroupPlace) {}
+    fn set_cgroup(&mut self, _: u64, _: &Place) {}
 
     fn gap(&mut self) {}
 }

@@ -8,17 +8,17 @@ use crate::{
         HostFacts, LineageAt,
         death::{DeathFilter, DeathsDraft},
         now::AllFigures,
-        place::Place as AnswerPlace,
+        place::AnswerPlace,
         tree::{Tree, TreeOptions},
         zombies::{Filter, ZombiesDraft},
     },
-    cgroup::Place as CgroupPlace,
+    cgroup::Place,
     cli::{exit::Exit, top},
     export,
     lineage::effect::Effect,
     procfs::Procfs,
     runtime::{
-        EventSink, Place, Wall,
+        EventSink, LossPlace, Wall,
         replay::{Replay, ReplaySink},
     },
     view::{Event, Health, Input},
@@ -117,7 +117,7 @@ impl EventSink for FrameSink {
         }
     }
 
-    fn lost(&mut self, place: Place, count: u64) {
+    fn lost(&mut self, place: LossPlace, count: u64) {
         self.push(Event::gap(place.name(), count));
     }
 }
@@ -127,7 +127,7 @@ impl ReplaySink for FrameSink {
         self.wall.set_offset(offset_ns);
     }
 
-    fn set_cgroup(&mut self, _: u64, _: &CgroupPlace) {}
+    fn set_cgroup(&mut self, _: u64, _: &Place) {}
 
     fn gap(&mut self) {
         self.push(Event::gap("recording", 0));

@@ -9,12 +9,12 @@ use crate::{
         blocked::BlockedTasks,
         death::{DeathFilter, DeathsDraft},
         now::AllFigures,
-        place::Place as AnswerPlace,
+        place::AnswerPlace,
         text,
         tree::{Tree, TreeOptions},
         zombies::{Filter, ZombiesDraft},
     },
-    cgroup::Place as CgroupPlace,
+    cgroup::Place,
     cli::{
         ask::{self, Format},
         events,
@@ -27,7 +27,7 @@ use crate::{
     lineage::effect::Effect,
     procfs::Procfs,
     runtime::{
-        EventSink, Place,
+        EventSink, LossPlace,
         replay::{Replay, ReplaySink},
     },
     service::EventMetrics,
@@ -340,13 +340,13 @@ pub(super) struct Silent;
 impl EventSink for Silent {
     fn take(&mut self, _: &mut Vec<Effect>) {}
 
-    fn lost(&mut self, _: Place, _: u64) {}
+    fn lost(&mut self, _: LossPlace, _: u64) {}
 }
 
 impl ReplaySink for Silent {
     fn set_wall(&mut self, _: i128) {}
 
-    fn set_cgroup(&mut self, _: u64, _: &CgroupPlace) {}
+    fn set_cgroup(&mut self, _: u64, _: &Place) {}
 
     fn gap(&mut self) {}
 }
@@ -361,13 +361,13 @@ impl EventSink for Counting {
         }
     }
 
-    fn lost(&mut self, _: Place, _: u64) {}
+    fn lost(&mut self, _: LossPlace, _: u64) {}
 }
 
 impl ReplaySink for Counting {
     fn set_wall(&mut self, _: i128) {}
 
-    fn set_cgroup(&mut self, _: u64, _: &CgroupPlace) {}
+    fn set_cgroup(&mut self, _: u64, _: &Place) {}
 
     fn gap(&mut self) {}
 }

@@ -34,7 +34,7 @@ use crate::{
     export,
     kernel::{clock, figures::Want},
     lineage::{effect::Effect, id::Ktime},
-    runtime::{EventSink, Pipeline, Place, Question, Wall},
+    runtime::{EventSink, LossPlace, Pipeline, Question, Wall},
     view::{Event, Health, Input, PastAnswer},
 };
 
@@ -91,7 +91,7 @@ impl EventSink for Sink {
         }
     }
 
-    fn lost(&mut self, place: Place, count: u64) {
+    fn lost(&mut self, place: LossPlace, count: u64) {
         self.send(vec![Event::gap(place.name(), count)]);
     }
 }

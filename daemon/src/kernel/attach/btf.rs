@@ -90,7 +90,7 @@ pub enum BtfError {
 
 /// A member's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct MemberPlace {
     /// Offset from the start of the structure, bytes.
     pub offset: u32,
     /// Size of the member, bytes; 0 where it has none (a flexible array).
@@ -123,7 +123,7 @@ impl Types {
     }
 
     /// Finds `of`.`path` for the first of `paths` that the kernel has.
-    pub fn member(&self, of: &'static str, paths: &[&str]) -> Result<Place, BtfError> {
+    pub fn member(&self, of: &'static str, paths: &[&str]) -> Result<MemberPlace, BtfError> {
         let candidates = self.structures(of);
         for candidate in candidates.iter().filter_map(|id| self.raw.record(*id)) {
             for path in paths {
@@ -165,7 +165,12 @@ impl Types {
         known.entry(name).or_insert_with(|| self.raw.named(Kind::Struct, name).collect()).clone()
     }
 
-    fn follow(&self, of: &'static str, structure: Record<'_>, path: &str) -> Result<Option<Place>, BtfError> {
+    fn follow(
+        &self,
+        of: &'static str,
+        structure: Record<'_>,
+        path: &str,
+    ) -> Result<Option<MemberPlace>, BtfError> {
         let mut current = structure;
         let mut bits = 0_u32;
         let mut names = path.split('.').peekable();
@@ -180,7 +185,7 @@ impl Types {
             }
             let Some(target) = self.strip(member.of) else { return Ok(None) };
             if names.peek().is_none() {
-                return Ok(Some(Place { offset: bits / 8, size: self.width(target, 0) }));
+                return Ok(Some(MemberPlace { offset: bits / 8, size: self.width(target, 0) }));
             }
             if !matches!(target.kind, Kind::Struct | Kind::Union) {
                 return Ok(None);

@@ -11,8 +11,8 @@ use crate::lineage::{
     id::{Ktime, TaskKey, TaskRef, Tgid, Tid},
     record::{
         CgroupAttached, CloneFailed, Comm, Exec, ExecArgs, ExitParts, ExitSource, Exited, Exiting, Fact,
-        GroupExit, Namespaced, New, Place, Record, ReleaseSource, Released, Renamed, Reparented, Snapshot,
-        SnapshotSource, Usage,
+        GroupExit, Namespaced, New, Record, ReleaseSource, Released, Renamed, Reparented, Snapshot,
+        SnapshotSource, TaskPlace, Usage,
     },
 };
 
@@ -102,8 +102,8 @@ pub(in crate::kernel) fn task(id: TaskId) -> TaskRef {
     TaskRef { key: TaskKey { tid: Tid(id.tid), start: Ktime(id.start_ns) }, tgid: Tgid(id.tgid) }
 }
 
-fn place(valid: u32, from: &wire::Where) -> Place {
-    Place {
+fn place(valid: u32, from: &wire::Where) -> TaskPlace {
+    TaskPlace {
         cgroup_id: known(valid, Valid::CGROUP, from.cgroup_id),
         namespace: known(
             valid,

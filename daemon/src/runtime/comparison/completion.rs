@@ -7,7 +7,7 @@ use crate::{
         TaskState,
         flags::{EXIT_DEAD, EXIT_ZOMBIE},
         id::{Ktime, TaskKey, TaskRef, Tgid, Tid},
-        record::{Comm, ExitParts, Fact, Place, Record, Snapshot, SnapshotSource},
+        record::{Comm, ExitParts, Fact, Record, Snapshot, SnapshotSource, TaskPlace},
     },
     procfs::{ProcfsError, Stat},
     runtime::{EventSink, Pipeline, records::apply_record},
@@ -228,7 +228,7 @@ const fn nothing_known(task: TaskRef) -> Snapshot {
         task_flags: None,
         nr_threads: None,
         state: None,
-        place: Place { cgroup_id: None, namespace: None, credentials: None },
+        place: TaskPlace { cgroup_id: None, namespace: None, credentials: None },
         comm: None,
         usage: None,
     }

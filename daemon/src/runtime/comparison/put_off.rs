@@ -85,7 +85,7 @@ mod tests {
         effect::Effect,
         flags::EXIT_ZOMBIE,
         id::{Ktime, TaskRef, Tgid, Tid},
-        record::{Comm, ExitParts, Place, SnapshotSource},
+        record::{Comm, ExitParts, SnapshotSource, TaskPlace},
     };
 
     fn task(tid: u32) -> TaskRef {
@@ -105,7 +105,7 @@ mod tests {
             task_flags: Some(0),
             nr_threads: Some(1),
             state: None,
-            place: Place::default(),
+            place: TaskPlace::default(),
             comm: Some(Comm(*b"child\0\0\0\0\0\0\0\0\0\0\0")),
             usage: None,
         };

@@ -13,7 +13,7 @@ use crate::{
     },
     procfs::Sight,
     runtime::{
-        EventSink, Pipeline, Place, Why,
+        EventSink, LossPlace, Pipeline, Why,
         polling::poll_schedule::BATCH,
         records::{apply_record, count_many},
     },
@@ -252,5 +252,5 @@ impl EventSink for Kept {
         true
     }
 
-    fn lost(&mut self, _: Place, _: u64) {}
+    fn lost(&mut self, _: LossPlace, _: u64) {}
 }

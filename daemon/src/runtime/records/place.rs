@@ -4,7 +4,7 @@ use super::sums::Counts;
 
 /// A place where records are lost. Each place has its own reason and remedy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Place {
+pub enum LossPlace {
     /// The ring was full: taskscope did not keep up.
     Ring,
     /// The ring was filling up, and programs left out records of low priority so that exits and releases had room: argument
@@ -18,7 +18,7 @@ pub enum Place {
     Decode,
 }
 
-impl Place {
+impl LossPlace {
     /// How many places there are.
     pub const COUNT: usize = 5;
 
@@ -55,16 +55,16 @@ impl Place {
 }
 
 impl Counts {
-    /// Returns how many records were lost so far, by place, in the order of [`Place::ALL`].
+    /// Returns how many records were lost so far, by place, in the order of [`LossPlace::ALL`].
     #[must_use]
-    pub fn by_place(&self) -> [(Place, u64); Place::COUNT] {
-        Place::ALL.map(|place| {
+    pub fn by_place(&self) -> [(LossPlace, u64); LossPlace::COUNT] {
+        LossPlace::ALL.map(|place| {
             let count = match place {
-                Place::Ring => self.kernel.dropped.iter().sum(),
-                Place::Shed => self.kernel.all_shed(),
-                Place::Skipped => self.missed,
-                Place::Program => self.unreported().iter().sum(),
-                Place::Decode => self.undecoded,
+                LossPlace::Ring => self.kernel.dropped.iter().sum(),
+                LossPlace::Shed => self.kernel.all_shed(),
+                LossPlace::Skipped => self.missed,
+                LossPlace::Program => self.unreported().iter().sum(),
+                LossPlace::Decode => self.undecoded,
             };
             (place, count)
         })
@@ -86,7 +86,7 @@ mod tests {
         let places = counts.by_place();
         assert_eq!(places.map(|(_, count)| count), [7, 100, 3, 11, 5]);
         let lost: u64 =
-            places.iter().filter(|(place, _)| *place != Place::Shed).map(|(_, count)| count).sum();
+            places.iter().filter(|(place, _)| *place != LossPlace::Shed).map(|(_, count)| count).sum();
         assert_eq!(lost, counts.lost());
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     answer::{
         death::Death,
         life::LifeRecord,
-        place::Place,
+        place::AnswerPlace,
         process::ProcessRef,
         tree::{Node, Tree},
     },
@@ -18,7 +18,7 @@ use crate::{
 struct Member<'a> {
     node: &'a Node,
     parent: Option<ProcessRef>,
-    place: Option<Place>,
+    place: Option<AnswerPlace>,
 }
 
 /// The identity of a process: its entity id, or its pid if that is not known.
@@ -39,7 +39,7 @@ fn to_ref(node: &Node) -> ProcessRef {
 fn members<'a>(tree: &'a Tree, scope: &Scope) -> BTreeMap<(u32, String), Member<'a>> {
     let mut found = BTreeMap::new();
     // For each depth above the present node: the process, its place, and whether it is in the subtree.
-    let mut above: Vec<(ProcessRef, Option<Place>, bool)> = Vec::new();
+    let mut above: Vec<(ProcessRef, Option<AnswerPlace>, bool)> = Vec::new();
     for node in &tree.processes {
         above.truncate(node.depth as usize);
         let parent = above.last();
@@ -60,7 +60,7 @@ fn members<'a>(tree: &'a Tree, scope: &Scope) -> BTreeMap<(u32, String), Member<
     found
 }
 
-fn is_of_unit(place: Option<&Place>, unit: &str) -> bool {
+fn is_of_unit(place: Option<&AnswerPlace>, unit: &str) -> bool {
     let own = place.and_then(|place| place.cgroup.unit.as_ref());
     own.is_some_and(|own| glob(unit.as_bytes(), own.as_bytes()))
 }

@@ -6,7 +6,7 @@ use crate::answer::text::{Ink, Style, columns, escape, fitting, moment};
 use crate::{
     answer::{
         difference::{Difference, UsedByName},
-        place::Place,
+        place::AnswerPlace,
     },
     verdict::duration,
 };
@@ -22,8 +22,8 @@ const MOST_NAMES: usize = 10;
 pub fn difference(answer: &Difference, style: Style) -> String {
     let head = format!("from {} to {}", moment(&answer.from, style), moment(&answer.to, style));
     let mut out = format!("{}\n", style.paint(Ink::Faint, &head));
-    let place = |place: &Option<Place>| {
-        let short = place.as_ref().map(Place::short).filter(|short| short != "-");
+    let place = |place: &Option<AnswerPlace>| {
+        let short = place.as_ref().map(AnswerPlace::short).filter(|short| short != "-");
         short.map_or_else(String::new, |short| format!(" [{short}]"))
     };
     let new = answer.new.iter().map(|it| {

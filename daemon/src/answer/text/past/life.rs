@@ -62,7 +62,8 @@ fn of_life(life: &LifeRecord, style: Style, facts: &mut Vec<(&'static str, Strin
         let _ = write!(began, "; program {}", program.path);
     }
     facts.push(("created", began));
-    if let Some(unit) = life.place.as_ref().map(crate::answer::place::Place::short).filter(|unit| unit != "-")
+    if let Some(unit) =
+        life.place.as_ref().map(crate::answer::place::AnswerPlace::short).filter(|unit| unit != "-")
     {
         facts.push(("in", unit));
     }

@@ -38,7 +38,7 @@ struct Taken {
 }
 
 /// A connection's place; dropping this gives it back.
-pub(in crate::service::http) struct Place {
+pub(in crate::service::http) struct ConnectionPlace {
     places: Arc<Places>,
     number: u64,
     pub(super) connection: Arc<Connection>,
@@ -54,7 +54,7 @@ impl Places {
     }
 
     /// Returns a place for a new connection. If there is none, the connection with the lowest rank is closed.
-    pub(in crate::service::http) fn admit(self: &Arc<Self>, peer: Peer) -> Option<Place> {
+    pub(in crate::service::http) fn admit(self: &Arc<Self>, peer: Peer) -> Option<ConnectionPlace> {
         let mut taken = self.taken();
         if let Some(oldest) = taken.oldest_above(peer, self.limits.waiting_per_peer) {
             self.evict(&mut taken, oldest);
@@ -71,7 +71,7 @@ impl Places {
         let (number, connection) = (taken.last, Arc::new(Connection::new(peer, is_reserve)));
         taken.by.insert(number, (peer, Arc::clone(&connection)));
         self.counts.opened();
-        Some(Place { places: Arc::clone(self), number, connection })
+        Some(ConnectionPlace { places: Arc::clone(self), number, connection })
     }
 
     /// Counts a new connection that is closed because there was no place for it for too long.
@@ -114,14 +114,14 @@ impl Taken {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPlace {
     fn drop(&mut self) {
         self.places.taken().by.remove(&self.number);
         self.places.counts.ended();
     }
 }
 
-impl Place {
+impl ConnectionPlace {
     pub(super) fn counts(&self) -> &ConnectionCounts {
         &self.places.counts
     }

@@ -35,7 +35,7 @@ use super::{
     guarded::Guarded,
     listener::{FirstByte, Listener},
     peer::Peer,
-    places::{Place, Places},
+    places::{ConnectionPlace, Places},
 };
 use crate::{
     fd::spare,
@@ -107,7 +107,7 @@ pub(in crate::service::http) async fn serve(listener: impl Listener, answers: An
 }
 
 /// Waits for a place. Later connections wait too, because there is no place for them either.
-async fn admitted(places: &Arc<Places>, peer: Peer) -> Place {
+async fn admitted(places: &Arc<Places>, peer: Peer) -> ConnectionPlace {
     loop {
         if let Some(place) = places.admit(peer) {
             return place;
@@ -119,7 +119,7 @@ async fn admitted(places: &Arc<Places>, peer: Peer) -> Place {
 /// Serves a connection, after its handshake if it uses TLS.
 async fn arrived(
     mut stream: impl AsyncRead + AsyncWrite + FirstByte + Unpin + Send + 'static,
-    place: Place,
+    place: ConnectionPlace,
     answers: Answers,
 ) {
     let secure =
@@ -160,7 +160,7 @@ async fn refuse_plain(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
 
 async fn connection(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    place: Place,
+    place: ConnectionPlace,
     answers: Answers,
 ) {
     let connection = Arc::clone(&place.connection);

@@ -30,7 +30,7 @@ use tokio::sync::mpsc;
 pub(in crate::service::http) use self::query::Query;
 use super::past;
 use crate::{
-    answer::{life::LifeRecord, place::Place, time_arg},
+    answer::{life::LifeRecord, place::AnswerPlace, time_arg},
     duration,
     export::{Stamp, schema::Schema},
     history::{
@@ -56,7 +56,7 @@ struct Page {
     lives: Vec<Life>,
     next: u64,
     stamp: Stamp,
-    places: HashMap<u64, Place>,
+    places: HashMap<u64, AnswerPlace>,
     /// Lives that were released up to this time may be forgotten.
     forgotten_until: Ktime,
     /// The history, if lives were forgotten since the page before.
@@ -294,7 +294,7 @@ impl Page {
             if !places.contains_key(&id)
                 && let Some(place) = service.cgroups.place(id, now_ns)
             {
-                places.insert(id, Place::from(&**place));
+                places.insert(id, AnswerPlace::from(&**place));
             }
         }
         let stamp = service.wall.stamp().clone();

@@ -21,7 +21,7 @@ use crate::{
         life::LifeFilter,
         limits::{Limits, LimitsDraft},
         now::AllFigures,
-        place::Place,
+        place::AnswerPlace,
         task::TaskAnswer,
         time_arg,
         tree::{Tree, TreeError, TreeOptions},
@@ -47,7 +47,7 @@ impl Service {
     /// Creates the context of an answer, which only the owner of the lineage has.
     pub(super) fn answer_context(&mut self, cgroups: Vec<u64>) -> AnswerContext {
         let now_ns = clock::boottime().0;
-        let place = |id| Some((id, Place::from(&**self.cgroups.place(id, now_ns)?)));
+        let place = |id| Some((id, AnswerPlace::from(&**self.cgroups.place(id, now_ns)?)));
         let places = cgroups.into_iter().filter_map(place).collect();
         AnswerContext { stamp: self.wall.stamp().clone(), places }
     }
@@ -56,7 +56,7 @@ impl Service {
 /// Facts besides the lineage, which a worker thread needs to complete an answer.
 pub(super) struct AnswerContext {
     pub(super) stamp: Stamp,
-    places: HashMap<u64, Place>,
+    places: HashMap<u64, AnswerPlace>,
 }
 
 /// Completes an answer on a worker thread.
