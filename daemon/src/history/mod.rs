@@ -22,7 +22,7 @@ mod writer;
 
 pub use self::{
     directory::{Directory, HistoryError},
-    name::{Kind, SegmentName},
+    name::{SegmentKind, SegmentName},
     queue::{History, Reading},
     stats::{Figures, Lost, Stats},
 };

@@ -9,14 +9,14 @@ use crate::{answer::time_arg, export::Stamp, lineage::id::Ktime};
 
 /// The kind of the lines of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
+pub enum SegmentKind {
     /// Records of lives.
     Lives,
     /// Rare events, and gaps.
     Events,
 }
 
-impl Kind {
+impl SegmentKind {
     /// Every kind.
     pub const ALL: [Self; 2] = [Self::Lives, Self::Events];
 
@@ -39,7 +39,7 @@ pub struct SegmentName {
     /// The first time, as in the name. Names sort by it.
     pub from: String,
     /// The kind of its lines.
-    pub kind: Kind,
+    pub kind: SegmentKind,
     /// The last time; `None` while the segment is being written.
     pub to: Option<String>,
 }
@@ -50,7 +50,7 @@ impl SegmentName {
     pub fn parse(file: &str) -> Option<Self> {
         let rest = file.strip_suffix(SUFFIX)?;
         let (kind, rest) = rest.split_once('-')?;
-        let kind = Kind::ALL.into_iter().find(|known| known.name() == kind)?;
+        let kind = SegmentKind::ALL.into_iter().find(|known| known.name() == kind)?;
         let (from, to) = rest.split_once('-').map_or((rest, None), |(from, to)| (from, Some(to)));
         (is_moment(from) && to.is_none_or(is_moment)).then(|| Self {
             from: from.to_owned(),

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     directory::Directory,
-    name::{Kind, SegmentName, moment},
+    name::{SegmentKind, SegmentName, moment},
     read::{SegmentReader, Step},
 };
 use crate::{
@@ -28,7 +28,7 @@ pub(super) struct Segment {
 impl Segment {
     /// Creates a segment whose first line has this time. If a segment of that millisecond exists, the next free millisecond is
     /// used.
-    pub(super) fn begin(directory: &Directory, kind: Kind, from: &str) -> io::Result<Self> {
+    pub(super) fn begin(directory: &Directory, kind: SegmentKind, from: &str) -> io::Result<Self> {
         let mut name = SegmentName { from: from.to_owned(), kind, to: None };
         for _ in 0..1000 {
             match directory.create(&name) {

@@ -18,7 +18,7 @@ use super::{
     frame::FrameMaker,
     index::{Field, IndexMaker, key},
     keys,
-    name::{Kind, SegmentName, moment_at, ms_of, rfc3339_of},
+    name::{SegmentKind, SegmentName, moment_at, ms_of, rfc3339_of},
     segment::{Segment, moment_of},
     stats::{Lost, Stats},
 };
@@ -112,7 +112,7 @@ impl Writer {
         closed.sort_by(|one, other| one.name.to.cmp(&other.name.to));
         let (lives, events) = (Stream::new(), Stream::new());
         // Lives are written last of each flush: until the last of them, nothing is missing but lives that were held.
-        let of_lives = closed.iter().rev().find(|found| found.name.kind == Kind::Lives);
+        let of_lives = closed.iter().rev().find(|found| found.name.kind == SegmentKind::Lives);
         let since = of_lives.and_then(|found| {
             let last = found.name.to.as_deref()?;
             // A daemon that was killed may have held lives that were released shortly before the last one on disk.
@@ -233,22 +233,22 @@ impl Writer {
         }
         // Both, and lives last, so that the time of the last life on disk is a time until which no line is missing, except those of
         // lives that are held.
-        for kind in [Kind::Events, Kind::Lives] {
+        for kind in [SegmentKind::Events, SegmentKind::Lives] {
             if self.stream(kind).lines > 0 {
                 self.write(kind);
             }
         }
     }
 
-    const fn stream(&mut self, kind: Kind) -> &mut Stream {
+    const fn stream(&mut self, kind: SegmentKind) -> &mut Stream {
         match kind {
-            Kind::Lives => &mut self.lives,
-            Kind::Events => &mut self.events,
+            SegmentKind::Lives => &mut self.lives,
+            SegmentKind::Events => &mut self.events,
         }
     }
 
     /// Writes the lines of one kind. Lines that cannot be written are counted as lost and dropped.
-    fn write(&mut self, kind: Kind) {
+    fn write(&mut self, kind: SegmentKind) {
         let before = rfc3339_of(&now_as_name());
         let outcome = match self.again {
             Some(again) if Instant::now() < again => None,
@@ -266,7 +266,7 @@ impl Writer {
         }
         match outcome {
             Some(Ok(bytes)) => {
-                let [of_lives, of_events] = if kind == Kind::Lives { [lines, 0] } else { [0, lines] };
+                let [of_lives, of_events] = if kind == SegmentKind::Lives { [lines, 0] } else { [0, lines] };
                 self.stats.wrote(of_lives, of_events, bytes, text_bytes);
                 self.again = None;
                 if self.stats.set_error(None) {
@@ -286,10 +286,10 @@ impl Writer {
         }
     }
 
-    fn try_writing(&mut self, kind: Kind) -> io::Result<u64> {
+    fn try_writing(&mut self, kind: SegmentKind) -> io::Result<u64> {
         let text = match kind {
-            Kind::Lives => &self.lives.text,
-            Kind::Events => &self.events.text,
+            SegmentKind::Lives => &self.lives.text,
+            SegmentKind::Events => &self.events.text,
         };
         let moments = || text.split(|&byte| byte == b'\n').filter_map(moment_of);
         let (first, last) =
@@ -304,7 +304,7 @@ impl Writer {
             self.end_segment(kind, None);
         }
         let Self { directory, lives, events, .. } = self;
-        let stream = if kind == Kind::Lives { lives } else { events };
+        let stream = if kind == SegmentKind::Lives { lives } else { events };
         let segment = match &mut stream.segment {
             Some((segment, _)) => segment,
             none => &mut none.insert((Segment::begin(directory, kind, &first)?, Instant::now())).0,
@@ -319,7 +319,7 @@ impl Writer {
     }
 
     /// Closes a segment. `known_until` is a time until which no line is missing, as in a name.
-    fn end_segment(&mut self, kind: Kind, known_until: Option<String>) {
+    fn end_segment(&mut self, kind: SegmentKind, known_until: Option<String>) {
         let Some((segment, _)) = self.stream(kind).segment.take() else { return };
         let (bytes, name) = (segment.bytes, segment.name.clone());
         if let Err(error) = segment.end(&self.directory, known_until) {
@@ -340,7 +340,7 @@ impl Writer {
     }
 
     fn end_segments(&mut self, known_until: Option<&str>) {
-        for kind in Kind::ALL {
+        for kind in SegmentKind::ALL {
             self.end_segment(kind, known_until.map(str::to_owned));
         }
     }

@@ -121,26 +121,25 @@ impl TargetSettings {
 
 /// The actions that an output of a type sends if the configuration names none.
 fn default_actions(target: &TargetSettings) -> &'static [ActionKind] {
-    use ActionKind as Kind;
     match target {
-        TargetSettings::Journald { .. } => &[Kind::ZombieFlagged, Kind::GroupExited],
+        TargetSettings::Journald { .. } => &[ActionKind::ZombieFlagged, ActionKind::GroupExited],
         TargetSettings::Otlp { .. } => &[
-            Kind::BlockedFlagged,
-            Kind::BlockedCleared,
-            Kind::LeakFlagged,
-            Kind::LeakCleared,
-            Kind::ExitStuck,
-            Kind::GroupExited,
-            Kind::ZombieFlagged,
+            ActionKind::BlockedFlagged,
+            ActionKind::BlockedCleared,
+            ActionKind::LeakFlagged,
+            ActionKind::LeakCleared,
+            ActionKind::ExitStuck,
+            ActionKind::GroupExited,
+            ActionKind::ZombieFlagged,
         ],
         TargetSettings::Alertmanager { .. } => &[
-            Kind::BlockedFlagged,
-            Kind::BlockedCleared,
-            Kind::LeakFlagged,
-            Kind::LeakCleared,
-            Kind::ExitStuck,
-            Kind::ZombieFlagged,
-            Kind::Reaped,
+            ActionKind::BlockedFlagged,
+            ActionKind::BlockedCleared,
+            ActionKind::LeakFlagged,
+            ActionKind::LeakCleared,
+            ActionKind::ExitStuck,
+            ActionKind::ZombieFlagged,
+            ActionKind::Reaped,
         ],
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     history::{
         HELD_MS,
         index::Index,
-        name::{Kind, SegmentName, moment_at, ms_of},
+        name::{SegmentKind, SegmentName, moment_at, ms_of},
     },
 };
 
@@ -23,7 +23,7 @@ const MARGIN_MS: i64 = HELD_MS;
 /// A position in the segments of a kind.
 pub(super) struct Cursor {
     directory: Arc<ReadDirectory>,
-    kind: Kind,
+    kind: SegmentKind,
     /// The times of the lines that are wanted, ms since the epoch.
     from_ms: i64,
     to_ms: i64,
@@ -38,7 +38,7 @@ pub(super) struct Cursor {
 }
 
 impl Cursor {
-    pub(super) fn new(directory: Arc<ReadDirectory>, kind: Kind, from_ms: i64, to_ms: i64) -> Self {
+    pub(super) fn new(directory: Arc<ReadDirectory>, kind: SegmentKind, from_ms: i64, to_ms: i64) -> Self {
         let damage = Damage::default();
         Self {
             directory,

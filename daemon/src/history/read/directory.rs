@@ -13,7 +13,7 @@ use rustix::{
 };
 use thiserror::Error;
 
-use crate::history::name::{Kind, SegmentName};
+use crate::history::name::{SegmentKind, SegmentName};
 
 /// Why the history cannot be read.
 #[derive(Debug, Error)]
@@ -55,10 +55,13 @@ impl ReadDirectory {
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
         let fd = openat(CWD, path, flags, Mode::empty()).map_err(|error| wrong(error.into()))?;
         let directory = Self::of(path, fd);
-        if Kind::ALL.into_iter().all(|kind| directory.segments(kind).is_ok_and(|names| names.is_empty())) {
+        if SegmentKind::ALL
+            .into_iter()
+            .all(|kind| directory.segments(kind).is_ok_and(|names| names.is_empty()))
+        {
             return Err(ReadError::Empty { path: path.to_owned() });
         }
-        directory.segments(Kind::Lives)?;
+        directory.segments(SegmentKind::Lives)?;
         Ok(directory)
     }
 
@@ -68,7 +71,7 @@ impl ReadDirectory {
     }
 
     /// Returns its segments of a kind, the oldest first. Other files are ignored.
-    pub(super) fn segments(&self, kind: Kind) -> Result<Vec<SegmentName>, ReadError> {
+    pub(super) fn segments(&self, kind: SegmentKind) -> Result<Vec<SegmentName>, ReadError> {
         let wrong = |source: Errno| ReadError::Directory { path: self.path.clone(), source: source.into() };
         let mut found = Vec::new();
         for entry in Dir::read_from(self.fd.as_fd()).map_err(wrong)? {

@@ -12,7 +12,7 @@ use crate::{
     },
     history::{
         index::{Field, key},
-        name::{Kind, rfc3339_of},
+        name::{SegmentKind, rfc3339_of},
     },
 };
 
@@ -37,11 +37,11 @@ struct LineGap {
 
 /// Reads what the history knows: the names of segments, and the gap lines from a time on, ms since the epoch.
 pub fn known(directory: &Arc<ReadDirectory>, from_ms: i64) -> Result<Known, ReadError> {
-    let oldest = directory.segments(Kind::Lives)?.into_iter().next();
+    let oldest = directory.segments(SegmentKind::Lives)?.into_iter().next();
     let known_since = oldest.and_then(|name| rfc3339_of(&name.from));
     let known_ms = known_since.as_deref().and_then(time_arg::wall_ns);
     let from_ms = known_ms.and_then(|ns| i64::try_from(ns / 1_000_000).ok()).unwrap_or(from_ms).max(from_ms);
-    let mut cursor = Cursor::new(Arc::clone(directory), Kind::Events, from_ms, i64::MAX);
+    let mut cursor = Cursor::new(Arc::clone(directory), SegmentKind::Events, from_ms, i64::MAX);
     let gap = key(Field::Action, b"gap");
     let (mut gaps, mut more_gaps) = (VecDeque::new(), 0);
     loop {

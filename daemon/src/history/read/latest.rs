@@ -8,7 +8,7 @@ use crate::{
         known::Damage,
         life::{LifeFilter, LifeRecord},
     },
-    history::name::{Kind, SegmentName, moment_at},
+    history::name::{SegmentKind, SegmentName, moment_at},
 };
 
 /// A question for the latest lives, and how far it has been answered.
@@ -35,7 +35,7 @@ impl LatestSearch {
         most: usize,
     ) -> Result<Self, ReadError> {
         let from = moment_at(times.from_ms);
-        let mut names = directory.segments(Kind::Lives)?;
+        let mut names = directory.segments(SegmentKind::Lives)?;
         names.retain(|name| name.to.as_ref().is_none_or(|to| *to >= from));
         Ok(Self {
             directory,

@@ -16,7 +16,7 @@ use crate::{
     },
     history::{
         index::{Field, Index, key, pid_key},
-        name::{Kind, SegmentName, moment_at, rfc3339_of},
+        name::{SegmentKind, SegmentName, moment_at, rfc3339_of},
     },
 };
 
@@ -114,7 +114,7 @@ impl LifeSearch {
     /// Starts at the oldest segment that can have an answer.
     #[must_use]
     pub fn new(directory: Arc<ReadDirectory>, times: Times, filter: LifeFilter) -> Self {
-        let cursor = Cursor::new(directory, Kind::Lives, times.from_ms, times.to_ms);
+        let cursor = Cursor::new(directory, SegmentKind::Lives, times.from_ms, times.to_ms);
         let at = filter.at_ms.and_then(|at| rfc3339_of(&moment_at(at)));
         let start = at.map(|at| (finder("\"start_timestamp\":\""), at));
         let plain = filter

@@ -17,7 +17,7 @@ use std::{
 
 use thiserror::Error;
 
-use self::raw::{Kind, Member, Raw, Record};
+use self::raw::{BtfKind, Member, Raw, Record};
 use crate::{
     bounded,
     failpoint::{self, Point},
@@ -148,7 +148,7 @@ impl Types {
     /// Value of an enumerator; `None` if the kernel has no such enum, or the enum no such name.
     #[must_use]
     pub fn enumerator(&self, of: &str, name: &str) -> Option<u32> {
-        let mut enums = self.raw.named(Kind::Enum, of).filter_map(|id| self.raw.record(id));
+        let mut enums = self.raw.named(BtfKind::Enum, of).filter_map(|id| self.raw.record(id));
         enums.find_map(|it| {
             it.enumerators().find(|(at, _)| self.raw.is_named(*at, name)).map(|(_, value)| value)
         })
@@ -157,12 +157,12 @@ impl Types {
     /// Returns whether the kernel's BTF has a function of that name: fentry needs it.
     #[must_use]
     pub fn has_function(&self, name: &str) -> bool {
-        self.raw.named(Kind::Func, name).next().is_some()
+        self.raw.named(BtfKind::Func, name).next().is_some()
     }
 
     fn structures(&self, name: &'static str) -> Vec<u32> {
         let mut known = self.structures.borrow_mut();
-        known.entry(name).or_insert_with(|| self.raw.named(Kind::Struct, name).collect()).clone()
+        known.entry(name).or_insert_with(|| self.raw.named(BtfKind::Struct, name).collect()).clone()
     }
 
     fn follow(
@@ -187,7 +187,7 @@ impl Types {
             if names.peek().is_none() {
                 return Ok(Some(MemberPlace { offset: bits / 8, size: self.width(target, 0) }));
             }
-            if !matches!(target.kind, Kind::Struct | Kind::Union) {
+            if !matches!(target.kind, BtfKind::Struct | BtfKind::Union) {
                 return Ok(None);
             }
             current = target;
@@ -213,7 +213,7 @@ impl Types {
             }
             if self.raw.name(member.name).is_none_or(<[u8]>::is_empty)
                 && let Some(inner) = self.strip(member.of)
-                && matches!(inner.kind, Kind::Struct | Kind::Union)
+                && matches!(inner.kind, BtfKind::Struct | BtfKind::Union)
                 && let Some((found, bits)) = self.find(inner, name, depth + 1, left)
             {
                 return Some((found, member.bit_offset.saturating_add(bits)));
@@ -226,7 +226,7 @@ impl Types {
     fn strip(&self, id: u32) -> Option<Record<'_>> {
         let mut current = self.raw.record(id)?;
         for _ in 0..MAX_DEPTH {
-            if current.kind != Kind::Alias {
+            if current.kind != BtfKind::Alias {
                 return Some(current);
             }
             current = self.raw.record(current.target())?;
@@ -236,9 +236,9 @@ impl Types {
 
     fn width(&self, of: Record<'_>, depth: usize) -> usize {
         match of.kind {
-            Kind::Int | Kind::Struct | Kind::Union | Kind::Enum => of.size(),
-            Kind::Ptr => size_of::<u64>(),
-            Kind::Array if depth < MAX_DEPTH => of.array().map_or(0, |(element, count)| {
+            BtfKind::Int | BtfKind::Struct | BtfKind::Union | BtfKind::Enum => of.size(),
+            BtfKind::Ptr => size_of::<u64>(),
+            BtfKind::Array if depth < MAX_DEPTH => of.array().map_or(0, |(element, count)| {
                 let element = self.strip(element).map_or(0, |element| self.width(element, depth + 1));
                 element.saturating_mul(count)
             }),

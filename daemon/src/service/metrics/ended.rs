@@ -9,7 +9,7 @@ use super::{
 use crate::lineage::Lineage;
 
 /// Counters of one kind.
-struct Kind {
+struct KindCounters {
     user: Counter,
     system: Counter,
     delay: Counter,
@@ -21,7 +21,7 @@ struct Kind {
 
 /// Metrics of the usage of ended tasks.
 pub(super) struct EndedMetrics {
-    kinds: Vec<Kind>,
+    kinds: Vec<KindCounters>,
     unknown: IntCounter,
 }
 
@@ -30,8 +30,8 @@ fn kinds(
     delay: &CounterVec,
     switches: &IntCounterVec,
     faults: &IntCounterVec,
-) -> Vec<Kind> {
-    let of = |name: &str| Kind {
+) -> Vec<KindCounters> {
+    let of = |name: &str| KindCounters {
         user: cpu.with_label_values(&[name, "user"]),
         system: cpu.with_label_values(&[name, "system"]),
         delay: delay.with_label_values(&[name]),

@@ -17,7 +17,7 @@ const MEMBER_LEN: usize = 12;
 
 /// The kinds of types that the daemon distinguishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum BtfKind {
     /// Has its own size.
     Int,
     Ptr,
@@ -35,7 +35,7 @@ pub(super) enum Kind {
 /// A type's record.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Record<'a> {
-    pub(super) kind: Kind,
+    pub(super) kind: BtfKind,
     name: u32,
     /// Size of the type in bytes, or the id of the aliased type.
     size_or_type: u32,
@@ -101,15 +101,15 @@ impl Raw {
         let at = *self.starts.get((id as usize).checked_sub(1)?)? as usize;
         let info = word(&self.bytes, at + 4)?;
         let kind = match kind_of(info) {
-            1 | 16 => Kind::Int,
-            2 => Kind::Ptr,
-            3 => Kind::Array,
-            4 => Kind::Struct,
-            5 => Kind::Union,
-            6 | 19 => Kind::Enum,
-            8..=11 | 18 => Kind::Alias,
-            12 => Kind::Func,
-            _ => Kind::Other,
+            1 | 16 => BtfKind::Int,
+            2 => BtfKind::Ptr,
+            3 => BtfKind::Array,
+            4 => BtfKind::Struct,
+            5 => BtfKind::Union,
+            6 | 19 => BtfKind::Enum,
+            8..=11 | 18 => BtfKind::Alias,
+            12 => BtfKind::Func,
+            _ => BtfKind::Other,
         };
         let rest = self.bytes.get(at + TYPE_LEN..)?.get(..len_of_rest(info)?)?;
         Some(Record {
@@ -129,7 +129,7 @@ impl Raw {
     }
 
     /// Ids of the types of a kind with this name.
-    pub(super) fn named(&self, kind: Kind, name: &str) -> impl Iterator<Item = u32> {
+    pub(super) fn named(&self, kind: BtfKind, name: &str) -> impl Iterator<Item = u32> {
         (1..=self.starts.len() as u32).filter(move |id| {
             self.record(*id).is_some_and(|record| record.kind == kind && self.is_named(record.name, name))
         })
