@@ -21,7 +21,7 @@ use super::{
     process::{Executable, Process, ProcessRef, text},
     scope::{self, ScopeStory},
     stop::{self, StopStory},
-    task::Task,
+    task::TaskDetails,
     verdict::{Missing, Verdict},
 };
 use crate::{
@@ -39,7 +39,7 @@ pub struct Explanation {
     /// The process.
     pub process: Process,
     /// Further facts from the kernel.
-    pub task: Task,
+    pub task: TaskDetails,
     /// Its cgroup, unit, container and pod.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub place: Option<AnswerPlace>,
@@ -249,7 +249,7 @@ impl ExplainDraft {
         let mut explanation = Explanation {
             made: Made::at(now, observed_since, stamp),
             process,
-            task: Task::of(&life, now, stamp),
+            task: TaskDetails::of(&life, now, stamp),
             place,
             parent: parent.map(|parent| ProcessRef::of(&parent, stamp)),
             now: doing,

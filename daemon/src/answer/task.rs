@@ -162,7 +162,7 @@ impl BeforeExec {
 
 /// Further facts from the kernel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Task {
+pub struct TaskDetails {
     /// `running`, `exiting`, `dead_leader`, `zombie`, `dead`, `released`.
     pub state: String,
     /// When that state began, or was found.
@@ -263,7 +263,7 @@ pub struct Task {
     pub children_usage: Option<ChildrenUsage>,
 }
 
-impl Task {
+impl TaskDetails {
     /// Creates it from a life.
     #[must_use]
     pub fn of(life: &Life, now: Ktime, stamp: &Stamp) -> Self {
@@ -334,7 +334,7 @@ pub struct TaskAnswer {
     /// The thread group.
     pub process: Process,
     /// Further facts.
-    pub task: Task,
+    pub task: TaskDetails,
     /// What its tasks are doing now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub now: Option<Now>,
@@ -358,7 +358,7 @@ impl TaskAnswer {
         Self {
             made: super::Made::at(lineage_at.now, lineage_at.observed_since, host_facts.stamp),
             process: Process::of(life, host_facts.stamp),
-            task: Task::of(life, lineage_at.now, host_facts.stamp),
+            task: TaskDetails::of(life, lineage_at.now, host_facts.stamp),
             now: figures.of(life.key),
             missing: missing(figures, life),
             place: life.cgroup_id.and_then(|id| (host_facts.places)(id)),

@@ -17,7 +17,7 @@ pub struct Event {
     #[serde(default)]
     process: Option<Process>,
     #[serde(default)]
-    task: Option<Task>,
+    task: Option<ViewTask>,
     #[serde(default)]
     gap: Option<Gap>,
 }
@@ -53,7 +53,7 @@ struct Exit {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-struct Task {
+struct ViewTask {
     #[serde(default)]
     kind: Option<String>,
     #[serde(default)]
@@ -178,7 +178,7 @@ impl Event {
             };
         }
         let mut text = String::new();
-        let nothing = Task::default();
+        let nothing = ViewTask::default();
         let task = self.task.as_ref().unwrap_or(&nothing);
         let mut add = |part: std::fmt::Arguments<'_>| {
             // Writing to a String does not fail.

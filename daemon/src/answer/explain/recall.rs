@@ -13,7 +13,7 @@ use crate::{
         ExplainDraft, HostFacts, LineageAt, Made,
         now::Now,
         process::ProcessRef,
-        task::{self, Children, Ids, Task, ZombieAge},
+        task::{self, Children, Ids, TaskDetails, ZombieAge},
         verdict::Verdict,
     },
     lineage::{
@@ -30,7 +30,7 @@ pub struct Related {
     /// The process.
     pub process: ProcessRef,
     /// Its facts.
-    pub task: Task,
+    pub task: TaskDetails,
     /// The last signal that can have stopped it; its state shows whether it is stopped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped_by: Option<StoppedBy>,
@@ -42,7 +42,7 @@ impl ExplainDraft {
         let lives = [Some(&self.subject.life), self.parent.as_ref(), self.owed_life()];
         let related = |life: &Life| Related {
             process: ProcessRef::by(life.key, life.name, host_facts.stamp),
-            task: Task::of(life, self.now, host_facts.stamp),
+            task: TaskDetails::of(life, self.now, host_facts.stamp),
             stopped_by: life.job_stop.as_deref().map(|stop| StoppedBy::of(stop, host_facts)),
         };
         lives.into_iter().flatten().map(related).collect()
@@ -83,7 +83,7 @@ pub(in crate::answer) fn judge_again(
 }
 
 /// Adds the daemon's facts to a life that this process has only read from a snapshot.
-fn recall(life: &mut Life, task: &Task) {
+fn recall(life: &mut Life, task: &TaskDetails) {
     if task.state == life.state.name() {
         life.since = Ktime(task.state_boottime_ns);
         life.zombie = task.zombie.map(span).or(life.zombie);

@@ -104,7 +104,7 @@ struct Line {
     process: Option<Process>,
     thread: Option<Thread>,
     #[serde(default)]
-    task: Task,
+    task: JobTask,
     gap: Option<Gap>,
 }
 
@@ -141,7 +141,7 @@ struct Thread {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Task {
+struct JobTask {
     kind: Option<String>,
     provenance: Option<String>,
     hook: Option<String>,
