@@ -22,7 +22,7 @@ use super::{
     scope::{self, ScopeStory},
     stop::{self, StopStory},
     task::TaskDetails,
-    verdict::{Missing, Verdict},
+    verdict::{AnswerVerdict, Missing},
 };
 use crate::{
     export::Stamp,
@@ -49,7 +49,7 @@ pub struct Explanation {
     /// What its tasks are doing now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub now: Option<Now>,
-    /// Facts about its present state that could not be read; [`Verdict::missing`] has the facts that the verdict lacks.
+    /// Facts about its present state that could not be read; [`AnswerVerdict::missing`] has the facts that the verdict lacks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<Missing>,
     /// Why it ended, if it has.
@@ -58,7 +58,7 @@ pub struct Explanation {
     /// What happened so far.
     pub story: Vec<Step>,
     /// The verdict: what is wrong with it.
-    pub verdict: Verdict,
+    pub verdict: AnswerVerdict,
     /// The lives that the verdict uses: its own, its parent's, and its oldest zombie child's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub related: Vec<Related>,
@@ -233,7 +233,7 @@ impl ExplainDraft {
             executable: executable.as_ref().map(|(path, _)| path.clone()),
         };
         let story = story::steps(&life, &cast, stamp);
-        let mut verdict = Verdict::of(verdict::judge(&facts), stamp);
+        let mut verdict = AnswerVerdict::of(verdict::judge(&facts), stamp);
         let fork_failures = limits.as_ref().and_then(LimitsDraft::failed_forks);
         let limits = limits.map(|limits| limits.finish(host_facts));
         let limits = held_to(limits, &mut verdict);
@@ -270,7 +270,7 @@ impl ExplainDraft {
 }
 
 /// Returns the limits on pids that apply to a live process, and adds a full limit to its verdict.
-fn held_to(limits: Option<Limits>, verdict: &mut Verdict) -> Vec<Limit> {
+fn held_to(limits: Option<Limits>, verdict: &mut AnswerVerdict) -> Vec<Limit> {
     let Some(limits) = limits else { return Vec::new() };
     let Some(subject) = &limits.process else { return Vec::new() };
     limits::add_evidence(&limits, subject, verdict);

@@ -12,7 +12,7 @@ use super::{
     limits::{Limit, LimitsDraft},
     place::AnswerPlace,
     process::ProcessRef,
-    verdict::Verdict,
+    verdict::AnswerVerdict,
 };
 use crate::{
     lineage::{
@@ -111,7 +111,7 @@ pub struct Leak {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<Limit>,
     /// What is wrong, and what to do.
-    pub verdict: Verdict,
+    pub verdict: AnswerVerdict,
 }
 
 /// The part of the answer that comes from the lineage.
@@ -224,7 +224,7 @@ impl Leak {
             alive,
             processes,
             limit,
-            verdict: Verdict::of(verdict::leak(leak, now, &around), stamp),
+            verdict: AnswerVerdict::of(verdict::leak(leak, now, &around), stamp),
         }
     }
 }
@@ -254,13 +254,13 @@ fn per_hour(per_minute: f64) -> u64 {
 }
 
 /// Makes leaks the verdict on a process in which nothing else is wrong; else they are evidence.
-pub(super) fn add_to_verdict(leaks: &[Leak], subject: &ProcessRef, verdict: &mut Verdict) {
+pub(super) fn add_to_verdict(leaks: &[Leak], subject: &ProcessRef, verdict: &mut AnswerVerdict) {
     for leak in leaks {
         let is_culprit = leak.process.pid == subject.pid || leak.kind == LeakKind::Orphans.name();
         if verdict.code == Code::Alive.name() && is_culprit {
             let mut evidence = leak.verdict.evidence.clone();
             evidence.append(&mut verdict.evidence);
-            *verdict = Verdict { evidence, ..leak.verdict.clone() };
+            *verdict = AnswerVerdict { evidence, ..leak.verdict.clone() };
         } else {
             let kind = leak.kind.replace('_', " ");
             verdict.evidence.push(format!("{kind} of {}: {}", leak.process, leak.verdict.summary));

@@ -17,7 +17,7 @@ use super::{
     place::AnswerPlace,
     process::{Exit, Process, ProcessRef},
     task::{Children, ZombieAge},
-    verdict::Verdict,
+    verdict::AnswerVerdict,
 };
 
 /// The answer to `/v1/zombies`.
@@ -61,7 +61,7 @@ pub struct ZombieParent {
     #[serde(flatten)]
     pub oldest: ZombieAge,
     /// The verdict on its oldest zombie.
-    pub verdict: Verdict,
+    pub verdict: AnswerVerdict,
     /// Its oldest zombies.
     pub oldest_zombies: Vec<Zombie>,
     /// The lives that the verdict uses: its oldest zombie's, then its own.

@@ -9,7 +9,7 @@ use crate::{
     host,
     kernel::{
         ladder::HookState,
-        survey::{Finding, Survey, Verdict, survey},
+        survey::{Finding, Survey, SurveyVerdict, survey},
     },
     pidns,
     procfs::Procfs,
@@ -68,10 +68,10 @@ impl Surroundings {
     }
 
     /// The result for the kernel and the surroundings.
-    fn verdict(&self, survey: &Survey) -> Verdict {
+    fn verdict(&self, survey: &Survey) -> SurveyVerdict {
         match survey.verdict() {
-            Verdict::Full if !(self.proc.ok && self.time_namespace.ok && self.cgroups.ok) => {
-                Verdict::Degraded
+            SurveyVerdict::Full if !(self.proc.ok && self.time_namespace.ok && self.cgroups.ok) => {
+                SurveyVerdict::Degraded
             }
             verdict => verdict,
         }
@@ -100,10 +100,10 @@ pub(super) fn run(args: &Args) -> Exit {
         return exit;
     }
     match host.verdict(&survey) {
-        Verdict::Full => Exit::Success,
-        Verdict::Degraded => Exit::Degraded,
-        Verdict::Nothing => Exit::Kernel,
-        Verdict::Unknown => Exit::Privilege,
+        SurveyVerdict::Full => Exit::Success,
+        SurveyVerdict::Degraded => Exit::Degraded,
+        SurveyVerdict::Nothing => Exit::Kernel,
+        SurveyVerdict::Unknown => Exit::Privilege,
     }
 }
 
@@ -203,10 +203,12 @@ fn text(survey: &Survey, host: &Surroundings) -> String {
         let _ = writeln!(out, "\nnot checked: {unchecked}");
     }
     let verdict = match host.verdict(survey) {
-        Verdict::Full => "full: everything can be reported",
-        Verdict::Degraded => "degraded: observing works, but not everything can be reported (see above)",
-        Verdict::Nothing => "nothing can be observed on this kernel (see above)",
-        Verdict::Unknown => "unknown: run as root to find out",
+        SurveyVerdict::Full => "full: everything can be reported",
+        SurveyVerdict::Degraded => {
+            "degraded: observing works, but not everything can be reported (see above)"
+        }
+        SurveyVerdict::Nothing => "nothing can be observed on this kernel (see above)",
+        SurveyVerdict::Unknown => "unknown: run as root to find out",
     };
     let _ = writeln!(out, "\n{verdict}");
     out

@@ -14,7 +14,7 @@ use crate::{
         now::Now,
         process::ProcessRef,
         task::{self, Children, Ids, TaskDetails, ZombieAge},
-        verdict::Verdict,
+        verdict::AnswerVerdict,
     },
     lineage::{
         BeforeExec, Debt, Life, PathName,
@@ -58,7 +58,7 @@ pub(in crate::answer) fn judge_again(
     doing: Option<&Now>,
     lineage_at: &LineageAt<'_>,
     host_facts: &mut HostFacts<'_>,
-) -> Option<(Verdict, Facts)> {
+) -> Option<(AnswerVerdict, Facts)> {
     let mut draft = ExplainDraft::of(key, lineage_at)?;
     let stamp = host_facts.stamp;
     let remembered = |life: &Life| {
@@ -79,7 +79,7 @@ pub(in crate::answer) fn judge_again(
     draft.now = Ktime(made.boottime_ns);
     draft.observed_since = made.observed_ns.map(|observed| Ktime(made.boottime_ns.saturating_sub(observed)));
     let facts = draft.finish(host_facts.procfs);
-    Some((Verdict::of(verdict::judge(&facts), stamp), facts))
+    Some((AnswerVerdict::of(verdict::judge(&facts), stamp), facts))
 }
 
 /// Adds the daemon's facts to a life that this process has only read from a snapshot.

@@ -2,7 +2,7 @@
 
 use super::Limits;
 use crate::{
-    answer::{process::ProcessRef, verdict::Verdict},
+    answer::{process::ProcessRef, verdict::AnswerVerdict},
     verdict::{Certainty, Code},
 };
 
@@ -10,7 +10,7 @@ use crate::{
 const NAMED: usize = 3;
 
 /// Adds full limits to the verdict. They become the verdict if nothing else is wrong with the process.
-pub(in crate::answer) fn add_evidence(limits: &Limits, subject: &ProcessRef, verdict: &mut Verdict) {
+pub(in crate::answer) fn add_evidence(limits: &Limits, subject: &ProcessRef, verdict: &mut AnswerVerdict) {
     let Some(fullest) = limits.limits.iter().find(|limit| limit.full) else {
         return add_failures(limits, subject, verdict);
     };
@@ -56,7 +56,7 @@ pub(in crate::answer) fn add_evidence(limits: &Limits, subject: &ProcessRef, ver
 }
 
 /// Adds failed forks if no limit is full: the limit has room again, or is not visible from outside.
-fn add_failures(limits: &Limits, subject: &ProcessRef, verdict: &mut Verdict) {
+fn add_failures(limits: &Limits, subject: &ProcessRef, verdict: &mut AnswerVerdict) {
     let Some(failed) = limits.failed_forks().filter(|_| verdict.code == Code::Alive.name()) else { return };
     if !limits.pid_max_is_left() {
         verdict.evidence.push(format!("{failed}; no limit on pids is full now"));

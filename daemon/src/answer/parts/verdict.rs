@@ -7,7 +7,7 @@ use crate::{export::Stamp, verdict};
 
 /// A verdict: what is wrong with a process, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Verdict {
+pub struct AnswerVerdict {
     /// Its stable code: `never_waits`, `held_by_tracer`, ...
     pub code: String,
     /// The code in a few words.
@@ -39,7 +39,7 @@ pub struct Missing {
     pub needs: String,
 }
 
-impl Verdict {
+impl AnswerVerdict {
     /// Whether a client with `CAP_SYS_PTRACE` could read missing facts.
     pub(in crate::answer) fn needs_local_facts(&self) -> bool {
         self.missing

@@ -72,11 +72,11 @@ fn paragraph(leak: &Leak, style: Style, out: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::answer::{Made, process::ProcessRef, text::columns, verdict::Verdict};
+    use crate::answer::{Made, process::ProcessRef, text::columns, verdict::AnswerVerdict};
 
     #[test]
     fn a_leak_is_a_paragraph_that_fits_a_narrow_screen() {
-        let verdict = Verdict {
+        let verdict = AnswerVerdict {
             code: "threads_only_grow".into(),
             words: "its threads only grow".into(),
             certainty: "certain".into(),

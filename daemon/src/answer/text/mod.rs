@@ -34,7 +34,7 @@ pub use self::{
     zombies::zombies,
 };
 
-use super::{task::ZombieAge, time_arg::wall_ns, verdict::Verdict};
+use super::{task::ZombieAge, time_arg::wall_ns, verdict::AnswerVerdict};
 use crate::{
     export::{Zone, columns, fitting, is_unsafe, local},
     verdict::duration,
@@ -173,7 +173,7 @@ fn moment(timestamp: &str, style: Style) -> String {
 }
 
 /// Appends a verdict: its sentence, then evidence, remedy and missing facts with labels.
-fn verdict(verdict: &Verdict, style: Style, out: &mut String) {
+fn verdict(verdict: &AnswerVerdict, style: Style, out: &mut String) {
     const INDENT: usize = 12;
     let mut line = |label: &str, text: String| {
         let _ = write!(out, "  {label:<10}");

@@ -157,7 +157,7 @@ mod tests {
         place::{AnswerPlace, Cgroup},
         process::{Process, ProcessRef},
         task::{Children, ZombieAge},
-        verdict::Verdict,
+        verdict::AnswerVerdict,
         zombies::Zombie,
     };
 
@@ -197,7 +197,7 @@ mod tests {
             },
             zombies_per_minute: Some(1.5),
             oldest: age,
-            verdict: Verdict {
+            verdict: AnswerVerdict {
                 code: code.name().into(),
                 words: code.words().into(),
                 certainty: "likely".into(),

@@ -10,7 +10,7 @@ use crate::{
         place::AnswerPlace,
         process::{Process, ProcessRef},
         task::{Children, ZombieAge},
-        verdict::Verdict,
+        verdict::AnswerVerdict,
     },
     lineage::{
         Life,
@@ -222,7 +222,7 @@ fn zombie_parent(
             (f64::from(owing.new) / minutes * 10.0).round() / 10.0
         }),
         oldest: ZombieAge { zombie_at_least_ns: least, zombie_at_most_ns: most },
-        verdict: Verdict::of(verdict::judge(&facts), stamp),
+        verdict: AnswerVerdict::of(verdict::judge(&facts), stamp),
         oldest_zombies: zombies,
         related,
     }

@@ -74,7 +74,7 @@ pub struct Symbol {
 /// The overall result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Verdict {
+pub enum SurveyVerdict {
     /// Every hook is attached and every field is known.
     Full,
     /// taskscope can observe, with gaps.
@@ -220,18 +220,18 @@ fn symbols(types: Option<&Types>) -> (Vec<Symbol>, Finding) {
 impl Survey {
     /// The verdict, from the findings.
     #[must_use]
-    pub fn verdict(&self) -> Verdict {
+    pub fn verdict(&self) -> SurveyVerdict {
         if !self.privilege.ok {
-            return if self.btf.ok { Verdict::Unknown } else { Verdict::Nothing };
+            return if self.btf.ok { SurveyVerdict::Unknown } else { SurveyVerdict::Nothing };
         }
         if !self.object.ok || self.hooks.iter().any(|hook| hook.required && hook.rung.is_none()) {
-            return Verdict::Nothing;
+            return SurveyVerdict::Nothing;
         }
         let has_iterators = self.iterator.ok && self.figures.ok && self.hidden.is_none();
         if has_iterators && self.missing_fields.is_empty() && self.hooks.iter().all(HookState::complete) {
-            Verdict::Full
+            SurveyVerdict::Full
         } else {
-            Verdict::Degraded
+            SurveyVerdict::Degraded
         }
     }
 }
