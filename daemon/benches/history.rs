@@ -32,7 +32,7 @@ use taskscope::{
         id::{Ktime, TaskKey, TaskRef, Tgid, Tid},
         record::{
             Comm, Exec, ExitParts, ExitSource, Exited, Exiting, Fact, GroupExit, New, Record, ReleaseSource,
-            Released, TaskPlace, Usage,
+            Released, TaskPlace, TaskUsage,
         },
     },
 };
@@ -102,13 +102,13 @@ fn life(n: u64, at: u64, parent: TaskRef, records: &mut Vec<Record>) {
         parent: Some(parent),
         tracer: Some(None),
         new_reaper: None,
-        usage: Some(Usage {
+        usage: Some(TaskUsage {
             exec_runtime_ns: 500_000 + dice % 5_000_000,
             run_delay_ns: dice % 100_000,
             run_count: 3 + dice % 7,
             nvcsw: 1 + dice % 5,
             min_flt: 100 + dice % 300,
-            ..Usage::default()
+            ..TaskUsage::default()
         }),
     };
     let mut record = |after: u64, fact| records.push(Record { at: Ktime(at + after), cpu: 0, fact });

@@ -7,7 +7,7 @@ use taskscope::kernel::memory::prefer_huge_pages;
 use taskscope::lineage::id::{Ktime, TaskKey, TaskRef, Tgid, Tid};
 use taskscope::lineage::record::{
     Comm, Exec, ExitParts, ExitSource, Exited, Exiting, Fact, GroupExit, New, Record, ReleaseSource,
-    Released, TaskPlace, Usage,
+    Released, TaskPlace, TaskUsage,
 };
 use taskscope::lineage::{Config, Effect, Lineage};
 
@@ -53,12 +53,12 @@ fn life(tid: u32, at: u64, parent: TaskRef, records: &mut Vec<Record>) {
         parent: Some(parent),
         tracer: Some(None),
         new_reaper: None,
-        usage: Some(Usage {
+        usage: Some(TaskUsage {
             exec_runtime_ns: at,
             run_delay_ns: 1,
             nvcsw: 1,
             min_flt: 20,
-            ..Usage::default()
+            ..TaskUsage::default()
         }),
     };
     records.push(record(at + 1, new(task, parent)));

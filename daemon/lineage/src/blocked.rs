@@ -192,7 +192,7 @@ mod tests {
     use crate::{
         Config,
         id::{TaskRef, Tgid, Tid},
-        record::{Fact, Record, Snapshot, SnapshotSource, TaskPlace, Usage},
+        record::{Fact, Record, Snapshot, SnapshotSource, TaskPlace, TaskUsage},
     };
 
     const KEY: TaskKey = TaskKey { tid: Tid(7), start: Ktime(1) };
@@ -210,7 +210,7 @@ mod tests {
             nice: None,
             rt_priority: None,
             cpu: None,
-            usage: Some(Usage { nvcsw: switches, ..Usage::default() }),
+            usage: Some(TaskUsage { nvcsw: switches, ..TaskUsage::default() }),
         }
     }
 

@@ -152,7 +152,7 @@ impl AllFigures {
             (!figures.task.is_leader(), figures.doing == Doing::Sleeping, figures.task.key)
         });
         let mut doing = BTreeMap::new();
-        let mut sum: Option<record::Usage> = None;
+        let mut sum: Option<record::TaskUsage> = None;
         for figures in &all {
             *doing.entry(figures.doing.name().to_owned()).or_insert(0) += 1;
             if let Some(usage) = &figures.usage {
@@ -170,7 +170,7 @@ impl AllFigures {
     }
 
     /// Returns what one task has used so far.
-    pub(super) fn used(&self, task: TaskRef) -> Option<&record::Usage> {
+    pub(super) fn used(&self, task: TaskRef) -> Option<&record::TaskUsage> {
         let group = self.groups.get(&task.tgid)?;
         let place = group.binary_search_by_key(&task.key, |figures| figures.task.key).ok()?;
         group.get(place)?.usage.as_ref()

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     now::AllFigures,
     tree::Node,
-    usage::{ChildrenUsage, Usage},
+    usage::{AnswerUsage, ChildrenUsage},
 };
 use crate::lineage::{GroupView, Life, TaskState};
 
@@ -16,7 +16,7 @@ use crate::lineage::{GroupView, Life, TaskState};
 pub struct Spent {
     /// Usage of all its tasks, live and ended; absent if it is not known of any.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub usage_so_far: Option<Usage>,
+    pub usage_so_far: Option<AnswerUsage>,
     /// Usage of its ended children and of theirs; absent if none was seen to end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub children_usage: Option<ChildrenUsage>,
@@ -45,7 +45,7 @@ impl Spent {
                 None => account.unknown += 1,
             }
         }
-        let usage_so_far = (account.tasks > 0).then(|| Usage::by(account, life));
+        let usage_so_far = (account.tasks > 0).then(|| AnswerUsage::by(account, life));
         let children_usage = ChildrenUsage::of(life);
         let mut spent =
             Self { usage_so_far, children_usage, subtree_exec_runtime_ns: 0, subtree_at_least: false };

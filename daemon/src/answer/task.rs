@@ -6,7 +6,7 @@ use super::{
     now::{AllFigures, Now, missing},
     place::AnswerPlace,
     process::{Process, ProcessRef},
-    usage::{ChildrenUsage, Usage},
+    usage::{AnswerUsage, ChildrenUsage},
     verdict::Missing,
 };
 use crate::{
@@ -257,7 +257,7 @@ pub struct TaskDetails {
     pub children: Option<Children>,
     /// What its dead tasks used.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub usage: Option<Usage>,
+    pub usage: Option<AnswerUsage>,
     /// What its dead children used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub children_usage: Option<ChildrenUsage>,
@@ -315,7 +315,7 @@ impl TaskDetails {
                 .map(|(thread, at)| EndedThread { thread: thread.into(), ended_boottime_ns: at.0 }),
             released_boottime_ns: life.released_at.map(|at| at.0),
             children: Children::of(life),
-            usage: Usage::of(life),
+            usage: AnswerUsage::of(life),
             children_usage: ChildrenUsage::of(life),
         }
     }

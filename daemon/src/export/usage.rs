@@ -1,10 +1,10 @@
 //! What tasks used, as JSON.
 
 use super::encode::{Object, key};
-use crate::lineage::{ChildrenUsage, Descent, GroupUsage, record::Usage};
+use crate::lineage::{ChildrenUsage, Descent, GroupUsage, record::TaskUsage};
 
 /// The figures of one task. User and system time are split as wait4(2) and /proc do it.
-pub(super) fn write(object: &mut Object<'_>, usage: &Usage) {
+pub(super) fn write(object: &mut Object<'_>, usage: &TaskUsage) {
     let (user, system) = usage.split();
     write_split(object, usage, user, system);
 }
@@ -43,7 +43,7 @@ fn write_descent(object: &mut Object<'_>, descent: &Descent) {
     }
 }
 
-fn write_split(object: &mut Object<'_>, usage: &Usage, user_ns: u64, system_ns: u64) {
+fn write_split(object: &mut Object<'_>, usage: &TaskUsage, user_ns: u64, system_ns: u64) {
     object.number(key!("exec_runtime_ns"), usage.exec_runtime_ns);
     object.number(key!("run_delay_ns"), usage.run_delay_ns);
     object.number(key!("run_count"), usage.run_count);

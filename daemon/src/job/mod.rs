@@ -25,7 +25,7 @@ use self::{
 pub use self::{
     build::{Setting, report},
     cost::{Cost, Sum},
-    fact::{ACTIONS, Fact, LineError, Usage, What, start_of},
+    fact::{ACTIONS, Fact, JobUsage, LineError, What, start_of},
     members::{Ended, MOST, Member, Members, Taken},
     past::{Identity, Living, NoProcess, Scope, Window, members_of_lives},
     path::{Edge, Piece, critical_path},

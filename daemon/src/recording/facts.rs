@@ -12,7 +12,7 @@ use crate::{
             CgroupAttached, CloneFailed, Disposition, Exec, ExecArgs, ExitParts, ExitSource, Exited, Exiting,
             Fact, ForkLimit, ForkLimitKind, GroupExit, Namespaced, New, OomVictim, Record, ReleaseSource,
             Released, Renamed, Reparented, SignalInfo, SignalSent, Snapshot, SnapshotSource, TaskPlace,
-            Usage,
+            TaskUsage,
         },
         scope::{CgroupChange, CgroupChanged},
     },
@@ -47,7 +47,7 @@ message!(Namespaced { 1 vtid !, 2 vtgid ?, 3 inode !, 4 level ! });
 message!(TaskPlace { 1 cgroup_id ?, 2 namespace ?, 3 credentials ? });
 message!(GroupExit { 1 code !, 2 by_group * });
 message!(ExitParts { 1 exit_code ?, 2 group ? });
-message!(Usage {
+message!(TaskUsage {
     1 exec_runtime_ns *, 2 run_delay_ns *, 3 run_count *, 4 utime_ns *, 5 stime_ns *,
     6 nvcsw *, 7 nivcsw *, 8 min_flt *, 9 maj_flt *,
 });

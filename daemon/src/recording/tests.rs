@@ -21,7 +21,7 @@ use crate::{
         figures::{Doing, Figures},
         id::{GroupKey, Ktime, TaskKey, TaskRef, Tgid, Tid},
         leaks::SessionFacts,
-        record::{Comm, Disposition, Fact, ForkLimit, ForkLimitKind, Record, Usage},
+        record::{Comm, Disposition, Fact, ForkLimit, ForkLimitKind, Record, TaskUsage},
     },
 };
 
@@ -109,7 +109,7 @@ fn every_other_entry_comes_back_as_it_was() {
     let group = GroupKey { tgid: Tgid(7), start: Some(Ktime(1 << 50)) };
     let key = TaskKey { tid: Tid(7), start: Ktime(1 << 50) };
     let task = TaskRef { key, tgid: Tgid(5) };
-    let usage = Usage { exec_runtime_ns: u64::MAX, nvcsw: 1, ..Usage::default() };
+    let usage = TaskUsage { exec_runtime_ns: u64::MAX, nvcsw: 1, ..TaskUsage::default() };
     let figures = Figures {
         task,
         at: Ktime(9),

@@ -9,7 +9,7 @@ use taskscope::lineage::id::{Ktime, TaskKey, TaskRef, Tgid, Tid};
 use taskscope::lineage::record::{
     CgroupAttached, CloneFailed, Comm, Exec, ExecArgs, ExitParts, ExitSource, Exited, Exiting, Fact,
     GroupExit, Namespaced, New, OomVictim, Record, ReleaseSource, Released, Renamed, Reparented, SignalInfo,
-    SignalSent, Snapshot, SnapshotSource, TaskPlace, Usage,
+    SignalSent, Snapshot, SnapshotSource, TaskPlace, TaskUsage,
 };
 use taskscope::lineage::scope::{CgroupChange, CgroupChanged};
 use taskscope::lineage::{Config, Lineage};
@@ -108,10 +108,10 @@ impl Source<'_> {
         self.maybe(|source| vec![source.byte(); usize::from(source.below(3))])
     }
 
-    fn usage(&mut self) -> Option<Usage> {
+    fn usage(&mut self) -> Option<TaskUsage> {
         self.maybe(|source| {
             let huge = if source.below(8) == 0 { u64::MAX } else { u64::from(source.byte()) };
-            Usage { exec_runtime_ns: huge, utime_ns: huge, nvcsw: huge, ..Usage::default() }
+            TaskUsage { exec_runtime_ns: huge, utime_ns: huge, nvcsw: huge, ..TaskUsage::default() }
         })
     }
 

@@ -1,12 +1,12 @@
 //! Compares the lineage's usage with the model: that of each group, and that of its dead children.
 
 use taskscope::lineage::id::{GroupKey, Ktime, Tgid};
-use taskscope::lineage::record::Usage;
+use taskscope::lineage::record::TaskUsage;
 use taskscope::lineage::{Descent, Life, Lineage};
 
 use crate::kernel::{GroupNo, Kernel, State, usage};
 
-fn add(sum: &mut Usage, other: &Usage) {
+fn add(sum: &mut TaskUsage, other: &TaskUsage) {
     sum.exec_runtime_ns += other.exec_runtime_ns;
     sum.run_delay_ns += other.run_delay_ns;
     sum.run_count += other.run_count;
@@ -19,8 +19,8 @@ fn add(sum: &mut Usage, other: &Usage) {
 }
 
 /// Returns the usage of the dead tasks of a group, and their number. All of them are past their last switch.
-fn own(kernel: &Kernel, group: GroupNo) -> (Usage, u32) {
-    let (mut sum, mut tasks) = (Usage::default(), 0);
+fn own(kernel: &Kernel, group: GroupNo) -> (TaskUsage, u32) {
+    let (mut sum, mut tasks) = (TaskUsage::default(), 0);
     for (no, task) in kernel.tasks.iter().enumerate() {
         if task.group == group && task.state >= State::Zombie {
             add(&mut sum, &usage(no, true));

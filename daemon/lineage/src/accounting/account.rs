@@ -4,7 +4,7 @@ use crate::Lineage;
 use crate::accounting::awaiting_last_switch::UsageAtDeath;
 use crate::model::id::{Ktime, TaskRef};
 use crate::model::kinds::Provenance;
-use crate::model::record::{ExitSource, Exited, Usage};
+use crate::model::record::{ExitSource, Exited, TaskUsage};
 use crate::model::task::TaskState;
 use crate::model::usage::{Charge, Descent};
 use crate::store::slot::group::{Group, fact};
@@ -36,7 +36,7 @@ impl Lineage {
         }
     }
 
-    pub(crate) fn account_usage(&mut self, ix: Ix<Task>, task: TaskRef, now: &Usage, is_final: bool) {
+    pub(crate) fn account_usage(&mut self, ix: Ix<Task>, task: TaskRef, now: &TaskUsage, is_final: bool) {
         if self.store[ix].knows(known::ACCOUNTED) {
             return;
         }
@@ -71,7 +71,7 @@ impl Lineage {
     }
 
     /// Stores what a task had used at its death; returns the figures that were stored before.
-    fn wait_for_last_switch(&mut self, ix: Ix<Task>, early: UsageAtDeath) -> Option<Usage> {
+    fn wait_for_last_switch(&mut self, ix: Ix<Task>, early: UsageAtDeath) -> Option<TaskUsage> {
         if let Some((other, early)) = self.accounting.awaiting_last_switch.make_room() {
             // No final figures are expected for that task any more: its usage at its death counts.
             self.store[other].known |= known::ACCOUNTED;

@@ -7,7 +7,7 @@
     expect(clippy::disallowed_methods, clippy::indexing_slicing, reason = "two lists that change together")
 )]
 
-use crate::model::record::Usage;
+use crate::model::record::TaskUsage;
 use crate::model::task::TaskKind;
 use crate::store::slot::task::Task;
 use crate::store::tables::arena::Ix;
@@ -19,7 +19,7 @@ const MOST: usize = 256;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct UsageAtDeath {
     pub(crate) kind: TaskKind,
-    pub(crate) usage: Usage,
+    pub(crate) usage: TaskUsage,
 }
 
 /// The list, newest last.
@@ -36,7 +36,7 @@ impl AwaitingLastSwitch {
     }
 
     /// Stores it, and returns what was stored for this task before.
-    pub(crate) fn put(&mut self, task: Ix<Task>, early: UsageAtDeath) -> Option<Usage> {
+    pub(crate) fn put(&mut self, task: Ix<Task>, early: UsageAtDeath) -> Option<TaskUsage> {
         if let Some(place) = self.position(task) {
             return Some(std::mem::replace(&mut self.figures[place], early).usage);
         }

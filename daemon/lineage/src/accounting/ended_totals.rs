@@ -6,7 +6,7 @@
 )]
 
 use crate::Lineage;
-use crate::model::record::Usage;
+use crate::model::record::TaskUsage;
 use crate::model::task::TaskKind;
 use crate::model::usage::Share;
 use crate::store::tables::id_map::IdMap;
@@ -18,7 +18,7 @@ const CGROUPS: usize = 4096;
 #[derive(Debug, Default)]
 pub(crate) struct EndedTotals {
     /// Usage by kind, with user and system time as the kernel splits them for each task.
-    kinds: [Usage; TaskKind::COUNT],
+    kinds: [TaskUsage; TaskKind::COUNT],
     cgroups: IdMap<u64, Share>,
     /// The usage of the last cgroup that was added to; the next ended task is often in the same cgroup.
     last: (Option<u64>, Share),
@@ -30,13 +30,13 @@ pub(crate) struct EndedTotals {
 
 impl EndedTotals {
     /// Adds all that a task used.
-    pub(crate) fn add(&mut self, kind: TaskKind, cgroup: Option<u64>, usage: &Usage) {
+    pub(crate) fn add(&mut self, kind: TaskKind, cgroup: Option<u64>, usage: &TaskUsage) {
         self.kinds[kind as usize].add(&usage.charged());
         if self.last.0 != cgroup {
             self.put_away();
             self.last.0 = cgroup;
         }
-        let &Usage { exec_runtime_ns, run_delay_ns, .. } = usage;
+        let &TaskUsage { exec_runtime_ns, run_delay_ns, .. } = usage;
         self.last.1.add(&Share { exec_runtime_ns, run_delay_ns });
     }
 
@@ -56,7 +56,7 @@ impl EndedTotals {
 impl Lineage {
     /// Returns what ended tasks of a kind used: `Process` means leaders, `Thread` other threads.
     #[must_use]
-    pub const fn ended(&self, kind: TaskKind) -> &Usage {
+    pub const fn ended(&self, kind: TaskKind) -> &TaskUsage {
         &self.accounting.ended.kinds[kind as usize]
     }
 

@@ -7,7 +7,7 @@ use crate::model::event_context::EventContext;
 use crate::model::flags::{EXIT_DEAD, EXIT_ZOMBIE, PF_EXITING};
 use crate::model::id::{Ktime, TaskRef};
 use crate::model::kinds::{Hook, Provenance};
-use crate::model::record::{ExitParts, ExitSource, Exited, Exiting, Usage};
+use crate::model::record::{ExitParts, ExitSource, Exited, Exiting, TaskUsage};
 use crate::model::task::TaskState;
 use crate::store::slot::group::{Group, fact};
 use crate::store::slot::task::{Queue, Task, known};
@@ -23,7 +23,7 @@ pub(crate) struct Death {
     pub(crate) task_flags: Option<u32>,
     pub(crate) nr_threads: Option<i32>,
     pub(crate) tracer: Option<TaskRef>,
-    pub(crate) usage: Option<Usage>,
+    pub(crate) usage: Option<TaskUsage>,
     /// The death is concluded from a later record, so the time at which the task became a zombie is not known.
     pub(crate) seen_late: bool,
     /// `release_task()` of the last thread released this dead leader in its second turn.

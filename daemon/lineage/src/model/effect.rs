@@ -15,7 +15,7 @@ use crate::model::id::{GroupKey, Ktime, TaskKey, TaskRef, Tid};
 use crate::model::leak::Leak;
 use crate::model::life::Life;
 use crate::model::path_name::PathName;
-use crate::model::record::{Comm, ForkLimit, Namespaced, Usage};
+use crate::model::record::{Comm, ForkLimit, Namespaced, TaskUsage};
 use crate::model::scope::Scope;
 use crate::model::status::WaitStatus;
 use crate::model::task::TaskKind;
@@ -166,7 +166,7 @@ pub enum Action {
     /// `exit_notify()` has decided.
     Exited {
         /// Its usage, if the same record has it.
-        usage: Option<Usage>,
+        usage: Option<TaskUsage>,
         /// Tasks of the group that are not released, by the kernel's `signal->nr_threads`.
         nr_threads: Option<i32>,
         /// Its tracer.

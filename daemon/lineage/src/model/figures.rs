@@ -1,7 +1,7 @@
 //! What a task is doing at one time, read from the scheduler's fields on request. It is not part of the tree.
 
 use crate::model::id::{Ktime, TaskRef};
-use crate::model::record::{Comm, Usage};
+use crate::model::record::{Comm, TaskUsage};
 
 /// One task as it was when it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub struct Figures {
     /// The CPU that it runs on or ran on last.
     pub cpu: Option<u32>,
     /// What it has used so far.
-    pub usage: Option<Usage>,
+    pub usage: Option<TaskUsage>,
 }
 
 /// What a task is doing, finer than the one letter of ps(1).

@@ -101,7 +101,7 @@ pub struct Namespaced {
 
 /// The kernel's accounting of one task.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
+pub struct TaskUsage {
     /// Time on a CPU, ns (`se.sum_exec_runtime`).
     pub exec_runtime_ns: u64,
     /// Time waiting on a run queue, ns (`sched_info.run_delay`).
@@ -293,7 +293,7 @@ pub struct Snapshot {
     /// Comm.
     pub comm: Option<Comm>,
     /// Accounting.
-    pub usage: Option<Usage>,
+    pub usage: Option<TaskUsage>,
 }
 
 /// The out-of-memory killer has chosen a process: tracepoint `mark_victim`.

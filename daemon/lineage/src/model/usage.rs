@@ -1,12 +1,12 @@
 //! CPU time and page faults of a thread group and of a parent's dead children, by the kernel's accounting.
 
-use crate::model::record::Usage;
+use crate::model::record::TaskUsage;
 
 /// What the dead tasks of a thread group used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GroupUsage {
     /// The sum over these tasks.
-    pub sum: Usage,
+    pub sum: TaskUsage,
     /// Tasks whose figures are in the sum.
     pub tasks: u32,
     /// Tasks in the sum whose last switch is still to come. They use a little more CPU time until then.
@@ -29,7 +29,7 @@ pub struct ChildrenUsage {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Descent {
     /// The sum. User and system time are split for each process as the kernel splits them.
-    pub sum: Usage,
+    pub sum: TaskUsage,
     /// The number of processes.
     pub processes: u64,
     /// Processes of these with a task whose usage is not in the sum.
@@ -56,7 +56,7 @@ impl Share {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Charge {
     /// What the task used beyond what was added before.
-    pub(crate) more: Usage,
+    pub(crate) more: TaskUsage,
     /// Whether nothing was added for this task before.
     pub(crate) is_first: bool,
     /// Whether this is the final usage of the task.
@@ -65,7 +65,7 @@ pub(crate) struct Charge {
     pub(crate) was_unknown: bool,
 }
 
-impl Usage {
+impl TaskUsage {
     /// Returns time in user mode and in kernel mode as wait4(2), times(2) and `/proc/PID/stat` show it. The time on a CPU is
     /// exact; it is split in proportion to the ticks that found the task in each mode. `cputime_adjust()` in
     /// <https://elixir.bootlin.com/linux/v6.18/source/kernel/sched/cputime.c>.
@@ -90,7 +90,7 @@ impl Usage {
         Self { utime_ns, stime_ns, ..*self }
     }
 
-    /// Adds another usage. The sums wrap, so that `Usage::minus` can subtract again what was added.
+    /// Adds another usage. The sums wrap, so that `TaskUsage::minus` can subtract again what was added.
     pub fn add(&mut self, other: &Self) {
         self.each(other, u64::wrapping_add);
     }
@@ -177,8 +177,8 @@ impl ChildrenUsage {
 mod tests {
     use super::*;
 
-    fn ran(exec_runtime_ns: u64, utime_ns: u64, stime_ns: u64) -> Usage {
-        Usage { exec_runtime_ns, utime_ns, stime_ns, ..Usage::default() }
+    fn ran(exec_runtime_ns: u64, utime_ns: u64, stime_ns: u64) -> TaskUsage {
+        TaskUsage { exec_runtime_ns, utime_ns, stime_ns, ..TaskUsage::default() }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::fixture::Fixture;
 use crate::model::id::{Ktime, TaskKey, TaskRef, Tgid, Tid};
 use crate::model::record::{
     Comm, Exec, ExitParts, ExitSource, Exited, Fact, GroupExit, New, Record, ReleaseSource, Released,
-    Renamed, Reparented, TaskPlace, Usage,
+    Renamed, Reparented, TaskPlace, TaskUsage,
 };
 use crate::{Config, Lineage};
 
@@ -49,7 +49,7 @@ fn exited(
         parent,
         tracer: Some(None),
         new_reaper: None,
-        usage: Some(Usage {
+        usage: Some(TaskUsage {
             exec_runtime_ns: CPU_NS,
             run_delay_ns: 1_000_000,
             run_count: 40_000,

@@ -3,7 +3,7 @@
 use super::fixture::Fixture;
 
 use crate::model::id::{GroupKey, TaskRef};
-use crate::model::record::{ExitParts, ExitSource, Exited, Fact, Usage};
+use crate::model::record::{ExitParts, ExitSource, Exited, Fact, TaskUsage};
 use crate::model::task::TaskKind;
 
 const ZOMBIE: u32 = 32;
@@ -21,7 +21,7 @@ fn dies(fixture: &mut Fixture, task: TaskRef, source: ExitSource, state: u32, ru
         parent: None,
         tracer: None,
         new_reaper: None,
-        usage: Some(Usage { exec_runtime_ns: runtime, ..Usage::default() }),
+        usage: Some(TaskUsage { exec_runtime_ns: runtime, ..TaskUsage::default() }),
     }));
 }
 

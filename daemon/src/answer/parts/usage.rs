@@ -35,7 +35,8 @@ pub struct Figures {
 
 /// What tasks of a process used: the dead ones, or all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Usage {
+#[schemars(rename = "Usage")]
+pub struct AnswerUsage {
     /// The sum.
     #[serde(flatten)]
     pub figures: Figures,
@@ -85,7 +86,7 @@ const fn is_none(count: &u32) -> bool {
 }
 
 impl Figures {
-    pub(in crate::answer) const fn of(usage: &record::Usage, (user_ns, system_ns): (u64, u64)) -> Self {
+    pub(in crate::answer) const fn of(usage: &record::TaskUsage, (user_ns, system_ns): (u64, u64)) -> Self {
         Self {
             exec_runtime_ns: usage.exec_runtime_ns,
             run_delay_ns: usage.run_delay_ns,
@@ -100,7 +101,7 @@ impl Figures {
     }
 }
 
-impl Usage {
+impl AnswerUsage {
     /// Returns the usage of a life; `None` if none of its tasks is dead.
     pub(in crate::answer) fn of(life: &Life) -> Option<Self> {
         life.usage.map(|account| Self::by(account, life))
@@ -150,7 +151,7 @@ const fn is_older(life: &Life) -> bool {
 /// Returns the usage of a life and of its children, in words.
 pub(in crate::answer) fn reported(life: &Life) -> Vec<String> {
     let mut reported = Vec::new();
-    if let Some(usage) = Usage::of(life).filter(|usage| usage.tasks > 0) {
+    if let Some(usage) = AnswerUsage::of(life).filter(|usage| usage.tasks > 0) {
         let whose = match life.state {
             LifeState::Running | LifeState::Exiting if usage.at_least => {
                 "its threads that ended since taskscope started used "

@@ -15,7 +15,7 @@ use crate::answer::{
     place::AnswerPlace,
     process::{Process, ProcessRef, names},
     time_arg,
-    usage::{ChildrenUsage, Usage},
+    usage::{AnswerUsage, ChildrenUsage},
 };
 use crate::{
     export::{Host, SharedHost, Stamp},
@@ -111,7 +111,7 @@ pub struct LifeRecord {
     pub reparent_kind: Option<String>,
     /// What its tasks used.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub usage: Option<Usage>,
+    pub usage: Option<AnswerUsage>,
     /// What its dead children and their dead children used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub children_usage: Option<ChildrenUsage>,
@@ -209,7 +209,7 @@ impl LifeRecord {
             reparented: life.reparented,
             reparented_boottime_ns: life.reparented_at.map(|at| at.0),
             reparent_kind: life.reparent_kind.map(|kind| kind.name().into()),
-            usage: Usage::of(life),
+            usage: AnswerUsage::of(life),
             children_usage: ChildrenUsage::of(life),
             place,
             provenance: life.provenance.name().into(),

@@ -11,7 +11,7 @@ use super::{Args, Observed, Shared, command::JobCommand, last_figures, until_set
 use crate::{
     cli::exit::Exit,
     export::{self, EventSelection, Filter},
-    job::{ACTIONS, Fact, MOST, Usage},
+    job::{ACTIONS, Fact, JobUsage, MOST},
     kernel::{clock, object::Options},
     lineage::{
         Config, Lineage,
@@ -117,7 +117,7 @@ fn complete(lineage: &Lineage, shared: &Shared) {
     let Some(members) = collector.members_mut() else { return };
     members.complete(|pid, start_ns| {
         let key = GroupKey { tgid: Tgid(pid), start: (start_ns > 0).then_some(Ktime(start_ns)) };
-        lineage.life_by_key(key, now)?.usage.as_ref().map(Usage::of)
+        lineage.life_by_key(key, now)?.usage.as_ref().map(JobUsage::of)
     });
 }
 

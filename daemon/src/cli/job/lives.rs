@@ -14,7 +14,7 @@ use crate::{
         query::Query,
         whole_lines::WholeLines,
     },
-    job::Usage,
+    job::JobUsage,
     kernel::clock,
 };
 
@@ -84,7 +84,7 @@ pub(super) async fn complete_from_memory(
     Ok(())
 }
 
-fn lacks_figures(usage: &answer::usage::Usage) -> bool {
+fn lacks_figures(usage: &answer::usage::AnswerUsage) -> bool {
     usage.tasks_pending > 0 || usage.tasks_unknown > 0
 }
 
@@ -95,7 +95,7 @@ fn identity(life: &LifeRecord) -> Identity {
 /// Completes the figures of processes that were reported with incomplete ones at `from_ns` or later, ns of `CLOCK_BOOTTIME`.
 pub(super) async fn complete(client: &Client, shared: &Shared, from_ns: u64) -> Result<(), ClientError> {
     let (released, unreaped, since_ns) = incomplete(shared, from_ns);
-    let mut found: HashMap<Identity, Usage> = HashMap::new();
+    let mut found: HashMap<Identity, JobUsage> = HashMap::new();
     if !released.is_empty() {
         let age_ms = clock::boottime().0.saturating_sub(since_ns) / 1_000_000;
         let mut query = since(age_ms.saturating_add(MARGIN_MS));
@@ -107,7 +107,7 @@ pub(super) async fn complete(client: &Client, shared: &Shared, from_ns: u64) -> 
         ask(client, query, |life| {
             let key = identity(&life);
             if let Some(usage) = life.usage.filter(|_| released.contains(&key)) {
-                found.insert(key, Usage::of_life(&usage));
+                found.insert(key, JobUsage::of_life(&usage));
             }
         })
         .await?;
@@ -117,7 +117,7 @@ pub(super) async fn complete(client: &Client, shared: &Shared, from_ns: u64) -> 
         let Ok(answer) = client.json::<TaskAnswer>(&format!("/v1/tasks/{pid}")).await else { continue };
         let is_it = answer.task.start_boottime_ns.unwrap_or(0) == start_ns;
         if let Some(usage) = answer.task.usage.filter(|_| is_it) {
-            found.insert((pid, start_ns), Usage::of_life(&usage));
+            found.insert((pid, start_ns), JobUsage::of_life(&usage));
         }
     }
     if let Some(members) = shared.borrow_mut().members_mut() {

@@ -18,7 +18,7 @@ use crate::{
     duration, event_loop,
     export::{Stamp, matches},
     history::read::Times,
-    job::{self, Identity, Living, Member, Members, PastReport, Scope, Setting, Usage, Window},
+    job::{self, Identity, JobUsage, Living, Member, Members, PastReport, Scope, Setting, Window},
     lineage::id::Ktime,
     service::Status,
 };
@@ -265,7 +265,7 @@ fn living_of(node: &Node, now_ns: u64, is_now: bool) -> Living {
         name: node.name.clone(),
         threads: node.threads.saturating_sub(1),
         zombie_since_ns: node.zombie.as_ref().map(|age| now_ns.saturating_sub(age.zombie_at_least_ns)),
-        usage: usage.filter(|_| is_now).map(Usage::of_life),
+        usage: usage.filter(|_| is_now).map(JobUsage::of_life),
     }
 }
 

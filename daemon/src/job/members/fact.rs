@@ -54,7 +54,7 @@ pub enum What {
         /// The code of the cause of death; docs/deaths.md.
         cause: Option<String>,
         /// What its tasks used.
-        usage: Option<Usage>,
+        usage: Option<JobUsage>,
     },
     /// It has another parent.
     Reparented {
@@ -75,7 +75,7 @@ pub enum What {
     /// Its pid is free.
     Released {
         /// What its tasks used.
-        usage: Option<Usage>,
+        usage: Option<JobUsage>,
     },
     /// It slept uninterruptibly before this event.
     Slept {
@@ -148,7 +148,7 @@ struct JobTask {
     creator: Option<Pid>,
     vfork_held_ns: Option<u64>,
     death: Option<Death>,
-    usage: Option<Usage>,
+    usage: Option<JobUsage>,
     reparent_kind: Option<String>,
     reaper: Option<Pid>,
     zombie_duration_ns: Option<u64>,
@@ -175,7 +175,7 @@ struct Gap {
 /// `task.usage`: nothing but counts if none of the tasks' figures are known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Usage {
+pub struct JobUsage {
     #[serde(flatten)]
     cost: Cost,
     tasks: u32,
@@ -183,7 +183,7 @@ pub struct Usage {
     tasks_unknown: u32,
 }
 
-impl Usage {
+impl JobUsage {
     /// Returns the cost; `None` if nothing is known.
     #[must_use]
     pub const fn cost(self) -> Option<Cost> {
@@ -231,7 +231,7 @@ impl Usage {
 
     /// Returns the usage in the record of a life.
     #[must_use]
-    pub const fn of_life(usage: &answer::usage::Usage) -> Self {
+    pub const fn of_life(usage: &answer::usage::AnswerUsage) -> Self {
         let figures = &usage.figures;
         let cost = Cost {
             cpu_ns: figures.exec_runtime_ns,

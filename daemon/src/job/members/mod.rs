@@ -13,7 +13,7 @@ use std::{
 
 use crate::job::{
     cost::Cost,
-    fact::{Fact, Usage, What},
+    fact::{Fact, JobUsage, What},
 };
 
 /// The most processes that are stored. Later ones are only counted.
@@ -218,7 +218,7 @@ impl Members {
     }
 
     /// Completes incomplete figures: `find` returns the usage of the process with a pid and a start, if it is known.
-    pub fn complete(&mut self, mut find: impl FnMut(u32, u64) -> Option<Usage>) {
+    pub fn complete(&mut self, mut find: impl FnMut(u32, u64) -> Option<JobUsage>) {
         for member in &mut self.all {
             if let Some(Incomplete { since_ns, .. }) = member.incomplete {
                 member.learn_usage(find(member.pid, member.start_ns), since_ns);
@@ -361,7 +361,7 @@ impl Member {
         }
     }
 
-    fn learn_usage(&mut self, usage: Option<Usage>, at_ns: u64) {
+    fn learn_usage(&mut self, usage: Option<JobUsage>, at_ns: u64) {
         let Some(usage) = usage else { return };
         self.cost = usage.cost().or(self.cost);
         self.incomplete = usage.incomplete_since(at_ns);

@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::answer::{life::LifeRecord, process::ProcessRef};
 use crate::job::{
-    fact::{Usage, start_of},
+    fact::{JobUsage, start_of},
     members::{Ended, MOST, Member, Members, Stage, Taken},
 };
 
@@ -52,7 +52,7 @@ pub struct Living {
     /// When it became a zombie.
     pub zombie_since_ns: Option<u64>,
     /// What it has used so far.
-    pub usage: Option<Usage>,
+    pub usage: Option<JobUsage>,
 }
 
 /// No process is meant.
@@ -176,7 +176,7 @@ fn of_life(life: &LifeRecord) -> Known {
         Some("autoreaped") => Some(Taken::Autoreaped),
         _ => None,
     };
-    let usage = life.usage.as_ref().map(Usage::of_life);
+    let usage = life.usage.as_ref().map(JobUsage::of_life);
     let kind = life.reparent_kind.clone().unwrap_or_else(|| "unknown".into());
     let member = Member {
         pid: process.pid,
@@ -195,7 +195,7 @@ fn of_life(life: &LifeRecord) -> Known {
         taken,
         is_released: true,
         reparented: life.reparented_boottime_ns.map(|at_ns| (at_ns, kind)),
-        cost: usage.and_then(Usage::cost),
+        cost: usage.and_then(JobUsage::cost),
         incomplete: usage.and_then(|usage| usage.incomplete_since(life.boottime_ns)),
         sleeps: Vec::new(),
         is_seen: life.provenance == "observed",
@@ -220,7 +220,7 @@ fn of_living(living: &Living) -> Known {
         taken: None,
         is_released: false,
         reparented: first_parent.map(|_| (*start_ns, "unknown".into())),
-        cost: usage.and_then(Usage::cost),
+        cost: usage.and_then(JobUsage::cost),
         incomplete: None,
         sleeps: Vec::new(),
         is_seen: true,

@@ -4,7 +4,7 @@ mod past;
 mod schedules;
 
 use crate::job::{
-    Fact, Members, Report, Setting, Usage, What, compare, html, leftovers, markdown, report, text,
+    Fact, JobUsage, Members, Report, Setting, What, compare, html, leftovers, markdown, report, text,
 };
 use crate::lineage::{GroupUsage, record};
 
@@ -29,9 +29,9 @@ pub(in crate::job) fn forked(at_ns: u64, pid: u32, parent: u32) -> Fact {
 }
 
 /// Returns the usage of a process with a single task.
-pub(in crate::job) fn used(cpu_ns: u64, pending: u32) -> Usage {
-    let sum = record::Usage { exec_runtime_ns: cpu_ns, utime_ns: 1, ..record::Usage::default() };
-    Usage::of(&GroupUsage { sum, tasks: 1, pending, unknown: 0 })
+pub(in crate::job) fn used(cpu_ns: u64, pending: u32) -> JobUsage {
+    let sum = record::TaskUsage { exec_runtime_ns: cpu_ns, utime_ns: 1, ..record::TaskUsage::default() };
+    JobUsage::of(&GroupUsage { sum, tasks: 1, pending, unknown: 0 })
 }
 
 pub(in crate::job) fn ended(at_ns: u64, pid: u32, parent: u32, cpu_ns: u64) -> Fact {
@@ -114,7 +114,7 @@ fn usage_that_lacks_a_last_switch_is_a_lower_bound_until_it_is_complete() {
 #[test]
 fn usage_of_which_nothing_has_arrived_is_a_lower_bound_until_it_is_complete() {
     // On another CPU, the parent was quicker than the first record of the child's death.
-    let none = || Some(Usage::of(&GroupUsage { unknown: 1, ..GroupUsage::default() }));
+    let none = || Some(JobUsage::of(&GroupUsage { unknown: 1, ..GroupUsage::default() }));
     let mut members = members([
         forked(0, 1, STARTER),
         fact(90 * MS, 1, STARTER, What::Ended { status: Some(0), cause: None, usage: none() }),

@@ -12,7 +12,7 @@ use crate::lineage::{
     record::{
         CgroupAttached, CloneFailed, Comm, Exec, ExecArgs, ExitParts, ExitSource, Exited, Exiting, Fact,
         GroupExit, Namespaced, New, Record, ReleaseSource, Released, Renamed, Reparented, Snapshot,
-        SnapshotSource, TaskPlace, Usage,
+        SnapshotSource, TaskPlace, TaskUsage,
     },
 };
 
@@ -135,8 +135,8 @@ fn tracer(valid: u32, id: TaskId) -> Option<Option<TaskRef>> {
     known(valid, Valid::PTRACE, known(valid, Valid::TRACER, task(id)))
 }
 
-pub(in crate::kernel) fn usage(from: &wire::Usage) -> Usage {
-    Usage {
+pub(in crate::kernel) fn usage(from: &wire::Usage) -> TaskUsage {
+    TaskUsage {
         exec_runtime_ns: from.exec_runtime_ns,
         run_delay_ns: from.run_delay_ns,
         run_count: from.run_count,

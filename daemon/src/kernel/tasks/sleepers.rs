@@ -18,7 +18,7 @@ use probe_common::{
 use thiserror::Error;
 
 use crate::kernel::{clock::boottime, decode, figures::doing, mapped::Mapping};
-use crate::lineage::{figures::Figures, id::Ktime, record::Usage};
+use crate::lineage::{figures::Figures, id::Ktime, record::TaskUsage};
 
 const TABLE: &str = "SLEEPERS";
 const READING: &str = "SLEEPERS_READING";
@@ -150,7 +150,7 @@ fn figures(read: &Sleeper, at: Ktime) -> Option<Figures> {
         nice: None,
         rt_priority: None,
         cpu: None,
-        usage: Some(Usage { nvcsw: read.switches, ..Usage::default() }),
+        usage: Some(TaskUsage { nvcsw: read.switches, ..TaskUsage::default() }),
     })
 }
 

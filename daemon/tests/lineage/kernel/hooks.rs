@@ -1,7 +1,7 @@
 //! What the hooks see of a task: after `exit_notify()`, at its last switch, in the RCU callback.
 
 use taskscope::lineage::id::TaskRef;
-use taskscope::lineage::record::Usage;
+use taskscope::lineage::record::TaskUsage;
 
 use super::{Kernel, State, TaskNo};
 
@@ -84,15 +84,15 @@ pub(crate) struct View {
     pub(crate) comm: u8,
     pub(crate) namespace: u32,
     pub(crate) level: u32,
-    pub(crate) usage: Usage,
+    pub(crate) usage: TaskUsage,
     pub(crate) is_namespace_init: bool,
 }
 
 /// Returns what a task has used at its death; up to its last switch (`switched`) it uses some more. The figures differ for each
 /// task, so that a mix-up of two tasks is noticed.
-pub(crate) fn usage(no: TaskNo, switched: bool) -> Usage {
+pub(crate) fn usage(no: TaskNo, switched: bool) -> TaskUsage {
     let (no, last) = (no as u64 + 1, u64::from(switched));
-    Usage {
+    TaskUsage {
         exec_runtime_ns: no * 1_000 + last * 7,
         run_delay_ns: no * 3_000,
         run_count: no + 2,

@@ -1,6 +1,6 @@
 //! Records of a task that ends, and the values that make its status.
 
-use super::Usage;
+use super::TaskUsage;
 use crate::model::id::TaskRef;
 
 /// The values from which wait(2) makes a group's status.
@@ -79,7 +79,7 @@ pub struct Exited {
     /// The new parent of the task's own children, read from one of them (tracepoint rung only).
     pub new_reaper: Option<TaskRef>,
     /// Accounting.
-    pub usage: Option<Usage>,
+    pub usage: Option<TaskUsage>,
 }
 
 impl Exited {

@@ -3,7 +3,7 @@
 
 use crate::config::Room;
 use crate::model::id::Tgid;
-use crate::model::record::Usage;
+use crate::model::record::TaskUsage;
 use crate::model::usage::GroupUsage;
 use crate::store::slot::charged_to::ChargedTo;
 use crate::store::tables::arena::{Arena, Ix};
@@ -70,7 +70,7 @@ impl PackedUsage {
         let few = |shift: u32| self.counts >> shift & ((1 << FEW_BITS) - 1);
         let major_high = low(u64::from(self.counts >> MAJOR_SHIFT), MAJOR_BITS - MAJOR_LOW_BITS);
         GroupUsage {
-            sum: Usage {
+            sum: TaskUsage {
                 exec_runtime_ns: low(first, TIME_BITS),
                 min_flt: first >> TIME_BITS,
                 run_delay_ns: low(second, TIME_BITS),
@@ -211,7 +211,7 @@ mod tests {
         let count = || (any::<u32>(), 0..32_u32).prop_map(|(value, shift)| value >> shift);
         (prop::collection::vec(figure(), 9), count(), count(), count()).prop_map(
             |(figures, tasks, pending, unknown)| GroupUsage {
-                sum: Usage {
+                sum: TaskUsage {
                     exec_runtime_ns: figures[0],
                     run_delay_ns: figures[1],
                     run_count: figures[2],
@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_usual_process_needs_no_second_table() {
-        let sum = Usage {
+        let sum = TaskUsage {
             exec_runtime_ns: 100_000_000_000,
             run_delay_ns: 100_000_000_000,
             utime_ns: 100_000_000_000,

@@ -8,7 +8,7 @@ use crate::{
         death::Death,
         life::LifeRecord,
         past_life::{PastAncestor, PastLife, PastLives},
-        usage::Usage,
+        usage::AnswerUsage,
     },
     verdict::duration,
 };
@@ -90,7 +90,7 @@ fn of_life(life: &LifeRecord, style: Style, facts: &mut Vec<(&'static str, Strin
         let kind = life.reparent_kind.as_deref().unwrap_or("another process").replace('_', " ");
         facts.push(("moved", format!("reparented {times}, the last time to {kind}")));
     }
-    if let Some(Usage { figures, .. }) = &life.usage {
+    if let Some(AnswerUsage { figures, .. }) = &life.usage {
         let text = format!(
             "{} of CPU time in all (user {}, system {}), {} page faults",
             duration(figures.exec_runtime_ns),

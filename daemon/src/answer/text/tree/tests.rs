@@ -4,7 +4,7 @@ use crate::answer::{
     spent::Spent,
     task::ZombieAge,
     tree::Thread,
-    usage::{ChildrenUsage, Descent, Figures, Usage},
+    usage::{AnswerUsage, ChildrenUsage, Descent, Figures},
 };
 
 fn node(depth: u32, pid: u32, name: &str) -> Node {
@@ -126,7 +126,8 @@ fn the_past_says_what_is_forgotten_and_an_orphan_whose_it_was() {
 fn what_was_used_stands_left_of_the_tree() {
     let figures = |exec_runtime_ns| Figures { exec_runtime_ns, ..Figures::default() };
     let spent = |own_ns, total_ns, is_least| {
-        let usage = Usage { figures: figures(own_ns), tasks: 1, at_least: is_least, ..Usage::default() };
+        let usage =
+            AnswerUsage { figures: figures(own_ns), tasks: 1, at_least: is_least, ..AnswerUsage::default() };
         Some(Box::new(Spent {
             usage_so_far: Some(usage),
             children_usage: None,
