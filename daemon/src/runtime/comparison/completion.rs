@@ -24,7 +24,7 @@ const GROUPS_A_PIECE: usize = 256;
 
 /// Which tasks a reading of /proc may report.
 #[derive(Clone, Copy)]
-pub(super) struct Span {
+pub(super) struct ForkCutoffs {
     /// Tasks that a record of their own has shown are reported if they were forked before this time.
     pub(super) begun: Ktime,
     /// Other tasks are reported if they were forked before this time.
@@ -40,23 +40,23 @@ struct Shown {
 }
 
 impl Pipeline {
-    /// Reads `groups` from /proc: the groups that the iterator did not show. The caller has handled every record older than the end
-    /// of `span`. A start time from /proc is rounded down to 10 ms; a later record replaces it by the exact one. `is_whole` says
-    /// that the iterator reached its end.
+    /// Reads `groups` from /proc: the groups that the iterator did not show. The caller has handled every record older than
+    /// `cutoffs.horizon`. A start time from /proc is rounded down to 10 ms; a later record replaces it by the exact one. `is_whole`
+    /// says that the iterator reached its end.
     pub(super) fn complete(
         &mut self,
         mut groups: Vec<Tgid>,
-        span: Span,
+        cutoffs: ForkCutoffs,
         is_whole: bool,
         sink: &mut impl EventSink,
     ) -> Result<(), ProcfsError> {
-        groups.retain(|&tgid| !self.is_born_since(tgid, span.begun));
+        groups.retain(|&tgid| !self.is_born_since(tgid, cutoffs.begun));
         if is_whole {
-            let older = self.older_than(&groups, span.begun)?;
+            let older = self.older_than(&groups, cutoffs.begun)?;
             self.update_hidden(&older);
         }
         for piece in groups.chunks(GROUPS_A_PIECE) {
-            self.complete_groups(piece, span, sink)?;
+            self.complete_groups(piece, cutoffs, sink)?;
         }
         Ok(())
     }
@@ -83,7 +83,7 @@ impl Pipeline {
     fn complete_groups(
         &mut self,
         groups: &[Tgid],
-        span: Span,
+        cutoffs: ForkCutoffs,
         sink: &mut impl EventSink,
     ) -> Result<(), ProcfsError> {
         let mut read = Vec::with_capacity(groups.len());
@@ -106,7 +106,7 @@ impl Pipeline {
         for Shown { tgid, tids, stats } in read {
             let mut leader = None;
             for (tid, at, stat) in &stats {
-                let Some(task) = self.identity(tgid, *tid, stat, leader, span) else { continue };
+                let Some(task) = self.identity(tgid, *tid, stat, leader, cutoffs) else { continue };
                 if task.is_leader() {
                     leader = Some(task.key.start);
                 }
@@ -147,16 +147,16 @@ impl Pipeline {
         task: Tid,
         found: &Stat,
         leader: Option<Ktime>,
-        span: Span,
+        cutoffs: ForkCutoffs,
     ) -> Option<TaskRef> {
         if let Some(known) = self.lineage.task(task).map(|known| known.task)
             && known.tgid == group
             && self.procfs.began(found, known.key.start)
         {
-            return (known.key.start < span.begun).then_some(known);
+            return (known.key.start < cutoffs.begun).then_some(known);
         }
         let (first, last) = self.procfs.start_of(found);
-        if last > span.horizon {
+        if last > cutoffs.horizon {
             return None;
         }
         // A thread is not older than its leader.

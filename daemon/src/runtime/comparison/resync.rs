@@ -2,7 +2,7 @@
 
 use probe_common::Kind;
 
-use super::completion::Span;
+use super::completion::ForkCutoffs;
 use crate::{
     kernel::{clock::boottime, counters::Totals, snapshot::SnapshotError},
     lineage::{
@@ -114,7 +114,7 @@ impl Pipeline {
         };
         // A task that was forked before this time has a record, unless it was lost; a task forked later is left to its record. At
         // the start, the hooks have been attached for more than a tick by now.
-        let span = Span { begun, horizon: boottime() };
+        let cutoffs = ForkCutoffs { begun, horizon: boottime() };
         self.catch_up(sink);
         let by_iterator = by_iterator.map(|mut differing| {
             if matches!(why, Why::Doubt | Why::Audit) {
@@ -123,7 +123,7 @@ impl Pipeline {
             }
             self.apply_all(&differing, sink);
         });
-        let completed = others.and_then(|others| self.complete(others, span, by_iterator.is_ok(), sink));
+        let completed = others.and_then(|others| self.complete(others, cutoffs, by_iterator.is_ok(), sink));
         match (by_iterator, sight) {
             // A task hidden from both sources looks dead until its next event.
             (Ok(()), _) => completed.map_err(|error| error.to_string()),
