@@ -98,14 +98,14 @@ pub struct Other {
 
 /// The filter of a query.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Filter {
+pub struct ZombieFilter {
     /// Only zombies that are known to be at least this old, ns.
     pub min_age_ns: u64,
     /// Only zombies of parents in such a systemd unit; `*` and `?` as in a shell.
     pub unit: Option<String>,
 }
 
-impl Filter {
+impl ZombieFilter {
     /// Whether a parent with this place matches.
     #[must_use]
     pub fn wants(&self, place: impl FnOnce() -> Option<AnswerPlace>) -> bool {

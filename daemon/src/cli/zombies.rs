@@ -20,7 +20,7 @@ use crate::{
         LineageAt,
         place::AnswerPlace,
         text,
-        zombies::{Filter, PastZombies, Zombies, ZombiesDraft},
+        zombies::{PastZombies, ZombieFilter, Zombies, ZombiesDraft},
     },
     cgroup::Cgroups,
     duration, event_loop,
@@ -85,8 +85,8 @@ pub(super) fn run(args: &Args) -> Exit {
     }
 }
 
-fn filter(args: &Args) -> Filter {
-    Filter { min_age_ns: crate::duration::ns(args.min_age), unit: args.unit.clone() }
+fn filter(args: &Args) -> ZombieFilter {
+    ZombieFilter { min_age_ns: crate::duration::ns(args.min_age), unit: args.unit.clone() }
 }
 
 /// The request to a daemon.
@@ -135,7 +135,7 @@ fn at_time(args: &Args, at: &str) -> Result<u64, Exit> {
     Ok(answer.overdue())
 }
 
-fn now(local: &mut LocalObserver, filter: &Filter) -> Result<Zombies, crate::answer::NotFound> {
+fn now(local: &mut LocalObserver, filter: &ZombieFilter) -> Result<Zombies, crate::answer::NotFound> {
     local.answer(
         |lineage_at, _| {
             ask::always(ZombiesDraft::of(

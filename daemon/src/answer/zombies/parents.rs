@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Filter, Zombie, ZombieParent, Zombies, not_zombies::NotZombies};
+use super::{Zombie, ZombieFilter, ZombieParent, Zombies, not_zombies::NotZombies};
 use crate::{
     answer::{
         ExplainDraft, HostFacts, LineageAt, Made,
@@ -83,7 +83,7 @@ impl ZombiesDraft {
     #[must_use]
     pub fn of(
         lineage_at: &LineageAt<'_>,
-        filter: &Filter,
+        filter: &ZombieFilter,
         places: &mut dyn FnMut(u64) -> Option<AnswerPlace>,
     ) -> Self {
         let now = lineage_at.now;

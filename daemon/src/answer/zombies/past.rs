@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Filter, Zombie};
+use super::{Zombie, ZombieFilter};
 use crate::answer::{
     Made,
     known::Known,
@@ -56,7 +56,7 @@ pub struct PastParent {
 impl PastZombies {
     /// Returns the zombies in the tree of an earlier time, which must have all processes of that time.
     #[must_use]
-    pub fn of(tree: Tree, filter: &Filter) -> Self {
+    pub fn of(tree: Tree, filter: &ZombieFilter) -> Self {
         let Tree { made, at, incomplete_before, history, processes, .. } = tree;
         let places = places(&processes);
         let by_pid: HashMap<u32, usize> =
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn zombies_are_charged_to_their_parents_the_oldest_first() {
-        let answer = PastZombies::of(tree(), &Filter::default());
+        let answer = PastZombies::of(tree(), &ZombieFilter::default());
         let found: Vec<(u32, Vec<u32>)> = answer
             .parents
             .iter()
@@ -195,10 +195,10 @@ mod tests {
 
     #[test]
     fn a_unit_is_that_of_the_nearest_ancestor_that_shows_one() {
-        let filter = Filter { unit: Some("a.*".into()), ..Filter::default() };
+        let filter = ZombieFilter { unit: Some("a.*".into()), ..ZombieFilter::default() };
         let answer = PastZombies::of(tree(), &filter);
         assert_eq!(answer.zombies, 3);
-        let filter = Filter { min_age_ns: 6_000_000_000, unit: None };
+        let filter = ZombieFilter { min_age_ns: 6_000_000_000, unit: None };
         assert_eq!(PastZombies::of(tree(), &filter).zombies, 1);
     }
 }

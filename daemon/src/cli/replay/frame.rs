@@ -10,7 +10,7 @@ use crate::{
         now::AllFigures,
         place::AnswerPlace,
         tree::{Tree, TreeOptions},
-        zombies::{Filter, ZombiesDraft},
+        zombies::{ZombieFilter, ZombiesDraft},
     },
     cgroup::Place,
     cli::{exit::Exit, top},
@@ -62,7 +62,7 @@ impl FrameSink {
         let options = TreeOptions { usage: true, ..TreeOptions::default() };
         let tree =
             Tree::of(options, &lineage_at, stamp, &mut places, Some(&figures)).map_err(Exit::failed)?;
-        let zombies = ZombiesDraft::of(&lineage_at, &Filter::default(), &mut places);
+        let zombies = ZombiesDraft::of(&lineage_at, &ZombieFilter::default(), &mut places);
         let deaths = DeathsDraft::of(&lineage_at, DeathFilter { limit: DEATHS, ..DeathFilter::default() });
         let blocked = figures::blocked(replay, 0, &lineage_at, stamp, &mut places);
         let mut host_facts = HostFacts { stamp, procfs: &procfs, places: &mut places };

@@ -12,7 +12,7 @@ use crate::{
         place::AnswerPlace,
         text,
         tree::{Tree, TreeOptions},
-        zombies::{Filter, ZombiesDraft},
+        zombies::{ZombieFilter, ZombiesDraft},
     },
     cgroup::Place,
     cli::{
@@ -272,7 +272,7 @@ impl View {
                 ask::show(&answer, of.format, |answer| text::explanation(answer, style))?;
             }
             Self::Zombies(of) => {
-                let filter = Filter { min_age_ns: duration::ns(of.min_age), unit: of.unit.clone() };
+                let filter = ZombieFilter { min_age_ns: duration::ns(of.min_age), unit: of.unit.clone() };
                 let draft = ZombiesDraft::of(&lineage_at, &filter, &mut places);
                 let answer = draft.finish(&mut HostFacts { stamp, procfs: &procfs, places: &mut places });
                 ask::show(&answer, of.format, |answer| text::zombies(answer, style))?;

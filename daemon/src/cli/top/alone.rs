@@ -24,7 +24,7 @@ use crate::{
         now::AllFigures,
         text,
         tree::{Tree, TreeError, TreeOptions},
-        zombies::{Filter, ZombiesDraft},
+        zombies::{ZombieFilter, ZombiesDraft},
     },
     cgroup::Cgroups,
     cli::{
@@ -194,7 +194,7 @@ impl Asker {
                 let (lineage_at, mut cgroups) = (lineage_at(pipeline, since), Cgroups::of_host());
                 let now_ns = lineage_at.now.0;
                 let mut places = |id| cgroups.place(id, now_ns).map(|place| (&**place).into());
-                ZombiesDraft::of(&lineage_at, &Filter::default(), &mut places)
+                ZombiesDraft::of(&lineage_at, &ZombieFilter::default(), &mut places)
             })
             .await?;
         inputs.send(Input::Zombies(context.with(|host_facts| draft.finish(host_facts)))).await.ok()?;

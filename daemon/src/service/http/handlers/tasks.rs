@@ -25,7 +25,7 @@ use crate::{
         task::TaskAnswer,
         time_arg,
         tree::{Tree, TreeError, TreeOptions},
-        zombies::{Filter, PastZombies, ZombiesDraft},
+        zombies::{PastZombies, ZombieFilter, ZombiesDraft},
     },
     duration,
     export::Stamp,
@@ -90,7 +90,7 @@ pub(in crate::service::http) async fn zombies(
         Some(Ok(age)) => age,
         Some(Err(error)) => return Err(ApiError::bad_request(format!("min_age: {error}"))),
     };
-    let filter = Filter { min_age_ns: duration::ns(min_age), unit: query.unit };
+    let filter = ZombieFilter { min_age_ns: duration::ns(min_age), unit: query.unit };
     if let Some(at) = query.at {
         // Kernel threads are included, because they can be parents of zombies.
         let query = TreeQuery { at: Some(at), kernel: true, ..TreeQuery::default() };
