@@ -19,7 +19,7 @@ pub struct Event {
     #[serde(default)]
     task: Option<ViewTask>,
     #[serde(default)]
-    gap: Option<Gap>,
+    gap: Option<ViewGap>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -104,7 +104,7 @@ struct BySignal {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-struct Gap {
+struct ViewGap {
     place: String,
     #[serde(default)]
     lost: Option<u64>,
@@ -138,7 +138,7 @@ impl Event {
     #[must_use]
     pub fn gap(place: &str, lost: u64) -> Self {
         let head = Head { action: "gap".into(), sequence: 0 };
-        let gap = Some(Gap { place: place.into(), lost: Some(lost) });
+        let gap = Some(ViewGap { place: place.into(), lost: Some(lost) });
         Self { timestamp: None, head, process: None, task: None, gap }
     }
 

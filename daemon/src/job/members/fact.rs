@@ -105,7 +105,7 @@ struct Line {
     thread: Option<Thread>,
     #[serde(default)]
     task: JobTask,
-    gap: Option<Gap>,
+    gap: Option<JobGap>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -167,7 +167,7 @@ struct Death {
 }
 
 #[derive(Debug, Deserialize)]
-struct Gap {
+struct JobGap {
     place: String,
     lost: Option<u64>,
 }
@@ -264,7 +264,7 @@ impl Fact {
     /// Parses a line of the event stream; `None` if it has no fact about the job.
     pub fn of_line(line: &[u8]) -> Result<Option<Self>, LineError> {
         let line: Line = serde_json::from_slice(line)?;
-        if let Some(Gap { place, lost }) = line.gap {
+        if let Some(JobGap { place, lost }) = line.gap {
             return Ok(Some(Self::lost(place, lost)));
         }
         let (Some(process), Some(thread)) = (line.process, line.thread) else { return Ok(None) };
