@@ -10,7 +10,7 @@ use super::{
     conditions::Conditions,
     exit::Exit,
     past::{self, FromDirectory},
-    query::Query,
+    query::QueryPath,
     selector::Selector,
     terminal,
 };
@@ -153,7 +153,7 @@ fn filter(args: &Args) -> DeathFilter {
 fn path(args: &Args, after: u64) -> String {
     // The limit applies to the ends so far.
     let limit = if after > 0 { ALL } else { args.limit };
-    let mut query = Query::new("/v1/deaths");
+    let mut query = QueryPath::new("/v1/deaths");
     query.add("limit", limit).add("all", args.all).add("after", after);
     if let Some(since) = args.since {
         query.add("since", format_args!("{}ms", since.as_millis()));

@@ -5,7 +5,7 @@ use super::{
     client::{Client, ClientError, Socket},
     exit::Exit,
     past::{self, FromDirectory},
-    query::Query,
+    query::QueryPath,
     terminal,
     whole_lines::WholeLines,
 };
@@ -142,7 +142,7 @@ fn of_daemon(
     let mut kept = Kept(maker);
     let asked: Result<_, ClientError> = runtime.block_on(async {
         let tree_at = |ms| {
-            let mut query = Query::new("/v1/tree");
+            let mut query = QueryPath::new("/v1/tree");
             query.add("at", past::utc(ms));
             query.into_path()
         };

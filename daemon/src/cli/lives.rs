@@ -8,7 +8,7 @@ use super::{
     exit::Exit,
     output,
     past::{self, FromDirectory},
-    query::Query,
+    query::QueryPath,
     schema_name::SchemaName,
     stdout::Stdout,
 };
@@ -150,7 +150,7 @@ async fn ask(args: &Args, at: Option<&str>) -> Result<(), ClientError> {
 
 /// Returns the path and query for the daemon.
 fn path(args: &Args, at: Option<&str>) -> String {
-    let mut query = Query::new("/v1/lives");
+    let mut query = QueryPath::new("/v1/lives");
     args.conditions.add_to(&mut query);
     query.add_all("cause", &args.cause).add_all("pid", &args.pid);
     if let Some(since) = args.since {

@@ -7,7 +7,7 @@ use super::{
     exit::Exit,
     output,
     past::{self, FromDirectory},
-    query::Query,
+    query::QueryPath,
     selector::Selector,
     terminal,
 };
@@ -145,7 +145,7 @@ fn ask(args: &Args) -> Result<Tree, Exit> {
 
 /// The request to a daemon.
 fn path(args: &Args, root: Option<u32>, at: Option<&str>) -> String {
-    let mut query = Query::new("/v1/tree");
+    let mut query = QueryPath::new("/v1/tree");
     query.add("threads", args.threads).add("kernel", args.kernel);
     if let Some(pid) = root {
         query.add("pid", pid);

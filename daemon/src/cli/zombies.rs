@@ -12,7 +12,7 @@ use super::{
     client::Client,
     exit::Exit,
     past::{self, FromDirectory},
-    query::Query,
+    query::QueryPath,
     signals, terminal,
 };
 use crate::{
@@ -90,8 +90,8 @@ fn filter(args: &Args) -> ZombieFilter {
 }
 
 /// The request to a daemon.
-pub(super) fn query(min_age: Duration, unit: Option<&str>) -> Query {
-    let mut query = Query::new("/v1/zombies");
+pub(super) fn query(min_age: Duration, unit: Option<&str>) -> QueryPath {
+    let mut query = QueryPath::new("/v1/zombies");
     query.add("min_age", format_args!("{}ms", min_age.as_millis()));
     if let Some(unit) = unit {
         query.add("unit", unit);

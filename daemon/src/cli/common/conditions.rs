@@ -1,6 +1,6 @@
 //! Conditions on processes that several subcommands take.
 
-use super::query::Query;
+use super::query::QueryPath;
 
 /// Which processes are meant.
 #[derive(Clone, Debug, clap::Args)]
@@ -17,7 +17,7 @@ pub(in crate::cli) struct Conditions {
 }
 
 impl Conditions {
-    pub(in crate::cli) fn add_to(&self, query: &mut Query) {
+    pub(in crate::cli) fn add_to(&self, query: &mut QueryPath) {
         query.add_all("comm", &self.comm).add_all("unit", &self.unit).add_all("container", &self.container);
     }
 }

@@ -3,12 +3,12 @@
 use std::fmt::Display;
 
 /// A path with a query.
-pub(in crate::cli) struct Query {
+pub(in crate::cli) struct QueryPath {
     path: String,
     has_keys: bool,
 }
 
-impl Query {
+impl QueryPath {
     pub(in crate::cli) fn new(path: &str) -> Self {
         Self { path: path.to_owned(), has_keys: false }
     }
@@ -42,9 +42,9 @@ mod tests {
 
     #[test]
     fn values_are_encoded_and_keys_are_joined() {
-        let mut query = Query::new("/v1/lives");
+        let mut query = QueryPath::new("/v1/lives");
         query.add("pid", 7).add_all("comm", &["a b&c=*/ü,1", "x"]);
         assert_eq!(query.into_path(), "/v1/lives?pid=7&comm=a+b%26c%3D*%2F%C3%BC%2C1&comm=x");
-        assert_eq!(Query::new("/v1/tree").into_path(), "/v1/tree");
+        assert_eq!(QueryPath::new("/v1/tree").into_path(), "/v1/tree");
     }
 }

@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 
-use super::query::Query;
+use super::query::QueryPath;
 use crate::export::schema::Schema;
 
 /// The name of a schema.
@@ -29,7 +29,7 @@ impl From<SchemaName> for Schema {
 
 impl SchemaName {
     /// Adds it to a query, unless it is the default, which older daemons know too.
-    pub(in crate::cli) fn add_to(self, query: &mut Query) {
+    pub(in crate::cli) fn add_to(self, query: &mut QueryPath) {
         if self != Self::Native {
             query.add("schema", Schema::from(self).name());
         }

@@ -10,7 +10,7 @@ use crate::{
     cli::{
         client::{Client, ClientError},
         exit::Exit,
-        query::Query,
+        query::QueryPath,
         signals,
         stdout::Stdout,
         whole_lines::WholeLines,
@@ -91,7 +91,7 @@ async fn connect(
 /// Returns the request that resumes at the stream's position.
 fn path(args: &Args, position: &Position, is_first: bool) -> String {
     let selection = args.selection();
-    let mut query = Query::new("/v1/events");
+    let mut query = QueryPath::new("/v1/events");
     if args.lives {
         query.add("format", "life");
     } else if args.format == Format::Text {

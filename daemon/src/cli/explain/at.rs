@@ -15,7 +15,7 @@ use crate::{
         task::TaskAnswer,
         text, time_arg,
     },
-    cli::{ask, client::Client, exit::Exit, past, query::Query, selector::Selector, terminal},
+    cli::{ask, client::Client, exit::Exit, past, query::QueryPath, selector::Selector, terminal},
     event_loop,
     history::read::Times,
 };
@@ -113,7 +113,7 @@ impl Question<'_> {
     }
 
     fn of_daemon(&self, filter: &LifeFilter) -> Result<(Vec<LifeRecord>, Option<Known>), Exit> {
-        let mut query = Query::new("/v1/lives");
+        let mut query = QueryPath::new("/v1/lives");
         query.add("at", &self.utc).add_all("pid", &filter.pids);
         query.add_all("comm", &filter.comms).add_all("unit", &filter.units);
         let path = query.into_path();

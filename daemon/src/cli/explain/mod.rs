@@ -6,7 +6,7 @@ use super::{
     ask::{self, Format, Source},
     exit::Exit,
     past::FromDirectory,
-    query::Query,
+    query::QueryPath,
     selector::Selector,
     terminal,
 };
@@ -104,7 +104,7 @@ fn stopped(args: &Args) -> Option<Exit> {
     }
     let filter = StopFilter::named(name);
     let path = |path: &str| {
-        let mut query = Query::new(path);
+        let mut query = QueryPath::new(path);
         query
             .add("limit", filter.limit)
             .add_all("unit", &filter.units)

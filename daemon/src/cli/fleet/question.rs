@@ -4,7 +4,7 @@ use std::{str::FromStr, time::Duration};
 
 use crate::{
     answer::TaskSelector,
-    cli::{conditions::Conditions, exit::Exit, past, query::Query, zombies},
+    cli::{conditions::Conditions, exit::Exit, past, query::QueryPath, zombies},
     duration,
 };
 
@@ -76,7 +76,7 @@ pub(super) struct DeathsArgs {
 impl DeathsArgs {
     /// Returns the path and query.
     pub(super) fn path(&self) -> Result<String, Exit> {
-        let mut query = Query::new("/v1/deaths");
+        let mut query = QueryPath::new("/v1/deaths");
         query.add("limit", self.limit).add("all", self.all);
         if let Some(since) = self.since {
             query.add("since", format_args!("{}ms", since.as_millis()));

@@ -11,7 +11,7 @@ use crate::{
     cli::{
         client::{Client, ClientError},
         past,
-        query::Query,
+        query::QueryPath,
         whole_lines::WholeLines,
     },
     job::JobUsage,
@@ -34,8 +34,8 @@ pub(super) struct Completeness {
 }
 
 /// Returns the question for lives that ended within this time, ms.
-pub(super) fn since(age_ms: impl Display) -> Query {
-    let mut query = Query::new("/v1/lives");
+pub(super) fn since(age_ms: impl Display) -> QueryPath {
+    let mut query = QueryPath::new("/v1/lives");
     query.add("since", format_args!("{age_ms}ms"));
     query
 }
@@ -43,7 +43,7 @@ pub(super) fn since(age_ms: impl Display) -> Query {
 /// Asks for lives, and passes each to `take`.
 pub(super) async fn ask(
     client: &Client,
-    query: Query,
+    query: QueryPath,
     mut take: impl FnMut(LifeRecord),
 ) -> Result<Completeness, ClientError> {
     let mut answer = client.get(&query.into_path(), "application/x-ndjson").await?;
@@ -75,7 +75,7 @@ pub(super) async fn complete_from_memory(
     if lacking.is_empty() {
         return Ok(());
     }
-    ask(client, Query::new("/v1/lives"), |life| {
+    ask(client, QueryPath::new("/v1/lives"), |life| {
         if let Some(incomplete) = lacking.get_mut(&identity(&life)) {
             **incomplete = life;
         }

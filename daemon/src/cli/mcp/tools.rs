@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use thiserror::Error;
 
-use crate::cli::query::Query;
+use crate::cli::query::QueryPath;
 use crate::service::http::OPENAPI;
 
 /// Names and paths. `{pid}` in a path is an argument.
@@ -127,7 +127,7 @@ impl ApiTool {
                 .filter(|id| !id.is_empty() && id.chars().all(|it| it.is_ascii_alphanumeric() || it == '-'));
             path = path.replace(&placeholder, &id.ok_or(ArgumentError::Path(IN_PATH))?);
         }
-        let mut query = Query::new(&path);
+        let mut query = QueryPath::new(&path);
         for (name, value) in arguments {
             if !self.parameters.contains(name) {
                 let takes = match self.parameters.as_slice() {

@@ -14,7 +14,7 @@ use crate::{
     answer::{death::Deaths, explain::Explanation, text},
     cli::{
         client::{Client, ClientError},
-        query::Query,
+        query::QueryPath,
         terminal,
         whole_lines::WholeLines,
     },
@@ -246,7 +246,7 @@ async fn reply(socket: &Path, requests: &mut mpsc::Receiver<Request>, replies: &
 
 /// Gets the tree and the deaths of a past time.
 async fn past(client: &Client, moment: &Moment) -> Result<PastAnswer, ClientError> {
-    let (mut tree, mut deaths) = (Query::new("/v1/tree"), Query::new("/v1/deaths"));
+    let (mut tree, mut deaths) = (QueryPath::new("/v1/tree"), QueryPath::new("/v1/deaths"));
     tree.add("at", &moment.utc);
     deaths.add("limit", DEATHS).add("at", &moment.utc);
     let tree = get(client, &tree.into_path()).await?;

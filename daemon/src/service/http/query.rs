@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use super::{
     error::ApiError,
     handlers::{
-        events::Query,
+        events::EventsQuery,
         lives,
         tasks::{BlockedQuery, LimitsQuery, TreeQuery, ZombiesQuery, selector},
     },
@@ -16,8 +16,8 @@ use super::{
 /// would send.
 pub fn read(path: &str, query: &str) -> Result<(), String> {
     let outcome = match path {
-        "/v1/events" => Query::parse(query).map(drop),
-        "/v1/lives" => lives::Query::parse(query).map(drop),
+        "/v1/events" => EventsQuery::parse(query).map(drop),
+        "/v1/lives" => lives::LivesQuery::parse(query).map(drop),
         "/v1/deaths" => super::handlers::deaths::parse(query).map(drop),
         "/v1/stops" | "/v1/scopes" => super::handlers::stops::parse(query).map(drop),
         "/v1/tree" => parameters::<TreeQuery>(query),

@@ -34,7 +34,7 @@ pub(in crate::service::http) async fn deaths(
     State(api): State<Api>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Deaths>, ApiError> {
-    let Query { mut filter, since, at } = parse(query.as_deref().unwrap_or_default())?;
+    let DeathsQuery { mut filter, since, at } = parse(query.as_deref().unwrap_or_default())?;
     let mut of_lives = filter.of_lives();
     let (limit, is_past) = (filter.limit, at.is_some());
     let asked = api
@@ -87,14 +87,14 @@ pub(in crate::service::http) async fn deaths(
 
 /// The query of `/v1/deaths`.
 #[derive(Debug)]
-pub(in crate::service::http) struct Query {
+pub(in crate::service::http) struct DeathsQuery {
     filter: DeathFilter,
     since: Option<Duration>,
     at: Option<String>,
 }
 
 /// Parses a query. A parameter that occurs several times is a list.
-pub(in crate::service::http) fn parse(query: &str) -> Result<Query, ApiError> {
+pub(in crate::service::http) fn parse(query: &str) -> Result<DeathsQuery, ApiError> {
     let mut filter = DeathFilter { limit: LIMIT, ..DeathFilter::default() };
     let (mut since, mut at) = (None, None);
     for (key, value) in form_urlencoded::parse(query.as_bytes()) {
@@ -141,7 +141,7 @@ pub(in crate::service::http) fn parse(query: &str) -> Result<Query, ApiError> {
     if at.is_some() && (since.is_some() || filter.after > Ktime(0)) {
         return Err(ApiError::bad_request("at: cannot be combined with since or after"));
     }
-    Ok(Query { filter, since, at })
+    Ok(DeathsQuery { filter, since, at })
 }
 
 #[cfg(test)]
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn what_comes_twice_is_a_list_and_what_does_not_exist_is_refused() {
-        let Query { filter, since, at } =
+        let DeathsQuery { filter, since, at } =
             parse("cause=oom&cause=killed&pid=7&comm=a*&all=true&after=5&limit=3").unwrap();
         assert_eq!(filter.causes, ["oom", "killed"]);
         assert_eq!(

@@ -29,7 +29,7 @@ const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 
 /// The query of `/v1/events`.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(in crate::service::http) struct Query {
+pub(in crate::service::http) struct EventsQuery {
     selection: EventSelection,
     after: Option<u64>,
     instance: Option<String>,
@@ -45,7 +45,7 @@ pub(in crate::service::http) async fn stream(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let mut query = Query::parse(query.as_deref().unwrap_or_default())?;
+    let mut query = EventsQuery::parse(query.as_deref().unwrap_or_default())?;
     let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let server_sent = accepts.contains("text/event-stream");
     let kind = match query.format {
@@ -66,7 +66,7 @@ pub(in crate::service::http) async fn stream(
             let filter = query.selection.filter(&pipeline.lineage)?;
             let after = query.after.map(|after| (after, is_ours));
             let since = query.since.map(|age| Ktime(clock::boottime().0.saturating_sub(duration::ns(age))));
-            let Query { format, schema, limit, .. } = query;
+            let EventsQuery { format, schema, limit, .. } = query;
             if format == Format::Life {
                 pipeline.lineage.set_reports_lives(true);
             }
@@ -93,7 +93,7 @@ fn last_event(id: &str) -> (String, u64) {
     (instance.to_owned(), after)
 }
 
-impl Query {
+impl EventsQuery {
     pub(in crate::service::http) fn parse(text: &str) -> Result<Self, ApiError> {
         let mut query = Self::default();
         for (key, value) in form_urlencoded::parse(text.as_bytes()) {
@@ -173,20 +173,20 @@ mod tests {
     #[test]
     fn a_query_is_read_and_decoded() {
         let query =
-            Query::parse("action=exited,reaped&pid=1,2&comm=a%20b*&after=7&limit=3&subtree=9").unwrap();
+            EventsQuery::parse("action=exited,reaped&pid=1,2&comm=a%20b*&after=7&limit=3&subtree=9").unwrap();
         assert_eq!(query.selection.actions, ["exited", "reaped"]);
         assert_eq!(query.selection.pids, [1, 2]);
         assert_eq!(query.selection.comms, ["a b*"]);
         assert_eq!((query.after, query.limit, query.selection.subtree), (Some(7), Some(3), Some(9)));
-        assert_eq!(Query::parse("schema=ecs&format=life").unwrap().schema, Schema::Ecs);
-        assert_eq!(Query::parse("schema=ecs&format=text").unwrap().schema, Schema::Native);
-        assert_eq!(Query::parse("").unwrap(), Query::default());
+        assert_eq!(EventsQuery::parse("schema=ecs&format=life").unwrap().schema, Schema::Ecs);
+        assert_eq!(EventsQuery::parse("schema=ecs&format=text").unwrap().schema, Schema::Native);
+        assert_eq!(EventsQuery::parse("").unwrap(), EventsQuery::default());
     }
 
     #[test]
     fn a_wrong_parameter_is_named() {
         for text in ["pdi=1", "pid=x", "after=-1", "limit=", "subtree=99999999999", "schema=x"] {
-            assert!(Query::parse(text).is_err(), "{text}");
+            assert!(EventsQuery::parse(text).is_err(), "{text}");
         }
     }
 
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn a_value_with_a_broken_escape_is_taken_as_it_is() {
-        let comms = |text: &str| Query::parse(text).unwrap().selection.comms;
+        let comms = |text: &str| EventsQuery::parse(text).unwrap().selection.comms;
         assert_eq!(comms("comm=%zz%4"), ["%zz%4"]);
         assert_eq!(comms("comm=a%2Cb+c%"), ["a,b c%"]);
         assert_eq!(comms("comm=%ff"), ["\u{fffd}"]);

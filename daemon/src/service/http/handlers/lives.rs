@@ -27,7 +27,7 @@ use axum::{
 use hyper::body::{Body as HttpBody, Frame};
 use tokio::sync::mpsc;
 
-pub(in crate::service::http) use self::query::Query;
+pub(in crate::service::http) use self::query::LivesQuery;
 use super::past;
 use crate::{
     answer::{life::LifeRecord, place::AnswerPlace, time_arg},
@@ -82,7 +82,7 @@ struct FromHistory {
 
 /// The progress of an answer.
 struct Progress {
-    query: Query,
+    query: LivesQuery,
     /// Serial of the next life.
     next: u64,
     /// Serial after the last life at the time of the query.
@@ -105,7 +105,7 @@ pub(in crate::service::http) async fn lives(
     State(api): State<Api>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
-    let mut query = Query::parse(query.as_deref().unwrap_or_default())?;
+    let mut query = LivesQuery::parse(query.as_deref().unwrap_or_default())?;
     let (since, at) = (query.since, query.at.clone());
     let first = api
         .ask(move |pipeline, service| {

@@ -11,7 +11,7 @@ use crate::{
 
 /// The query of `/v1/lives`.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(in crate::service::http) struct Query {
+pub(in crate::service::http) struct LivesQuery {
     pub(super) filter: LifeFilter,
     pub(super) since: Option<Duration>,
     pub(super) at: Option<String>,
@@ -19,7 +19,7 @@ pub(in crate::service::http) struct Query {
     pub(super) schema: Schema,
 }
 
-impl Query {
+impl LivesQuery {
     pub(in crate::service::http) fn parse(text: &str) -> Result<Self, ApiError> {
         let mut query = Self::default();
         for (key, value) in form_urlencoded::parse(text.as_bytes()) {
@@ -78,14 +78,14 @@ mod tests {
 
     #[test]
     fn a_query_is_read_and_what_does_not_exist_is_refused() {
-        let query = Query::parse("pid=1,2&comm=a*&cause=killed&since=5m&limit=3").unwrap();
+        let query = LivesQuery::parse("pid=1,2&comm=a*&cause=killed&since=5m&limit=3").unwrap();
         assert_eq!(query.filter.pids, [1, 2]);
         assert_eq!((query.limit, query.since), (Some(3), Some(Duration::from_secs(300))));
-        assert_eq!(Query::parse("schema=otel").unwrap().schema, Schema::Otel);
+        assert_eq!(LivesQuery::parse("schema=otel").unwrap().schema, Schema::Otel);
         for wrong in
             ["schema=", "pid=x", "cause=nothing", "since=soon", "limit=-1", "action=released", "limit="]
         {
-            assert!(Query::parse(wrong).is_err(), "{wrong}");
+            assert!(LivesQuery::parse(wrong).is_err(), "{wrong}");
         }
     }
 }
