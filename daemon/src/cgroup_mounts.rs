@@ -40,7 +40,7 @@ pub(crate) fn with_controller<'a>(
     mounts: &'a str,
     controller: &str,
 ) -> impl Iterator<Item = (Version, &'a Path)> {
-    mounts.lines().filter_map(Line::of).filter_map(move |line| match line.kind {
+    mounts.lines().filter_map(MountLine::of).filter_map(move |line| match line.kind {
         "cgroup2" => Some((Version::V2, Path::new(line.point))),
         "cgroup" if line.has(controller) => Some((Version::V1, Path::new(line.point))),
         _ => None,
@@ -51,7 +51,7 @@ impl CgroupMounts {
     /// Parses the text of `/proc/self/mounts`.
     #[must_use]
     pub fn of(mounts: &str) -> Self {
-        let lines = || mounts.lines().filter_map(Line::of);
+        let lines = || mounts.lines().filter_map(MountLine::of);
         let unified = lines().find(|line| line.kind == "cgroup2").map(|line| line.point.into());
         let controller = CONTROLLERS.iter().find_map(|&name| {
             let line = lines().find(|line| line.kind == "cgroup" && line.has(name))?;
@@ -107,13 +107,13 @@ impl CgroupMounts {
 }
 
 /// A line of `/proc/self/mounts`.
-struct Line<'a> {
+struct MountLine<'a> {
     point: &'a str,
     kind: &'a str,
     options: &'a str,
 }
 
-impl<'a> Line<'a> {
+impl<'a> MountLine<'a> {
     fn of(line: &'a str) -> Option<Self> {
         let mut fields = line.split(' ').skip(1);
         Some(Self { point: fields.next()?, kind: fields.next()?, options: fields.next()? })

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The data of one line.
-pub(super) enum Line {
+pub(super) enum HistoryLine {
     /// A life that has ended.
     Life(Arc<Life>, Option<Arc<Place>>),
     /// An event, with its sequence number.
@@ -20,7 +20,7 @@ pub(super) enum Line {
 
 /// The lines of one poll of the ring.
 pub(super) struct Batch {
-    pub(super) lines: Vec<Line>,
+    pub(super) lines: Vec<HistoryLine>,
     pub(super) stamp: Arc<Stamp>,
     /// The number of the query that wants to read these and all earlier lines, if there is one.
     pub(super) flush: Option<u64>,

@@ -7,7 +7,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use crate::{
     cgroup::Place,
-    history::batch::Line,
+    history::batch::HistoryLine,
     lineage::{
         Life,
         id::{GroupKey, Ktime},
@@ -38,7 +38,7 @@ pub(super) fn lacks_figures(life: &Life) -> bool {
 
 impl Held {
     /// Holds a life. Returns the line of the oldest one if too many are held.
-    pub(super) fn hold(&mut self, life: Arc<Life>, place: Option<Arc<Place>>) -> Option<Line> {
+    pub(super) fn hold(&mut self, life: Arc<Life>, place: Option<Arc<Place>>) -> Option<HistoryLine> {
         let oldest = if self.0.len() >= MOST { self.0.pop_front() } else { None };
         self.0.push_back(HeldLife { life, place });
         oldest.map(HeldLife::line)
@@ -46,7 +46,7 @@ impl Held {
 
     /// Returns the lines of lives that are complete in memory, or that were held long enough. `newest` returns a life as it is in
     /// memory, or none if it is forgotten.
-    pub(super) fn due(&mut self, now: Ktime, newest: impl Fn(GroupKey) -> Option<Life>) -> Vec<Line> {
+    pub(super) fn due(&mut self, now: Ktime, newest: impl Fn(GroupKey) -> Option<Life>) -> Vec<HistoryLine> {
         let mut lines = Vec::new();
         self.0.retain_mut(|held| {
             let known = newest(held.life.key);
@@ -61,18 +61,18 @@ impl Held {
     }
 
     /// Returns the lines of all lives, as they are.
-    pub(super) fn all(&mut self) -> Vec<Line> {
+    pub(super) fn all(&mut self) -> Vec<HistoryLine> {
         self.0.drain(..).map(HeldLife::line).collect()
     }
 }
 
 impl HeldLife {
-    fn line(self) -> Line {
-        Line::Life(self.life, self.place)
+    fn line(self) -> HistoryLine {
+        HistoryLine::Life(self.life, self.place)
     }
 
     /// Returns the line of the newest state of this life.
-    fn take_line(&mut self, newest: Option<Life>) -> Line {
+    fn take_line(&mut self, newest: Option<Life>) -> HistoryLine {
         let life = match newest {
             // Memory does not keep what a process was before its exec.
             Some(newest) => {
@@ -81,7 +81,7 @@ impl HeldLife {
             }
             None => Arc::clone(&self.life),
         };
-        Line::Life(life, self.place.take())
+        HistoryLine::Life(life, self.place.take())
     }
 }
 
@@ -116,9 +116,9 @@ mod tests {
         Life { usage, ..lineage.life_by_key(key, start).unwrap() }
     }
 
-    fn pids(lines: &[Line]) -> Vec<(u32, bool)> {
-        let pid = |line: &Line| match line {
-            Line::Life(life, _) => Some((life.key.tgid.0, lacks_figures(life))),
+    fn pids(lines: &[HistoryLine]) -> Vec<(u32, bool)> {
+        let pid = |line: &HistoryLine| match line {
+            HistoryLine::Life(life, _) => Some((life.key.tgid.0, lacks_figures(life))),
             _ => None,
         };
         lines.iter().filter_map(pid).collect()

@@ -15,7 +15,7 @@ use std::{
 
 use super::{
     Limits,
-    batch::{Batch, Line},
+    batch::{Batch, HistoryLine},
     directory::{Directory, HistoryError, let_group_read},
     frame::FrameMaker,
     held::{Held, lacks_figures},
@@ -165,16 +165,18 @@ impl History {
             Action::Released { life: Some(life), .. } if lacks_figures(life) => {
                 held.hold(Arc::clone(life), place(effect))
             }
-            Action::Released { life: Some(life), .. } => Some(Line::Life(Arc::clone(life), place(effect))),
+            Action::Released { life: Some(life), .. } => {
+                Some(HistoryLine::Life(Arc::clone(life), place(effect)))
+            }
             Action::ZombieFlagged { .. }
             | Action::Reparented { .. }
             | Action::BlockedFlagged(_)
             | Action::LeakFlagged(_)
             | Action::ExitStuck { .. } => {
-                Some(Line::Event(Box::new(effect.clone()), sequence, place(effect)))
+                Some(HistoryLine::Event(Box::new(effect.clone()), sequence, place(effect)))
             }
             Action::GroupExited { death: Some(death), .. } if death.cause != Cause::Exited => {
-                Some(Line::Event(Box::new(effect.clone()), sequence, place(effect)))
+                Some(HistoryLine::Event(Box::new(effect.clone()), sequence, place(effect)))
             }
             _ => None,
         });
@@ -184,10 +186,10 @@ impl History {
 
     /// Queues a gap: records were lost.
     pub fn lost(&mut self, place: &'static str, count: u64, stamp: &Stamp) {
-        self.send(vec![Line::Gap(place, count)], stamp);
+        self.send(vec![HistoryLine::Gap(place, count)], stamp);
     }
 
-    fn send(&mut self, lines: Vec<Line>, stamp: &Stamp) {
+    fn send(&mut self, lines: Vec<HistoryLine>, stamp: &Stamp) {
         let Some((sender, _)) = &self.writer else { return };
         let stamp = match &self.stamp {
             Some(same) if **same == *stamp => Arc::clone(same),

@@ -13,7 +13,7 @@ use std::{
 
 use super::{
     HELD_MS, Limits,
-    batch::{Batch, Line},
+    batch::{Batch, HistoryLine},
     directory::{Directory, Found},
     frame::FrameMaker,
     index::{Field, IndexMaker, key},
@@ -177,17 +177,17 @@ impl Writer {
         self.add_gap_before();
         for line in &batch.lines {
             match line {
-                Line::Life(life, place) => {
+                HistoryLine::Life(life, place) => {
                     life::write(life, &batch.stamp, place.as_deref(), &mut self.lives.text);
                     keys::of_life(life, &batch.stamp, place.as_deref(), &mut self.lives.index);
                     self.lives.added();
                 }
-                Line::Event(effect, sequence, place) => {
+                HistoryLine::Event(effect, sequence, place) => {
                     json::write(effect, *sequence, &batch.stamp, place.as_deref(), &mut self.events.text);
                     keys::of_event(effect, place.as_deref(), &mut self.events.index);
                     self.events.added();
                 }
-                Line::Gap(place, lost) => self.add_gap(place, Some(*lost), None, wall_ns()),
+                HistoryLine::Gap(place, lost) => self.add_gap(place, Some(*lost), None, wall_ns()),
             }
         }
         self.stats.waiting.fetch_sub(batch.lines.len(), Ordering::Relaxed);

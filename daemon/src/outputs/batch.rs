@@ -8,7 +8,7 @@ use std::sync::{
 use crate::{cgroup::Place, export::Stamp, lineage::effect::Effect};
 
 /// The data of one record.
-pub(super) enum Line {
+pub(super) enum OutputLine {
     /// An event, with its sequence number.
     Event(Box<Effect>, u64, Option<Arc<Place>>),
     /// The number of records that were lost at a place.
@@ -17,7 +17,7 @@ pub(super) enum Line {
 
 /// The lines of one poll of the ring.
 pub(super) struct Batch {
-    pub(super) lines: Vec<Line>,
+    pub(super) lines: Vec<OutputLine>,
     pub(super) stamp: Arc<Stamp>,
 }
 

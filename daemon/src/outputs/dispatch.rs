@@ -7,7 +7,7 @@ use axum::body::Bytes;
 use tokio::sync::mpsc;
 
 use super::{
-    batch::{Batch, Line, Waiting},
+    batch::{Batch, OutputLine, Waiting},
     deliver::Outlet,
     spill::Record,
     target::{Encoding, Happened},
@@ -49,7 +49,7 @@ impl Dispatcher {
         let Self { routes, host, instance, waiting } = self;
         for line in &batch.lines {
             match line {
-                Line::Event(effect, sequence, place) => {
+                OutputLine::Event(effect, sequence, place) => {
                     let happened = Happened {
                         effect,
                         sequence: *sequence,
@@ -78,7 +78,7 @@ impl Dispatcher {
                         }
                     }
                 }
-                Line::Gap(place, lost) => {
+                OutputLine::Gap(place, lost) => {
                     for route in &*routes {
                         let wall_ns = batch.stamp.wall_ns(clock::boottime());
                         let bytes = route.encoding.gap(place, *lost, wall_ns, host);

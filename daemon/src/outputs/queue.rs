@@ -11,7 +11,7 @@ use std::{
 use tokio::{sync::mpsc, task::JoinSet, time::timeout};
 
 use super::{
-    batch::{Batch, Line, Waiting},
+    batch::{Batch, OutputLine, Waiting},
     buffer::Buffer,
     deliver::{Outlet, Sender},
     dispatch::{Dispatcher, Route},
@@ -183,17 +183,17 @@ impl Outputs {
         let place = |effect: &Effect| effect.thread.cgroup_id.and_then(|id| cgroups.known(id).cloned());
         let chosen = effects.iter().zip(first..).filter(|(effect, _)| wanted.has(&effect.action));
         let lines: Vec<_> = chosen
-            .map(|(effect, sequence)| Line::Event(Box::new(effect.clone()), sequence, place(effect)))
+            .map(|(effect, sequence)| OutputLine::Event(Box::new(effect.clone()), sequence, place(effect)))
             .collect();
         self.send(lines, stamp);
     }
 
     /// Queues a gap: records were lost.
     pub fn lost(&mut self, place: &'static str, count: u64, stamp: &Stamp) {
-        self.send(vec![Line::Gap(place, count)], stamp);
+        self.send(vec![OutputLine::Gap(place, count)], stamp);
     }
 
-    fn send(&mut self, lines: Vec<Line>, stamp: &Stamp) {
+    fn send(&mut self, lines: Vec<OutputLine>, stamp: &Stamp) {
         let Some((sender, _)) = &self.running else { return };
         let count = lines.len();
         if count == 0 {
@@ -215,9 +215,9 @@ impl Outputs {
             self.waiting.less(count);
             for (wanted, stats) in &self.each {
                 // The count includes events that the output's filter would have left out.
-                let dropped = lines
-                    .iter()
-                    .filter(|line| matches!(line, Line::Event(effect, ..) if wanted.has(&effect.action)));
+                let dropped = lines.iter().filter(
+                    |line| matches!(line, OutputLine::Event(effect, ..) if wanted.has(&effect.action)),
+                );
                 stats.dropped_unreported(dropped.count() as u64);
             }
         }

@@ -20,7 +20,7 @@ use crate::{
 const MOST: usize = 16;
 
 #[derive(Deserialize)]
-struct Line {
+struct GapLine {
     #[serde(rename = "@timestamp")]
     timestamp: String,
     gap: LineGap,
@@ -51,7 +51,7 @@ pub fn known(directory: &Arc<ReadDirectory>, from_ms: i64) -> Result<Known, Read
             Step::Lines => {
                 for line in cursor.text().split(|&byte| byte == b'\n') {
                     // Only a gap line parses.
-                    let Ok(Line { timestamp, gap }) = serde_json::from_slice(line) else { continue };
+                    let Ok(GapLine { timestamp, gap }) = serde_json::from_slice(line) else { continue };
                     if time_arg::wall_ns(&timestamp).is_none_or(|at| at < i128::from(from_ms) * 1_000_000) {
                         continue;
                     }

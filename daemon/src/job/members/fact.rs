@@ -97,7 +97,7 @@ pub enum What {
 pub struct LineError(#[from] serde_json::Error);
 
 #[derive(Debug, Deserialize)]
-struct Line {
+struct JobLine {
     event: Head,
     #[serde(default)]
     boottime_ns: u64,
@@ -263,7 +263,7 @@ pub const ACTIONS: &str = "forked,execed,exited,group_exited,reparented,reaped,a
 impl Fact {
     /// Parses a line of the event stream; `None` if it has no fact about the job.
     pub fn of_line(line: &[u8]) -> Result<Option<Self>, LineError> {
-        let line: Line = serde_json::from_slice(line)?;
+        let line: JobLine = serde_json::from_slice(line)?;
         if let Some(JobGap { place, lost }) = line.gap {
             return Ok(Some(Self::lost(place, lost)));
         }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Line, MOST_DRAWN, TreeRows};
+use super::{MOST_DRAWN, TreeLine, TreeRows};
 
 /// The least number of processes with the same name and parent that become one row.
 const GROUP: usize = 3;
@@ -16,7 +16,7 @@ impl TreeRows {
             wanted.is_empty() || of(self.end(n)) > of(n)
         };
         let mut lines = Vec::new();
-        let mut stack: Vec<Line> = Vec::new();
+        let mut stack: Vec<TreeLine> = Vec::new();
         let count = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
         self.push_children(0, count, None, 0, 0, order, &is_wanted, &mut stack);
         while let Some(line) = stack.pop() {
@@ -70,23 +70,23 @@ impl TreeRows {
         guides: u32,
         order: usize,
         is_wanted: &impl Fn(u32) -> bool,
-        stack: &mut Vec<Line>,
+        stack: &mut Vec<TreeLine>,
     ) {
-        let mut children: Vec<Line> = Vec::new();
+        let mut children: Vec<TreeLine> = Vec::new();
         let mut n = from;
         while n < to {
             if is_wanted(n) {
-                children.push(Line { node: n, count: 1, depth, guides });
+                children.push(TreeLine { node: n, count: 1, depth, guides });
             }
             n = self.end(n);
         }
         if self.groups.0 && parent.is_none_or(|pid| !self.spread.contains(&pid)) && children.len() >= GROUP {
             children = self.grouped(children);
         }
-        let cpu = |line: &Line| self.sum(line, |n| self.cpu(n)).unwrap_or(0.0);
+        let cpu = |line: &TreeLine| self.sum(line, |n| self.cpu(n)).unwrap_or(0.0);
         match order {
             0 => {
-                let mut keyed: Vec<(f64, u64, Line)> =
+                let mut keyed: Vec<(f64, u64, TreeLine)> =
                     children.iter().map(|line| (cpu(line), self.used(line), *line)).collect();
                 keyed.sort_by(|a, b| b.0.total_cmp(&a.0).then(b.1.cmp(&a.1)));
                 children = keyed.into_iter().map(|(_, _, line)| line).collect();
@@ -95,7 +95,7 @@ impl TreeRows {
             2 => children.sort_by_key(|line| std::cmp::Reverse(self.processes(line))),
             3 => children.sort_by_key(|line| self.node(line.node).map(|node| node.pid)),
             _ => children.sort_by(|a, b| {
-                let name = |line: &Line| self.node(line.node).and_then(|node| node.name.as_deref());
+                let name = |line: &TreeLine| self.node(line.node).and_then(|node| node.name.as_deref());
                 name(a).cmp(&name(b))
             }),
         }
@@ -109,8 +109,8 @@ impl TreeRows {
     }
 
     /// Groups processes without children that have the same name and state into one row.
-    fn grouped(&self, children: Vec<Line>) -> Vec<Line> {
-        let mut by_name: HashMap<(Option<&str>, &str), Vec<Line>> = HashMap::new();
+    fn grouped(&self, children: Vec<TreeLine>) -> Vec<TreeLine> {
+        let mut by_name: HashMap<(Option<&str>, &str), Vec<TreeLine>> = HashMap::new();
         let mut out = Vec::new();
         for line in children {
             match self.node(line.node) {
@@ -123,7 +123,7 @@ impl TreeRows {
         for alike in by_name.into_values() {
             match alike.first() {
                 Some(&first) if alike.len() >= GROUP => {
-                    out.push(Line { count: u32::try_from(alike.len()).unwrap_or(u32::MAX), ..first });
+                    out.push(TreeLine { count: u32::try_from(alike.len()).unwrap_or(u32::MAX), ..first });
                 }
                 _ => out.extend(alike),
             }

@@ -12,7 +12,7 @@ const MOST_DRAWN: u32 = 24;
 
 /// A row: a process, or a group of equal processes.
 #[derive(Clone, Copy, Debug)]
-struct Line {
+struct TreeLine {
     /// The process, or the first of them.
     node: u32,
     /// The number of processes in the row.
@@ -33,7 +33,7 @@ pub(super) struct TreeRows {
     cpus: Vec<Option<f64>>,
     made_ns: u64,
     by_pid: HashMap<u32, u32>,
-    lines: Vec<Line>,
+    lines: Vec<TreeLine>,
     /// Pids whose children are folded, or whose equal children are shown one by one.
     folded: HashSet<u32>,
     spread: HashSet<u32>,
@@ -182,7 +182,7 @@ impl TreeRows {
     }
 
     /// The processes that a row stands for: the first, and its siblings of the same name and state.
-    fn members(&self, line: &Line) -> impl Iterator<Item = u32> {
+    fn members(&self, line: &TreeLine) -> impl Iterator<Item = u32> {
         let first = self.node(line.node);
         let end = match self.parents.get(line.node as usize).copied().flatten() {
             _ if line.count == 1 => line.node + 1,
@@ -199,18 +199,18 @@ impl TreeRows {
         })
     }
 
-    fn sum<T: std::ops::Add<Output = T>>(&self, line: &Line, of: impl Fn(u32) -> Option<T>) -> Option<T> {
+    fn sum<T: std::ops::Add<Output = T>>(&self, line: &TreeLine, of: impl Fn(u32) -> Option<T>) -> Option<T> {
         if line.count == 1 {
             return of(line.node);
         }
         self.members(line).filter_map(of).reduce(|a, b| a + b)
     }
 
-    fn used(&self, line: &Line) -> u64 {
+    fn used(&self, line: &TreeLine) -> u64 {
         self.sum(line, |n| self.node(n)?.subtree_exec_runtime_ns).unwrap_or(0)
     }
 
-    fn processes(&self, line: &Line) -> u32 {
+    fn processes(&self, line: &TreeLine) -> u32 {
         if line.count == 1 { self.end(line.node) - line.node } else { line.count }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Line, MOST_DRAWN, TreeRows};
+use super::{MOST_DRAWN, TreeLine, TreeRows};
 use crate::{
     answer::text::escape,
     verdict::duration,
@@ -39,7 +39,7 @@ impl TreeRows {
         Some(Row { mark, cells, target: Some(target) })
     }
 
-    fn text(&self, line: &Line, node: &TreeNode, unicode: bool) -> String {
+    fn text(&self, line: &TreeLine, node: &TreeNode, unicode: bool) -> String {
         let [between, last, past, blank] = if unicode { UNICODE } else { ASCII };
         let mut text = String::new();
         let depth = line.depth.min(MOST_DRAWN);
