@@ -54,11 +54,11 @@ struct Recorder {
     max_bytes: u64,
     records: u64,
     redaction: Option<Redaction>,
-    state: State,
+    state: RecordingState,
     stopped: Arc<Notify>,
 }
 
-enum State {
+enum RecordingState {
     Recording,
     Ended(End),
     Failed(RecordingError),
@@ -98,7 +98,7 @@ impl Journal {
             max_bytes,
             records: 0,
             redaction,
-            state: State::Recording,
+            state: RecordingState::Recording,
             stopped: Arc::clone(&stopped),
         };
         Ok(Self { recorder: Arc::new(Mutex::new(recorder)), stopped })
@@ -141,14 +141,14 @@ impl Journal {
     /// Ends the recording: all entries are on the disk then.
     pub fn finish(&self, now: Ktime) -> Result<Recorded, RecordingError> {
         let mut recorder = self.lock();
-        if matches!(recorder.state, State::Recording) {
+        if matches!(recorder.state, RecordingState::Recording) {
             recorder.write_frame();
         }
         recorder.end(End::Stopped, now);
         let Recorder { records, bytes, .. } = *recorder;
-        match std::mem::replace(&mut recorder.state, State::Ended(End::Stopped)) {
-            State::Failed(error) => Err(error),
-            State::Ended(end) => {
+        match std::mem::replace(&mut recorder.state, RecordingState::Ended(End::Stopped)) {
+            RecordingState::Failed(error) => Err(error),
+            RecordingState::Ended(end) => {
                 let synced = recorder.file.sync_data();
                 // A device or pipe cannot be synced.
                 if let Err(error) = synced.filter_unsupported() {
@@ -156,7 +156,7 @@ impl Journal {
                 }
                 Ok(Recorded { records, bytes, end })
             }
-            State::Recording => Ok(Recorded { records, bytes, end: End::Stopped }),
+            RecordingState::Recording => Ok(Recorded { records, bytes, end: End::Stopped }),
         }
     }
 
@@ -189,7 +189,7 @@ impl FilterUnsupported for io::Result<()> {
 
 impl Recorder {
     fn record(&mut self, record: &Record, now: Ktime) {
-        if !matches!(self.state, State::Recording) {
+        if !matches!(self.state, RecordingState::Recording) {
             return;
         }
         let Self { encoder, content, redaction, .. } = self;
@@ -202,7 +202,7 @@ impl Recorder {
     }
 
     fn entry(&mut self, entry: Entry) {
-        if !matches!(self.state, State::Recording) {
+        if !matches!(self.state, RecordingState::Recording) {
             return;
         }
         let entry = match &self.redaction {
@@ -253,12 +253,12 @@ impl Recorder {
 
     /// Adds the last entry.
     fn end(&mut self, end: End, now: Ktime) {
-        if !matches!(self.state, State::Recording) {
+        if !matches!(self.state, RecordingState::Recording) {
             return;
         }
         let mut content = Vec::new();
         Encoder::default().entry(&Entry::End(end, now), &mut content);
-        self.state = State::Ended(end);
+        self.state = RecordingState::Ended(end);
         match self.frames.compress(&content) {
             Ok(frame) => self.append(&frame),
             Err(error) => self.fail(error),
@@ -266,7 +266,7 @@ impl Recorder {
     }
 
     fn fail(&mut self, error: io::Error) {
-        self.state = State::Failed(self.failure(error));
+        self.state = RecordingState::Failed(self.failure(error));
         self.stopped.notify_one();
     }
 

@@ -35,7 +35,7 @@ const FIRING_MOST: usize = 1024;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Alert {
     key: String,
-    state: State,
+    state: AlertState,
     labels: BTreeMap<String, String>,
     annotations: BTreeMap<String, String>,
     starts_at: String,
@@ -43,7 +43,7 @@ struct Alert {
 
 /// What an event does to its alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-enum State {
+enum AlertState {
     /// It fires from now on.
     Fires,
     /// It ends.
@@ -72,14 +72,14 @@ impl Alertmanager {
         for record in records {
             let Ok(alert) = serde_json::from_slice::<Alert>(&record.bytes) else { continue };
             match alert.state {
-                State::Once => alerts.push(alert.to_json(in_a_while(now))),
-                State::Fires => {
+                AlertState::Once => alerts.push(alert.to_json(in_a_while(now))),
+                AlertState::Fires => {
                     alerts.push(alert.to_json(in_a_while(now)));
                     if firing.len() < FIRING_MOST {
                         firing.insert(alert.key.clone(), alert);
                     }
                 }
-                State::Ends => {
+                AlertState::Ends => {
                     // An alert that did not fire need not be ended.
                     if let Some(fired) = firing.remove(&alert.key) {
                         alerts.push(fired.to_json(now));
@@ -132,20 +132,20 @@ fn in_a_while(now: Timestamp) -> Timestamp {
 }
 
 /// The name of an event's alert, and what the event does to it; `None` for an event that is no alert.
-fn alert_of(effect: &Effect) -> Option<(&'static str, State)> {
+fn alert_of(effect: &Effect) -> Option<(&'static str, AlertState)> {
     match &effect.action {
-        Action::ZombieFlagged { .. } => Some(("TaskscopeZombie", State::Fires)),
-        Action::Reaped { .. } => Some(("TaskscopeZombie", State::Ends)),
-        Action::BlockedFlagged(_) => Some(("TaskscopeBlocked", State::Fires)),
-        Action::BlockedCleared { .. } => Some(("TaskscopeBlocked", State::Ends)),
-        Action::LeakFlagged(_) => Some(("TaskscopeLeak", State::Fires)),
-        Action::LeakCleared(_) => Some(("TaskscopeLeak", State::Ends)),
-        Action::ExitStuck { .. } => Some(("TaskscopeExitStuck", State::Once)),
+        Action::ZombieFlagged { .. } => Some(("TaskscopeZombie", AlertState::Fires)),
+        Action::Reaped { .. } => Some(("TaskscopeZombie", AlertState::Ends)),
+        Action::BlockedFlagged(_) => Some(("TaskscopeBlocked", AlertState::Fires)),
+        Action::BlockedCleared { .. } => Some(("TaskscopeBlocked", AlertState::Ends)),
+        Action::LeakFlagged(_) => Some(("TaskscopeLeak", AlertState::Fires)),
+        Action::LeakCleared(_) => Some(("TaskscopeLeak", AlertState::Ends)),
+        Action::ExitStuck { .. } => Some(("TaskscopeExitStuck", AlertState::Once)),
         Action::GroupExited { death: Some(death), .. } if death.cause == Cause::Oom => {
-            Some(("TaskscopeOomKill", State::Once))
+            Some(("TaskscopeOomKill", AlertState::Once))
         }
         Action::GroupExited { death: Some(death), .. } if death.is_foreign() => {
-            Some(("TaskscopeKilled", State::Once))
+            Some(("TaskscopeKilled", AlertState::Once))
         }
         _ => None,
     }
@@ -197,7 +197,7 @@ pub(in crate::outputs) fn encode_gap(place: &str, lost: u64, wall_ns: i128, host
     labels.insert("place".into(), place.into());
     let alert = Alert {
         key: String::new(),
-        state: State::Once,
+        state: AlertState::Once,
         labels,
         annotations: BTreeMap::from([("summary".to_owned(), message::of_gap(place, lost))]),
         starts_at: Timestamp::from_nanosecond(wall_ns).unwrap_or_default().to_string(),

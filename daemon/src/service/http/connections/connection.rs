@@ -29,7 +29,7 @@ enum Stage {
 }
 
 #[derive(Debug)]
-struct State {
+struct ConnectionState {
     stage: Stage,
     /// When the stage began.
     since: Instant,
@@ -46,7 +46,7 @@ struct State {
 /// One connection.
 #[derive(Debug)]
 pub(in crate::service::http) struct Connection {
-    state: Mutex<State>,
+    state: Mutex<ConnectionState>,
     close: Notify,
     /// The peer.
     pub(in crate::service::http) peer: Peer,
@@ -56,7 +56,7 @@ pub(in crate::service::http) struct Connection {
 
 impl Connection {
     pub(in crate::service::http) fn new(peer: Peer, is_reserve: bool) -> Self {
-        let state = State {
+        let state = ConnectionState {
             stage: Stage::Asking { has_input: false },
             since: Instant::now(),
             blocked: None,
@@ -67,7 +67,7 @@ impl Connection {
         Self { state: Mutex::new(state), close: Notify::new(), peer, is_reserve }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ConnectionState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -88,7 +88,7 @@ impl InForce {
     }
 }
 
-struct State {
+struct WebState {
     now: Arc<InForce>,
     stamps: Vec<Stamp>,
     checked: Instant,
@@ -97,7 +97,7 @@ struct State {
 /// The web configuration of an address.
 pub(in crate::service) struct Web {
     path: PathBuf,
-    state: Mutex<State>,
+    state: Mutex<WebState>,
     auth: BasicAuth,
     workers: Workers,
     counts: Arc<ConnectionCounts>,
@@ -120,11 +120,11 @@ impl Web {
             file: "getrandom(2)".into(),
             source: io::ErrorKind::Other.into(),
         })?;
-        let state = State { stamps: now.stamps(), now, checked: Instant::now() };
+        let state = WebState { stamps: now.stamps(), now, checked: Instant::now() };
         Ok(Self { path: path.to_owned(), state: Mutex::new(state), auth, workers, counts })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, WebState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -143,7 +143,7 @@ impl Web {
         Arc::clone(&state.now)
     }
 
-    fn reload(&self, state: &mut State) {
+    fn reload(&self, state: &mut WebState) {
         let new = InForce::read(&self.path).and_then(|new| {
             let is_switched = new.tls.is_some() != state.now.tls.is_some();
             if is_switched { Err(WebError::Switched { file: self.path.clone() }) } else { Ok(new) }
