@@ -23,7 +23,7 @@ mod writer;
 pub use self::{
     directory::{Directory, HistoryError},
     name::{SegmentKind, SegmentName},
-    queue::{History, Reading},
+    queue::{History, HistoryReading},
     stats::{Figures, Lost, Stats},
 };
 

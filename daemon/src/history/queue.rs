@@ -137,9 +137,9 @@ impl History {
     }
 
     /// Asks the writer to write all lines that were queued before, and returns what a question reads then. `None` if no history is
-    /// written. It does not wait: [`Reading::is_written`] says when the lines are there. Lives that lack figures are written as they
-    /// are, so that none is missing in the answer.
-    pub fn read(&mut self, stamp: &Stamp) -> Option<Reading> {
+    /// written. It does not wait: [`HistoryReading::is_written`] says when the lines are there. Lives that lack figures are written as
+    /// they are, so that none is missing in the answer.
+    pub fn read(&mut self, stamp: &Stamp) -> Option<HistoryReading> {
         let held = self.held.all();
         self.send(held, stamp);
         let (directory, (sender, _)) = (self.reader.as_ref()?, self.writer.as_ref()?);
@@ -148,7 +148,7 @@ impl History {
         // If the queue is full, the lines in it are not on disk in time, and the answer says so.
         let _ = sender.try_send(batch);
         let (directory, stats) = (Arc::clone(directory), Arc::clone(&self.stats));
-        Some(Reading { directory, stats, request: self.requested })
+        Some(HistoryReading { directory, stats, request: self.requested })
     }
 
     /// Whether lives are written.
@@ -222,13 +222,13 @@ impl History {
 
 /// What a question reads.
 #[derive(Clone)]
-pub struct Reading {
+pub struct HistoryReading {
     directory: Arc<ReadDirectory>,
     stats: Arc<Stats>,
     request: u64,
 }
 
-impl Reading {
+impl HistoryReading {
     /// Returns the directory.
     #[must_use]
     pub const fn directory(&self) -> &Arc<ReadDirectory> {

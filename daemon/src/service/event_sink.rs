@@ -21,7 +21,7 @@ use crate::{
     history::{self, History, Limits},
     kernel::{
         clock, memory,
-        sched::{CGROUPS, Reading},
+        sched::{CGROUPS, SchedReading},
     },
     lineage::{
         Brief, Lineage, Share, WantedActions, death::Stop, effect::Effect, id::Ktime, scope::CgroupName,
@@ -122,7 +122,7 @@ impl Service {
     }
 
     /// Reads the histograms of `--sched`. Once half of them are in use, frees the histograms of cgroups that are gone.
-    pub(super) fn poll_sched(&mut self, pipeline: &mut Pipeline) -> Option<(Reading, Shown)> {
+    pub(super) fn poll_sched(&mut self, pipeline: &mut Pipeline) -> Option<(SchedReading, Shown)> {
         let maps = pipeline.observer.sched.as_mut()?;
         let now = clock::boottime();
         let taken = maps.read().map(|reading| {
@@ -200,7 +200,7 @@ impl Service {
     }
 
     /// Returns what a question reads of the history, if it is written.
-    pub(super) fn read_history(&mut self, pipeline: &Pipeline) -> Option<history::Reading> {
+    pub(super) fn read_history(&mut self, pipeline: &Pipeline) -> Option<history::HistoryReading> {
         self.poll_history(pipeline);
         self.history.as_mut()?.read(self.wall.stamp())
     }

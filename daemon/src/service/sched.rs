@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use probe_common::SchedHistograms;
 
 use super::labels::{series_limiter::SeriesLimiter, unit_labels::UnitLabels};
-use crate::kernel::sched::{Reading, Sum as _};
+use crate::kernel::sched::{SchedReading, Sum as _};
 
 /// A unit that has a series of its own.
 #[derive(Default)]
@@ -47,7 +47,7 @@ impl SchedSums {
     /// each reading.
     pub(super) fn take(
         &mut self,
-        reading: &Reading,
+        reading: &SchedReading,
         top: usize,
         mut find: impl FnMut(u64) -> Option<UnitLabels>,
     ) -> Shown {
@@ -155,7 +155,7 @@ mod tests {
         found: &[u64],
     ) -> (Vec<(String, u64)>, u64) {
         let cgroups = cgroups.iter().map(|(id, ns)| (*id, waited(*ns))).collect();
-        let reading = Reading { cgroups, ..Reading::default() };
+        let reading = SchedReading { cgroups, ..SchedReading::default() };
         let shown =
             sums.take(&reading, top, |id| found.contains(&id).then(|| labels(&(id % 10).to_string())));
         let named = shown.named.into_iter().map(|(labels, sums)| (labels.unit, sums.run_queue.sum_ns));

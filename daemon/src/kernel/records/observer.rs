@@ -27,7 +27,7 @@ use crate::kernel::{
     ring::Ring,
     sched::{Sched, SchedError, SchedMaps},
     sleepers::{Sleepers, SleepersError},
-    snapshot::{self, Reading, SnapshotError},
+    snapshot::{self, SnapshotError, SnapshotReading},
     wake_ups::WakeUps,
 };
 use crate::{
@@ -177,7 +177,7 @@ impl Observer {
     }
 
     /// Starts to read all tasks through the kernel's iterator.
-    pub fn snapshot(&mut self) -> Result<Reading, SnapshotError> {
+    pub fn snapshot(&mut self) -> Result<SnapshotReading, SnapshotError> {
         snapshot::open(&mut self.ebpf)
     }
 

@@ -63,7 +63,7 @@ pub struct SchedMaps {
 
 /// What the programs counted since they were attached.
 #[derive(Clone, Debug, Default)]
-pub struct Reading {
+pub struct SchedReading {
     /// Histograms by cgroup id.
     pub cgroups: Vec<(u64, SchedHistograms)>,
     /// Histograms of all cgroups without an entry of their own.
@@ -141,8 +141,8 @@ impl SchedMaps {
     }
 
     /// Reads all histograms.
-    pub fn read(&self) -> Result<Reading, SchedError> {
-        let mut reading = Reading { other: self.at(OTHER)?, ..Reading::default() };
+    pub fn read(&self) -> Result<SchedReading, SchedError> {
+        let mut reading = SchedReading { other: self.at(OTHER)?, ..SchedReading::default() };
         for entry in &self.cgroups {
             let (id, slot) = entry.map_err(of("SCHED_CGROUPS"))?;
             reading.cgroups.push((id, self.at(slot)?));
@@ -213,7 +213,7 @@ impl Sum for SchedHistograms {
 }
 
 /// The name of each reason with its count.
-pub fn losses(reading: &Reading) -> impl Iterator<Item = (&'static str, u64)> {
+pub fn losses(reading: &SchedReading) -> impl Iterator<Item = (&'static str, u64)> {
     SchedLost::ALL.iter().zip(reading.lost).map(|(why, count)| (why.name(), count))
 }
 

@@ -67,8 +67,8 @@ pub fn prepare(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), SnapshotError> {
 }
 
 /// Starts to read all tasks, in the order of their tids.
-pub fn open(ebpf: &mut Ebpf) -> Result<Reading, SnapshotError> {
-    Ok(Reading { file: file(ebpf, PROGRAM, None)?, buffer: buffer(BUFFER_BYTES)?, filled: 0 })
+pub fn open(ebpf: &mut Ebpf) -> Result<SnapshotReading, SnapshotError> {
+    Ok(SnapshotReading { file: file(ebpf, PROGRAM, None)?, buffer: buffer(BUFFER_BYTES)?, filled: 0 })
 }
 
 /// The iterator as a file: reading it walks over all tasks. The kernel returns at most eight pages for each read.
@@ -110,13 +110,13 @@ pub(in crate::kernel) fn file(
 }
 
 /// A snapshot in progress. It pauses between two reads, so that the ring can be drained.
-pub struct Reading {
+pub struct SnapshotReading {
     file: File,
     buffer: Vec<u8>,
     filled: usize,
 }
 
-impl Reading {
+impl SnapshotReading {
     /// Reads the next tasks, some hundreds at most. Returns how many there were; 0 at the end.
     pub fn next(
         &mut self,

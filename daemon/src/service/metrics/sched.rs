@@ -14,7 +14,7 @@ use super::{
     unit_labels::{UNIT_LABELS, UnitLabels},
 };
 use crate::{
-    kernel::sched::{CGROUPS, Reading, by_state, losses},
+    kernel::sched::{CGROUPS, SchedReading, by_state, losses},
     service::sched::Shown,
 };
 
@@ -61,7 +61,7 @@ impl SchedMetrics {
         Ok(metrics)
     }
 
-    pub(super) fn show(&self, reading: &Reading, shown: &Shown) {
+    pub(super) fn show(&self, reading: &SchedReading, shown: &Shown) {
         self.cgroups.set(int(reading.cgroups.len()));
         for (cause, count) in losses(reading) {
             set(&self.lost.with_label_values(&[cause]), count);

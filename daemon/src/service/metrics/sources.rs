@@ -4,7 +4,7 @@ use crate::{
     cgroup::Cgroups,
     export::Stamp,
     history::History,
-    kernel::sched::Reading,
+    kernel::sched::SchedReading,
     lineage::id::Ktime,
     outputs::Outputs,
     service::{budget::Budget, http::ConnectionCounts, memory::MemoryGuard, readers::Readers, sched::Shown},
@@ -31,7 +31,7 @@ pub(in crate::service) struct Sources<'a> {
     /// Number of parents, and of units, that are named.
     pub(in crate::service) top: usize,
     /// What `--sched` counted.
-    pub(in crate::service) sched: Option<(Reading, Shown)>,
+    pub(in crate::service) sched: Option<(SchedReading, Shown)>,
     /// The clock of entity ids and timestamps.
     pub(in crate::service) stamp: &'a Stamp,
 }

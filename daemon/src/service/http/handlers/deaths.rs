@@ -17,7 +17,7 @@ use crate::{
     },
     duration,
     history::{
-        Reading,
+        HistoryReading,
         read::{LatestSearch, Times},
     },
     kernel::clock,
@@ -61,7 +61,8 @@ pub(in crate::service::http) async fn deaths(
             Ok::<_, ApiError>((draft, context, reading.zip(times), of_lives))
         })
         .await?;
-    let (draft, context, past, of_lives): (DeathsDraft, AnswerContext, Option<(Reading, Times)>, _) = asked?;
+    let (draft, context, past, of_lives): (DeathsDraft, AnswerContext, Option<(HistoryReading, Times)>, _) =
+        asked?;
     let stamp = context.stamp.clone();
     let Json(mut answer) = complete(&api, context, |host| draft.finish(host)).await?;
     if is_past {

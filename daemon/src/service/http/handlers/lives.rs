@@ -34,7 +34,7 @@ use crate::{
     duration,
     export::{Stamp, schema::Schema},
     history::{
-        Reading,
+        HistoryReading,
         read::{LifeSearch, ReadError, Times},
     },
     kernel::clock,
@@ -60,7 +60,7 @@ struct Page {
     /// Lives that were released up to this time may be forgotten.
     forgotten_until: Ktime,
     /// The history, if lives were forgotten since the page before.
-    reading: Option<Reading>,
+    reading: Option<HistoryReading>,
 }
 
 /// What identifies a life: its pid, and when it began; if that is not known, when it ended.

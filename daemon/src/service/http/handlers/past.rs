@@ -15,7 +15,7 @@ use crate::{
     },
     export::Stamp,
     history::{
-        Reading,
+        HistoryReading,
         read::{LifeSearch, ReadDirectory, ReadError, known},
     },
     kernel::clock,
@@ -44,7 +44,7 @@ pub(super) fn now_ms(stamp: &Stamp) -> i64 {
 
 /// Waits until the lines that were queued before a question are on disk. Returns `false` if that takes longer than
 /// [`WRITTEN_WITHIN`].
-pub(super) async fn written(reading: &Reading) -> bool {
+pub(super) async fn written(reading: &HistoryReading) -> bool {
     let end = Instant::now() + WRITTEN_WITHIN;
     while !reading.is_written() {
         if Instant::now() >= end {
@@ -88,7 +88,7 @@ pub(super) async fn lives(api: &Api, mut search: LifeSearch) -> Result<(Vec<Life
 /// on.
 pub(super) async fn ready(
     api: &Api,
-    reading: &Reading,
+    reading: &HistoryReading,
     from_ms: i64,
     stamp: &Stamp,
 ) -> Result<(Arc<ReadDirectory>, Known), ApiError> {
