@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::Lineage;
 use crate::model::effect::{Action, Effect, Sleep};
 use crate::model::event_context::EventContext;
-use crate::model::figures::{Doing, Figures};
+use crate::model::figures::{Doing, TaskFigures};
 use crate::model::id::{Ktime, TaskKey};
 use crate::model::kinds::{Bound, Span};
 
@@ -69,7 +69,7 @@ impl Blocked {
         &mut self,
         lineage: &Lineage,
         at: Ktime,
-        blocked: &[Figures],
+        blocked: &[TaskFigures],
         out: &mut Vec<Effect>,
     ) -> Vec<Overdue> {
         let mut overdue = Vec::new();
@@ -198,8 +198,8 @@ mod tests {
     const KEY: TaskKey = TaskKey { tid: Tid(7), start: Ktime(1) };
     const TASK: TaskRef = TaskRef { key: KEY, tgid: Tgid(7) };
 
-    fn seen(at: u64, switches: u64, doing: Doing) -> Figures {
-        Figures {
+    fn seen(at: u64, switches: u64, doing: Doing) -> TaskFigures {
+        TaskFigures {
             task: TASK,
             at: Ktime(at),
             name: None,

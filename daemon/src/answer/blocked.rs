@@ -16,7 +16,7 @@ use super::{
 use crate::{
     export::Stamp,
     lineage::{
-        figures::Figures,
+        figures::TaskFigures,
         id::{GroupKey, Ktime, TaskKey},
     },
     verdict::facts::Named,
@@ -77,19 +77,19 @@ pub struct FirstPoll {
 impl FirstPoll {
     /// Creates the poll from what the iterator shows.
     #[must_use]
-    pub fn of(figures: &[Figures]) -> Self {
+    pub fn of(figures: &[TaskFigures]) -> Self {
         let asleep = figures.iter().filter(|figures| figures.doing.is_blocked());
         Self { sleeps: asleep.map(|it| (it.task.key, (it.at, switches(it)))).collect() }
     }
 
     /// Returns how long a task has been in the sleep in which this poll found it; `None` if it was awake in between.
-    fn asleep_ns(&self, now: &Figures) -> Option<u64> {
+    fn asleep_ns(&self, now: &TaskFigures) -> Option<u64> {
         let &(at, before) = self.sleeps.get(&now.task.key)?;
         (switches(now) == before).then(|| now.at.since(at))
     }
 }
 
-fn switches(of: &Figures) -> u64 {
+fn switches(of: &TaskFigures) -> u64 {
     of.usage.map_or(0, |usage| usage.nvcsw + usage.nivcsw)
 }
 
@@ -119,7 +119,7 @@ impl BlockedTasks {
         stamp: &Stamp,
         places: &mut dyn FnMut(u64) -> Option<AnswerPlace>,
     ) -> Self {
-        let mut found: Vec<(u64, &Figures, Does)> = Vec::new();
+        let mut found: Vec<(u64, &TaskFigures, Does)> = Vec::new();
         for (figures, does) in figures.blocked() {
             let Some(seen) = before.asleep_ns(figures) else { continue };
             let ns = age(figures.task.key).map_or(seen, |age| age.max(seen));
@@ -145,7 +145,7 @@ impl BlockedTasks {
 
 fn one(
     ns: u64,
-    figures: &Figures,
+    figures: &TaskFigures,
     does: Does,
     lineage_at: &LineageAt<'_>,
     stamp: &Stamp,

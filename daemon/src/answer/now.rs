@@ -12,7 +12,7 @@ use crate::{
     lineage::{
         Life, LifeState, TaskKind,
         blocked::wchan,
-        figures::{Doing, Figures, policy_name},
+        figures::{Doing, TaskFigures, policy_name},
         id::{GroupKey, TaskKey, TaskRef, Tgid},
         record::{self, Comm},
     },
@@ -68,7 +68,7 @@ pub struct Does {
     pub cpu: Option<u32>,
     /// What it has used so far.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub usage: Option<usage::Figures>,
+    pub usage: Option<usage::UsageFigures>,
 }
 
 /// A thread group.
@@ -80,14 +80,14 @@ pub struct Now {
     pub doing: BTreeMap<String, u32>,
     /// What all its present tasks have used so far.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub usage: Option<usage::Figures>,
+    pub usage: Option<usage::UsageFigures>,
 }
 
 /// What was read of one group or of all groups.
 #[derive(Debug, Default)]
 pub struct AllFigures {
     /// Tasks by tgid, in the order of tids.
-    groups: HashMap<Tgid, Vec<Figures>>,
+    groups: HashMap<Tgid, Vec<TaskFigures>>,
     stacks: HashMap<TaskKey, Vec<String>>,
     missing: Vec<Missing>,
     /// How long tasks have been seen in uninterruptible sleep, ns.
@@ -99,7 +99,7 @@ impl AllFigures {
     #[must_use]
     #[expect(clippy::type_complexity, reason = "two outcomes that are taken apart at once")]
     pub fn new(
-        (figures, stacks): (Result<Vec<Figures>, String>, Result<HashMap<TaskKey, Vec<String>>, String>),
+        (figures, stacks): (Result<Vec<TaskFigures>, String>, Result<HashMap<TaskKey, Vec<String>>, String>),
     ) -> Self {
         let mut missing = Vec::new();
         let mut lack = |fact: &str, error: String| {
@@ -114,7 +114,7 @@ impl AllFigures {
             lack("the kernel functions in which its tasks sleep", error);
             HashMap::new()
         });
-        let mut groups: HashMap<Tgid, Vec<Figures>> = HashMap::new();
+        let mut groups: HashMap<Tgid, Vec<TaskFigures>> = HashMap::new();
         for figures in figures {
             groups.entry(figures.task.tgid).or_default().push(figures);
         }
@@ -142,12 +142,12 @@ impl AllFigures {
     #[must_use]
     pub fn of(&self, key: GroupKey) -> Option<Now> {
         let group = self.groups.get(&key.tgid)?;
-        let is_same = |figures: &Figures| Some(figures.task.key.start) == key.start;
+        let is_same = |figures: &TaskFigures| Some(figures.task.key.start) == key.start;
         let leader = group.iter().find(|figures| figures.task.is_leader());
         if leader.is_some_and(|leader| !is_same(leader)) {
             return None;
         }
-        let mut all: Vec<&Figures> = group.iter().collect();
+        let mut all: Vec<&TaskFigures> = group.iter().collect();
         all.sort_by_key(|figures| {
             (!figures.task.is_leader(), figures.doing == Doing::Sleeping, figures.task.key)
         });
@@ -160,11 +160,11 @@ impl AllFigures {
             }
         }
         let tasks = all.iter().take(MOST).map(|figures| self.does(figures)).collect();
-        Some(Now { tasks, doing, usage: sum.map(|sum| usage::Figures::of(&sum, sum.split())) })
+        Some(Now { tasks, doing, usage: sum.map(|sum| usage::UsageFigures::of(&sum, sum.split())) })
     }
 
     /// Returns the tasks in uninterruptible sleep, in the order of processes and tids.
-    pub(super) fn blocked(&self) -> impl Iterator<Item = (&Figures, Does)> {
+    pub(super) fn blocked(&self) -> impl Iterator<Item = (&TaskFigures, Does)> {
         let asleep = self.groups.values().flatten().filter(|figures| figures.doing.is_blocked());
         asleep.map(|figures| (figures, self.does(figures)))
     }
@@ -176,7 +176,7 @@ impl AllFigures {
         group.get(place)?.usage.as_ref()
     }
 
-    fn does(&self, of: &Figures) -> Does {
+    fn does(&self, of: &TaskFigures) -> Does {
         let kernel_stack = self.stacks.get(&of.task.key).cloned().unwrap_or_default();
         let (name, name_bytes) = names(of.name.as_ref().map(Comm::bytes));
         Does {
@@ -194,7 +194,7 @@ impl AllFigures {
             nice: of.nice,
             rt_priority: of.rt_priority.filter(|&priority| priority > 0),
             cpu: of.cpu,
-            usage: of.usage.map(|usage| usage::Figures::of(&usage, usage.split())),
+            usage: of.usage.map(|usage| usage::UsageFigures::of(&usage, usage.split())),
         }
     }
 }

@@ -15,7 +15,7 @@ use super::{
     process::ProcessRef,
     spent::Spent,
     task::{PidNs, ZombieAge},
-    usage::Figures,
+    usage::UsageFigures,
     verdict::Missing,
 };
 use crate::{
@@ -167,7 +167,7 @@ pub struct Thread {
     pub state: String,
     /// What it has used so far, if requested.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub usage_so_far: Option<Figures>,
+    pub usage_so_far: Option<UsageFigures>,
 }
 
 impl Tree {

@@ -24,7 +24,7 @@ pub use self::{
     directory::{Directory, HistoryError},
     name::{SegmentKind, SegmentName},
     queue::{History, HistoryReading},
-    stats::{Figures, Lost, Stats},
+    stats::{HistoryFigures, Lost, Stats},
 };
 
 /// The longest time between a release and the queueing of its line: lives that lack figures are held for 2 s, and looked at every 5 s.

@@ -36,7 +36,7 @@ pub struct Stats {
 /// The values of [`Stats`] at one time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it; docs/api.md describes them")]
-pub struct Figures {
+pub struct HistoryFigures {
     pub lives_written: u64,
     pub events_written: u64,
     /// Bytes of compressed frames.
@@ -96,9 +96,9 @@ impl Stats {
 
     /// Returns all figures.
     #[must_use]
-    pub fn figures(&self) -> Figures {
+    pub fn figures(&self) -> HistoryFigures {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Figures {
+        HistoryFigures {
             lives_written: read(&self.lives),
             events_written: read(&self.events),
             bytes_written: read(&self.bytes),

@@ -10,7 +10,7 @@ use crate::{
     cgroup::Place,
     lineage::{
         Arguments, Config,
-        figures::Figures,
+        figures::TaskFigures,
         id::{GroupKey, Ktime, TaskKey, Tgid, Tid},
         leaks::SessionFacts,
         record::Record,
@@ -61,7 +61,7 @@ pub enum Entry {
     /// Groups that the kernel hides from the programs.
     Hidden(Vec<Tgid>),
     /// A poll found these tasks in uninterruptible sleep.
-    Asleep(Ktime, Vec<Figures>),
+    Asleep(Ktime, Vec<TaskFigures>),
     /// A sleep that is too long, with the kernel stack.
     Overdue(Ktime, TaskKey, Vec<String>),
     /// What /proc showed of the session of a process that an init or a subreaper has adopted.
@@ -139,7 +139,7 @@ struct Parts {
     path: Option<Vec<u8>>,
     arguments: Option<Arguments>,
     groups: Vec<Tgid>,
-    figures: Vec<Figures>,
+    figures: Vec<TaskFigures>,
     texts: Vec<String>,
     place: Option<Place>,
     end: Option<End>,

@@ -6,7 +6,7 @@ use crate::{
     lineage::{
         Arguments, Config,
         death::{HostMemory, OomCgroup, OomLimit, OomScope, Watch},
-        figures::{Doing, Figures},
+        figures::{Doing, TaskFigures},
         id::Ktime,
         record::{
             CgroupAttached, CloneFailed, Disposition, Exec, ExecArgs, ExitParts, ExitSource, Exited, Exiting,
@@ -106,7 +106,7 @@ code!(Doing {
     Running = 1, Ready = 2, Runnable = 3, Sleeping = 4, Uninterruptible = 5, Killable = 6, Stopped = 7, Traced = 8,
     Parked = 9, Idle = 10, Frozen = 11, Zombie = 12, Dead = 13,
 });
-message!(Figures {
+message!(TaskFigures {
     1 task !, 2 at !, 3 name ?, 4 doing !, 5 flags *, 6 policy ?, 7 prio ?, 8 nice ?, 9 rt_priority ?, 10 cpu ?,
     11 usage ?,
 });

@@ -18,7 +18,7 @@ use crate::{
     lineage::{
         Arguments, Config,
         death::{HostMemory, OomCgroup, Watch},
-        figures::{Doing, Figures},
+        figures::{Doing, TaskFigures},
         id::{GroupKey, Ktime, TaskKey, TaskRef, Tgid, Tid},
         leaks::SessionFacts,
         record::{Comm, Disposition, Fact, ForkLimit, ForkLimitKind, Record, TaskUsage},
@@ -110,7 +110,7 @@ fn every_other_entry_comes_back_as_it_was() {
     let key = TaskKey { tid: Tid(7), start: Ktime(1 << 50) };
     let task = TaskRef { key, tgid: Tgid(5) };
     let usage = TaskUsage { exec_runtime_ns: u64::MAX, nvcsw: 1, ..TaskUsage::default() };
-    let figures = Figures {
+    let figures = TaskFigures {
         task,
         at: Ktime(9),
         name: Some(Comm(*b"kworker/0:1\0\0\0\0\0")),

@@ -10,7 +10,7 @@ use crate::{
         clock::{boottime, thread_cpu_ns},
         figures::Want,
     },
-    lineage::{figures::Figures, id::Ktime},
+    lineage::{figures::TaskFigures, id::Ktime},
     recording::Entry,
 };
 
@@ -85,7 +85,7 @@ impl Pipeline {
     }
 
     /// Reads the tasks in uninterruptible sleep.
-    fn find_blocked(&mut self) -> Result<Vec<Figures>, String> {
+    fn find_blocked(&mut self) -> Result<Vec<TaskFigures>, String> {
         let unnoted = (self.counts.missed, self.reattached);
         if let Some(polls) = self.last_poll.until_walk.checked_sub(1)
             && unnoted == self.last_poll.unnoted
@@ -102,7 +102,7 @@ impl Pipeline {
     }
 
     /// Returns the noted tasks that are asleep; `None` if one may be missing, or if they cannot be read: then a walk finds all.
-    fn noted_sleepers(&self) -> Option<Vec<Figures>> {
+    fn noted_sleepers(&self) -> Option<Vec<TaskFigures>> {
         self.observer.sleepers().unwrap_or_else(|error| {
             log::debug!("tasks that were noted in uninterruptible sleep cannot be read: {error}");
             None

@@ -14,7 +14,7 @@ use crate::{
         Arguments, Brief, Config, Lineage, Outcome, Share, Wanted,
         death::{Stop, Watch},
         effect::Effect,
-        figures::Figures,
+        figures::TaskFigures,
         id::{GroupKey, Ktime, TaskKey, Tgid},
         leaks::{Leaks, SessionFacts, Thresholds},
         record::Record,
@@ -191,7 +191,7 @@ impl RecordedLineage {
     }
 
     /// Notes a poll for tasks in uninterruptible sleep.
-    pub(super) fn note_asleep(&self, now: Ktime, asleep: &[Figures]) {
+    pub(super) fn note_asleep(&self, now: Ktime, asleep: &[TaskFigures]) {
         self.note(|| Entry::Asleep(now, asleep.to_vec()));
     }
 

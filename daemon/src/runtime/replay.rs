@@ -12,7 +12,7 @@ use crate::{
         Lineage, Outcome,
         blocked::{Blocked, Overdue},
         effect::Effect,
-        figures::Figures,
+        figures::TaskFigures,
         id::{Ktime, TaskKey},
         leaks::Leaks,
     },
@@ -62,15 +62,15 @@ pub struct Replay {
 #[derive(Clone, Debug, Default)]
 pub struct Polls {
     /// What the last poll found, and when.
-    pub last: Option<(Ktime, Vec<Figures>)>,
+    pub last: Option<(Ktime, Vec<TaskFigures>)>,
     /// What the poll before it found.
-    pub before: Vec<Figures>,
+    pub before: Vec<TaskFigures>,
     /// Kernel stacks of tasks that the last poll found and that had slept for too long.
     pub stacks: HashMap<TaskKey, Vec<String>>,
 }
 
 impl Polls {
-    fn add(&mut self, at: Ktime, figures: &[Figures]) {
+    fn add(&mut self, at: Ktime, figures: &[TaskFigures]) {
         self.before = self.last.take().map(|(_, figures)| figures).unwrap_or_default();
         self.stacks.retain(|task, _| figures.iter().any(|figures| figures.task.key == *task));
         self.last = Some((at, figures.to_vec()));

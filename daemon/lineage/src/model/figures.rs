@@ -5,7 +5,7 @@ use crate::model::record::{Comm, TaskUsage};
 
 /// One task as it was when it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Figures {
+pub struct TaskFigures {
     /// Which.
     pub task: TaskRef,
     /// When it was read.

@@ -12,7 +12,8 @@ use crate::{
 
 /// Usage, by the kernel's accounting.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Figures {
+#[schemars(rename = "Figures")]
+pub struct UsageFigures {
     /// Time on a CPU, ns.
     pub exec_runtime_ns: u64,
     /// Time waiting on a run queue, ns.
@@ -39,7 +40,7 @@ pub struct Figures {
 pub struct AnswerUsage {
     /// The sum.
     #[serde(flatten)]
-    pub figures: Figures,
+    pub figures: UsageFigures,
     /// Tasks that are in the sum.
     pub tasks: u32,
     /// Tasks in the sum whose last switch is still to come.
@@ -58,7 +59,7 @@ pub struct AnswerUsage {
 pub struct Descent {
     /// The sum.
     #[serde(flatten)]
-    pub figures: Figures,
+    pub figures: UsageFigures,
     /// Processes that are in the sum.
     pub processes: u64,
     /// Processes in the sum with a task whose usage is missing.
@@ -85,7 +86,7 @@ const fn is_none(count: &u32) -> bool {
     *count == 0
 }
 
-impl Figures {
+impl UsageFigures {
     pub(in crate::answer) const fn of(usage: &record::TaskUsage, (user_ns, system_ns): (u64, u64)) -> Self {
         Self {
             exec_runtime_ns: usage.exec_runtime_ns,
@@ -111,7 +112,7 @@ impl AnswerUsage {
     pub(in crate::answer) fn by(account: GroupUsage, life: &Life) -> Self {
         let GroupUsage { sum, tasks, pending, unknown } = account;
         Self {
-            figures: Figures::of(&sum, sum.split()),
+            figures: UsageFigures::of(&sum, sum.split()),
             tasks,
             tasks_pending: pending,
             tasks_unknown: unknown,
@@ -124,7 +125,7 @@ impl Descent {
     fn of(descent: &lineage::Descent) -> Option<Self> {
         let sum = &descent.sum;
         (descent.processes > 0).then(|| Self {
-            figures: Figures::of(sum, (sum.utime_ns, sum.stime_ns)),
+            figures: UsageFigures::of(sum, (sum.utime_ns, sum.stime_ns)),
             processes: descent.processes,
             processes_unknown: Some(descent.unknown).filter(|&unknown| unknown > 0),
         })
@@ -182,8 +183,8 @@ pub(in crate::answer) fn reported(life: &Life) -> Vec<String> {
     reported
 }
 
-pub(in crate::answer) fn in_words(figures: &Figures) -> String {
-    let Figures { exec_runtime_ns, user_ns, system_ns, run_delay_ns, .. } = *figures;
+pub(in crate::answer) fn in_words(figures: &UsageFigures) -> String {
+    let UsageFigures { exec_runtime_ns, user_ns, system_ns, run_delay_ns, .. } = *figures;
     let faults = figures.minor_faults.saturating_add(figures.major_faults);
     format!(
         "{} of CPU time ({} user, {} system), waited {} for a CPU, {} voluntary and {} involuntary switches, {faults} page faults{}",

@@ -11,7 +11,7 @@ use crate::{
         process::{ProcessRef, names},
         spent::{self, Spent},
         task::{PidNs, ZombieAge},
-        usage::Figures,
+        usage::UsageFigures,
     },
     export::Stamp,
     lineage::{
@@ -199,7 +199,7 @@ impl Walk<'_> {
                     usage_so_far: self
                         .spending()
                         .and_then(|figures| figures.used(thread.task))
-                        .map(|used| Figures::of(used, used.split())),
+                        .map(|used| UsageFigures::of(used, used.split())),
                 }
             })
             .collect()

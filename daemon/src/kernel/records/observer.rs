@@ -32,7 +32,7 @@ use crate::kernel::{
 };
 use crate::{
     bounded,
-    lineage::{figures::Figures, id::TaskKey},
+    lineage::{figures::TaskFigures, id::TaskKey},
     pidns::{self, PidNamespaceError},
 };
 
@@ -182,13 +182,13 @@ impl Observer {
     }
 
     /// Reads what tasks are doing now, in one walk over all tasks.
-    pub fn figures(&mut self, want: Want) -> Result<Vec<Figures>, FiguresError> {
+    pub fn figures(&mut self, want: Want) -> Result<Vec<TaskFigures>, FiguresError> {
         figures::read(&mut self.ebpf, want)
     }
 
     /// The tasks in uninterruptible sleep that the programs have noted; `None` if one may be missing, so that only a walk finds
     /// all: [`Observer::figures`].
-    pub fn sleepers(&self) -> Result<Option<Vec<Figures>>, SleepersError> {
+    pub fn sleepers(&self) -> Result<Option<Vec<TaskFigures>>, SleepersError> {
         self.sleepers.as_ref().map_or(Ok(None), |sleepers| sleepers.read(&self.ebpf))
     }
 
@@ -202,7 +202,7 @@ impl Observer {
     pub fn doing(
         &mut self,
         want: Want,
-    ) -> (Result<Vec<Figures>, String>, Result<HashMap<TaskKey, Vec<String>>, String>) {
+    ) -> (Result<Vec<TaskFigures>, String>, Result<HashMap<TaskKey, Vec<String>>, String>) {
         let figures = self.figures(want);
         let stacks = match want {
             Want::All => Ok(HashMap::new()),

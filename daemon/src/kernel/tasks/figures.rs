@@ -16,7 +16,7 @@ use crate::kernel::{
     snapshot::{self, SnapshotError},
 };
 use crate::lineage::{
-    figures::{Doing, Figures},
+    figures::{Doing, TaskFigures},
     flags::{EXIT_DEAD, EXIT_ZOMBIE},
     id::{Ktime, TaskKey, Tgid, Tid},
     record::Comm,
@@ -61,7 +61,7 @@ pub fn prepare(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), SnapshotError> {
 }
 
 /// Reads what the wanted tasks are doing: one walk over all tasks, or over those of the group.
-pub fn read(ebpf: &mut Ebpf, want: Want) -> Result<Vec<Figures>, FiguresError> {
+pub fn read(ebpf: &mut Ebpf, want: Want) -> Result<Vec<TaskFigures>, FiguresError> {
     const SIZE: usize = probe_common::Figures::SIZE;
     let bytes = walk(ebpf, NUMBERS, want)?;
     let records = bytes.chunks_exact(SIZE);
@@ -117,10 +117,10 @@ fn parse(text: &str) -> HashMap<TaskKey, Vec<String>> {
     stacks
 }
 
-fn decode(from: &probe_common::Figures) -> Figures {
+fn decode(from: &probe_common::Figures) -> TaskFigures {
     let known = |bit: u32| from.valid_sched & (1 << bit) != 0;
     let on_cpu = known(5).then_some(from.on_cpu != 0);
-    Figures {
+    TaskFigures {
         task: task(from.task),
         at: Ktime(from.boottime_ns),
         name: (from.valid & Valid::COMM != 0).then_some(Comm(from.comm)),

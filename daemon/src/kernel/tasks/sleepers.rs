@@ -18,7 +18,7 @@ use probe_common::{
 use thiserror::Error;
 
 use crate::kernel::{clock::boottime, decode, figures::doing, mapped::Mapping};
-use crate::lineage::{figures::Figures, id::Ktime, record::TaskUsage};
+use crate::lineage::{figures::TaskFigures, id::Ktime, record::TaskUsage};
 
 const TABLE: &str = "SLEEPERS";
 const READING: &str = "SLEEPERS_READING";
@@ -77,7 +77,7 @@ impl Sleepers {
 
     /// Reads the tasks of the table that are in uninterruptible sleep now, and removes the others. `None` if a task may be missing:
     /// two tasks had one slot.
-    pub fn read(&self, ebpf: &Ebpf) -> Result<Option<Vec<Figures>>, SleepersError> {
+    pub fn read(&self, ebpf: &Ebpf) -> Result<Option<Vec<TaskFigures>>, SleepersError> {
         let program = ebpf.program(PROGRAM).ok_or(SleepersError::NoProgram)?;
         let program = <&RawTracePoint>::try_from(program)?;
         let words = self.table.words();
@@ -106,7 +106,7 @@ impl Sleepers {
         &self,
         program: &RawTracePoint,
         taken: &mut Vec<(&AtomicU64, u64)>,
-        asleep: &mut Vec<Figures>,
+        asleep: &mut Vec<TaskFigures>,
     ) -> Result<(), SleepersError> {
         let words = self.reading.words();
         let addresses = taken.iter().map(|(_, value)| value & !SLEEPER_TAG).chain([0]);
@@ -137,9 +137,9 @@ impl Sleepers {
 
 /// Returns what a task of the table is doing; `None` if the task is not in uninterruptible sleep, or if its memory is no longer a
 /// task.
-fn figures(read: &Sleeper, at: Ktime) -> Option<Figures> {
+fn figures(read: &Sleeper, at: Ktime) -> Option<TaskFigures> {
     let is_there = read.task.tid != u32::MAX && read.exit_state == 0 && task_state::is_blocked(read.state);
-    is_there.then(|| Figures {
+    is_there.then(|| TaskFigures {
         task: decode::task(read.task),
         at,
         name: None,

@@ -4,7 +4,7 @@ use crate::answer::{
     spent::Spent,
     task::ZombieAge,
     tree::Thread,
-    usage::{AnswerUsage, ChildrenUsage, Descent, Figures},
+    usage::{AnswerUsage, ChildrenUsage, Descent, UsageFigures},
 };
 
 fn node(depth: u32, pid: u32, name: &str) -> Node {
@@ -124,7 +124,7 @@ fn the_past_says_what_is_forgotten_and_an_orphan_whose_it_was() {
 
 #[test]
 fn what_was_used_stands_left_of_the_tree() {
-    let figures = |exec_runtime_ns| Figures { exec_runtime_ns, ..Figures::default() };
+    let figures = |exec_runtime_ns| UsageFigures { exec_runtime_ns, ..UsageFigures::default() };
     let spent = |own_ns, total_ns, is_least| {
         let usage =
             AnswerUsage { figures: figures(own_ns), tasks: 1, at_least: is_least, ..AnswerUsage::default() };
