@@ -244,7 +244,7 @@ fn text<'a>(name: &'static str) -> impl Fn(&'a str) -> (&'static str, Value<'a>)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::perfetto::trace::decoded::{Event, decoded};
+    use crate::perfetto::trace::decoded::{DecodedEvent, decoded};
 
     fn life(boot: &str, pid: u32, start: u64, released: u64, timestamp: &str) -> LifeRecord {
         serde_json::from_value(serde_json::json!({
@@ -262,7 +262,7 @@ mod tests {
         .unwrap()
     }
 
-    fn slices(lives: &[LifeRecord]) -> Vec<Event> {
+    fn slices(lives: &[LifeRecord]) -> Vec<DecodedEvent> {
         let mut out = Vec::new();
         let mut trace = LifeTrace::new(&mut out, None);
         for life in lives {

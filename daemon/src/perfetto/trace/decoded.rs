@@ -5,7 +5,7 @@ use crate::recording::wire::{Fields, Value as Field};
 
 /// An event, as a reader finds it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::perfetto) struct Event {
+pub(in crate::perfetto) struct DecodedEvent {
     pub(in crate::perfetto) kind: u64,
     pub(in crate::perfetto) at: u64,
     pub(in crate::perfetto) track: u64,
@@ -13,12 +13,12 @@ pub(in crate::perfetto) struct Event {
 }
 
 /// Returns the events of a trace.
-pub(in crate::perfetto) fn decoded(bytes: &[u8]) -> Vec<Event> {
+pub(in crate::perfetto) fn decoded(bytes: &[u8]) -> Vec<DecodedEvent> {
     let mut events = Vec::new();
     for packet in Fields::of(bytes) {
         let (number, packet) = packet.unwrap();
         assert_eq!(number, packet::PACKET);
-        let (mut event, mut is_event) = (Event::default(), false);
+        let (mut event, mut is_event) = (DecodedEvent::default(), false);
         for field in Fields::of(packet.bytes().unwrap()) {
             match field.unwrap() {
                 (packet::TIMESTAMP, value) => event.at = value.number().unwrap(),
