@@ -101,7 +101,7 @@ pub struct Pipeline {
     /// The time of the youngest record so far.
     drained_to: Ktime,
     /// Whether a comparison must follow a loss of records and has not succeeded yet.
-    owes_resync: bool,
+    resync_due: bool,
     /// Forks and deaths that the last audit found and left to the next audit.
     put_off: PutOff,
     /// Records lost since the last whole comparison began.

@@ -123,7 +123,7 @@ impl Pipeline {
             }
             sleep(LAST_POLL_DELAY).await;
         }
-        if std::mem::take(&mut self.owes_resync) {
+        if std::mem::take(&mut self.resync_due) {
             self.resync(Why::Loss, sink);
         }
         self.lineage.tick(boottime(), &mut self.effects);

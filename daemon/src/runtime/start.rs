@@ -141,7 +141,7 @@ impl Pipeline {
             resynced: Ktime(0),
             backoff_until: Ktime(0),
             drained_to: Ktime(0),
-            owes_resync: false,
+            resync_due: false,
             put_off: PutOff::default(),
             uncompared: 0,
             handling_ns: 0,

@@ -49,7 +49,7 @@ impl Pipeline {
         if now < self.backoff_until {
             return;
         }
-        if std::mem::take(&mut self.owes_resync) {
+        if std::mem::take(&mut self.resync_due) {
             self.resync(Why::Loss, sink);
         } else if self.put_off.is_due() || (audit_ns > 0 && u128::from(now.since(self.resynced)) >= audit_ns)
         {
@@ -101,7 +101,7 @@ impl Pipeline {
                 }
                 self.uncompared += of_tree;
                 self.canary.loss_is_known();
-                self.owes_resync = true;
+                self.resync_due = true;
                 // Records left out by rule are never releases.
                 may_miss_releases |= place != LossPlace::Shed;
             }
@@ -117,7 +117,7 @@ impl Pipeline {
 
     /// Attaches all hooks again, because a link may have been cut. A comparison repairs what was missed in between.
     fn attach_again(&mut self) {
-        self.owes_resync = true;
+        self.resync_due = true;
         match self.observer.attach_again() {
             Ok(()) => {
                 self.reattached += 1;

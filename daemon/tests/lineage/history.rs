@@ -257,12 +257,12 @@ fn all_due(kernel: &Kernel) -> Vec<Due> {
         }
         if task.state == State::Going {
             due.push(Due::Release(no));
-        } else if task.owes_exited {
+        } else if task.exited_due {
             due.push(Due::AfterNotify(no));
-        } else if task.owes_switch {
+        } else if task.switch_due {
             due.push(Due::Switch(no));
         }
-        if task.owes_free {
+        if task.free_due {
             due.push(Due::Free(no));
         }
         if kernel.exec_is_due(task.group) && kernel.groups[task.group].execing == Some(no) {

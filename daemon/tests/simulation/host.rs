@@ -34,7 +34,7 @@ pub(crate) struct Host {
     /// Records lost since the last tick.
     lost: u32,
     /// Whether the tree has to be compared at the next tick.
-    owes_comparison: bool,
+    comparison_due: bool,
     hidden: Vec<Tgid>,
     now: Ktime,
     steps: u64,
@@ -88,7 +88,7 @@ impl Host {
             double: 0,
             pass: 0,
             lost: 0,
-            owes_comparison: false,
+            comparison_due: false,
             hidden: Vec::new(),
             now: header.begun,
             steps: 0,
@@ -151,10 +151,10 @@ impl Host {
     fn notice(&mut self, now: Ktime) -> Result<(), String> {
         if self.lost > 0 {
             self.lost = 0;
-            self.owes_comparison = true;
+            self.comparison_due = true;
             self.faulty.lineage.doubt_signals(now);
             self.faulty.lineage.doubt_zombies(now);
-        } else if self.owes_comparison && self.lose == 0 {
+        } else if self.comparison_due && self.lose == 0 {
             self.compare()?;
         }
         Ok(())
@@ -174,7 +174,7 @@ impl Host {
             Kind::Compare => self.compare()?,
             Kind::Doubt => {
                 self.faulty.lineage.doubt_zombies(self.now);
-                self.owes_comparison = true;
+                self.comparison_due = true;
             }
         }
         Ok(())
@@ -182,7 +182,7 @@ impl Host {
 
     /// Reads all tasks of the kernel.
     fn compare(&mut self) -> Result<(), String> {
-        self.owes_comparison = self.lost > 0;
+        self.comparison_due = self.lost > 0;
         let at = Ktime(self.now.0 + 1);
         self.now = at;
         let shown = shown(&self.real.lineage, &self.hidden, at);

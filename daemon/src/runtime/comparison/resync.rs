@@ -68,7 +68,7 @@ impl Pipeline {
                 self.repairs.failed += 1;
                 self.failed_in_a_row = self.failed_in_a_row.saturating_add(1);
                 // The tree still differs, so the comparison is tried again, at growing intervals.
-                self.owes_resync |= matches!(why, Why::Start | Why::Loss);
+                self.resync_due |= matches!(why, Why::Start | Why::Loss);
                 if !std::mem::replace(&mut self.reported_blind, true) {
                     log::warn!("tasks cannot be compared with the kernel's: {reason}");
                 }

@@ -58,8 +58,8 @@ impl Kernel {
                 self.reparent(child, task, reaper, &mut dead);
             }
         }
-        self.tasks[task].owes_exited = true;
-        self.tasks[task].owes_switch = true;
+        self.tasks[task].exited_due = true;
+        self.tasks[task].switch_due = true;
         let is_leader = self.groups[group].leader == task;
         let goes = if self.tasks[task].tracer.is_some() {
             // A traced task waits for its tracer, leader or not, even if the parent ignores SIGCHLD.

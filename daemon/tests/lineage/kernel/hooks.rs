@@ -7,17 +7,17 @@ use super::{Kernel, State, TaskNo};
 
 impl Kernel {
     pub(crate) fn after_notify(&mut self, task: TaskNo) {
-        self.tasks[task].owes_exited = false;
+        self.tasks[task].exited_due = false;
         let at = self.tick(2);
         let view = self.view(task);
         self.tape.exited_by_function(at, &view, false);
     }
 
     pub(crate) fn final_switch(&mut self, task: TaskNo) {
-        self.tasks[task].owes_switch = false;
+        self.tasks[task].switch_due = false;
         self.tasks[task].switched = true;
         if self.tasks[task].state == State::Dead {
-            self.tasks[task].owes_free = true;
+            self.tasks[task].free_due = true;
         }
         let at = self.tick(2);
         let view = self.view(task);
@@ -36,7 +36,7 @@ impl Kernel {
     }
 
     pub(crate) fn rcu_free(&mut self, task: TaskNo) {
-        self.tasks[task].owes_free = false;
+        self.tasks[task].free_due = false;
         let at = self.tick(2);
         let view = self.view(task);
         self.tape.freed(at, &view);

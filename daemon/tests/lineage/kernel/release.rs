@@ -36,7 +36,7 @@ impl Kernel {
         self.tasks[task].tracer = None;
         self.groups[group].members.retain(|&no| no != task);
         if self.tasks[task].switched {
-            self.tasks[task].owes_free = true;
+            self.tasks[task].free_due = true;
         }
     }
 
@@ -46,8 +46,8 @@ impl Kernel {
         let real = self.tasks[self.groups[group].parent].group;
         let is_foreign = self.tasks[zombie].tracer.is_some() && real != self.tasks[by].group;
         // The rest of the task's own exit, after exit_notify(), can run at the same time as the wait.
-        if !is_foreign && self.tasks[zombie].owes_exited && self.tasks[by].tid.is_multiple_of(2) {
-            self.tasks[zombie].owes_exited = false;
+        if !is_foreign && self.tasks[zombie].exited_due && self.tasks[by].tid.is_multiple_of(2) {
+            self.tasks[zombie].exited_due = false;
             let at = self.tick(2);
             let view = self.view(zombie);
             self.tape.exited_by_function(at, &view, true);

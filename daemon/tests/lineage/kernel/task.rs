@@ -31,10 +31,10 @@ pub(crate) struct Task {
     pub(crate) waits_for: Option<TaskNo>,
     pub(crate) tracer: Option<TaskNo>,
     /// Whether the task has passed `exit_notify()` but not yet the function after it.
-    pub(crate) owes_exited: bool,
-    pub(crate) owes_switch: bool,
+    pub(crate) exited_due: bool,
+    pub(crate) switch_due: bool,
     pub(crate) switched: bool,
-    pub(crate) owes_free: bool,
+    pub(crate) free_due: bool,
     /// The first and the last child at the time when the task began to die: the tracepoint rung stores these.
     pub(crate) samples: Vec<TaskNo>,
     /// The real parent at the task's release.
@@ -86,10 +86,10 @@ impl Task {
             doomed: None,
             waits_for: None,
             tracer: None,
-            owes_exited: false,
-            owes_switch: false,
+            exited_due: false,
+            switch_due: false,
             switched: false,
-            owes_free: false,
+            free_due: false,
             samples: Vec::new(),
             last_parent: None,
         }
