@@ -7,14 +7,18 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{process::names, usage, verdict::Missing};
+use super::{
+    process::names,
+    usage::{self, UsageFigures},
+    verdict::Missing,
+};
 use crate::{
     lineage::{
         Life, LifeState, TaskKind,
         blocked::wchan,
         figures::{Doing, TaskFigures, policy_name},
         id::{GroupKey, TaskKey, TaskRef, Tgid},
-        record::{self, Comm},
+        record::{Comm, TaskUsage},
     },
     verdict::duration,
 };
@@ -68,7 +72,7 @@ pub struct Does {
     pub cpu: Option<u32>,
     /// What it has used so far.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub usage: Option<usage::UsageFigures>,
+    pub usage: Option<UsageFigures>,
 }
 
 /// A thread group.
@@ -80,7 +84,7 @@ pub struct Now {
     pub doing: BTreeMap<String, u32>,
     /// What all its present tasks have used so far.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub usage: Option<usage::UsageFigures>,
+    pub usage: Option<UsageFigures>,
 }
 
 /// What was read of one group or of all groups.
@@ -152,7 +156,7 @@ impl AllFigures {
             (!figures.task.is_leader(), figures.doing == Doing::Sleeping, figures.task.key)
         });
         let mut doing = BTreeMap::new();
-        let mut sum: Option<record::TaskUsage> = None;
+        let mut sum: Option<TaskUsage> = None;
         for figures in &all {
             *doing.entry(figures.doing.name().to_owned()).or_insert(0) += 1;
             if let Some(usage) = &figures.usage {
@@ -160,7 +164,7 @@ impl AllFigures {
             }
         }
         let tasks = all.iter().take(MOST).map(|figures| self.does(figures)).collect();
-        Some(Now { tasks, doing, usage: sum.map(|sum| usage::UsageFigures::of(&sum, sum.split())) })
+        Some(Now { tasks, doing, usage: sum.map(|sum| UsageFigures::of(&sum, sum.split())) })
     }
 
     /// Returns the tasks in uninterruptible sleep, in the order of processes and tids.
@@ -170,7 +174,7 @@ impl AllFigures {
     }
 
     /// Returns what one task has used so far.
-    pub(super) fn used(&self, task: TaskRef) -> Option<&record::TaskUsage> {
+    pub(super) fn used(&self, task: TaskRef) -> Option<&TaskUsage> {
         let group = self.groups.get(&task.tgid)?;
         let place = group.binary_search_by_key(&task.key, |figures| figures.task.key).ok()?;
         group.get(place)?.usage.as_ref()
@@ -194,7 +198,7 @@ impl AllFigures {
             nice: of.nice,
             rt_priority: of.rt_priority.filter(|&priority| priority > 0),
             cpu: of.cpu,
-            usage: of.usage.map(|usage| usage::UsageFigures::of(&usage, usage.split())),
+            usage: of.usage.map(|usage| UsageFigures::of(&usage, usage.split())),
         }
     }
 }

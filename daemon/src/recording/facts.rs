@@ -2,7 +2,7 @@
 
 use super::wire::{self, Fields, Malformed, Plain, Value, code, message};
 use crate::{
-    cgroup,
+    cgroup::Place,
     lineage::{
         Arguments, Config,
         death::{HostMemory, OomCgroup, OomLimit, OomScope, Watch},
@@ -170,7 +170,7 @@ impl Plain for Config {
 }
 
 /// A cgroup's paths. Unit, container and pod are parsed from them again.
-impl Plain for cgroup::Place {
+impl Plain for Place {
     fn put(&self, field: u32, out: &mut Vec<u8>) {
         wire::nested(field, out, |out| {
             self.path.put(1, out);

@@ -12,7 +12,7 @@ use crate::{
     cgroup::Place,
     lineage::{
         Arguments,
-        record::{Comm, Exec, Fact, Record},
+        record::{Comm, Exec, Fact, Record, TaskPlace},
     },
 };
 
@@ -124,7 +124,7 @@ impl Redaction {
         args.iter().map(|argument| self.hash(argument).into_bytes()).collect()
     }
 
-    fn place(&self, place: &mut crate::lineage::record::TaskPlace) {
+    fn place(&self, place: &mut TaskPlace) {
         if let Some((real, effective)) = &mut place.credentials {
             (*real, *effective) = (self.user(*real), self.user(*effective));
         }

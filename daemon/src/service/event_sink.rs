@@ -18,7 +18,7 @@ use super::{
 use crate::{
     cgroup::Cgroups,
     duration,
-    history::{self, History, Limits},
+    history::{History, HistoryReading, Limits},
     kernel::{
         clock, memory,
         sched::{CGROUPS, SchedReading},
@@ -200,7 +200,7 @@ impl Service {
     }
 
     /// Returns what a question reads of the history, if it is written.
-    pub(super) fn read_history(&mut self, pipeline: &Pipeline) -> Option<history::HistoryReading> {
+    pub(super) fn read_history(&mut self, pipeline: &Pipeline) -> Option<HistoryReading> {
         self.poll_history(pipeline);
         self.history.as_mut()?.read(self.wall.stamp())
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Death, Signal};
+use super::{AnswerPlace, Death, Signal};
 use crate::{
     lineage::{
         death::{Cause, GroupDeath, Missing, Sent},
@@ -39,7 +39,7 @@ fn sender(signal: &Signal) -> String {
     } else if let Some(user) = &sender.user {
         let _ = write!(text, ", uid {}", user.id);
     }
-    if let Some(place) = sender.place.as_ref().map(super::AnswerPlace::short).filter(|place| place != "-") {
+    if let Some(place) = sender.place.as_ref().map(AnswerPlace::short).filter(|place| place != "-") {
         let _ = write!(text, ", in {place}");
     }
     let above: Vec<_> = sender.ancestors.iter().map(ToString::to_string).collect();

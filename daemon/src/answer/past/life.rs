@@ -18,6 +18,7 @@ use crate::answer::{
     usage::{AnswerUsage, ChildrenUsage},
 };
 use crate::{
+    cgroup::Place,
     export::{Host, SharedHost, Stamp},
     lineage::{
         End, Life,
@@ -305,7 +306,7 @@ impl LifeRecord {
 }
 
 /// Appends the record of a life to `out` as one line, without the places of the senders of its signals.
-pub fn write(life: &Life, stamp: &Stamp, place: Option<&crate::cgroup::Place>, out: &mut Vec<u8>) {
+pub fn write(life: &Life, stamp: &Stamp, place: Option<&Place>, out: &mut Vec<u8>) {
     LifeRecord::of(life, stamp, place.map(Into::into), &mut |_| None).write(out);
 }
 

@@ -3,7 +3,10 @@
 use std::fmt::Write as _;
 
 use super::{Ink, Style, escape, moment};
-use crate::answer::death::{Death, Deaths};
+use crate::answer::{
+    death::{Death, Deaths},
+    place::AnswerPlace,
+};
 
 /// The answer as text, the last end first.
 #[must_use]
@@ -44,9 +47,7 @@ pub fn death(death: &Death, style: Style) -> String {
     };
     let cause = style.paint(ink, &escape(&death.cause));
     let mut who = death.process.to_string();
-    if let Some(place) =
-        death.place.as_ref().map(super::super::place::AnswerPlace::short).filter(|it| it != "-")
-    {
+    if let Some(place) = death.place.as_ref().map(AnswerPlace::short).filter(|it| it != "-") {
         let _ = write!(who, " [{place}]");
     }
     let summary = style.wrap(&death.summary, INDENT);

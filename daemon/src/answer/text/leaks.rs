@@ -4,7 +4,10 @@ use std::fmt::Write as _;
 
 use super::{Ink, Style, escape};
 use crate::{
-    answer::leaks::{Leak, Leaks},
+    answer::{
+        leaks::{Leak, Leaks},
+        place::AnswerPlace,
+    },
     verdict::duration,
 };
 
@@ -45,8 +48,7 @@ pub fn leaks(answer: &Leaks, style: Style) -> String {
 }
 
 fn paragraph(leak: &Leak, style: Style, out: &mut String) {
-    let place =
-        leak.place.as_ref().map(crate::answer::place::AnswerPlace::short).filter(|place| place != "-");
+    let place = leak.place.as_ref().map(AnswerPlace::short).filter(|place| place != "-");
     let place = place.map_or_else(String::new, |place| format!(" [{}]", escape(&place)));
     let kind = leak.kind.replace('_', " ");
     let title =

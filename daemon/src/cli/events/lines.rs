@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 use super::Format;
 use crate::{
     answer::life,
-    cgroup::{self, Cgroups},
+    cgroup::{Cgroups, Place},
     cli::output::Output,
     export::{self, EventSelection, Filter, UnknownAction, schema::Schema},
     lineage::{Action, ActionKind, Lineage, effect::Effect},
@@ -145,7 +145,7 @@ impl ReplaySink for Lines {
         self.wall.set_offset(offset_ns);
     }
 
-    fn set_cgroup(&mut self, id: u64, place: &cgroup::Place) {
+    fn set_cgroup(&mut self, id: u64, place: &Place) {
         self.cgroups.insert(id, place.clone());
     }
 

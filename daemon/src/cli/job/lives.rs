@@ -7,7 +7,7 @@ use std::{
 
 use super::Shared;
 use crate::{
-    answer::{self, known::Known, life::LifeRecord, task::TaskAnswer},
+    answer::{known::Known, life::LifeRecord, task::TaskAnswer, usage::AnswerUsage},
     cli::{
         client::{Client, ClientError},
         past,
@@ -84,7 +84,7 @@ pub(super) async fn complete_from_memory(
     Ok(())
 }
 
-fn lacks_figures(usage: &answer::usage::AnswerUsage) -> bool {
+fn lacks_figures(usage: &AnswerUsage) -> bool {
     usage.tasks_pending > 0 || usage.tasks_unknown > 0
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::job::{cost::Cost, members::Incomplete};
-use crate::{answer, lineage::GroupUsage};
+use crate::{answer::usage::AnswerUsage, lineage::GroupUsage};
 
 /// An event of a process of the job, or a loss.
 #[derive(Clone, Debug, PartialEq)]
@@ -231,7 +231,7 @@ impl JobUsage {
 
     /// Returns the usage in the record of a life.
     #[must_use]
-    pub const fn of_life(usage: &answer::usage::AnswerUsage) -> Self {
+    pub const fn of_life(usage: &AnswerUsage) -> Self {
         let figures = &usage.figures;
         let cost = Cost {
             cpu_ns: figures.exec_runtime_ns,

@@ -6,7 +6,7 @@ mod schedules;
 use crate::job::{
     Fact, JobUsage, Members, Report, Setting, What, compare, html, leftovers, markdown, report, text,
 };
-use crate::lineage::{GroupUsage, record};
+use crate::lineage::{GroupUsage, record::TaskUsage};
 
 const STARTER: u32 = 99;
 const MS: u64 = 1_000_000;
@@ -30,7 +30,7 @@ pub(in crate::job) fn forked(at_ns: u64, pid: u32, parent: u32) -> Fact {
 
 /// Returns the usage of a process with a single task.
 pub(in crate::job) fn used(cpu_ns: u64, pending: u32) -> JobUsage {
-    let sum = record::TaskUsage { exec_runtime_ns: cpu_ns, utime_ns: 1, ..record::TaskUsage::default() };
+    let sum = TaskUsage { exec_runtime_ns: cpu_ns, utime_ns: 1, ..TaskUsage::default() };
     JobUsage::of(&GroupUsage { sum, tasks: 1, pending, unknown: 0 })
 }
 

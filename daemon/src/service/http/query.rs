@@ -7,7 +7,7 @@ use super::{
     error::ApiError,
     handlers::{
         events::EventsQuery,
-        lives,
+        lives::LivesQuery,
         tasks::{BlockedQuery, LimitsQuery, TreeQuery, ZombiesQuery, selector},
     },
 };
@@ -17,7 +17,7 @@ use super::{
 pub fn read(path: &str, query: &str) -> Result<(), String> {
     let outcome = match path {
         "/v1/events" => EventsQuery::parse(query).map(drop),
-        "/v1/lives" => lives::LivesQuery::parse(query).map(drop),
+        "/v1/lives" => LivesQuery::parse(query).map(drop),
         "/v1/deaths" => super::handlers::deaths::parse(query).map(drop),
         "/v1/stops" | "/v1/scopes" => super::handlers::stops::parse(query).map(drop),
         "/v1/tree" => parameters::<TreeQuery>(query),

@@ -8,6 +8,7 @@ use crate::{
         death::Death,
         life::LifeRecord,
         past_life::{PastAncestor, PastLife, PastLives},
+        place::AnswerPlace,
         usage::AnswerUsage,
     },
     verdict::duration,
@@ -62,9 +63,7 @@ fn of_life(life: &LifeRecord, style: Style, facts: &mut Vec<(&'static str, Strin
         let _ = write!(began, "; program {}", program.path);
     }
     facts.push(("created", began));
-    if let Some(unit) =
-        life.place.as_ref().map(crate::answer::place::AnswerPlace::short).filter(|unit| unit != "-")
-    {
+    if let Some(unit) = life.place.as_ref().map(AnswerPlace::short).filter(|unit| unit != "-") {
         facts.push(("in", unit));
     }
     let death = Death::of_life(life);
