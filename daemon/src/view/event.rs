@@ -13,9 +13,9 @@ pub struct Event {
     #[serde(rename = "@timestamp", default)]
     pub timestamp: Option<String>,
     #[serde(rename = "event")]
-    head: Head,
+    head: ViewHead,
     #[serde(default)]
-    process: Option<Process>,
+    process: Option<ViewProcess>,
     #[serde(default)]
     task: Option<ViewTask>,
     #[serde(default)]
@@ -23,14 +23,14 @@ pub struct Event {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-struct Head {
+struct ViewHead {
     action: String,
     #[serde(default)]
     sequence: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub(super) struct Process {
+pub(super) struct ViewProcess {
     pub(super) pid: u32,
     #[serde(default)]
     pub(super) parent_pid: Option<u32>,
@@ -39,11 +39,11 @@ pub(super) struct Process {
     #[serde(default)]
     pub(super) name: Option<String>,
     #[serde(default)]
-    exit: Option<Exit>,
+    exit: Option<ViewExit>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-struct Exit {
+struct ViewExit {
     #[serde(default)]
     code: Option<i32>,
     #[serde(default)]
@@ -79,7 +79,7 @@ struct ViewTask {
     #[serde(default)]
     reaper: Option<Who>,
     #[serde(default)]
-    death: Option<Death>,
+    death: Option<ViewDeath>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -91,7 +91,7 @@ struct Who {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-struct Death {
+struct ViewDeath {
     cause: String,
     #[serde(default)]
     by_signal: Option<BySignal>,
@@ -137,7 +137,7 @@ impl Event {
     /// Returns a gap of `lost` events.
     #[must_use]
     pub fn gap(place: &str, lost: u64) -> Self {
-        let head = Head { action: "gap".into(), sequence: 0 };
+        let head = ViewHead { action: "gap".into(), sequence: 0 };
         let gap = Some(ViewGap { place: place.into(), lost: Some(lost) });
         Self { timestamp: None, head, process: None, task: None, gap }
     }
@@ -154,7 +154,7 @@ impl Event {
         self.head.sequence
     }
 
-    pub(super) const fn process(&self) -> Option<&Process> {
+    pub(super) const fn process(&self) -> Option<&ViewProcess> {
         self.process.as_ref()
     }
 

@@ -98,44 +98,44 @@ pub struct LineError(#[from] serde_json::Error);
 
 #[derive(Debug, Deserialize)]
 struct JobLine {
-    event: Head,
+    event: JobHead,
     #[serde(default)]
     boottime_ns: u64,
-    process: Option<Process>,
-    thread: Option<Thread>,
+    process: Option<JobProcess>,
+    thread: Option<JobThread>,
     #[serde(default)]
     task: JobTask,
     gap: Option<JobGap>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Head {
+struct JobHead {
     action: String,
 }
 
 #[derive(Debug, Deserialize)]
-struct Process {
+struct JobProcess {
     pid: u32,
     entity_id: Option<String>,
     parent_pid: Option<u32>,
     name: Option<String>,
-    executable: Option<Executable>,
+    executable: Option<JobExecutable>,
     command_args: Option<Vec<String>>,
-    exit: Option<Exit>,
+    exit: Option<JobExit>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Executable {
+struct JobExecutable {
     path: String,
 }
 
 #[derive(Debug, Deserialize)]
-struct Exit {
+struct JobExit {
     status: i32,
 }
 
 #[derive(Debug, Deserialize)]
-struct Thread {
+struct JobThread {
     id: u32,
 }
 
@@ -147,7 +147,7 @@ struct JobTask {
     hook: Option<String>,
     creator: Option<Pid>,
     vfork_held_ns: Option<u64>,
-    death: Option<Death>,
+    death: Option<JobDeath>,
     usage: Option<JobUsage>,
     reparent_kind: Option<String>,
     reaper: Option<Pid>,
@@ -162,7 +162,7 @@ struct Pid {
 }
 
 #[derive(Debug, Deserialize)]
-struct Death {
+struct JobDeath {
     cause: String,
 }
 
