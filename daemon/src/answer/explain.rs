@@ -14,7 +14,7 @@ pub use self::{stopped_by::StoppedBy, story::Step};
 use super::{
     ExplainDraft, HostFacts, LineageAt, Made, MergeLocalFacts, NotFound, Related, TaskSelector,
     death::{self, Death},
-    leaks::{self, Leak, LeaksDraft},
+    leaks::{self, AnswerLeak, LeaksDraft},
     limits::{self, Limit, Limits, LimitsDraft},
     now::{AllFigures, Now, missing},
     place::AnswerPlace,
@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     export::Stamp,
-    lineage::{id::GroupKey, leak::Leak as LineageLeak, record::ForkFailures},
+    lineage::{id::GroupKey, leak::Leak, record::ForkFailures},
     verdict::{self, Code, facts::Named},
 };
 
@@ -76,7 +76,7 @@ pub struct Explanation {
     pub scopes: Vec<ScopeStory>,
     /// Leaks that it causes or takes part in.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub leaks: Vec<Leak>,
+    pub leaks: Vec<AnswerLeak>,
 }
 
 impl MergeLocalFacts for Explanation {
@@ -188,7 +188,7 @@ impl ExplainDraft {
 
     /// Adds the leaks that it takes part in.
     #[must_use]
-    pub fn with_leaks(mut self, leaks: Vec<Arc<LineageLeak>>, lineage_at: &LineageAt<'_>) -> Self {
+    pub fn with_leaks(mut self, leaks: Vec<Arc<Leak>>, lineage_at: &LineageAt<'_>) -> Self {
         let own: Vec<_> = leaks.into_iter().filter(|leak| leak.concerns(self.key())).collect();
         self.leaks = (!own.is_empty()).then(|| LeaksDraft::of(own, lineage_at));
         self

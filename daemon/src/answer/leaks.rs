@@ -18,7 +18,7 @@ use crate::{
     lineage::{
         flags::SIGTERM,
         id::{GroupKey, Ktime},
-        leak::{Leak as LineageLeak, LeakKind, Leaking},
+        leak::{Leak, LeakKind, Leaking},
         leaks::Thresholds,
         record::Disposition,
     },
@@ -37,7 +37,7 @@ pub struct Leaks {
     #[serde(flatten)]
     pub made: Made,
     /// The leaks, by kind; of one kind the largest first.
-    pub leaks: Vec<Leak>,
+    pub leaks: Vec<AnswerLeak>,
     /// Leaks that are not listed.
     #[serde(default, skip_serializing_if = "crate::answer::is_zero")]
     pub leaks_left_off: u64,
@@ -82,7 +82,7 @@ impl Leaks {
 
 /// One leak.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Leak {
+pub struct AnswerLeak {
     /// `thread_leak`, `respawn_loop`, `fork_storm` or `living_orphans`.
     pub kind: String,
     /// The process that causes it; for orphans, the oldest one.
@@ -117,7 +117,7 @@ pub struct Leak {
 /// The part of the answer that comes from the lineage.
 #[derive(Clone, Debug)]
 pub struct LeaksDraft {
-    leaks: Vec<(Arc<LineageLeak>, Option<LimitsDraft>, Option<Bomb>)>,
+    leaks: Vec<(Arc<Leak>, Option<LimitsDraft>, Option<Bomb>)>,
     left_off: u64,
     window_ns: u64,
     now: Ktime,
@@ -127,10 +127,10 @@ pub struct LeaksDraft {
 impl LeaksDraft {
     /// Takes what is flagged.
     #[must_use]
-    pub fn of(leaks: Vec<Arc<LineageLeak>>, lineage_at: &LineageAt<'_>) -> Self {
+    pub fn of(leaks: Vec<Arc<Leak>>, lineage_at: &LineageAt<'_>) -> Self {
         let left_off = leaks.len().saturating_sub(MOST) as u64;
         let mut limits_left = MOST_LIMITS;
-        let with_limits = |leak: Arc<LineageLeak>| {
+        let with_limits = |leak: Arc<Leak>| {
             let is_limited = matches!(leak.kind(), LeakKind::Threads | LeakKind::Storm) && limits_left > 0;
             let limits = is_limited.then(|| LimitsDraft::about(Some(leak.culprit), lineage_at));
             limits_left -= usize::from(is_limited);
@@ -161,9 +161,9 @@ impl LeaksDraft {
         let now = self.now;
         let observed_ns = made.observed_ns.filter(|ns| *ns < crate::duration::ns(SHORT));
         let inconclusive = observed_ns.map(too_early).into_iter().collect();
-        let one = |(leak, limits, bomb): (Arc<LineageLeak>, _, Option<Bomb>)| {
+        let one = |(leak, limits, bomb): (Arc<Leak>, _, Option<Bomb>)| {
             let end_all = bomb.and_then(|bomb| bomb.end_all(host_facts.procfs));
-            Leak::of(&leak, limits, end_all, now, host_facts)
+            AnswerLeak::of(&leak, limits, end_all, now, host_facts)
         };
         let leaks = self.leaks.into_iter().map(one);
         Leaks {
@@ -176,9 +176,9 @@ impl LeaksDraft {
     }
 }
 
-impl Leak {
+impl AnswerLeak {
     fn of(
-        leak: &LineageLeak,
+        leak: &Leak,
         limits: Option<LimitsDraft>,
         end_all: Option<EndAll>,
         now: Ktime,
@@ -254,7 +254,7 @@ fn per_hour(per_minute: f64) -> u64 {
 }
 
 /// Makes leaks the verdict on a process in which nothing else is wrong; else they are evidence.
-pub(super) fn add_to_verdict(leaks: &[Leak], subject: &ProcessRef, verdict: &mut AnswerVerdict) {
+pub(super) fn add_to_verdict(leaks: &[AnswerLeak], subject: &ProcessRef, verdict: &mut AnswerVerdict) {
     for leak in leaks {
         let is_culprit = leak.process.pid == subject.pid || leak.kind == LeakKind::Orphans.name();
         if verdict.code == Code::Alive.name() && is_culprit {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{Ink, Style, escape};
 use crate::{
     answer::{
-        leaks::{Leak, Leaks},
+        leaks::{AnswerLeak, Leaks},
         place::AnswerPlace,
     },
     verdict::duration,
@@ -47,7 +47,7 @@ pub fn leaks(answer: &Leaks, style: Style) -> String {
     out
 }
 
-fn paragraph(leak: &Leak, style: Style, out: &mut String) {
+fn paragraph(leak: &AnswerLeak, style: Style, out: &mut String) {
     let place = leak.place.as_ref().map(AnswerPlace::short).filter(|place| place != "-");
     let place = place.map_or_else(String::new, |place| format!(" [{}]", escape(&place)));
     let kind = leak.kind.replace('_', " ");
@@ -88,7 +88,7 @@ mod tests {
             remedy: Some("kill 7".into()),
             missing: Vec::new(),
         };
-        let leak = Leak {
+        let leak = AnswerLeak {
             kind: "thread_leak".into(),
             process: ProcessRef { pid: 7, entity_id: None, name: Some("d\x1bd".into()), name_bytes: None },
             place: None,
