@@ -207,9 +207,7 @@ pub(crate) fn run_short() -> anyhow::Result<()> {
     let slow = [&SLOW[..], &DEATHS].concat();
     let once = [&slow[..], &[guest::DAEMON]].concat();
     let spread = owned(&[guest::INTERFACE]);
-    // The reports of jobs were compared with wait4(2) only with tracepoints, on one developer's kernel. So leave these tests out.
-    let skip = owned(&["job", "job_past", "job_terminal"]);
-    main(Args { once: owned(&once), spread, skip, ..args(["5.10", table::NEWEST])? })?;
+    main(Args { once: owned(&once), spread, ..args(["5.10", table::NEWEST])? })?;
     let (once, skip) = (owned(&slow), owned(&[guest::DAEMON]));
     main(Args { once, skip, cgroup_v1: owned(&["6.1"]), ..args(["6.1", "6.12"])? })
 }
