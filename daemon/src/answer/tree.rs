@@ -1,6 +1,7 @@
 //! The process tree now, or at an earlier time that the daemon's history covers.
 
 mod of_lives;
+mod subtrees;
 mod walk;
 
 use serde::{Deserialize, Serialize};

@@ -3,6 +3,7 @@
 use super::Stamp;
 use super::death;
 use super::encode::{Key, Object, key};
+use super::stamp::write_entity;
 use super::time::rfc3339;
 use super::usage;
 use crate::cgroup::Place;
@@ -169,12 +170,6 @@ fn write_process(object: &mut Object<'_>, effect: &Effect, stamp: &Stamp) {
     }
     if let Some(status) = process.status {
         object.object(key!("exit"), |exit| write_status(exit, status));
-    }
-}
-
-pub(super) fn write_entity(object: &mut Object<'_>, key: Key, group: GroupKey, stamp: &Stamp) {
-    if let Some(start) = group.start {
-        object.text(key, |out| stamp.write_entity_id(out, group, start));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::Stamp;
 use super::encode::{Object, key};
-use super::json::write_entity;
+use super::stamp::write_entity;
 use crate::lineage::death::{CERTAIN, LIKELY};
 use crate::lineage::leak::{Leak, Leaking, Orphans, Respawn};
 

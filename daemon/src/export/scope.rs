@@ -2,7 +2,7 @@
 
 use super::Stamp;
 use super::encode::{Key, Object, key};
-use super::json::write_entity;
+use super::stamp::write_entity;
 use crate::lineage::scope::{Scope, ScopeMember};
 
 /// Writes what is known of a scope.

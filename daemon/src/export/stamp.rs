@@ -3,7 +3,7 @@
 use crate::lineage::id::{GroupKey, Ktime, Tgid};
 
 use super::{
-    encode::{digits, number},
+    encode::{Key, Object, digits, number},
     host::SharedHost,
     zone::Zone,
 };
@@ -119,5 +119,12 @@ impl Stamp {
         number(out, u64::from(group.tgid.0));
         out.push(b'-');
         digits(out, start.0, 1);
+    }
+}
+
+/// Writes the entity id of a process whose start is known.
+pub(super) fn write_entity(object: &mut Object<'_>, key: Key, group: GroupKey, stamp: &Stamp) {
+    if let Some(start) = group.start {
+        object.text(key, |out| stamp.write_entity_id(out, group, start));
     }
 }

@@ -9,10 +9,11 @@ use super::{
     labels::unit_labels::UnitLabels,
     losses::Losses,
     memory::{Holding, MemoryGuard, Shedding},
-    metrics::{Metrics, ScrapeFormat, Sources},
+    metrics::{Metrics, Sources},
     readers::{Reader, Readers, Wanted},
     sandbox::Sandbox,
     sched::{SchedSums, Shown},
+    scrape_format::ScrapeFormat,
     unread::Unread,
 };
 use crate::{

@@ -4,7 +4,7 @@
 //!   without
 //! - `config`: settings; `reload`: takes over new ones at SIGHUP
 //! - `event_sink`: passes events to `metrics` and to `readers`; `sched` and `losses` add those of `--sched`
-//! - `http`, `socket`: the API; `status`: the daemon's health
+//! - `http`, `socket`: the API; `scrape_format`: what a scrape asks for; `status`: the daemon's health
 //! - `labels`: values of labels of metrics, and which of them get a series of their own
 //! - `memory`, `descriptors`, `budget`: limits of memory, file descriptors and pids
 //! - `notify`: systemd
@@ -26,6 +26,7 @@ mod readers;
 mod reload;
 pub mod sandbox;
 mod sched;
+mod scrape_format;
 mod socket;
 mod start;
 mod status;

@@ -2,14 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Node, Thread, TreeError, TreeOptions};
+use super::{Node, Thread, TreeError, TreeOptions, subtrees};
 use crate::{
     answer::{
         LineageAt,
         now::AllFigures,
         place::AnswerPlace,
         process::{ProcessRef, names},
-        spent::{self, Spent},
+        spent::Spent,
         task::{PidNs, ZombieAge},
         usage::UsageFigures,
     },
@@ -81,7 +81,7 @@ impl Walk<'_> {
             open.extend(self.children(Some(entry.life.key)).map(|child| (child, depth + 1, Some(n))));
             open.get_mut(from..).unwrap_or_default().reverse();
         }
-        Ok(if self.options.usage { spent::add_up(nodes) } else { nodes })
+        Ok(if self.options.usage { subtrees::add_up(nodes) } else { nodes })
     }
 
     fn children(&self, of: Option<GroupKey>) -> impl Iterator<Item = usize> {

@@ -39,7 +39,7 @@ use self::{
     shared::SharedAnswers,
 };
 pub use self::{thread::ThreadError, web::WebError, workers::WorkersError};
-use super::metrics::ScrapeFormat;
+use super::scrape_format::ScrapeFormat;
 
 /// A scrape's content type: the text format of Prometheus.
 const METRICS_TYPE: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");

@@ -46,6 +46,7 @@ use self::{
     units::{EventsByCgroup, UnitTasks, UnitUsage},
 };
 use super::labels::{names, pod_names, series_limiter, top, unit_labels, unit_labels::UnitLabels};
+use super::scrape_format::ScrapeFormat;
 use crate::{
     cgroup::Cgroups,
     export::Stamp,
@@ -57,15 +58,6 @@ use crate::{
     },
     runtime::Pipeline,
 };
-
-/// The format of a scrape.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ScrapeFormat {
-    /// The text format of Prometheus 0.0.4.
-    Text,
-    /// `OpenMetrics` 1.0.0, with exemplars.
-    OpenMetrics,
-}
 
 /// All metrics.
 pub(super) struct Metrics {
