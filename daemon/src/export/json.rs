@@ -10,7 +10,7 @@ use crate::cgroup::Place;
 use crate::lineage::blocked::wchan;
 use crate::lineage::effect::{Action, Effect, Process, Reaper, Span, Thread};
 use crate::lineage::flags::{CLONE_FLAGS, TASK_FLAGS, errno_name, exit_state_name, signal_name};
-use crate::lineage::id::{GroupKey, Ktime, TaskRef};
+use crate::lineage::id::{Ktime, TaskRef};
 use crate::lineage::record::Comm;
 use crate::lineage::status::WaitStatus;
 
