@@ -69,7 +69,7 @@ pub struct LifeRecord {
     pub first_parent: Option<ProcessRef>,
     /// The task that called clone(2), if it is not the first parent (`CLONE_PARENT`).
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub creator: Option<TaskPlace>,
+    pub creator: Option<TaskIds>,
     /// `fork`, `vfork`, `clone` and so on, by the flags of clone(2).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub creation: Option<String>,
@@ -125,7 +125,8 @@ pub struct LifeRecord {
 
 /// A task by its ids.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct TaskPlace {
+#[schemars(rename = "TaskPlace")]
+pub struct TaskIds {
     /// Its process.
     pub pid: u32,
     /// The task.
@@ -195,7 +196,7 @@ impl LifeRecord {
             boottime_ns: gone.0,
             parent_name: name(life.parent_name),
             first_parent: life.first_parent.map(|parent| ProcessRef::by(parent, None, stamp)),
-            creator: life.creator.map(TaskPlace::of),
+            creator: life.creator.map(TaskIds::of),
             creation: life.creation.map(|creation| creation.name().into()),
             execs: life.execs,
             exec_boottime_ns: life.exec_at.map(|at| at.0),
@@ -310,7 +311,7 @@ pub fn write(life: &Life, stamp: &Stamp, place: Option<&Place>, out: &mut Vec<u8
     LifeRecord::of(life, stamp, place.map(Into::into), &mut |_| None).write(out);
 }
 
-impl TaskPlace {
+impl TaskIds {
     fn of(task: TaskRef) -> Self {
         Self { pid: task.tgid.0, tid: task.key.tid.0 }
     }
