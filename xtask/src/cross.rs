@@ -84,7 +84,7 @@ impl Tools {
         }
         let in_rustup = library_of_cargo(arch);
         let compiler = if in_rustup { None } else { Some(setup::debian_compiler()?) };
-        let root = vm::cross_root(arch, compiler.as_ref())?;
+        let root = vm::fetch::cross::root(arch, compiler.as_ref())?;
         let tools = Self { root, has_library: compiler.is_some() };
         for program in PROGRAMS {
             tools.wrap(arch, program)?;

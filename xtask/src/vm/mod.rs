@@ -7,7 +7,7 @@ mod boot;
 mod console;
 mod cpio;
 mod disk;
-mod fetch;
+pub(crate) mod fetch;
 mod guest;
 mod kvm;
 mod list;
@@ -20,7 +20,6 @@ pub(crate) mod systemd;
 mod table;
 mod tail;
 
-pub(crate) use self::fetch::cross::root as cross_root;
 pub(crate) use self::fetch::npm::modules as node_modules;
 pub(crate) use self::fetch::python::environment as python_environment;
 pub(crate) use self::fetch::tools::program;

@@ -9,7 +9,7 @@
 
 pub(super) mod apt;
 pub(super) mod cache;
-pub(super) mod cross;
+pub(crate) mod cross;
 pub(super) mod kernels;
 pub(super) mod noinline;
 pub(super) mod npm;
