@@ -12,7 +12,8 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 
 use crate::arch::Arch;
-use crate::{setup, shell, vm};
+use crate::vm::fetch::cross as debian;
+use crate::{setup, shell};
 
 /// The programs of the C toolchain that a build runs; each has a script of this name in `DIR/bin`.
 const PROGRAMS: [&str; 3] = ["gcc", "ar", "strip"];
@@ -84,7 +85,7 @@ impl Tools {
         }
         let in_rustup = library_of_cargo(arch);
         let compiler = if in_rustup { None } else { Some(setup::debian_compiler()?) };
-        let root = vm::fetch::cross::root(arch, compiler.as_ref())?;
+        let root = debian::root(arch, compiler.as_ref())?;
         let tools = Self { root, has_library: compiler.is_some() };
         for program in PROGRAMS {
             tools.wrap(arch, program)?;
