@@ -10,7 +10,7 @@ use crate::model::scope::CgroupChanged;
 
 pub(crate) mod arguments;
 pub(crate) mod comm;
-mod exit;
+pub(crate) mod exit;
 mod fork_limit;
 pub(crate) mod path_name;
 mod signal;

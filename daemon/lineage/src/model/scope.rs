@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::model::comm::Comm;
 use crate::model::death::GroupDeath;
 use crate::model::id::{GroupKey, Ktime, TaskRef};
-use crate::model::record::Comm;
 
 /// The bit that marks a task's cgroup as a pair of ids: `CgroupPair` of the wire format.
 const PAIR: u64 = 1 << 63;

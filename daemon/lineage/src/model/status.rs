@@ -1,6 +1,6 @@
 //! The wait(2) status of a thread group, and how it is derived from records of its tasks.
 
-use crate::model::record::ExitParts;
+use crate::model::record::exit::ExitParts;
 
 /// A status as wait(2) returns it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -14,9 +14,9 @@ pub use self::stop::{Stop, StopMember, StopOutcome, StopRequest};
 
 use std::sync::Arc;
 
+use crate::model::comm::Comm;
 use crate::model::id::{GroupKey, Ktime, TaskRef, Tgid};
 use crate::model::path_name::PathName;
-use crate::model::record::Comm;
 use crate::model::status::WaitStatus;
 
 /// The certainty of a cause that alone explains the evidence.
