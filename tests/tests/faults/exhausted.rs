@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    io::Read as _,
+    io::{BufRead as _, BufReader, Read as _},
     os::{
         fd::AsRawFd,
         unix::{net::UnixDatagram, process::CommandExt as _},
@@ -92,22 +92,25 @@ fn an_unread_standard_error_delays_no_answer() {
         signal(libc::SIGHUP);
         assert!(is_answered(), "no answer after {number} signals");
     }
-    let mut stderr = child.stderr.take().unwrap_or_else(|| panic!("no pipe"));
+    let stderr = child.stderr.take().unwrap_or_else(|| panic!("no pipe"));
+    let (sender, lines) = std::sync::mpsc::channel();
     let reading = std::thread::spawn(move || {
-        let mut said = String::new();
-        stderr.read_to_string(&mut said).map(|_| said)
+        for line in BufReader::new(stderr).lines() {
+            let line = line.unwrap_or_else(|error| panic!("reading: {error}"));
+            sender.send(line).unwrap_or_else(|error| panic!("passing on: {error}"));
+        }
     });
-    signal(libc::SIGHUP);
+    // Once there is room in the pipe, the next line is preceded by the number of those that were left out.
+    wait::until("the log says how many lines are missing", || {
+        signal(libc::SIGHUP);
+        lines.try_iter().any(|line| line.contains("lines of this log are missing"))
+    });
     assert!(is_answered(), "no answer after standard error was read");
     signal(libc::SIGTERM);
     let status = child.wait().unwrap_or_else(|error| panic!("waiting for it: {error}"));
-    let said = reading
-        .join()
-        .unwrap_or_else(|_| panic!("reading"))
-        .unwrap_or_else(|error| panic!("reading: {error}"));
+    reading.join().unwrap_or_else(|_| panic!("reading"));
     let _ = fs::remove_dir_all(directory);
-    assert!(status.success(), "{status}: {said}");
-    assert!(said.contains("lines of this log are missing"), "no line was left out: {said}");
+    assert!(status.success(), "{status}: {:?}", lines.try_iter().collect::<Vec<_>>());
 }
 
 /// Limits a command's address space.
