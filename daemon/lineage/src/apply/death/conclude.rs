@@ -31,6 +31,8 @@ pub(super) struct Case<'a> {
     pub(super) oom: Option<&'a OomMark>,
     pub(super) orphaned: Option<Orphaned>,
     pub(super) tracer: Option<TaskRef>,
+    /// The task that last attached to it. By tracepoint, the tracer can have detached before the exit record.
+    pub(super) attached: Option<TaskRef>,
     /// When the group was created; 0 if no record showed it.
     pub(super) began: Ktime,
     /// Whether signals to it were dropped because there was no room.
@@ -207,7 +209,8 @@ impl Case<'_> {
     }
 
     fn is_from_tracer(&self, sent: &Sent) -> bool {
-        matches!((self.tracer, sent.sender.task), (Some(tracer), Some(sender)) if tracer.tgid == sender.tgid)
+        let is_sender = |task: &TaskRef| sent.sender.task.is_some_and(|sender| sender.tgid == task.tgid);
+        self.tracer.is_some_and(|task| is_sender(&task)) || self.attached.is_some_and(|task| is_sender(&task))
     }
 
     fn is_oom_victim(&self, sent: &Sent) -> bool {

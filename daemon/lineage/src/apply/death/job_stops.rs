@@ -85,7 +85,11 @@ impl Lineage {
             return;
         }
         // PTRACE_ATTACH sends SIGSTOP to the tracee, which the tracer receives. No other code of the kernel sends one on its own behalf.
-        if !matches!(sent.result, 0 | 4) || sent.signal == SIGSTOP && sent.info == SignalInfo::Kernel {
+        if sent.signal == SIGSTOP && sent.info == SignalInfo::Kernel {
+            self.deaths.note_attached(tgid, at, sent.sender);
+            return;
+        }
+        if !matches!(sent.result, 0 | 4) {
             return;
         }
         let is_traced = group.is_some_and(|group| {

@@ -24,6 +24,8 @@ pub(super) struct Pending {
     pub(super) sent: Vec<Sent>,
     pub(super) oom: Option<OomMark>,
     pub(super) orphaned: Option<Orphaned>,
+    /// The task that last attached to it by `PTRACE_ATTACH`, and when.
+    pub(super) attached: Option<(TaskRef, Ktime)>,
     pub(super) has_forgotten: bool,
     at: Ktime,
 }
@@ -85,6 +87,13 @@ impl Deaths {
         let Some(pending) = self.pending.get_mut(&tgid) else { return };
         if pending.sent.iter().any(|sent| sent.is_hangup() && sent.sender.task == sender) {
             pending.orphaned = Some(Orphaned { was_stopped, leads_session, is_sender_hung_up });
+        }
+    }
+
+    /// Notes that a task attached to a group by `PTRACE_ATTACH`.
+    pub(super) fn note_attached(&mut self, tgid: u32, at: Ktime, tracer: Option<TaskRef>) {
+        if let Some(tracer) = tracer {
+            self.pending(tgid, at).attached = Some((tracer, at));
         }
     }
 

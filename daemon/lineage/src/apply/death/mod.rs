@@ -150,6 +150,8 @@ impl Lineage {
         // The stored signals are those of an earlier group with the same tgid.
         sent.retain(|sent| sent.last >= began);
         let orphaned = pending.as_ref().and_then(|pending| pending.orphaned);
+        let attached = pending.as_ref().and_then(|pending| pending.attached);
+        let attached = attached.filter(|&(_, at)| at >= began).map(|(task, _)| task);
         let has_forgotten = pending.is_some_and(|pending| pending.has_forgotten)
             || self.deaths.forgotten_until() >= began && self.deaths.forgotten_until() > Ktime(0);
         let tracer = self.store.rare_of(members).and_then(|rare| rare.tracer);
@@ -159,11 +161,13 @@ impl Lineage {
             oom: oom.as_ref(),
             orphaned,
             tracer,
+            attached,
             began,
             has_forgotten,
             watch: &self.deaths.watch,
         }
         .conclude();
+        let tracer = tracer.or(attached.filter(|_| conclusion.cause == Cause::Tracer));
         #[cfg_attr(not(test), expect(clippy::disallowed_methods, reason = "the position is checked"))]
         let mut by = conclusion.by.filter(|&by| by < sent.len()).map(|by| sent.remove(by));
         // If a sender repeated a signal other than SIGKILL, the last one ended the group.

@@ -76,6 +76,7 @@ struct Given<'a> {
     oom: Option<OomMark>,
     orphaned: Option<Orphaned>,
     tracer: Option<TaskRef>,
+    attached: Option<TaskRef>,
     began: u64,
     watch: Watch,
 }
@@ -94,6 +95,7 @@ impl Given<'_> {
             oom: self.oom.as_ref(),
             orphaned: self.orphaned,
             tracer: self.tracer,
+            attached: self.attached,
             began: Ktime(self.began),
             has_forgotten: false,
             watch: &self.watch,
@@ -107,7 +109,7 @@ fn conclude(sent: &[Sent], status: i32) -> Conclusion {
 }
 
 fn given(sent: &[Sent]) -> Given<'_> {
-    Given { sent, oom: None, orphaned: None, tracer: None, began: 100, watch: watch() }
+    Given { sent, oom: None, orphaned: None, tracer: None, attached: None, began: 100, watch: watch() }
 }
 
 #[test]
@@ -167,6 +169,13 @@ fn signals_that_the_kernel_sends_on_behalf_of_a_task_are_distinguished() {
     assert_eq!(given(&[none(own(sent(13)), false)]).ends(13), (Cause::BrokenPipe, None));
     assert_eq!(given(&[none(own(sent(25)), false)]).ends(25), (Cause::FileSizeLimit, None));
     assert_eq!(given(&[none(sent(9), false)]).ends(9), (Cause::CgroupKill, None));
+    // PTRACE_KILL looks the same, and by tracepoint its tracer may have detached before the exit record.
+    let by_tracer = [none(sent(9), false)];
+    let attached = by_tracer[0].sender.task;
+    assert_eq!(
+        Given { attached, ..given(&by_tracer) }.ends(9),
+        (Cause::Tracer, Some(Missing::TracerRequest))
+    );
     // kill(2) from 7.3 on.
     assert_eq!(given(&[none(sent(15), true)]).ends(15), (Cause::Killed, None));
     assert_eq!(given(&[none(own(sent(15)), true)]).ends(15), (Cause::KilledByItself, None));
