@@ -61,7 +61,7 @@ fn job(source: &Source<'_>, name: &str, options: &[&str], command: &[String]) ->
             return job;
         }
         skipped += 1;
-        println!("the kernel skipped calls of a program, for the {skipped}th time");
+        println!("the kernel skipped calls of a program in {skipped} runs so far");
         assert!(skipped < MOST_SKIPPED, "{}", job.report);
     }
 }
