@@ -50,7 +50,7 @@ pub use self::{
     place::LossPlace,
     recorded::RecordedLineage,
     serve::{Question, RunError},
-    sink::{EventSink, MAX_BATCH_DELAY},
+    sink::{EventSink, MAX_BATCH_DELAY, MAX_BATCH_DELAY_UNREAD},
     start::{Recording, Trust},
     sums::{Counts, Imbalance, Sums},
     wall::Wall,

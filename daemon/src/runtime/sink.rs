@@ -8,6 +8,10 @@ use crate::lineage::{Brief, Share, WantedActions, death::Stop, effect::Effect, s
 /// The default of [`EventSink::max_batch_delay`]: an event reaches its reader within two milliseconds.
 pub const MAX_BATCH_DELAY: Duration = Duration::from_millis(1);
 
+/// The batch delay while nobody reads events at once. It is longer than the time between two ticks, which empty the ring too, so that only
+/// ticks wake up the pipeline. Questions do not wait for it, and neither do records about processes and cgroups that are soon gone.
+pub const MAX_BATCH_DELAY_UNREAD: Duration = Duration::from_secs(1);
+
 /// Takes effects: the daemon's counters and readers, or the lines of a command.
 pub trait EventSink {
     /// Takes a batch of effects, in order. The sink removes the effects that it keeps; the caller drops the others.

@@ -28,12 +28,10 @@ use crate::{
         Brief, Lineage, Share, WantedActions, death::Stop, effect::Effect, id::Ktime, scope::CgroupName,
     },
     outputs::Outputs,
-    runtime::{EventSink, LossPlace, MAX_BATCH_DELAY, Pipeline, RecordedLineage, Wall},
+    runtime::{
+        EventSink, LossPlace, MAX_BATCH_DELAY, MAX_BATCH_DELAY_UNREAD, Pipeline, RecordedLineage, Wall,
+    },
 };
-
-/// The batch delay while nobody reads events. It is longer than the time between two ticks, which empty the ring too, so that only ticks
-/// wake up the daemon. Questions do not wait for it, and neither do records about processes and cgroups that are soon gone.
-const MAX_BATCH_DELAY_UNREAD: Duration = Duration::from_secs(1);
 
 /// What the service publishes.
 pub struct Service {

@@ -18,7 +18,9 @@ use crate::{
         effect::Effect,
         id::{GroupKey, Ktime, Tgid},
     },
-    runtime::{EventSink, LossPlace, Pipeline, Question, Trust, Wall},
+    runtime::{
+        EventSink, LossPlace, MAX_BATCH_DELAY, MAX_BATCH_DELAY_UNREAD, Pipeline, Question, Trust, Wall,
+    },
 };
 
 /// Takes effects of the command's processes.
@@ -66,7 +68,11 @@ pub(super) async fn follow(
     let mut settled = None;
     let (questions, mut asked) = mpsc::channel(1);
     let settle = async {
-        settled = Some(until_settled(args, command, shared).await);
+        // A question also has the pipeline look at the delay of its sink again.
+        let hurry = async || {
+            let _ = ask(&questions).await;
+        };
+        settled = Some(until_settled(args, command, shared, hurry).await);
         last_figures::wait(shared, async |_| ask(&questions).await).await;
     };
     match filter {
@@ -132,6 +138,10 @@ impl EventSink for JobSink {
                 collector.take_line(&self.line);
             }
         }
+    }
+
+    fn max_batch_delay(&self) -> Duration {
+        if self.shared.borrow().is_settling { MAX_BATCH_DELAY } else { MAX_BATCH_DELAY_UNREAD }
     }
 
     fn lost(&mut self, place: LossPlace, count: u64) {

@@ -12,6 +12,8 @@ pub(super) struct Collector {
     pub(super) notes: Vec<String>,
     /// The pipeline or the connection has ended before the command did.
     pub(super) has_ended: bool,
+    /// The command has exited, so the last events are waited for.
+    pub(super) is_settling: bool,
 }
 
 impl Collector {

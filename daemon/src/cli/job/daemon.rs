@@ -51,7 +51,7 @@ pub(super) async fn follow(
     command: JobCommand,
     shared: &Shared,
 ) -> Observed {
-    let mut settled = Box::pin(until_settled(args, command, shared));
+    let mut settled = Box::pin(until_settled(args, command, shared, async || {}));
     let client = Client::at(&args.socket.socket);
     // Questions run concurrently with the stream, so that events are read while a question waits for its answer.
     let mut asked: Option<Pin<Box<_>>> = None;
