@@ -13,6 +13,7 @@ mod cross;
 mod dist;
 mod ebpf;
 mod fuzz;
+mod hex;
 mod run;
 mod setup;
 mod shell;

@@ -12,6 +12,7 @@ mod guest;
 mod kvm;
 mod list;
 mod monitor;
+mod replay;
 mod report;
 mod results;
 mod run;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::boot::{Boot, Ending};
 use super::console;
+use super::replay::{self, Recording};
 use super::results::{Id, Line};
 
 /// QEMU's exit codes for the codes of guest-init: `(code << 1) | 1`.
@@ -36,6 +37,8 @@ pub(super) struct Run {
     pub(super) skips: Vec<(Id, String)>,
     /// `(attach, key, value)` in the order printed.
     pub(super) reports: Vec<(String, String, String)>,
+    /// Recordings that tests made, to be replayed here.
+    pub(super) recordings: Vec<Recording>,
     pub(super) boot_time: Option<Duration>,
     pub(super) total_time: Duration,
     /// Reasons why the run as a whole has failed, in addition to failed tests.
@@ -90,6 +93,12 @@ impl Run {
                     run.skips.push((id.clone(), why.clone()));
                 }
                 Line::Left(id, process) => run.notes.push(format!("{id} left running: {process}")),
+                Line::Report { attach, key, value } if key == replay::KEY => {
+                    match Recording::of(attach, value) {
+                        Some(recording) => run.recordings.push(recording),
+                        None => run.trouble.push(format!("a damaged recording by {attach}")),
+                    }
+                }
                 Line::Report { attach, key, value } => {
                     run.reports.push((attach.clone(), key.clone(), value.clone()));
                 }
@@ -133,6 +142,7 @@ impl Run {
         self.failures.extend(next.failures);
         self.skips.extend(next.skips);
         self.reports.extend(next.reports);
+        self.recordings.extend(next.recordings);
         self.notes.extend(next.notes);
         self.done.extend(next.done);
         self.total_time += next.total_time;

@@ -225,9 +225,28 @@ impl Session {
         fs::remove_file(&initramfs).with_context(|| format!("removing {}", initramfs.display()))?;
         let text = fs::read(console).with_context(|| format!("reading {}", console.display()))?;
         let text = String::from_utf8_lossy(&text);
-        let run = Run::judge(&boot, &text);
+        let mut run = Run::judge(&boot, &text);
+        self.replay(&mut run, name, console);
         explain(name, &run, &text, self.args.verbose);
         Ok(run)
+    }
+}
+
+impl Session {
+    /// Replays the recordings of a guest with this machine's program.
+    fn replay(&self, run: &mut Run, name: &str, console: &Path) {
+        let host = self.targets.iter().find(|target| target.binaries.arch.is_host());
+        let Some(program) = host.and_then(|target| target.binaries.program("taskscope").ok()) else { return };
+        for recording in &run.recordings {
+            let attach = &recording.attach;
+            let file = console.with_extension(format!("{attach}.rec"));
+            match recording.compare(program, &file) {
+                Ok(bytes) => {
+                    eprintln!("vm: {name}: the recording by {attach} leads to the same {bytes} bytes here");
+                }
+                Err(error) => run.trouble.push(format!("the recording by {attach}: {error:#}")),
+            }
+        }
     }
 }
 

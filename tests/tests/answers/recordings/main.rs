@@ -1,6 +1,7 @@
 //! `taskscope record` and `taskscope replay`: a replay prints what was printed while it was recorded.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test")]
 
+mod elsewhere;
 mod files;
 
 use std::{

@@ -4,7 +4,6 @@
 
 mod graph;
 
-use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -15,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use self::graph::{Crate, Graph};
 use super::{VERSION, binary, committed};
 use crate::arch::Arch;
-use crate::{cross, shell};
+use crate::{cross, hex, shell};
 
 /// The architecture of the eBPF programs, which the binary carries as an object.
 const BPF: &str = "bpfel-unknown-none";
@@ -60,7 +59,7 @@ fn document(arch: Arch, graph: &Graph, lock: &str, toolchain: Vec<Value>, progra
     components.extend(toolchain);
     let mut main = component(root, lock);
     main["type"] = json!("application");
-    main["hashes"] = json!([{ "alg": "SHA-256", "content": hex(&Sha256::digest(program)) }]);
+    main["hashes"] = json!([{ "alg": "SHA-256", "content": hex::encode(&Sha256::digest(program)) }]);
     main["properties"] = json!([{ "name": "taskscope:architecture", "value": arch.name() }]);
     let mut document = json!({
         "bomFormat": "CycloneDX",
@@ -80,7 +79,7 @@ fn document(arch: Arch, graph: &Graph, lock: &str, toolchain: Vec<Value>, progra
 
 /// Returns a UUID that depends on the document only, so that the same document has the same serial number.
 fn serial(document: &str) -> String {
-    let mut hash = hex(&Sha256::digest(document));
+    let mut hash = hex::encode(&Sha256::digest(document));
     // Version 8 of RFC 9562 is for UUIDs that are made in any other way, such as from a hash. The variant is in the two highest
     // bits.
     hash.replace_range(12..13, "8");
@@ -119,13 +118,6 @@ fn checksum<'a>(lock: &'a str, of: &Crate) -> Option<&'a str> {
         value(table, "name") == Some(&of.name) && value(table, "version") == Some(&of.version)
     })?;
     value(table, "checksum")
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]
