@@ -135,6 +135,7 @@ fn life(n: u64, at: u64, parent: TaskRef, records: &mut Vec<Record>) {
         nr_threads: Some(1),
         exit_signal: Some(17),
         has_children: Some(false),
+        tracer: None,
         parent_ignores_sigchld: Some(false),
     };
     record(500_000, Fact::Exiting(exiting));

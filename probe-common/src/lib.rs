@@ -37,8 +37,9 @@ pub use sched::{
     SchedTraceLosses, SchedValid, sched_bucket,
 };
 pub use signal::{
-    CGROUP_NAME_LEN, INFO_NONE, INFO_PRIV, INFO_REAL, OOM_CGROUP, OOM_CGROUP_BY_USAGE, OOM_HOST,
-    OOM_HOST_BY_USAGE, OOM_UNKNOWN, OomVictim, SIGNALS_DEFAULT, SignalSent, signal_bit,
+    CGROUP_NAME_LEN, INFO_NONE, INFO_PRIV, INFO_REAL, LIMIT_CPU, LIMIT_DEADLINE, LIMIT_READ, LIMIT_RTTIME,
+    NO_LOGIN_UID, OOM_CGROUP, OOM_CGROUP_BY_USAGE, OOM_HOST, OOM_HOST_BY_USAGE, OOM_UNKNOWN, OomVictim,
+    SIGNALS_DEFAULT, SignalSent, TERMINAL_LEN, signal_bit,
 };
 pub use sleepers::{SLEEPER_SLOTS, SLEEPER_TAG, SLEEPERS_READ, Sleeper};
 pub use valid::Valid;
@@ -46,7 +47,7 @@ pub use valid::Valid;
 pub use wire::Wire;
 
 /// Version of the wire format. The object has it in the global [`ABI_SYMBOL`]; the daemon refuses an object with another version.
-pub const ABI_VERSION: u32 = 7;
+pub const ABI_VERSION: u32 = 8;
 
 /// Name of the global in the eBPF object that holds [`ABI_VERSION`].
 pub const ABI_SYMBOL: &str = "TASKSCOPE_ABI_VERSION";

@@ -233,8 +233,8 @@ wire_struct! {
         pub exit_signal: i32,
         /// [`crate::Valid`].
         pub valid: u32,
-        /// Zero.
-        pub pad: u32,
+        /// Thread group of its tracer, where it is ptraced.
+        pub tracer_tgid: u32,
     }
 }
 

@@ -12,6 +12,20 @@ pub const INFO_PRIV: u32 = 1;
 /// `info` was a `kernel_siginfo`: by a system call, or for a fault.
 pub const INFO_REAL: u32 = 3;
 
+/// `INVALID_UID`: no login uid is set.
+pub const NO_LOGIN_UID: u32 = u32::MAX;
+/// Length of a terminal's name in a record. The kernel's has 64 bytes; those of the longest drivers here have 10.
+pub const TERMINAL_LEN: usize = 16;
+
+/// [`SignalSent::limits`]: the limits of the target were read.
+pub const LIMIT_READ: u32 = 1;
+/// `RLIMIT_CPU` is set: the soft limit for SIGXCPU, the hard one for SIGKILL.
+pub const LIMIT_CPU: u32 = 1 << 1;
+/// `RLIMIT_RTTIME` is set, likewise.
+pub const LIMIT_RTTIME: u32 = 1 << 2;
+/// The target has the policy `SCHED_DEADLINE`, whose tasks can get SIGXCPU for an overrun (`sched_setattr(2)`).
+pub const LIMIT_DEADLINE: u32 = 1 << 3;
+
 /// The bit of a signal in [`crate::Settings::signals`]; none for real-time signals.
 #[must_use]
 pub const fn signal_bit(signal: u32) -> u32 {
@@ -45,7 +59,7 @@ pub const SIGNALS_DEFAULT: u32 = signal_bit(1)
 
 wire_struct! {
     /// A signal was generated (tracepoint `signal_generate`). The current task is the sender.
-    pub struct SignalSent = 120 {
+    pub struct SignalSent = 136 {
         /// Header.
         pub header: Header,
         /// The target task; with `group` 1 any task of its thread group may handle the signal.
@@ -73,12 +87,16 @@ wire_struct! {
         /// `si_syscall` of a SIGSYS, else 0.
         pub syscall: i32,
         /// [`crate::Valid`]: `ACTOR` for the sender, `COMM`, `TASK_FLAGS` for the sender's bits, `CREDENTIALS` for its uid,
-        /// `SIGNAL_CODE` for `code`.
+        /// `SIGNAL_CODE` for `code`, `PTRACE` and `TRACER` for the tracer, `EXECVE` and `IN_EXECVE`.
         pub valid: u32,
-        /// Zero.
-        pub pad: u32,
-        /// Zero.
-        pub pad2: u64,
+        /// Thread group of the target's tracer.
+        pub tracer_tgid: u32,
+        /// The sender's login uid, in the initial user namespace; [`NO_LOGIN_UID`] if it has none or if it was not read.
+        pub sender_login_uid: u32,
+        /// If the kernel sent SIGXCPU or SIGKILL on its own behalf: the `LIMIT_` bits of the target. Else 0.
+        pub limits: u32,
+        /// The name of the sender's controlling terminal, ended by NUL; empty if it has none or if it was not read.
+        pub sender_terminal: [u8; TERMINAL_LEN],
     }
 }
 

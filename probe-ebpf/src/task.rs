@@ -2,6 +2,7 @@
 
 mod figures;
 mod place;
+mod signal;
 
 use core::marker::PhantomData;
 

@@ -95,6 +95,12 @@ fn write_signal(object: &mut Object<'_>, key: Key, sent: &Sent, stamp: &Stamp) {
             if let Some(uid) = sent.sender.uid {
                 object.object(key!("real_user"), |user| user.number(key!("id"), uid));
             }
+            if let Some(uid) = sent.sender.login_uid {
+                object.object(key!("login_user"), |user| user.number(key!("id"), uid));
+            }
+            if let Some(terminal) = sent.sender.terminal {
+                object.name(key!("terminal"), &terminal.to_string());
+            }
             let ancestors: Vec<Vec<u8>> = sent
                 .sender
                 .ancestors

@@ -308,6 +308,8 @@ struct EventSender {
     entity_id: Option<String>,
     name: Option<String>,
     real_user: Option<EventUser>,
+    login_user: Option<EventUser>,
+    terminal: Option<String>,
     ancestors: Option<Vec<String>>,
 }
 

@@ -9,10 +9,10 @@ use crate::{
         figures::{Doing, TaskFigures},
         id::Ktime,
         record::{
-            CgroupAttached, CloneFailed, Disposition, Exec, ExecArgs, ExitParts, ExitSource, Exited, Exiting,
-            Fact, ForkLimit, ForkLimitKind, GroupExit, Namespaced, New, OomVictim, Record, ReleaseSource,
-            Released, Renamed, Reparented, SignalInfo, SignalSent, Snapshot, SnapshotSource, TaskPlace,
-            TaskUsage,
+            CgroupAttached, CloneFailed, CpuLimits, Disposition, Exec, ExecArgs, ExitParts, ExitSource,
+            Exited, Exiting, Fact, ForkLimit, ForkLimitKind, GroupExit, Namespaced, New, OomVictim, Record,
+            ReleaseSource, Released, Renamed, Reparented, SignalInfo, SignalSent, Snapshot, SnapshotSource,
+            TaskPlace, TaskUsage,
         },
         scope::{CgroupChange, CgroupChanged},
     },
@@ -67,7 +67,7 @@ message!(Arguments { 1 args +, 2 truncated * });
 message!(Renamed { 1 task !, 2 old !, 3 new ! });
 message!(Exiting {
     1 task !, 2 exit *, 3 task_flags ?, 4 nr_threads ?, 5 exit_signal ?, 6 has_children ?,
-    7 parent_ignores_sigchld ?,
+    7 parent_ignores_sigchld ?, 8 tracer ?,
 });
 code!(ExitSource { ExitNotify = 1, ProcExitConnector = 2, DoTaskDead = 3, FinalSwitch = 4 });
 message!(Exited {
@@ -88,10 +88,11 @@ message!(Snapshot {
 message!(CgroupAttached { 1 task !, 2 cgroup_id ? });
 code!(SignalInfo { None = 1, Kernel = 2, Real = 3 });
 code!(Disposition { Default = 1, Ignored = 2, Blocked = 3, Caught = 4 });
+message!(CpuLimits { 1 cpu *, 2 rttime *, 3 deadline * });
 message!(SignalSent {
     1 target !, 2 to_group *, 3 sender ?, 4 sender_comm ?, 5 sender_uid ?, 6 sender_flags ?, 7 signal !, 8 code ?,
     9 info !, 10 result *, 11 address *, 12 syscall *, 13 disposition ?,
-    14 leads_session ?,
+    14 leads_session ?, 15 sender_login_uid ?, 16 sender_terminal ?, 17 in_execve ?, 18 tracer ?, 19 cpu_limits ?,
 });
 code!(OomScope { Host = 1, Cgroup = 2 });
 message!(OomCgroup { 1 path *, 2 is_v1 *, 3 kills_group *, 4 victims ? });

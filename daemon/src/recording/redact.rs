@@ -159,6 +159,7 @@ impl Redaction {
             Fact::Signal(sent) => {
                 comm(&mut sent.sender_comm);
                 sent.sender_uid = sent.sender_uid.map(|uid| self.user(uid));
+                sent.sender_login_uid = sent.sender_login_uid.map(|uid| self.user(uid));
             }
             Fact::OomVictim(oom) => {
                 comm(&mut oom.trigger_comm);

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use taskscope::lineage::id::{Ktime, TaskKey, TaskRef, Tgid, Tid};
 use taskscope::lineage::record::{
-    CgroupAttached, CloneFailed, Comm, Exec, ExecArgs, ExitParts, ExitSource, Exited, Exiting, Fact,
-    GroupExit, Namespaced, New, OomVictim, Record, ReleaseSource, Released, Renamed, Reparented, SignalInfo,
-    SignalSent, Snapshot, SnapshotSource, TaskPlace, TaskUsage,
+    CgroupAttached, CloneFailed, Comm, CpuLimits, Exec, ExecArgs, ExitParts, ExitSource, Exited, Exiting,
+    Fact, GroupExit, Namespaced, New, OomVictim, Record, ReleaseSource, Released, Renamed, Reparented,
+    SignalInfo, SignalSent, Snapshot, SnapshotSource, TaskPlace, TaskUsage,
 };
 use taskscope::lineage::scope::{CgroupChange, CgroupChanged};
 use taskscope::lineage::{Config, Lineage};
@@ -231,6 +231,7 @@ impl Source<'_> {
                 nr_threads: self.threads(),
                 exit_signal: self.exit_signal(),
                 has_children: self.maybe(Self::flag),
+                tracer: self.maybe(|it| it.maybe(|it| Tgid(it.tid()))),
                 parent_ignores_sigchld: self.maybe(Self::flag),
             }),
             7 => Fact::Exited(self.exited()),
@@ -273,6 +274,15 @@ impl Source<'_> {
                 sender_comm: self.comm(),
                 sender_uid: self.maybe(Self::word),
                 sender_flags: self.flags(),
+                sender_login_uid: self.maybe(Self::word),
+                sender_terminal: None,
+                in_execve: self.maybe(Self::flag),
+                tracer: self.maybe(|it| it.maybe(|it| Tgid(it.tid()))),
+                cpu_limits: self.maybe(|it| CpuLimits {
+                    cpu: it.flag(),
+                    rttime: it.flag(),
+                    deadline: it.flag(),
+                }),
                 signal: i32::from(self.below(65)),
                 code: Some(i32::from(self.byte()) - 8),
                 info: match self.below(3) {

@@ -146,6 +146,7 @@ impl Tape {
                 nr_threads: Some(view.nr_threads),
                 exit_signal: Some(view.exit_signal),
                 has_children: Some(has_children),
+                tracer: None,
                 parent_ignores_sigchld: Some(ignored),
             }),
         );

@@ -92,7 +92,7 @@ fn began<M: Mem>(task: Task<M>, code: Option<i32>) {
             mark(&mut record.valid, Valid::HAS_CHILDREN);
         }
         mark(&mut record.valid, task.parent_disposition());
-        record.pad = 0;
+        task.tracer_tgid(&mut record.tracer_tgid, &mut record.valid);
     });
 }
 

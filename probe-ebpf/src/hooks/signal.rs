@@ -24,6 +24,8 @@ use crate::{
 const ALREADY_PENDING: i32 = 2;
 /// `SIGSYS`, whose `siginfo` has the number of a system call.
 const SIGSYS: u32 = 31;
+const SIGKILL: u32 = 9;
+const SIGXCPU: u32 = 24;
 /// `struct siginfo` of user space, which `kernel_siginfo` begins with: offsets of `si_code`, `si_addr` and `si_syscall` where
 /// pointers have 64 bits.
 const SI_CODE: u32 = 8;
@@ -128,8 +130,15 @@ fn generated<M: Mem>(signal: u32, info: u64, task: Task<M>, group: i32, result: 
                     }
                 }
             }
-            record.pad = 0;
-            record.pad2 = 0;
+            task.tracer_tgid(&mut record.tracer_tgid, &mut record.valid);
+            let sender = current();
+            record.sender_login_uid = sender.login_uid();
+            sender.terminal(&mut record.sender_terminal);
+            sender.in_execve(&mut record.valid);
+            record.limits = 0;
+            if record.info == INFO_PRIV && (signal == SIGXCPU || signal == SIGKILL) {
+                record.limits = task.probed().cpu_limits(signal == SIGKILL);
+            }
         },
     );
 }

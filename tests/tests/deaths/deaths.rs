@@ -66,7 +66,7 @@ const ROWS: &[Row] = &[
     ("death-parent", "parent_death_signal", "certain", Some("sender")),
     ("death-namespace", "pid_namespace_init", "certain", Some("sender")),
     ("death-cgroup", "cgroup_kill", "certain", Some("scenario")),
-    ("death-tracer", "tracer", "likely", Some("sender")),
+    ("death-tracer", "tracer", "certain", Some("sender")),
     ("death-hangup", "terminal_hangup", "certain", Some("scenario")),
     ("death-timeout", "timeout", "likely", Some("sender")),
     ("death-asked", "exited", "certain", None),

@@ -30,13 +30,17 @@ const ROWS: &[Row] = &[
     ("death-own-cgroup", "cgroup_kill", "likely", Some("child"), "its own write to cgroup.kill"),
     (
         "death-exec",
-        "fault",
-        "likely",
+        "failed_exec",
+        "certain",
         Some("child"),
-        "an execve that fails after its point of no return looks the same",
+        "execve(2) failed after the kernel had discarded the old program",
     ),
     // The tracer is the sender from Linux 5.19 on.
     ("death-tracer-kill", "tracer", "likely", None, "its tracer"),
+    ("death-tracer-seize", "tracer", "likely", None, "its tracer"),
+    ("death-rttime", "real_time_limit", "certain", Some("child"), "RLIMIT_RTTIME"),
+    ("death-both-limits", "cpu_limit", "likely", Some("child"), "more than one limit of CPU time"),
+    ("death-typed", "killed", "certain", Some("sender"), ", on "),
     ("death-injected", "tracer", "certain", Some("child"), "sent it SIGTERM by ptrace(2)"),
 ];
 
@@ -68,6 +72,12 @@ fn no_sender_is_mistaken_for_another() {
             );
         }
         assert!(death["summary"].as_str().is_some_and(|text| text.contains(words)), "{name}: {death:#}");
+        if let Some(typed) = facts.all("typed").next() {
+            let sender = &death["signal"]["sender"];
+            assert_eq!(sender["terminal"], typed["terminal"], "{name}: {death:#}");
+            let login = sender["login_user"]["id"].as_i64().unwrap_or(i64::from(u32::MAX));
+            assert_eq!(login, typed["login_uid"].as_i64().unwrap_or_default(), "{name}: {death:#}");
+        }
         if cause == "tracer" {
             assert_eq!(death["tracer"]["pid"], facts.role("sender").pid, "{name}: {death:#}");
         }

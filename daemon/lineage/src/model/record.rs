@@ -14,11 +14,13 @@ pub(crate) mod exit;
 mod fork_limit;
 pub(crate) mod path_name;
 mod signal;
+mod terminal;
 
 pub use self::{
     exit::{ExitParts, ExitSource, Exited, Exiting, GroupExit},
     fork_limit::{ForkFailures, ForkLimit, ForkLimitKind},
-    signal::{Disposition, SignalInfo, SignalSent},
+    signal::{CpuLimits, Disposition, SignalInfo, SignalSent},
+    terminal::Terminal,
 };
 pub use crate::model::comm::Comm;
 

@@ -135,6 +135,7 @@ impl Fixture {
             nr_threads: None,
             exit_signal: None,
             has_children: None,
+            tracer: None,
             parent_ignores_sigchld: None,
         }
     }

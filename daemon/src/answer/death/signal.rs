@@ -63,6 +63,12 @@ pub struct Sender {
     /// Its real user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<User>,
+    /// The user who logged in, whichever user it runs as now: `/proc/PID/loginuid`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login_user: Option<User>,
+    /// Its controlling terminal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terminal: Option<String>,
     /// Whether it is a kernel thread.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub kernel_thread: bool,
@@ -119,6 +125,8 @@ impl Sender {
             process,
             tid: sender.task.map(|task| task.key.tid.0),
             user: sender.uid.map(|id| User { id }),
+            login_user: sender.login_uid.map(|id| User { id }),
+            terminal: sender.terminal.map(|terminal| terminal.to_string()),
             kernel_thread: sender.is_kernel_thread(),
             exiting: sender.is_exiting(),
             ancestors: sender.ancestors.iter().map(|it| ProcessRef::by(it.key, it.name, stamp)).collect(),

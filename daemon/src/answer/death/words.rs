@@ -38,6 +38,12 @@ fn sender(signal: &Signal) -> String {
         text = format!("the kernel thread {text}");
     } else if let Some(user) = &sender.user {
         let _ = write!(text, ", uid {}", user.id);
+        if let Some(login) = sender.login_user.as_ref().filter(|login| *login != user) {
+            let _ = write!(text, " (logged in as uid {})", login.id);
+        }
+    }
+    if let Some(terminal) = &sender.terminal {
+        let _ = write!(text, ", on {terminal}");
     }
     if let Some(place) = sender.place.as_ref().map(AnswerPlace::short).filter(|place| place != "-") {
         let _ = write!(text, ", in {place}");
@@ -161,10 +167,18 @@ fn cause(death: &GroupDeath, made: &Death) -> String {
             let address = signal.address.map_or_else(String::new, |address| format!(" at {address:#x}"));
             format!("{sig}: {}{address}{core}", meaning(signal))
         }
-        Cause::Abort => format!("called abort(3), possibly after a failed assertion ({sig}){core}"),
+        Cause::Abort => {
+            format!("sent {sig} to itself, as abort(3) does, for example after a failed assertion{core}")
+        }
         Cause::Seccomp => {
             let call = signal.syscall.map_or_else(String::new, |number| format!(" {number}"));
             format!("a seccomp filter refused system call{call} ({sig}){core}")
+        }
+        Cause::FailedExec => {
+            format!("execve(2) failed after the kernel had discarded the old program ({sig}){core}")
+        }
+        Cause::RealTimeLimit => {
+            format!("used more CPU time without blocking than RLIMIT_RTTIME allows ({sig}){core}")
         }
         Cause::CpuLimit => format!("used more CPU time than RLIMIT_CPU allows ({sig}){core}"),
         Cause::FileSizeLimit => format!("wrote a file larger than RLIMIT_FSIZE allows ({sig}){core}"),

@@ -86,6 +86,14 @@ pub enum BtfError {
         /// The member.
         member: String,
     },
+    /// The member is no bit field.
+    #[error("{of}.{member} is not a bit field")]
+    NoBitField {
+        /// The structure.
+        of: &'static str,
+        /// The member.
+        member: &'static str,
+    },
 }
 
 /// A member's place.
@@ -136,6 +144,19 @@ impl Types {
             Err(BtfError::NoStruct(of))
         } else {
             Err(BtfError::NoMember { of, names: paths.join(" or ") })
+        }
+    }
+
+    /// Finds a bit field of one bit: the offset of its byte, and its bit in that byte.
+    pub fn bit(&self, of: &'static str, name: &'static str) -> Result<(u32, u32), BtfError> {
+        let candidates = self.structures(of);
+        let mut records = candidates.iter().filter_map(|id| self.raw.record(*id));
+        let found = records.find_map(|record| self.find(record, name, 0, &mut { MAX_MEMBERS }));
+        match found {
+            Some((member, bits)) if member.is_bit_field => Ok((bits / 8, 1 << (bits % 8))),
+            Some(_) => Err(BtfError::NoBitField { of, member: name }),
+            None if candidates.is_empty() => Err(BtfError::NoStruct(of)),
+            None => Err(BtfError::NoMember { of, names: name.to_owned() }),
         }
     }
 
@@ -326,6 +347,20 @@ mod tests {
         let Some(types) = running() else { return };
         let error = types.member("signal_struct", &["is_child_subreaper"]).unwrap_err();
         assert!(matches!(error, BtfError::BitField { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_bit_is_found_where_another_reader_finds_it() {
+        let (Some(types), Ok(bytes)) = (running(), std::fs::read(VMLINUX)) else { return };
+        let other = btf_rs::Btf::from_bytes(&bytes).unwrap();
+        let found = other.resolve_types_by_name("task_struct").unwrap();
+        let Some(btf_rs::Type::Struct(structure)) = found.first() else { panic!("no task_struct") };
+        let name = "in_execve";
+        let member = structure.members.iter().find(|it| other.resolve_name(*it).unwrap() == name).unwrap();
+        let (offset, mask) = types.bit("task_struct", name).unwrap();
+        assert_eq!(offset * 8 + mask.trailing_zeros(), member.bit_offset());
+        assert!(matches!(types.bit("task_struct", "pid"), Err(BtfError::NoBitField { .. })));
+        assert!(matches!(types.bit("task_struct", "nonsense"), Err(BtfError::NoMember { .. })));
     }
 
     #[test]

@@ -42,6 +42,8 @@ const DELETED: &str = "marks of executables that were deleted";
 const DISPOSITION: &str = "whether a parent ignores SIGCHLD";
 const OOM_LIMIT: &str = "which memory limit was reached when the out-of-memory killer ran";
 const SCOPES: &str = "when units and containers began and ended";
+const TERMINAL: &str = "the terminal of a signal's sender";
+const FAILED_EXEC: &str = "whether a failed execve(2) or a fault ended a process";
 const ORPHANS: &str = "new parents of orphans, with tracepoints";
 
 macro_rules! fields {
@@ -94,6 +96,10 @@ const FIELDS: &[Field] = fields! {
     task_on_cpu: "task_struct" ["on_cpu"] (1 | 4) "which tasks run and which are only ready to run";
     signal_flags: "signal_struct" ["flags"] (4) STATUS;
     signal_group_exit_code: "signal_struct" ["group_exit_code"] (4) STATUS;
+    task_loginuid: "task_struct" ["loginuid.val"] (4) "the login uid of a signal's sender";
+    signal_tty: "signal_struct" ["tty"] (8) TERMINAL;
+    tty_name: "tty_struct" ["name"] (64) TERMINAL;
+    signal_rlim: "signal_struct" ["rlim"] () "which limit of CPU time a process exceeded";
     signal_nr_threads: "signal_struct" ["nr_threads"] (4) "thread counts";
     pid_level: "pid" ["level"] (4) NAMESPACE;
     pid_numbers: "pid" ["numbers"] () NAMESPACE;
@@ -149,6 +155,14 @@ pub fn resolve(types: &Types) -> (Offsets, Vec<Missing>) {
                 reason: reason.to_string(),
             }),
         }
+    }
+    match types.bit("task_struct", "in_execve") {
+        Ok((offset, mask)) => (offsets.task_in_execve, offsets.task_in_execve_mask) = (offset, mask),
+        Err(reason) => missing.push(Missing {
+            field: "task_struct.in_execve".into(),
+            switches_off: FAILED_EXEC,
+            reason: reason.to_string(),
+        }),
     }
     let mut size = |of, slot: &mut u32, switches_off| match types.size_of(of) {
         Ok(size) => *slot = size as u32,

@@ -251,8 +251,14 @@ fn exiting(from: &wire::Exiting) -> Exiting {
         nr_threads: known(valid, Valid::NR_THREADS, from.nr_threads),
         exit_signal: known(valid, Valid::EXIT_SIGNAL, from.exit_signal),
         has_children: Some(valid & Valid::HAS_CHILDREN != 0),
+        tracer: known(valid, Valid::PTRACE, tracer_group(valid, from.tracer_tgid)),
         parent_ignores_sigchld: known(valid, Valid::PARENT_SIGCHLD, valid & Valid::PARENT_IGNORES != 0),
     }
+}
+
+/// Returns the thread group of a tracer, if the task was traced.
+fn tracer_group(valid: u32, tgid: u32) -> Option<Tgid> {
+    known(valid, Valid::TRACER, Tgid(tgid))
 }
 
 fn exited(from: &wire::Exited) -> Result<Exited, DecodeError> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Fields, Malformed, Value, bytes, nested, number, unzigzag, zigzag};
 use crate::lineage::{
     id::{Ktime, TaskKey, TaskRef, Tgid, Tid},
-    record::Comm,
+    record::{Comm, Terminal},
 };
 
 /// A type that one field can hold.
@@ -145,6 +145,30 @@ impl Plain for Option<TaskRef> {
 
     fn get(value: Value<'_>) -> Result<Self, Malformed> {
         if value.bytes()?.is_empty() { Ok(None) } else { TaskRef::get(value).map(Some) }
+    }
+}
+
+/// A thread group that may be known not to exist: 0 stands for that.
+impl Plain for Option<Tgid> {
+    fn put(&self, field: u32, out: &mut Vec<u8>) {
+        self.map_or(0, |tgid| tgid.0).put(field, out);
+    }
+
+    fn get(value: Value<'_>) -> Result<Self, Malformed> {
+        u32::get(value).map(|tgid| (tgid != 0).then_some(Tgid(tgid)))
+    }
+}
+
+impl Plain for Terminal {
+    fn put(&self, field: u32, out: &mut Vec<u8>) {
+        bytes(field, self.bytes(), out);
+    }
+
+    fn get(value: Value<'_>) -> Result<Self, Malformed> {
+        let name = value.bytes()?;
+        let mut padded = [0; 16];
+        padded.iter_mut().zip(name).for_each(|(to, from)| *to = *from);
+        Self::of_kernel(padded).ok_or(Malformed::Value("terminal", name.len() as u64))
     }
 }
 

@@ -9,7 +9,7 @@ use crate::model::flags::{
     SIGTERM, SIGTRAP, SIGXCPU, SIGXFSZ,
 };
 use crate::model::id::{Ktime, TaskRef};
-use crate::model::record::SignalInfo;
+use crate::model::record::{CpuLimits, SignalInfo};
 use crate::model::status::WaitStatus;
 
 /// `SI_TKILL`: tgkill(2).
@@ -30,9 +30,8 @@ pub(super) struct Case<'a> {
     pub(super) sent: &'a [Sent],
     pub(super) oom: Option<&'a OomMark>,
     pub(super) orphaned: Option<Orphaned>,
+    /// The tracer at its end.
     pub(super) tracer: Option<TaskRef>,
-    /// The task that last attached to it. By tracepoint, the tracer can have detached before the exit record.
-    pub(super) attached: Option<TaskRef>,
     /// When the group was created; 0 if no record showed it.
     pub(super) began: Ktime,
     /// Whether signals to it were dropped because there was no room.
@@ -138,14 +137,15 @@ impl Case<'_> {
             (SIGXFSZ, true) => certain(Cause::FileSizeLimit),
             (_, false) if sent.to_group && sent.is_sender_exiting() => certain(Cause::ParentDeathSignal),
             // ptrace(2): PTRACE_KILL sends this since Linux 5.19.
-            (SIGKILL, false) if !sent.to_group && self.is_from_tracer(sent) => {
-                likely(Cause::Tracer, Missing::TracerRequest)
-            }
-            (SIGKILL, false) if !sent.to_group => certain(Cause::CgroupKill),
+            (SIGKILL, false) if !sent.to_group => match (sent.is_from_tracer(), self.is_tracer(sent)) {
+                (Some(true), _) | (None, true) => likely(Cause::Tracer, Missing::TracerRequest),
+                (Some(false), _) => certain(Cause::CgroupKill),
+                (None, false) => likely(Cause::CgroupKill, Missing::TracerRequest),
+            },
             (SIGKILL, true) if !sent.to_group => likely(Cause::CgroupKill, Missing::SecurityProfile),
             // kill(2) of newer kernels (seen on 7.3) passes no `siginfo` either; its signal always goes to the whole group.
             _ if sent.to_group => self.by_process(sent, at),
-            _ => likely(Cause::Kernel, Missing::NotGenerated),
+            _ => likely(Cause::Kernel, Missing::KernelReason),
         }
     }
 
@@ -156,10 +156,10 @@ impl Case<'_> {
             SIGKILL if self.is_oom_victim(sent) => certain(Cause::Oom),
             // A tracer that resumes a tracee at a system call with a signal lets the tracee send the signal to itself
             // (`ptrace_report_syscall()`). The kernel sends signals for limits to the whole group.
-            _ if is_own && !sent.to_group && self.tracer.is_some() => certain(Cause::Tracer),
-            // exit_ptrace() of the tracer sends this signal; the exit record of the task comes after the tracer has detached.
+            _ if is_own && !sent.to_group && self.is_traced(sent) => certain(Cause::Tracer),
+            // exit_ptrace() of the tracer sends this signal before it detaches.
             SIGKILL if !is_own && sent.is_sender_exiting() && !sent.to_group => {
-                if self.tracer.is_some() {
+                if sent.is_from_tracer().unwrap_or(self.tracer.is_some()) {
                     certain(Cause::Tracer)
                 } else {
                     likely(Cause::Tracer, Missing::TracerRequest)
@@ -168,23 +168,42 @@ impl Case<'_> {
             SIGKILL if !is_own && sent.is_sender_exiting() && sent.sender.is_namespace_init => {
                 certain(Cause::PidNamespaceInit)
             }
-            SIGKILL if is_own => {
-                let warned = |sent: &Sent| sent.signal == SIGXCPU && sent.is_from_itself();
-                if self.sent.get(..at).unwrap_or_default().iter().any(warned) {
-                    certain(Cause::CpuLimit)
-                } else if self.watch.oom {
-                    likely(Cause::CpuLimit, Missing::NoWarning)
-                } else {
-                    unknown(Missing::OomHook)
-                }
-            }
+            SIGKILL if is_own => self.by_hard_limit(sent, at),
             SIGKILL if !self.watch.oom && !sent.is_sender_exiting() => likely(Cause::Oom, Missing::OomHook),
             SIGKILL => likely(Cause::Kernel, Missing::SharedMemory),
-            SIGXCPU if is_own => certain(Cause::CpuLimit),
+            SIGXCPU if is_own => Self::by_cpu_limit(sent),
             SIGHUP => self.by_hangup(sent),
             SIGINT | SIGQUIT => certain(Cause::TerminalKey),
-            _ => likely(Cause::Kernel, Missing::NotGenerated),
+            _ => likely(Cause::Kernel, Missing::KernelReason),
         }
+    }
+
+    /// Returns which limit of CPU time the signal is for. `check_rlimit()` of the kernel sends the same one for `RLIMIT_CPU` and
+    /// `RLIMIT_RTTIME`.
+    fn by_cpu_limit(sent: &Sent) -> (Cause, Option<Missing>) {
+        match sent.cpu_limits {
+            None
+            | Some(CpuLimits { cpu: true, rttime: true, .. } | CpuLimits { cpu: true, deadline: true, .. }) => {
+                likely(Cause::CpuLimit, Missing::WhichLimit)
+            }
+            Some(CpuLimits { cpu: true, .. }) => certain(Cause::CpuLimit),
+            Some(CpuLimits { rttime: true, deadline: true, .. }) => {
+                likely(Cause::RealTimeLimit, Missing::WhichLimit)
+            }
+            Some(CpuLimits { rttime: true, .. }) => certain(Cause::RealTimeLimit),
+            Some(_) => likely(Cause::Kernel, Missing::KernelReason),
+        }
+    }
+
+    /// Returns the cause of a SIGKILL that the kernel sent to the current task's own group.
+    fn by_hard_limit(&self, sent: &Sent, at: usize) -> (Cause, Option<Missing>) {
+        if !self.watch.oom {
+            return unknown(Missing::OomHook);
+        }
+        let (cause, missing) = Self::by_cpu_limit(sent);
+        let is_warning = |sent: &Sent| sent.signal == SIGXCPU && sent.is_from_itself();
+        let is_warned = self.sent.get(..at).unwrap_or_default().iter().any(is_warning);
+        (cause, missing.or((!is_warned).then_some(Missing::NoWarning)))
     }
 
     /// Returns the cause of a SIGHUP from the kernel. `kill_orphaned_pgrp()` of an exiting task sends SIGHUP and SIGCONT to each
@@ -208,9 +227,14 @@ impl Case<'_> {
         }
     }
 
-    fn is_from_tracer(&self, sent: &Sent) -> bool {
-        let is_sender = |task: &TaskRef| sent.sender.task.is_some_and(|sender| sender.tgid == task.tgid);
-        self.tracer.is_some_and(|task| is_sender(&task)) || self.attached.is_some_and(|task| is_sender(&task))
+    /// Whether the tracer at its end sent the signal.
+    fn is_tracer(&self, sent: &Sent) -> bool {
+        self.tracer.is_some_and(|tracer| sent.sender.task.is_some_and(|sender| sender.tgid == tracer.tgid))
+    }
+
+    /// Whether it was traced when the signal was sent.
+    fn is_traced(&self, sent: &Sent) -> bool {
+        sent.tracer.map_or(self.tracer.is_some(), |tracer| tracer.is_some())
     }
 
     fn is_oom_victim(&self, sent: &Sent) -> bool {
@@ -224,9 +248,13 @@ impl Case<'_> {
     fn forced(sent: &Sent) -> (Cause, Option<Missing>) {
         match (sent.signal, sent.code) {
             (SIGSYS, Some(SYS_SECCOMP)) => certain(Cause::Seccomp),
-            (SIGSEGV, Some(SI_KERNEL)) => likely(Cause::Fault, Missing::FailedExec),
+            (SIGSEGV, Some(SI_KERNEL)) => match sent.in_execve {
+                Some(true) => certain(Cause::FailedExec),
+                Some(false) => certain(Cause::Fault),
+                None => likely(Cause::Fault, Missing::FailedExec),
+            },
             (SIGSEGV | SIGBUS | SIGILL | SIGFPE | SIGTRAP, _) => certain(Cause::Fault),
-            _ => likely(Cause::Kernel, Missing::NotGenerated),
+            _ => likely(Cause::Kernel, Missing::KernelReason),
         }
     }
 
@@ -237,7 +265,7 @@ impl Case<'_> {
             return certain(if by_abort { Cause::Abort } else { Cause::KilledByItself });
         }
         if sent.is_from_kernel_thread() {
-            return likely(Cause::Kernel, Missing::NotGenerated);
+            return likely(Cause::Kernel, Missing::KernelReason);
         }
         if sent.sender.name.is_some_and(|name| name.bytes() == b"timeout") {
             return likely(Cause::Timeout, Missing::NameOnly);

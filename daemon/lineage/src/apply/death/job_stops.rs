@@ -86,7 +86,6 @@ impl Lineage {
         }
         // PTRACE_ATTACH sends SIGSTOP to the tracee, which the tracer receives. No other code of the kernel sends one on its own behalf.
         if sent.signal == SIGSTOP && sent.info == SignalInfo::Kernel {
-            self.deaths.note_attached(tgid, at, sent.sender);
             return;
         }
         if !matches!(sent.result, 0 | 4) {

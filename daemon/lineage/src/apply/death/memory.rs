@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::job_stops::JobStops;
 use super::stops::Stops;
 use crate::model::death::{GroupDeath, JobStop, OomMark, Sent, Watch};
+use crate::model::flags::SIGKILL;
 use crate::model::id::{GroupKey, Ktime, TaskRef};
 use crate::model::record::SignalSent;
 
@@ -24,8 +25,8 @@ pub(super) struct Pending {
     pub(super) sent: Vec<Sent>,
     pub(super) oom: Option<OomMark>,
     pub(super) orphaned: Option<Orphaned>,
-    /// The task that last attached to it by `PTRACE_ATTACH`, and when.
-    pub(super) attached: Option<(TaskRef, Ktime)>,
+    /// The process that traced it when a task of it began to exit last, and when that was.
+    pub(super) tracer_at_exit: Option<(TaskRef, Ktime)>,
     pub(super) has_forgotten: bool,
     at: Ktime,
 }
@@ -67,9 +68,14 @@ impl Deaths {
     pub(super) fn add(&mut self, tgid: u32, sent: Sent) {
         let pending = self.pending(tgid, sent.at);
         if pending.sent.len() >= SIGNALS {
+            pending.has_forgotten = true;
+            // The first SIGKILL ends the group, whatever comes after it.
+            let is_kill = |sent: &Sent| sent.signal == SIGKILL && sent.is_delivered();
+            if pending.sent.iter().any(is_kill) {
+                return;
+            }
             #[cfg_attr(not(test), expect(clippy::disallowed_methods, reason = "there are `SIGNALS`"))]
             pending.sent.remove(1);
-            pending.has_forgotten = true;
         }
         pending.sent.push(sent);
     }
@@ -90,11 +96,9 @@ impl Deaths {
         }
     }
 
-    /// Notes that a task attached to a group by `PTRACE_ATTACH`.
-    pub(super) fn note_attached(&mut self, tgid: u32, at: Ktime, tracer: Option<TaskRef>) {
-        if let Some(tracer) = tracer {
-            self.pending(tgid, at).attached = Some((tracer, at));
-        }
+    /// Notes that a task of a group began to exit while a process traced it.
+    pub(super) fn note_tracer_at_exit(&mut self, tgid: u32, at: Ktime, tracer: TaskRef) {
+        self.pending(tgid, at).tracer_at_exit = Some((tracer, at));
     }
 
     /// Returns the last signal that can have stopped a group, unless records of later ones may be lost.

@@ -92,6 +92,8 @@ impl Lineage {
             task: sent.sender,
             name: self.name_of_process(sent.sender, sent.sender_comm),
             uid: sent.sender_uid,
+            login_uid: sent.sender_login_uid,
+            terminal: sent.sender_terminal,
             flags: sent.sender_flags.unwrap_or(0),
             cgroup_id: group.and_then(|group| self.store.cgroup_of(&self.store[group])),
             ancestors: ancestors.into(),
@@ -107,6 +109,14 @@ impl Lineage {
         let trigger_name = self.name_of_process(oom.trigger, oom.trigger_comm);
         let mark = OomMark { at, trigger: oom.trigger, trigger_name, limit: oom.limit.clone() };
         self.deaths.mark(tgid.map_or(oom.tid.0, |tgid| tgid.0), mark);
+    }
+
+    /// Notes that a process traced a task of a group that began to exit.
+    pub(crate) fn note_tracer_at_exit(&mut self, group: Ix<Group>, at: Ktime, tracer: Tgid) {
+        let task = self.store.find_current(tracer.leader()).and_then(|ix| self.store.reference(ix));
+        if let Some(task) = task {
+            self.deaths.note_tracer_at_exit(self.store[group].tgid(), at, task);
+        }
     }
 
     /// Whether the group's parent is known to be in another cgroup.
@@ -150,30 +160,30 @@ impl Lineage {
         // The stored signals are those of an earlier group with the same tgid.
         sent.retain(|sent| sent.last >= began);
         let orphaned = pending.as_ref().and_then(|pending| pending.orphaned);
-        let attached = pending.as_ref().and_then(|pending| pending.attached);
-        let attached = attached.filter(|&(_, at)| at >= began).map(|(task, _)| task);
+        let last_tracer = pending.as_ref().and_then(|pending| pending.tracer_at_exit);
+        let last_tracer = last_tracer.filter(|&(_, at)| at >= began).map(|(task, _)| task);
         let has_forgotten = pending.is_some_and(|pending| pending.has_forgotten)
             || self.deaths.forgotten_until() >= began && self.deaths.forgotten_until() > Ktime(0);
-        let tracer = self.store.rare_of(members).and_then(|rare| rare.tracer);
+        let tracer = self.store.rare_of(members).and_then(|rare| rare.tracer).or(last_tracer);
         let conclusion = Case {
             status,
             sent: &sent,
             oom: oom.as_ref(),
             orphaned,
             tracer,
-            attached,
             began,
             has_forgotten,
             watch: &self.deaths.watch,
         }
         .conclude();
-        let tracer = tracer.or(attached.filter(|_| conclusion.cause == Cause::Tracer));
         #[cfg_attr(not(test), expect(clippy::disallowed_methods, reason = "the position is checked"))]
         let mut by = conclusion.by.filter(|&by| by < sent.len()).map(|by| sent.remove(by));
         // If a sender repeated a signal other than SIGKILL, the last one ended the group.
         if let Some(by) = by.as_mut().filter(|by| by.signal != SIGKILL) {
             by.at = by.last;
         }
+        let sender = by.as_ref().filter(|by| by.is_from_tracer() == Some(true)).and_then(|by| by.sender.task);
+        let tracer = tracer.or(sender);
         let is_top = self.is_top(group);
         let death = Arc::new(GroupDeath {
             key,

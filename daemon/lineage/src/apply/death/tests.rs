@@ -7,7 +7,7 @@ use super::memory::Orphaned;
 use crate::model::death::{Cause, Missing, OomMark, Sender, Sent, Watch};
 use crate::model::flags::PF_EXITING;
 use crate::model::id::{Ktime, TaskKey, TaskRef, Tgid, Tid};
-use crate::model::record::{Comm, SignalInfo};
+use crate::model::record::{Comm, CpuLimits, SignalInfo};
 use crate::model::status::WaitStatus;
 
 const VICTIM: u32 = 100;
@@ -30,10 +30,15 @@ pub(super) fn sent(signal: i32) -> Sent {
         address: 0,
         syscall: 0,
         disposition: None,
+        tracer: Some(None),
+        cpu_limits: None,
+        in_execve: Some(false),
         sender: Sender {
             task: Some(task(OTHER)),
             name: Some(Comm(*b"sender\0\0\0\0\0\0\0\0\0\0")),
             uid: Some(0),
+            login_uid: None,
+            terminal: None,
             flags: 0,
             cgroup_id: None,
             ancestors: Box::default(),
@@ -76,7 +81,6 @@ struct Given<'a> {
     oom: Option<OomMark>,
     orphaned: Option<Orphaned>,
     tracer: Option<TaskRef>,
-    attached: Option<TaskRef>,
     began: u64,
     watch: Watch,
 }
@@ -95,7 +99,6 @@ impl Given<'_> {
             oom: self.oom.as_ref(),
             orphaned: self.orphaned,
             tracer: self.tracer,
-            attached: self.attached,
             began: Ktime(self.began),
             has_forgotten: false,
             watch: &self.watch,
@@ -109,7 +112,7 @@ fn conclude(sent: &[Sent], status: i32) -> Conclusion {
 }
 
 fn given(sent: &[Sent]) -> Given<'_> {
-    Given { sent, oom: None, orphaned: None, tracer: None, attached: None, began: 100, watch: watch() }
+    Given { sent, oom: None, orphaned: None, tracer: None, began: 100, watch: watch() }
 }
 
 #[test]
@@ -169,13 +172,14 @@ fn signals_that_the_kernel_sends_on_behalf_of_a_task_are_distinguished() {
     assert_eq!(given(&[none(own(sent(13)), false)]).ends(13), (Cause::BrokenPipe, None));
     assert_eq!(given(&[none(own(sent(25)), false)]).ends(25), (Cause::FileSizeLimit, None));
     assert_eq!(given(&[none(sent(9), false)]).ends(9), (Cause::CgroupKill, None));
-    // PTRACE_KILL looks the same, and by tracepoint its tracer may have detached before the exit record.
-    let by_tracer = [none(sent(9), false)];
-    let attached = by_tracer[0].sender.task;
-    assert_eq!(
-        Given { attached, ..given(&by_tracer) }.ends(9),
-        (Cause::Tracer, Some(Missing::TracerRequest))
-    );
+    // PTRACE_KILL looks the same. The tracer can have detached before the exit record.
+    let by_tracer = |tracer| none(Sent { tracer, ..sent(9) }, false);
+    let request = Some(Missing::TracerRequest);
+    assert_eq!(given(&[by_tracer(Some(Some(Tgid(OTHER))))]).ends(9), (Cause::Tracer, request));
+    assert_eq!(given(&[by_tracer(Some(Some(Tgid(51))))]).ends(9), (Cause::CgroupKill, None));
+    assert_eq!(given(&[by_tracer(None)]).ends(9), (Cause::CgroupKill, request));
+    let at_end = [by_tracer(None)];
+    assert_eq!(Given { tracer: Some(task(OTHER)), ..given(&at_end) }.ends(9), (Cause::Tracer, request));
     // kill(2) from 7.3 on.
     assert_eq!(given(&[none(sent(15), true)]).ends(15), (Cause::Killed, None));
     assert_eq!(given(&[none(own(sent(15)), true)]).ends(15), (Cause::KilledByItself, None));
@@ -199,17 +203,35 @@ fn an_exiting_sender_is_the_namespaces_init_or_the_tracer() {
     let mut init = exiting(with(sent(9), SignalInfo::Kernel, 0x80, true));
     init.sender.is_namespace_init = true;
     assert_eq!(given(&[init]).ends(9), (Cause::PidNamespaceInit, None));
-    let tracer = [exiting(with(sent(9), SignalInfo::Kernel, 0x80, false))];
-    assert_eq!(Given { tracer: Some(task(OTHER)), ..given(&tracer) }.ends(9), (Cause::Tracer, None));
-    assert_eq!(given(&tracer).ends(9), (Cause::Tracer, Some(Missing::TracerRequest)));
+    let by_exit = |tracer| [exiting(with(Sent { tracer, ..sent(9) }, SignalInfo::Kernel, 0x80, false))];
+    assert_eq!(given(&by_exit(Some(Some(Tgid(OTHER))))).ends(9), (Cause::Tracer, None));
+    assert_eq!(Given { tracer: Some(task(OTHER)), ..given(&by_exit(None)) }.ends(9), (Cause::Tracer, None));
+    assert_eq!(given(&by_exit(None)).ends(9), (Cause::Tracer, Some(Missing::TracerRequest)));
 }
 
 #[test]
 fn limits_of_cpu_time_are_certain_after_a_warning() {
-    let own_by_kernel = |signal| with(own(sent(signal)), SignalInfo::Kernel, 0x80, true);
-    assert_eq!(given(&[own_by_kernel(24)]).ends(24), (Cause::CpuLimit, None));
-    assert_eq!(given(&[own_by_kernel(24), own_by_kernel(9)]).ends(9), (Cause::CpuLimit, None));
-    assert_eq!(given(&[own_by_kernel(9)]).ends(9), (Cause::CpuLimit, Some(Missing::NoWarning)));
+    let limited =
+        |signal, cpu_limits| Sent { cpu_limits, ..with(own(sent(signal)), SignalInfo::Kernel, 0x80, true) };
+    let none = CpuLimits::default();
+    let cpu = Some(CpuLimits { cpu: true, ..none });
+    assert_eq!(given(&[limited(24, cpu)]).ends(24), (Cause::CpuLimit, None));
+    assert_eq!(given(&[limited(24, cpu), limited(9, cpu)]).ends(9), (Cause::CpuLimit, None));
+    assert_eq!(given(&[limited(9, cpu)]).ends(9), (Cause::CpuLimit, Some(Missing::NoWarning)));
+    let unhooked = Watch { oom: false, ..watch() };
+    let unmarked = [limited(9, cpu)];
+    let unknown = Given { watch: unhooked, ..given(&unmarked) }.ends(9);
+    assert_eq!(unknown, (Cause::Unknown, Some(Missing::OomHook)));
+    let rttime = Some(CpuLimits { rttime: true, ..none });
+    assert_eq!(given(&[limited(24, rttime)]).ends(24), (Cause::RealTimeLimit, None));
+    assert_eq!(given(&[limited(24, rttime), limited(9, rttime)]).ends(9), (Cause::RealTimeLimit, None));
+    let both = Some(CpuLimits { cpu: true, rttime: true, ..none });
+    for limits in [None, both, Some(CpuLimits { cpu: true, deadline: true, ..none })] {
+        let which = (Cause::CpuLimit, Some(Missing::WhichLimit));
+        assert_eq!(given(&[limited(24, limits)]).ends(24), which, "{limits:?}");
+    }
+    let overrun = Some(CpuLimits { deadline: true, ..none });
+    assert_eq!(given(&[limited(24, overrun)]).ends(24), (Cause::Kernel, Some(Missing::KernelReason)));
 }
 
 #[test]
@@ -248,7 +270,10 @@ fn a_stopped_group_that_is_orphaned_is_distinguished_from_a_hangup_by_its_sessio
 fn faults_and_seccomp_have_a_code_above_zero() {
     let forced = |signal, code| with(own(sent(signal)), SignalInfo::Real, code, false);
     assert_eq!(given(&[forced(11, 1)]).ends(11), (Cause::Fault, None));
-    assert_eq!(given(&[forced(11, 0x80)]).ends(11), (Cause::Fault, Some(Missing::FailedExec)));
+    let without_address = |in_execve| [Sent { in_execve, ..forced(11, 0x80) }];
+    assert_eq!(given(&without_address(Some(false))).ends(11), (Cause::Fault, None));
+    assert_eq!(given(&without_address(Some(true))).ends(11), (Cause::FailedExec, None));
+    assert_eq!(given(&without_address(None)).ends(11), (Cause::Fault, Some(Missing::FailedExec)));
     assert_eq!(given(&[forced(31, 1)]).ends(31), (Cause::Seccomp, None));
 }
 

@@ -35,8 +35,12 @@ pub enum Cause {
     Abort,
     /// A seccomp filter or seccomp's strict mode ended it.
     Seccomp,
+    /// execve(2) failed after the kernel had discarded the old program.
+    FailedExec,
     /// It used the CPU for longer than `RLIMIT_CPU` allows.
     CpuLimit,
+    /// As a real-time task, it used the CPU without blocking for longer than `RLIMIT_RTTIME` allows.
+    RealTimeLimit,
     /// It wrote a file larger than `RLIMIT_FSIZE` allows.
     FileSizeLimit,
     /// The process that traced it ended it.
@@ -49,7 +53,7 @@ pub enum Cause {
 
 impl Cause {
     /// How many causes there are.
-    pub const COUNT: usize = 21;
+    pub const COUNT: usize = 23;
 
     /// Every cause.
     pub const ALL: [Self; Self::COUNT] = [
@@ -69,7 +73,9 @@ impl Cause {
         Self::Fault,
         Self::Abort,
         Self::Seccomp,
+        Self::FailedExec,
         Self::CpuLimit,
+        Self::RealTimeLimit,
         Self::FileSizeLimit,
         Self::Tracer,
         Self::Kernel,
@@ -96,7 +102,9 @@ impl Cause {
             Self::Fault => "fault",
             Self::Abort => "abort",
             Self::Seccomp => "seccomp",
+            Self::FailedExec => "failed_exec",
             Self::CpuLimit => "cpu_limit",
+            Self::RealTimeLimit => "real_time_limit",
             Self::FileSizeLimit => "file_size_limit",
             Self::Tracer => "tracer",
             Self::Kernel => "kernel",
@@ -145,11 +153,15 @@ pub enum Missing {
     OneSender,
     /// An `AppArmor` profile in kill mode looks the same.
     SecurityProfile,
+    /// More than one limit of CPU time applies to it, or its limits were not read.
+    WhichLimit,
+    /// No record shows why the kernel sent the signal.
+    KernelReason,
 }
 
 impl Missing {
     /// Every fact that can be missing.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::Status,
         Self::SignalHook,
         Self::NotWatched,
@@ -168,6 +180,8 @@ impl Missing {
         Self::RaisedAgain,
         Self::OneSender,
         Self::SecurityProfile,
+        Self::WhichLimit,
+        Self::KernelReason,
     ];
 
     /// Returns the stable code.
@@ -192,6 +206,8 @@ impl Missing {
             Self::RaisedAgain => "raised_again",
             Self::OneSender => "one_sender",
             Self::SecurityProfile => "security_profile",
+            Self::WhichLimit => "which_limit",
+            Self::KernelReason => "kernel_reason",
         }
     }
 
@@ -219,6 +235,8 @@ impl Missing {
             Self::RaisedAgain => "why its handler did so is not visible",
             Self::OneSender => "two processes of the same parent sent the two signals",
             Self::SecurityProfile => "an AppArmor profile in kill mode looks the same",
+            Self::WhichLimit => "more than one limit of CPU time can apply to it",
+            Self::KernelReason => "no record shows why the kernel sent it",
         }
     }
 }
@@ -237,7 +255,7 @@ mod tests {
         missing.sort_unstable();
         missing.dedup();
         assert_eq!(
-            (missing.len(), Missing::SecurityProfile as usize + 1),
+            (missing.len(), Missing::KernelReason as usize + 1),
             (Missing::ALL.len(), Missing::ALL.len())
         );
     }

@@ -85,7 +85,9 @@ impl GroupDeath {
             | Cause::Abort
             | Cause::Seccomp
             | Cause::Oom
+            | Cause::FailedExec
             | Cause::CpuLimit
+            | Cause::RealTimeLimit
             | Cause::FileSizeLimit
             | Cause::KilledByItself => true,
             Cause::Exited => self.status.is_some_and(|status| status.code() != Some(0)),

@@ -1,8 +1,8 @@
 //! A signal that was sent to a group, and its sender.
 
 use crate::model::flags::{PF_EXITING, PF_KTHREAD, SIGHUP, TRACE_SIGNAL_IGNORED};
-use crate::model::id::{GroupKey, Ktime, TaskRef};
-use crate::model::record::{Comm, Disposition, SignalInfo, SignalSent};
+use crate::model::id::{GroupKey, Ktime, TaskRef, Tgid};
+use crate::model::record::{Comm, CpuLimits, Disposition, SignalInfo, SignalSent, Terminal};
 
 /// An ancestor of the sender at the time of the signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,10 @@ pub struct Sender {
     pub name: Option<Comm>,
     /// Its real uid.
     pub uid: Option<u32>,
+    /// The uid that was set at login.
+    pub login_uid: Option<u32>,
+    /// Its controlling terminal.
+    pub terminal: Option<Terminal>,
     /// Its PF_ bits.
     pub flags: u32,
     /// Its cgroup's id in the v2 hierarchy.
@@ -69,6 +73,12 @@ pub struct Sent {
     pub syscall: i32,
     /// The target's disposition of the signal, if it was read.
     pub disposition: Option<Disposition>,
+    /// As in [`SignalSent::tracer`].
+    pub tracer: Option<Option<Tgid>>,
+    /// As in [`SignalSent::cpu_limits`].
+    pub cpu_limits: Option<CpuLimits>,
+    /// As in [`SignalSent::in_execve`].
+    pub in_execve: Option<bool>,
     /// The sender.
     pub sender: Sender,
     /// How often this sender sent it.
@@ -92,6 +102,9 @@ impl Sent {
         self.last = at;
         self.address = sent.address;
         self.syscall = sent.syscall;
+        self.tracer = sent.tracer;
+        self.cpu_limits = sent.cpu_limits;
+        self.in_execve = sent.in_execve;
     }
 
     /// Creates the first signal of this sender.
@@ -108,6 +121,9 @@ impl Sent {
             address: sent.address,
             syscall: sent.syscall,
             disposition: sent.disposition,
+            tracer: sent.tracer,
+            cpu_limits: sent.cpu_limits,
+            in_execve: sent.in_execve,
             sender,
             times: 1,
             last: at,
@@ -142,6 +158,13 @@ impl Sent {
     #[must_use]
     pub fn is_from_itself(&self) -> bool {
         self.sender.task.is_some_and(|task| task.tgid == self.target.tgid)
+    }
+
+    /// Whether the tracer of the target sent it; `None` if it is not known who traced the target.
+    #[must_use]
+    pub(crate) fn is_from_tracer(&self) -> Option<bool> {
+        let tracer = self.tracer?;
+        Some(tracer.is_some() && tracer == self.sender.task.map(|task| task.tgid))
     }
 
     /// Whether the sender was in `do_exit()`.

@@ -1,7 +1,7 @@
 //! Records of a task that ends, and the values that make its status.
 
 use super::TaskUsage;
-use crate::model::id::TaskRef;
+use crate::model::id::{TaskRef, Tgid};
 
 /// The values from which wait(2) makes a group's status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub struct Exiting {
     pub exit_signal: Option<i32>,
     /// Whether the task has children of its own.
     pub has_children: Option<bool>,
+    /// The thread group of its tracer; `Some(None)` if it is not traced. The tracer can detach before [`Exited`].
+    pub tracer: Option<Option<Tgid>>,
     /// Whether `real_parent` ignores SIGCHLD or has set `SA_NOCLDWAIT`, so that the kernel autoreaps this group. On the
     /// tracepoint rung, only this field distinguishes an autoreaped leader from one that was reaped before its last switch.
     pub parent_ignores_sigchld: Option<bool>,

@@ -1,7 +1,8 @@
 //! Signals: what was sent, by which task, and what the target does with it.
 
 use crate::model::comm::Comm;
-use crate::model::id::TaskRef;
+use crate::model::id::{TaskRef, Tgid};
+use crate::model::record::Terminal;
 
 /// The kind of `siginfo` that the kernel passed with a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -29,6 +30,12 @@ pub struct SignalSent {
     pub sender_uid: Option<u32>,
     /// The sender's PF_ bits.
     pub sender_flags: Option<u32>,
+    /// The uid that was set when the user of the sender logged in (`/proc/PID/loginuid`).
+    pub sender_login_uid: Option<u32>,
+    /// The sender's controlling terminal.
+    pub sender_terminal: Option<Terminal>,
+    /// Whether the sender was in execve(2).
+    pub in_execve: Option<bool>,
     /// The number of the signal.
     pub signal: i32,
     /// `si_code`.
@@ -41,10 +48,25 @@ pub struct SignalSent {
     pub address: u64,
     /// `si_syscall` of a SIGSYS.
     pub syscall: i32,
+    /// The thread group of the target's tracer; `Some(None)` if the target was not traced.
+    pub tracer: Option<Option<Tgid>>,
+    /// The target's limits of CPU time, if the kernel sent SIGXCPU or SIGKILL on its own behalf.
+    pub cpu_limits: Option<CpuLimits>,
     /// The target's disposition of the signal, if it was read.
     pub disposition: Option<Disposition>,
     /// Whether the target's group leads its session, if that was read.
     pub leads_session: Option<bool>,
+}
+
+/// Which limits of CPU time apply to a task: the soft ones for SIGXCPU, the hard ones for SIGKILL.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct CpuLimits {
+    /// `RLIMIT_CPU` is set.
+    pub cpu: bool,
+    /// `RLIMIT_RTTIME` is set.
+    pub rttime: bool,
+    /// The task has the policy `SCHED_DEADLINE`, which can send SIGXCPU for an overrun (`sched_setattr(2)`).
+    pub deadline: bool,
 }
 
 /// What a process does with a signal, read from `/proc/PID/status` when the record of the signal arrives.

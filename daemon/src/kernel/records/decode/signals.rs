@@ -2,11 +2,11 @@
 
 use probe_common::{self as wire, Valid};
 
-use super::{DecodeError, known, task};
+use super::{DecodeError, known, task, tracer_group};
 use crate::lineage::{
     death::{OomLimit, OomScope},
     id::Tid,
-    record::{Comm, OomVictim, SignalInfo, SignalSent},
+    record::{Comm, CpuLimits, OomVictim, SignalInfo, SignalSent, Terminal},
 };
 
 /// The highest signal number, that of the last real-time signal: `_NSIG`.
@@ -31,14 +31,28 @@ pub(super) fn sent(from: &wire::SignalSent) -> Result<SignalSent, DecodeError> {
         sender_comm: known(valid, Valid::COMM, Comm::of_kernel(from.sender_comm)),
         sender_uid: known(valid, Valid::CREDENTIALS, from.sender_uid),
         sender_flags: known(valid, Valid::TASK_FLAGS, from.sender_flags),
+        sender_login_uid: (from.sender_login_uid != wire::NO_LOGIN_UID).then_some(from.sender_login_uid),
+        sender_terminal: Terminal::of_kernel(from.sender_terminal),
+        in_execve: known(valid, Valid::EXECVE, valid & Valid::IN_EXECVE != 0),
         signal: i32::try_from(from.signal).unwrap_or_default(),
         code: known(valid, Valid::SIGNAL_CODE, from.code),
         info,
         result: from.result,
         address: from.address,
         syscall: from.syscall,
+        tracer: known(valid, Valid::PTRACE, tracer_group(valid, from.tracer_tgid)),
+        cpu_limits: cpu_limits(from.limits),
         disposition: None,
         leads_session: None,
+    })
+}
+
+fn cpu_limits(bits: u32) -> Option<CpuLimits> {
+    let has = |bit| bits & bit != 0;
+    has(wire::LIMIT_READ).then(|| CpuLimits {
+        cpu: has(wire::LIMIT_CPU),
+        rttime: has(wire::LIMIT_RTTIME),
+        deadline: has(wire::LIMIT_DEADLINE),
     })
 }
 

@@ -154,23 +154,33 @@ pub(super) fn children_of(parent: sys::Pid) -> Vec<sys::Pid> {
     pids.filter(is_child).collect()
 }
 
-fn hangup() {
+/// Returns both ends of a new terminal.
+pub(super) fn open_terminal() -> (i32, i32) {
     let (mut master, mut slave) = (0, 0);
     let none = std::ptr::null_mut();
     // SAFETY: the pointers are to two variables; name, settings and size may be null.
     if unsafe { libc::openpty(&raw mut master, &raw mut slave, none, none.cast(), none.cast()) } != 0 {
         skip("openpty", sys::errno());
     }
+    (master, slave)
+}
+
+/// Becomes the leader of a session with this terminal.
+pub(super) fn take_terminal(slave: i32) {
+    // SAFETY: the calls take integers only.
+    if unsafe { libc::setsid() < 0 || libc::ioctl(slave, libc::TIOCSCTTY, 0) != 0 } {
+        die("taking a controlling terminal");
+    }
+}
+
+fn hangup() {
+    let (master, slave) = open_terminal();
     let ready = Channel::new();
     let child = spawn("child", move || {
         sys::reset(libc::SIGHUP);
-        // SAFETY: the calls take integers only, and the descriptors are open.
-        unsafe {
-            libc::close(master);
-            if libc::setsid() < 0 || libc::ioctl(slave, libc::TIOCSCTTY, 0) != 0 {
-                die("taking a controlling terminal");
-            }
-        }
+        // SAFETY: the descriptor is open.
+        unsafe { libc::close(master) };
+        take_terminal(slave);
         ready.send(1);
         sys::sleep_for_ever()
     });

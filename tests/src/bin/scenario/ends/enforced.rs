@@ -14,6 +14,10 @@ use crate::{
 
 pub(crate) const SCENARIOS: &[Entry] = &[
     ("death-cpu", "a child uses more CPU time than RLIMIT_CPU allows", |_| cpu_limit()),
+    ("death-rttime", "a real-time child uses more CPU time than RLIMIT_RTTIME allows", |_| rttime_limit()),
+    ("death-both-limits", "a child with both limits of CPU time uses more than RLIMIT_CPU allows", |_| {
+        both_limits();
+    }),
     ("death-file-size", "a child makes a file larger than RLIMIT_FSIZE allows", |_| file_size()),
     ("death-seccomp", "a seccomp filter kills a child", |_| seccomp_filter()),
     ("death-strict", "a child in seccomp's strict mode makes another system call", |_| seccomp_strict()),
@@ -26,6 +30,39 @@ pub(crate) const SCENARIOS: &[Entry] = &[
 
 fn cpu_limit() {
     let child = spawn("child", || {
+        sys::set_limit(libc::RLIMIT_CPU, 1);
+        loop {
+            std::hint::spin_loop();
+        }
+    });
+    ends(child);
+}
+
+fn rttime_limit() {
+    let may_run = Channel::new();
+    let child = spawn("child", || {
+        // Microseconds.
+        sys::set_limit(libc::RLIMIT_RTTIME, 100_000);
+        may_run.receive();
+        loop {
+            std::hint::spin_loop();
+        }
+    });
+    let priority = libc::sched_param { sched_priority: 1 };
+    // SAFETY: the pointer is to a variable.
+    if unsafe { libc::sched_setscheduler(child, libc::SCHED_FIFO, &raw const priority) } != 0 {
+        let errno = sys::errno();
+        sys::kill(child, libc::SIGKILL);
+        ends(child);
+        skip("sched_setscheduler of SCHED_FIFO", errno);
+    }
+    may_run.send(1);
+    ends(child);
+}
+
+fn both_limits() {
+    let child = spawn("child", || {
+        sys::set_limit(libc::RLIMIT_RTTIME, 100_000_000);
         sys::set_limit(libc::RLIMIT_CPU, 1);
         loop {
             std::hint::spin_loop();

@@ -8,12 +8,12 @@ use std::{
     sync::atomic::{AtomicI32, Ordering},
 };
 
-use super::deaths::{bound_to_its_parent, ends, sleeper};
+use super::deaths::{bound_to_its_parent, ends, open_terminal, sleeper, take_terminal};
 use crate::{
     Entry,
     actor::{join, spawn, thread, wait},
     cgroups::{Cgroup, enter, hierarchy},
-    fact::{die, die_with, skip},
+    fact::{Fact, die, die_with, skip},
     sys::{self, Channel},
 };
 
@@ -48,6 +48,18 @@ pub(crate) const SCENARIOS: &[Entry] = &[
     ("death-tracer-kill", "a tracer calls ptrace(PTRACE_KILL)", |_| {
         traced(|child| request!(PTRACE_KILL, child, 0));
     }),
+    ("death-tracer-seize", "a tracer that attached by PTRACE_SEIZE calls ptrace(PTRACE_KILL)", |_| {
+        let child = sleeper();
+        let tracer = spawn("sender", || {
+            request!(PTRACE_SEIZE, child, 0);
+            request!(PTRACE_KILL, child, 0);
+            wait("sender", "child", child);
+            0
+        });
+        wait("scenario", "sender", tracer);
+        ends(child);
+    }),
+    ("death-typed", "a process with a terminal, of a user who logged in, kills a child", |_| typed()),
     ("death-injected", "a tracer continues a child at a system call with SIGTERM", |_| {
         traced(|child| {
             // This discards the SIGSTOP of the attachment; the interrupted call stops the child when it is restarted.
@@ -189,6 +201,28 @@ fn failed_exec() {
     });
     ends(child);
     let _ = fs::remove_file(path);
+}
+
+/// The sender leads a session on a terminal, as a shell does, and has a login uid, which `pam_loginuid(8)` sets.
+fn typed() {
+    let (_, slave) = open_terminal();
+    let child = sleeper();
+    let sender = spawn("sender", || {
+        take_terminal(slave);
+        let _ = fs::write("/proc/self/loginuid", "1000");
+        let login = fs::read_to_string("/proc/self/loginuid").unwrap_or_default();
+        let login = login.trim().parse::<u32>().map_or(-1, i64::from);
+        let terminal = fs::read_link(format!("/proc/self/fd/{slave}")).unwrap_or_default();
+        let terminal = terminal.strip_prefix("/dev").unwrap_or(&terminal).to_string_lossy().into_owned();
+        Fact::new("typed")
+            .text("terminal", terminal.trim_start_matches('/'))
+            .number("login_uid", login)
+            .emit();
+        sys::kill(child, libc::SIGTERM);
+        0
+    });
+    wait("scenario", "sender", sender);
+    ends(child);
 }
 
 /// Runs `act` in a tracer, the sender, that has stopped a child.

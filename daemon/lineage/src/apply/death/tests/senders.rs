@@ -44,13 +44,16 @@ fn a_fault_that_a_handler_reports_is_a_fault() {
 
 #[test]
 fn a_tracers_signal_is_distinguished_from_cgroup_kill_and_from_limits() {
-    let traced = |sent: &[Sent]| Given { tracer: Some(task(OTHER)), ..given(sent) }.ends(9);
-    let killed = with(sent(9), SignalInfo::None, 0, false);
-    assert_eq!(traced(std::slice::from_ref(&killed)), (Cause::Tracer, Some(Missing::TracerRequest)));
-    assert_eq!(traced(&[by(51, killed.clone())]), (Cause::CgroupKill, None));
+    let tracer = Some(Some(Tgid(OTHER)));
+    let ends = |sent: &[Sent]| Given { tracer: Some(task(OTHER)), ..given(sent) }.ends(9);
+    let killed = with(Sent { tracer, ..sent(9) }, SignalInfo::None, 0, false);
+    assert_eq!(ends(std::slice::from_ref(&killed)), (Cause::Tracer, Some(Missing::TracerRequest)));
+    assert_eq!(ends(&[by(51, killed.clone())]), (Cause::CgroupKill, None));
     let own_write = own(killed);
     assert_eq!(given(&[own_write]).ends(9), (Cause::CgroupKill, Some(Missing::SecurityProfile)));
-    let injected = |to_group| with(own(sent(9)), SignalInfo::Kernel, 0x80, to_group);
-    assert_eq!(traced(&[injected(false)]), (Cause::Tracer, None));
-    assert_eq!(traced(&[injected(true)]), (Cause::CpuLimit, Some(Missing::NoWarning)));
+    let cpu_limits = Some(CpuLimits { cpu: true, ..CpuLimits::default() });
+    let injected =
+        |to_group| with(own(Sent { tracer, cpu_limits, ..sent(9) }), SignalInfo::Kernel, 0x80, to_group);
+    assert_eq!(ends(&[injected(false)]), (Cause::Tracer, None));
+    assert_eq!(ends(&[injected(true)]), (Cause::CpuLimit, Some(Missing::NoWarning)));
 }
