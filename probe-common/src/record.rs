@@ -233,7 +233,7 @@ wire_struct! {
         pub exit_signal: i32,
         /// [`crate::Valid`].
         pub valid: u32,
-        /// Thread group of its tracer, where it is ptraced.
+        /// Thread group of its tracer; 0 if it is not traced.
         pub tracer_tgid: u32,
     }
 }

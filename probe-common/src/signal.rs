@@ -14,16 +14,16 @@ pub const INFO_REAL: u32 = 3;
 
 /// `INVALID_UID`: no login uid is set.
 pub const NO_LOGIN_UID: u32 = u32::MAX;
-/// Length of a terminal's name in a record. The kernel's has 64 bytes; those of the longest drivers here have 10.
+/// Size of a terminal's name in a record, with its NUL. `tty_struct.name` has 64 bytes; the longest known name has 10, `pts1048575`.
 pub const TERMINAL_LEN: usize = 16;
 
 /// [`SignalSent::limits`]: the limits of the target were read.
 pub const LIMIT_READ: u32 = 1;
 /// `RLIMIT_CPU` is set: the soft limit for SIGXCPU, the hard one for SIGKILL.
 pub const LIMIT_CPU: u32 = 1 << 1;
-/// `RLIMIT_RTTIME` is set, likewise.
+/// As [`LIMIT_CPU`], for `RLIMIT_RTTIME`.
 pub const LIMIT_RTTIME: u32 = 1 << 2;
-/// The target has the policy `SCHED_DEADLINE`, whose tasks can get SIGXCPU for an overrun (`sched_setattr(2)`).
+/// The target has the policy `SCHED_DEADLINE`; with `SCHED_FLAG_DL_OVERRUN` the kernel sends it SIGXCPU for an overrun of its runtime.
 pub const LIMIT_DEADLINE: u32 = 1 << 3;
 
 /// The bit of a signal in [`crate::Settings::signals`]; none for real-time signals.
@@ -87,15 +87,16 @@ wire_struct! {
         /// `si_syscall` of a SIGSYS, else 0.
         pub syscall: i32,
         /// [`crate::Valid`]: `ACTOR` for the sender, `COMM`, `TASK_FLAGS` for the sender's bits, `CREDENTIALS` for its uid,
-        /// `SIGNAL_CODE` for `code`, `PTRACE` and `TRACER` for the tracer, `EXECVE` and `IN_EXECVE`.
+        /// `SIGNAL_CODE` for `code`, `PTRACE` and `TRACER` for the tracer, `EXECVE` and
+        /// `IN_EXECVE` for whether the sender is in execve(2).
         pub valid: u32,
-        /// Thread group of the target's tracer.
+        /// Thread group of the target's tracer; 0 if the target is not traced.
         pub tracer_tgid: u32,
         /// The sender's login uid, in the initial user namespace; [`NO_LOGIN_UID`] if it has none or if it was not read.
         pub sender_login_uid: u32,
         /// If the kernel sent SIGXCPU or SIGKILL on its own behalf: the `LIMIT_` bits of the target. Else 0.
         pub limits: u32,
-        /// The name of the sender's controlling terminal, ended by NUL; empty if it has none or if it was not read.
+        /// The name of the sender's controlling terminal, NUL-terminated; empty if it has none or if it was not read.
         pub sender_terminal: [u8; TERMINAL_LEN],
     }
 }

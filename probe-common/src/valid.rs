@@ -65,7 +65,7 @@ impl Valid {
     pub const IDENTITY: u32 = 1 << 28;
     /// The executable has no name any more, or never had one: no directory entry leads to it.
     pub const DELETED: u32 = 1 << 29;
-    /// `task_struct.in_execve` of the sender was read: [`Valid::IN_EXECVE`].
+    /// `task_struct.in_execve` of the sender was read; [`Valid::IN_EXECVE`] has its value.
     pub const EXECVE: u32 = 1 << 30;
     /// The sender is in execve(2).
     pub const IN_EXECVE: u32 = 1 << 31;

@@ -9,7 +9,7 @@ pub(crate) fn encode(bytes: &[u8]) -> String {
     })
 }
 
-/// Returns the bytes; `None` if the text is not pairs of digits.
+/// Returns the bytes; `None` if the length is odd or a character is not a hexadecimal digit.
 pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
     let digit = |digit: u8| char::from(digit).to_digit(16);
     let pairs = text.as_bytes().chunks(2);

@@ -8,8 +8,9 @@ use crate::lineage::{Brief, Share, WantedActions, death::Stop, effect::Effect, s
 /// The default of [`EventSink::max_batch_delay`]: an event reaches its reader within two milliseconds.
 pub const MAX_BATCH_DELAY: Duration = Duration::from_millis(1);
 
-/// The batch delay while nobody reads events at once. It is longer than the time between two ticks, which empty the ring too, so that only
-/// ticks wake up the pipeline. Questions do not wait for it, and neither do records about processes and cgroups that are soon gone.
+/// The batch delay while no reader needs events immediately. It is longer than the time between two ticks, and each tick empties the ring.
+/// Between ticks, only questions, urgent records and a ring that fills up wake up the pipeline. If urgent records cannot be selected, the
+/// delay is 10 ms.
 pub const MAX_BATCH_DELAY_UNREAD: Duration = Duration::from_secs(1);
 
 /// Takes effects: the daemon's counters and readers, or the lines of a command.

@@ -54,8 +54,8 @@ impl<M: Mem> Task<M> {
         }
     }
 
-    /// Fills the name of the controlling terminal. Another thread can give the terminal up meanwhile: what is read then is no
-    /// name, or one of another terminal only if the kernel has reused the memory at once.
+    /// Fills the name of the controlling terminal. Another thread can release the terminal during the read. The buffer then holds
+    /// bytes that are not a name, or the name of another terminal if the kernel has already reused the memory.
     #[inline(always)]
     pub fn terminal(self, name: &mut [u8; TERMINAL_LEN]) {
         *name = [0; TERMINAL_LEN];
@@ -70,7 +70,7 @@ impl<M: Mem> Task<M> {
         }
     }
 
-    /// The limits of CPU time that are set: the hard ones if `is_kill`, else the soft ones.
+    /// The CPU time limits that are set: the hard ones if `is_kill`, else the soft ones.
     #[inline(always)]
     pub fn cpu_limits(self, is_kill: bool) -> u32 {
         let at = offset!(signal_rlim);

@@ -39,7 +39,7 @@ const ROWS: &[Row] = &[
     ("death-tracer-kill", "tracer", "likely", None, "its tracer"),
     ("death-tracer-seize", "tracer", "likely", None, "its tracer"),
     ("death-rttime", "real_time_limit", "certain", Some("child"), "RLIMIT_RTTIME"),
-    ("death-both-limits", "cpu_limit", "likely", Some("child"), "more than one limit of CPU time"),
+    ("death-both-limits", "cpu_limit", "likely", Some("child"), "more than one CPU time limit"),
     ("death-typed", "killed", "certain", Some("sender"), ", on "),
     ("death-injected", "tracer", "certain", Some("child"), "sent it SIGTERM by ptrace(2)"),
 ];

@@ -1,4 +1,4 @@
-//! Replays the recordings of a guest on this machine: each must lead to what it led to in the guest, byte for byte.
+//! Replays the guests' recordings on the host and checks that the output is byte for byte that of the guest.
 
 use std::fs;
 use std::path::Path;

@@ -37,7 +37,7 @@ pub(super) struct Run {
     pub(super) skips: Vec<(Id, String)>,
     /// `(attach, key, value)` in the order printed.
     pub(super) reports: Vec<(String, String, String)>,
-    /// Recordings that tests made, to be replayed here.
+    /// Recordings that tests made, to be replayed on the host.
     pub(super) recordings: Vec<Recording>,
     pub(super) boot_time: Option<Duration>,
     pub(super) total_time: Duration,
@@ -96,7 +96,9 @@ impl Run {
                 Line::Report { attach, key, value } if key == replay::KEY => {
                     match Recording::of(attach, value) {
                         Some(recording) => run.recordings.push(recording),
-                        None => run.trouble.push(format!("a damaged recording by {attach}")),
+                        None => run.trouble.push(format!(
+                            "cannot parse the {attach} recording: expected two digests and the file in hexadecimal"
+                        )),
                     }
                 }
                 Line::Report { attach, key, value } => {

@@ -233,7 +233,7 @@ impl Session {
 }
 
 impl Session {
-    /// Replays the recordings of a guest with this machine's program.
+    /// Replays the recordings of a guest with the taskscope that was built for the host.
     fn replay(&self, run: &mut Run, name: &str, console: &Path) {
         let host = self.targets.iter().find(|target| target.binaries.arch.is_host());
         let Some(program) = host.and_then(|target| target.binaries.program("taskscope").ok()) else { return };
@@ -242,9 +242,11 @@ impl Session {
             let file = console.with_extension(format!("{attach}.rec"));
             match recording.compare(program, &file) {
                 Ok(bytes) => {
-                    eprintln!("vm: {name}: the recording by {attach} leads to the same {bytes} bytes here");
+                    eprintln!(
+                        "vm: {name}: the replay of the {attach} recording on this host matches the guest ({bytes} bytes)"
+                    );
                 }
-                Err(error) => run.trouble.push(format!("the recording by {attach}: {error:#}")),
+                Err(error) => run.trouble.push(format!("the {attach} recording: {error:#}")),
             }
         }
     }

@@ -63,7 +63,7 @@ pub struct Sender {
     /// Its real user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<User>,
-    /// The user who logged in, whichever user it runs as now: `/proc/PID/loginuid`.
+    /// Its login uid (`/proc/PID/loginuid`), which does not change when it changes its uid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub login_user: Option<User>,
     /// Its controlling terminal.

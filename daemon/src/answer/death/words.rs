@@ -178,7 +178,9 @@ fn cause(death: &GroupDeath, made: &Death) -> String {
             format!("execve(2) failed after the kernel had discarded the old program ({sig}){core}")
         }
         Cause::RealTimeLimit => {
-            format!("used more CPU time without blocking than RLIMIT_RTTIME allows ({sig}){core}")
+            format!(
+                "exceeded RLIMIT_RTTIME, the CPU time of a real-time task without a blocking system call ({sig}){core}"
+            )
         }
         Cause::CpuLimit => format!("used more CPU time than RLIMIT_CPU allows ({sig}){core}"),
         Cause::FileSizeLimit => format!("wrote a file larger than RLIMIT_FSIZE allows ({sig}){core}"),

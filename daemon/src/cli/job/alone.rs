@@ -68,11 +68,11 @@ pub(super) async fn follow(
     let mut settled = None;
     let (questions, mut asked) = mpsc::channel(1);
     let settle = async {
-        // A question also has the pipeline look at the delay of its sink again.
-        let hurry = async || {
+        // After a question, the pipeline reads the batch delay of its sink again.
+        let shorten_batch_delay = async || {
             let _ = ask(&questions).await;
         };
-        settled = Some(until_settled(args, command, shared, hurry).await);
+        settled = Some(until_settled(args, command, shared, shorten_batch_delay).await);
         last_figures::wait(shared, async |_| ask(&questions).await).await;
     };
     match filter {

@@ -12,7 +12,7 @@ pub(super) struct Collector {
     pub(super) notes: Vec<String>,
     /// The pipeline or the connection has ended before the command did.
     pub(super) has_ended: bool,
-    /// The command has exited, so the last events are waited for.
+    /// The command has exited; the job waits for its last events.
     pub(super) is_settling: bool,
 }
 

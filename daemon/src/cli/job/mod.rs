@@ -167,17 +167,17 @@ async fn observe(args: &Args, signals: Signals, reports: &Reports) -> Result<Exi
     }
 }
 
-/// Waits for the command, then for the last events of its processes, and ends those that are left if asked to. `hurry` is called in
-/// between: from then on, events must come without a delay.
+/// Waits for the command, then for the last events of its processes, and ends those that are left if asked to. Calls
+/// `shorten_batch_delay` when the command has exited.
 async fn until_settled(
     args: &Args,
     mut command: JobCommand,
     shared: &Shared,
-    hurry: impl AsyncFnOnce(),
+    shorten_batch_delay: impl AsyncFnOnce(),
 ) -> Observed {
     let status = command.ended().await.map_err(|error| Exit::failed_at("waiting for the command", error));
     shared.borrow_mut().is_settling = true;
-    hurry().await;
+    shorten_batch_delay().await;
     let ending = Ending::wait(shared, args.kill_leftovers).await;
     Observed { status, ending }
 }

@@ -86,7 +86,7 @@ pub enum BtfError {
         /// The member.
         member: String,
     },
-    /// The member is no bit field.
+    /// The member is not a bit field.
     #[error("{of}.{member} is not a bit field")]
     NoBitField {
         /// The structure.
@@ -147,7 +147,7 @@ impl Types {
         }
     }
 
-    /// Finds a bit field of one bit: the offset of its byte, and its bit in that byte.
+    /// Returns the byte offset and the mask of a one-bit bit field. It does not check the width of the field.
     pub fn bit(&self, of: &'static str, name: &'static str) -> Result<(u32, u32), BtfError> {
         let candidates = self.structures(of);
         let mut records = candidates.iter().filter_map(|id| self.raw.record(*id));

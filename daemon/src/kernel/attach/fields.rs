@@ -99,7 +99,7 @@ const FIELDS: &[Field] = fields! {
     task_loginuid: "task_struct" ["loginuid.val"] (4) "the login uid of a signal's sender";
     signal_tty: "signal_struct" ["tty"] (8) TERMINAL;
     tty_name: "tty_struct" ["name"] (64) TERMINAL;
-    signal_rlim: "signal_struct" ["rlim"] () "which limit of CPU time a process exceeded";
+    signal_rlim: "signal_struct" ["rlim"] () "which CPU time limit a process exceeded";
     signal_nr_threads: "signal_struct" ["nr_threads"] (4) "thread counts";
     pid_level: "pid" ["level"] (4) NAMESPACE;
     pid_numbers: "pid" ["numbers"] () NAMESPACE;

@@ -148,7 +148,7 @@ impl Plain for Option<TaskRef> {
     }
 }
 
-/// A thread group that may be known not to exist: 0 stands for that.
+/// An optional tgid; `None` is encoded as 0.
 impl Plain for Option<Tgid> {
     fn put(&self, field: u32, out: &mut Vec<u8>) {
         self.map_or(0, |tgid| tgid.0).put(field, out);

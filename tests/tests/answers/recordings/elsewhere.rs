@@ -16,16 +16,16 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn a_recording_leads_to_the_same_events_and_tree_on_another_machine() {
+fn a_recording_and_digests_of_its_replay_are_reported_to_the_host() {
     if !setting::in_vm() {
-        return setting::skip("it needs another machine: `cargo xtask vm` replays recordings of guests here");
+        return setting::skip("runs in guests only: `cargo xtask vm` replays their recordings on the host");
     }
     let directory = Directory::new("elsewhere");
     let file = directory.file("a.rec");
-    let live = record(&file, &["--print"], &[&scenario(), "burst", "20"]);
-    assert!(live.status.success(), "{}", String::from_utf8_lossy(&live.stderr));
+    let recorded = record(&file, &[], &[&scenario(), "burst", "20"]);
+    assert!(recorded.status.success(), "{}", String::from_utf8_lossy(&recorded.stderr));
     let events = replay(&file, &[]);
-    assert!(live.stdout == events.stdout, "the replay differs from what was printed");
+    assert!(events.status.success(), "{}", String::from_utf8_lossy(&events.stderr));
     let tree = replay(&file, &["tree", "--kernel", "--format", "json"]);
     assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
     let digest = |bytes: &[u8]| hex(&Sha256::digest(bytes));

@@ -30,7 +30,7 @@ pub(super) struct Case<'a> {
     pub(super) sent: &'a [Sent],
     pub(super) oom: Option<&'a OomMark>,
     pub(super) orphaned: Option<Orphaned>,
-    /// The tracer at its end.
+    /// The tracer of the group when the group ended.
     pub(super) tracer: Option<TaskRef>,
     /// When the group was created; 0 if no record showed it.
     pub(super) began: Ktime,
@@ -178,7 +178,7 @@ impl Case<'_> {
         }
     }
 
-    /// Returns which limit of CPU time the signal is for. `check_rlimit()` of the kernel sends the same one for `RLIMIT_CPU` and
+    /// Returns which CPU time limit the signal is for. `check_rlimit()` of the kernel sends the same signal for `RLIMIT_CPU` and
     /// `RLIMIT_RTTIME`.
     fn by_cpu_limit(sent: &Sent) -> (Cause, Option<Missing>) {
         match sent.cpu_limits {
@@ -227,12 +227,12 @@ impl Case<'_> {
         }
     }
 
-    /// Whether the tracer at its end sent the signal.
+    /// Whether the process that traced the group when it ended sent the signal.
     fn is_tracer(&self, sent: &Sent) -> bool {
         self.tracer.is_some_and(|tracer| sent.sender.task.is_some_and(|sender| sender.tgid == tracer.tgid))
     }
 
-    /// Whether it was traced when the signal was sent.
+    /// Whether the target was traced when the signal was sent; if the record does not say that, whether the group was traced when it ended.
     fn is_traced(&self, sent: &Sent) -> bool {
         sent.tracer.map_or(self.tracer.is_some(), |tracer| tracer.is_some())
     }

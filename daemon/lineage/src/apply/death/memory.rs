@@ -25,7 +25,7 @@ pub(super) struct Pending {
     pub(super) sent: Vec<Sent>,
     pub(super) oom: Option<OomMark>,
     pub(super) orphaned: Option<Orphaned>,
-    /// The process that traced it when a task of it began to exit last, and when that was.
+    /// The tracer of the last task of the group that began to exit while it was traced, and the time of that.
     pub(super) tracer_at_exit: Option<(TaskRef, Ktime)>,
     pub(super) has_forgotten: bool,
     at: Ktime,
@@ -69,7 +69,7 @@ impl Deaths {
         let pending = self.pending(tgid, sent.at);
         if pending.sent.len() >= SIGNALS {
             pending.has_forgotten = true;
-            // The first SIGKILL ends the group, whatever comes after it.
+            // Nothing after a delivered SIGKILL can be the cause, so the new signal is dropped and not an old one.
             let is_kill = |sent: &Sent| sent.signal == SIGKILL && sent.is_delivered();
             if pending.sent.iter().any(is_kill) {
                 return;
@@ -96,7 +96,7 @@ impl Deaths {
         }
     }
 
-    /// Notes that a task of a group began to exit while a process traced it.
+    /// Notes the tracer of a task that begins to exit.
     pub(super) fn note_tracer_at_exit(&mut self, tgid: u32, at: Ktime, tracer: TaskRef) {
         self.pending(tgid, at).tracer_at_exit = Some((tracer, at));
     }

@@ -111,7 +111,7 @@ impl Lineage {
         self.deaths.mark(tgid.map_or(oom.tid.0, |tgid| tgid.0), mark);
     }
 
-    /// Notes that a process traced a task of a group that began to exit.
+    /// Notes the tracer of a task that begins to exit.
     pub(crate) fn note_tracer_at_exit(&mut self, group: Ix<Group>, at: Ktime, tracer: Tgid) {
         let task = self.store.find_current(tracer.leader()).and_then(|ix| self.store.reference(ix));
         if let Some(task) = task {

@@ -172,7 +172,7 @@ fn signals_that_the_kernel_sends_on_behalf_of_a_task_are_distinguished() {
     assert_eq!(given(&[none(own(sent(13)), false)]).ends(13), (Cause::BrokenPipe, None));
     assert_eq!(given(&[none(own(sent(25)), false)]).ends(25), (Cause::FileSizeLimit, None));
     assert_eq!(given(&[none(sent(9), false)]).ends(9), (Cause::CgroupKill, None));
-    // PTRACE_KILL looks the same. The tracer can have detached before the exit record.
+    // PTRACE_KILL sends the same signal as a write to cgroup.kill. The tracer can have detached before the exit record.
     let by_tracer = |tracer| none(Sent { tracer, ..sent(9) }, false);
     let request = Some(Missing::TracerRequest);
     assert_eq!(given(&[by_tracer(Some(Some(Tgid(OTHER))))]).ends(9), (Cause::Tracer, request));

@@ -39,7 +39,7 @@ pub enum Cause {
     FailedExec,
     /// It used the CPU for longer than `RLIMIT_CPU` allows.
     CpuLimit,
-    /// As a real-time task, it used the CPU without blocking for longer than `RLIMIT_RTTIME` allows.
+    /// It exceeded `RLIMIT_RTTIME`: the CPU time that a real-time task may use without a blocking system call.
     RealTimeLimit,
     /// It wrote a file larger than `RLIMIT_FSIZE` allows.
     FileSizeLimit,
@@ -153,7 +153,7 @@ pub enum Missing {
     OneSender,
     /// An `AppArmor` profile in kill mode looks the same.
     SecurityProfile,
-    /// More than one limit of CPU time applies to it, or its limits were not read.
+    /// More than one CPU time limit may apply to it, or its limits were not read.
     WhichLimit,
     /// No record shows why the kernel sent the signal.
     KernelReason,
@@ -222,7 +222,7 @@ impl Missing {
             Self::RecordsLost => "records of signals were lost or shed while it lived",
             Self::NotGenerated => "the kernel reported no such signal for it",
             Self::SeccompMode => "no record shows a seccomp filter or mode; the kernel generated no signal",
-            Self::TracerRequest => "no record shows what its tracer asked for",
+            Self::TracerRequest => "no record shows whether a tracer killed it by ptrace(2)",
             Self::OomHook => "the hook mark_victim is not attached",
             Self::SharedMemory => "a process that shares memory with an out-of-memory victim looks the same",
             Self::OrphanedGroup => "a stopped process group that is orphaned gets the same signal",
@@ -235,7 +235,7 @@ impl Missing {
             Self::RaisedAgain => "why its handler did so is not visible",
             Self::OneSender => "two processes of the same parent sent the two signals",
             Self::SecurityProfile => "an AppArmor profile in kill mode looks the same",
-            Self::WhichLimit => "more than one limit of CPU time can apply to it",
+            Self::WhichLimit => "more than one CPU time limit may apply to it",
             Self::KernelReason => "no record shows why the kernel sent it",
         }
     }

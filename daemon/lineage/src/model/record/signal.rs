@@ -30,7 +30,7 @@ pub struct SignalSent {
     pub sender_uid: Option<u32>,
     /// The sender's PF_ bits.
     pub sender_flags: Option<u32>,
-    /// The uid that was set when the user of the sender logged in (`/proc/PID/loginuid`).
+    /// The sender's login uid (`/proc/PID/loginuid`).
     pub sender_login_uid: Option<u32>,
     /// The sender's controlling terminal.
     pub sender_terminal: Option<Terminal>,
@@ -50,7 +50,7 @@ pub struct SignalSent {
     pub syscall: i32,
     /// The thread group of the target's tracer; `Some(None)` if the target was not traced.
     pub tracer: Option<Option<Tgid>>,
-    /// The target's limits of CPU time, if the kernel sent SIGXCPU or SIGKILL on its own behalf.
+    /// The target's CPU time limits, if the kernel sent SIGXCPU or SIGKILL on its own behalf.
     pub cpu_limits: Option<CpuLimits>,
     /// The target's disposition of the signal, if it was read.
     pub disposition: Option<Disposition>,
@@ -58,14 +58,14 @@ pub struct SignalSent {
     pub leads_session: Option<bool>,
 }
 
-/// Which limits of CPU time apply to a task: the soft ones for SIGXCPU, the hard ones for SIGKILL.
+/// Which CPU time limits apply to a task: the soft ones for SIGXCPU, the hard ones for SIGKILL.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct CpuLimits {
     /// `RLIMIT_CPU` is set.
     pub cpu: bool,
     /// `RLIMIT_RTTIME` is set.
     pub rttime: bool,
-    /// The task has the policy `SCHED_DEADLINE`, which can send SIGXCPU for an overrun (`sched_setattr(2)`).
+    /// The task has the policy `SCHED_DEADLINE`; with `SCHED_FLAG_DL_OVERRUN` the kernel sends it SIGXCPU for an overrun of its runtime.
     pub deadline: bool,
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// The longest name that a record can have, bytes.
+/// Size of the name in a record, with its NUL, bytes.
 const LEN: usize = 16;
 
 /// A terminal, by the name that the kernel gives it (`tty_struct.name`): `tty1`, `ttyS0`, or `pts3` for `/dev/pts/3`.
@@ -10,8 +10,8 @@ const LEN: usize = 16;
 pub struct Terminal([u8; LEN]);
 
 impl Terminal {
-    /// Creates a terminal from the kernel's bytes; `None` if they are no name. The kernel frees a terminal that another thread gave up
-    /// meanwhile, so a record can hold any bytes.
+    /// Creates a terminal from the kernel's bytes; `None` if they are not a valid name: the kernel can free the `tty_struct` while the
+    /// eBPF program reads it.
     #[must_use]
     pub fn of_kernel(mut name: [u8; LEN]) -> Option<Self> {
         let end = name.iter().position(|&byte| byte == 0).unwrap_or(LEN);
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_freed_terminal_leaves_is_no_name() {
+    fn bytes_of_a_freed_terminal_are_refused() {
         for bytes in [&b""[..], b"\x80\xff", b"pts\x01", b"1abc", b"a b", b"\0pts3"] {
             assert_eq!(shown(bytes), None, "{bytes:?}");
         }

@@ -154,7 +154,7 @@ pub(super) fn children_of(parent: sys::Pid) -> Vec<sys::Pid> {
     pids.filter(is_child).collect()
 }
 
-/// Returns both ends of a new terminal.
+/// Returns the master and slave descriptors of a new pseudoterminal.
 pub(super) fn open_terminal() -> (i32, i32) {
     let (mut master, mut slave) = (0, 0);
     let none = std::ptr::null_mut();
@@ -165,7 +165,7 @@ pub(super) fn open_terminal() -> (i32, i32) {
     (master, slave)
 }
 
-/// Becomes the leader of a session with this terminal.
+/// Makes this process a session leader whose controlling terminal is `slave`.
 pub(super) fn take_terminal(slave: i32) {
     // SAFETY: the calls take integers only.
     if unsafe { libc::setsid() < 0 || libc::ioctl(slave, libc::TIOCSCTTY, 0) != 0 } {

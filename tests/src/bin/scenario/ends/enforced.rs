@@ -15,7 +15,7 @@ use crate::{
 pub(crate) const SCENARIOS: &[Entry] = &[
     ("death-cpu", "a child uses more CPU time than RLIMIT_CPU allows", |_| cpu_limit()),
     ("death-rttime", "a real-time child uses more CPU time than RLIMIT_RTTIME allows", |_| rttime_limit()),
-    ("death-both-limits", "a child with both limits of CPU time uses more than RLIMIT_CPU allows", |_| {
+    ("death-both-limits", "a child with both CPU time limits uses more than RLIMIT_CPU allows", |_| {
         both_limits();
     }),
     ("death-file-size", "a child makes a file larger than RLIMIT_FSIZE allows", |_| file_size()),

@@ -59,7 +59,7 @@ pub(crate) const SCENARIOS: &[Entry] = &[
         wait("scenario", "sender", tracer);
         ends(child);
     }),
-    ("death-typed", "a process with a terminal, of a user who logged in, kills a child", |_| typed()),
+    ("death-typed", "a process with a terminal and a login uid sends SIGTERM to a child", |_| typed()),
     ("death-injected", "a tracer continues a child at a system call with SIGTERM", |_| {
         traced(|child| {
             // This discards the SIGSTOP of the attachment; the interrupted call stops the child when it is restarted.
@@ -203,7 +203,7 @@ fn failed_exec() {
     let _ = fs::remove_file(path);
 }
 
-/// The sender leads a session on a terminal, as a shell does, and has a login uid, which `pam_loginuid(8)` sets.
+/// The sender leads a session with a controlling terminal, as a shell does, and sets its login uid, if it may, as `pam_loginuid(8)` does.
 fn typed() {
     let (_, slave) = open_terminal();
     let child = sleeper();
