@@ -136,6 +136,7 @@ fn life(n: u64, at: u64, parent: TaskRef, records: &mut Vec<Record>) {
         exit_signal: Some(17),
         has_children: Some(false),
         tracer: None,
+        seccomp_mode: None,
         parent_ignores_sigchld: Some(false),
     };
     record(500_000, Fact::Exiting(exiting));

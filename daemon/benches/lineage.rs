@@ -86,6 +86,7 @@ fn life(tid: u32, at: u64, parent: TaskRef, records: &mut Vec<Record>) {
             exit_signal: Some(17),
             has_children: Some(false),
             tracer: None,
+            seccomp_mode: None,
             parent_ignores_sigchld: Some(false),
         }),
     ));

@@ -30,7 +30,7 @@ pub use kind::{ExitSource, Kind, ReleaseSource};
 pub use offsets::{ABSENT, NEVER_SHED, Offsets, Settings};
 pub use record::{
     ARGS_LEN, COMM_LEN, CgroupAttached, CloneFailed, Exec, ExecArgs, Exited, Exiting, Header, PATH_LEN,
-    Released, Renamed, Reparented, Snapshot, TaskId, TaskNew, Usage, Where,
+    Released, Renamed, Reparented, SECCOMP_UNREAD, Snapshot, TaskId, TaskNew, Usage, Where,
 };
 pub use sched::{
     OffCpu, SCHED_BUCKETS, SchedEvent, SchedHistogram, SchedHistograms, SchedKind, SchedLosses, SchedLost,

@@ -32,7 +32,7 @@ macro_rules! offsets {
 }
 
 offsets! {
-    344;
+    348;
     task_pid, task_tgid, task_start_boottime, task_exit_signal, task_exit_state, task_exit_code, task_flags,
     task_group_leader, task_real_parent, task_parent, task_ptrace, task_signal, task_thread_pid, task_children,
     task_sibling, task_comm, task_cred, task_cgroups, task_mm, task_state,
@@ -51,7 +51,7 @@ offsets! {
     task_policy, task_prio, task_static_prio, task_rt_priority, task_cpu, task_on_cpu,
     css_set_memory, css_parent, memcg_usage, memcg_max, oom_control_memcg, kernfs_name,
     cgroup_root, cgroup_self_parent,
-    task_loginuid, task_in_execve, task_in_execve_mask, signal_tty, signal_rlim, tty_name,
+    task_loginuid, task_in_execve, task_in_execve_mask, signal_tty, signal_rlim, tty_name, task_seccomp_mode,
 }
 
 wire_struct! {

@@ -9,6 +9,9 @@ pub const PATH_LEN: usize = 256;
 /// Length of an argument vector in a record.
 pub const ARGS_LEN: usize = 1024;
 
+/// [`Exiting::seccomp_mode`]: not read.
+pub const SECCOMP_UNREAD: u32 = u32::MAX;
+
 wire_struct! {
     /// First part of every record.
     pub struct Header = 16 {
@@ -214,7 +217,7 @@ wire_struct! {
 
 wire_struct! {
     /// `do_exit()` began.
-    pub struct Exiting = 64 {
+    pub struct Exiting = 72 {
         /// Header.
         pub header: Header,
         /// The task.
@@ -233,8 +236,12 @@ wire_struct! {
         pub exit_signal: i32,
         /// [`crate::Valid`].
         pub valid: u32,
-        /// Thread group of its tracer; 0 if it is not traced.
+        /// Thread group of its tracer, if a signal ends the task; 0 if it is not traced.
         pub tracer_tgid: u32,
+        /// `seccomp.mode`, if a signal ends the task; [`crate::SECCOMP_UNREAD`] otherwise.
+        pub seccomp_mode: u32,
+        /// Zero.
+        pub pad: u32,
     }
 }
 

@@ -5,9 +5,9 @@ use super::{
     encode::{Key, Object, key},
 };
 use crate::lineage::{
-    death::{CERTAIN, Cause, GroupDeath, LIKELY, OomLimit, Sent, UNKNOWN},
+    death::{CERTAIN, Cause, GroupDeath, LIKELY, OomLimit, Received, Sent, UNKNOWN},
     flags::signal_name,
-    id::GroupKey,
+    id::{GroupKey, Ktime},
     status::WaitStatus,
 };
 
@@ -78,6 +78,9 @@ fn write_signal(object: &mut Object<'_>, key: Key, sent: &Sent, stamp: &Stamp) {
             object.yes(key!("ignored"));
         }
         object.number(key!("times"), sent.times);
+        if let Some(received) = &sent.received {
+            write_received(object, received, sent.at);
+        }
         object.object(key!("sender"), |object| {
             if let Some(task) = sent.sender.task {
                 object.number(key!("pid"), task.tgid.0);
@@ -115,5 +118,20 @@ fn write_signal(object: &mut Object<'_>, key: Key, sent: &Sent, stamp: &Stamp) {
                 object.list(key!("ancestors"), &ancestors);
             }
         });
+    });
+}
+
+fn write_received(object: &mut Object<'_>, received: &Received, sent_at: Ktime) {
+    object.object(key!("sender_received"), |object| {
+        object.number(key!("before_ns"), sent_at.since(received.at));
+        if let Some(task) = received.from {
+            object.number(key!("pid"), task.tgid.0);
+        }
+        if let Some(name) = received.name {
+            object.bytes(key!("name"), name.bytes());
+        }
+        if received.is_by_kernel {
+            object.yes(key!("by_kernel"));
+        }
     });
 }

@@ -297,7 +297,17 @@ struct EventSignal {
     sent_to: String,
     ignored: Option<bool>,
     times: u32,
+    sender_received: Option<EventReceived>,
     sender: EventSender,
+}
+
+/// The same signal, which the sender had received before.
+#[derive(JsonSchema)]
+struct EventReceived {
+    before_ns: u64,
+    pid: Option<u32>,
+    name: Option<String>,
+    by_kernel: Option<bool>,
 }
 
 /// Its sender.

@@ -67,7 +67,7 @@ message!(Arguments { 1 args +, 2 truncated * });
 message!(Renamed { 1 task !, 2 old !, 3 new ! });
 message!(Exiting {
     1 task !, 2 exit *, 3 task_flags ?, 4 nr_threads ?, 5 exit_signal ?, 6 has_children ?,
-    7 parent_ignores_sigchld ?, 8 tracer ?,
+    7 parent_ignores_sigchld ?, 8 tracer ?, 9 seccomp_mode ?,
 });
 code!(ExitSource { ExitNotify = 1, ProcExitConnector = 2, DoTaskDead = 3, FinalSwitch = 4 });
 message!(Exited {

@@ -230,6 +230,7 @@ impl Source<'_> {
                 task_flags: self.flags(),
                 nr_threads: self.threads(),
                 exit_signal: self.exit_signal(),
+                seccomp_mode: self.maybe(|it| u32::from(it.below(4))),
                 has_children: self.maybe(Self::flag),
                 tracer: self.maybe(|it| it.maybe(|it| Tgid(it.tid()))),
                 parent_ignores_sigchld: self.maybe(Self::flag),

@@ -147,6 +147,7 @@ impl Tape {
                 exit_signal: Some(view.exit_signal),
                 has_children: Some(has_children),
                 tracer: None,
+                seccomp_mode: None,
                 parent_ignores_sigchld: Some(ignored),
             }),
         );

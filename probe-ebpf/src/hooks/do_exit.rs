@@ -8,7 +8,7 @@ use aya_ebpf::{
     maps::{Array, HashMap},
     programs::{BtfTracePointContext, FEntryContext, ProbeContext, RawTracePointContext},
 };
-use probe_common::{Exiting, Lost, TaskId, Valid};
+use probe_common::{Exiting, Lost, SECCOMP_UNREAD, TaskId, Valid};
 
 use crate::{
     emit::{lose, send},
@@ -16,6 +16,9 @@ use crate::{
     kread::{Direct, Mem, Probed},
     task::{Identity, Task, current, mark},
 };
+
+/// The bits of a wait(2) status that have the signal.
+const SIGNAL_MASK: i32 = 0x7f;
 
 /// Two children of an exiting task, by its tid.
 #[map]
@@ -92,7 +95,13 @@ fn began<M: Mem>(task: Task<M>, code: Option<i32>) {
             mark(&mut record.valid, Valid::HAS_CHILDREN);
         }
         mark(&mut record.valid, task.parent_disposition());
-        task.tracer_tgid(&mut record.tracer_tgid, &mut record.valid);
+        record.tracer_tgid = 0;
+        record.seccomp_mode = SECCOMP_UNREAD;
+        record.pad = 0;
+        if record.exit_code & SIGNAL_MASK != 0 {
+            task.tracer_tgid(&mut record.tracer_tgid, &mut record.valid);
+            record.seccomp_mode = task.seccomp_mode();
+        }
     });
 }
 

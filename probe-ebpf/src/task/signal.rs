@@ -1,7 +1,9 @@
 //! What a record of a signal says about its sender and its target.
 
 use aya_ebpf::helpers::bpf_probe_read_kernel_str_bytes;
-use probe_common::{LIMIT_CPU, LIMIT_DEADLINE, LIMIT_READ, LIMIT_RTTIME, NO_LOGIN_UID, TERMINAL_LEN, Valid};
+use probe_common::{
+    LIMIT_CPU, LIMIT_DEADLINE, LIMIT_READ, LIMIT_RTTIME, NO_LOGIN_UID, SECCOMP_UNREAD, TERMINAL_LEN, Valid,
+};
 
 use super::{Task, mark};
 use crate::{
@@ -34,6 +36,12 @@ impl<M: Mem> Task<M> {
             *tgid = tracer;
             mark(valid, Valid::PTRACE | Valid::TRACER);
         }
+    }
+
+    /// `SECCOMP_MODE_` number.
+    #[inline(always)]
+    pub fn seccomp_mode(self) -> u32 {
+        self.get(offset!(task_seccomp_mode)).unwrap_or(SECCOMP_UNREAD)
     }
 
     /// The uid that was set at login; it survives setuid(2), sudo(8) and su(1).

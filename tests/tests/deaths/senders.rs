@@ -41,6 +41,18 @@ const ROWS: &[Row] = &[
     ("death-rttime", "real_time_limit", "certain", Some("child"), "RLIMIT_RTTIME"),
     ("death-both-limits", "cpu_limit", "likely", Some("child"), "more than one CPU time limit"),
     ("death-typed", "killed", "certain", Some("sender"), ", on "),
+    ("death-pipe-raised", "broken_pipe", "likely", Some("child"), "sent it to itself"),
+    (
+        "death-fault-abort",
+        "abort",
+        "certain",
+        Some("child"),
+        "before its end it had received SIGSEGV: an address that is not mapped at 0x10",
+    ),
+    ("death-passed-on", "killed", "certain", Some("init"), "which had received SIGTERM from scenario"),
+    ("death-timer", "kernel", "likely", None, "a POSIX timer (timer_create(2)) sent SIGTERM"),
+    ("death-reboot", "namespace_reboot", "certain", None, "called reboot(2)"),
+    ("death-timeout-asked", "killed", "certain", Some("timeout"), "which had received SIGTERM from scenario"),
     ("death-injected", "tracer", "certain", Some("child"), "sent it SIGTERM by ptrace(2)"),
 ];
 
@@ -72,6 +84,9 @@ fn no_sender_is_mistaken_for_another() {
             );
         }
         assert!(death["summary"].as_str().is_some_and(|text| text.contains(words)), "{name}: {death:#}");
+        if let Some(received) = death["signal"]["sender_received"].as_object() {
+            assert_eq!(received["from"]["pid"], facts.role("sender").pid, "{name}: {death:#}");
+        }
         if let Some(typed) = facts.all("typed").next() {
             let sender = &death["signal"]["sender"];
             assert_eq!(sender["terminal"], typed["terminal"], "{name}: {death:#}");

@@ -70,9 +70,7 @@ impl Lineage {
         status.learn_early(&exiting.exit);
         self.store[group].set_status(status);
         self.learn_exit_signal_once(ix, group, exiting.exit_signal);
-        if let Some(tracer) = exiting.tracer.flatten() {
-            self.note_tracer_at_exit(group, at, tracer);
-        }
+        self.note_exiting(group, at, exiting);
         self.emit(t, ix, Action::Exiting { nr_threads: exiting.nr_threads });
         match exiting.has_children {
             Some(false) => self.reap_unseen_children(ix, group, t),

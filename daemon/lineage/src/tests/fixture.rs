@@ -136,6 +136,7 @@ impl Fixture {
             exit_signal: None,
             has_children: None,
             tracer: None,
+            seccomp_mode: None,
             parent_ignores_sigchld: None,
         }
     }

@@ -211,6 +211,7 @@ fn an_autoreaped_child_stays_so_when_its_parent_exits_before_its_last_switch() {
         exit_signal: Some(17),
         has_children: Some(has_children),
         tracer: None,
+        seccomp_mode: None,
         parent_ignores_sigchld: Some(ignores),
     };
     fixture.record(Fact::Exiting(exiting(child, true, false)));
@@ -240,6 +241,7 @@ fn a_group_with_a_thread_that_went_before_ends_when_its_parent_is_seen_to_have_t
             exit_signal: Some(17),
             has_children: Some(has_children),
             tracer: None,
+            seccomp_mode: None,
             parent_ignores_sigchld: Some(false),
         };
         fixture.record(Fact::Exiting(exiting(thread, false, Some(2))));

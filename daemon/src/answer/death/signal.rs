@@ -13,9 +13,9 @@ use crate::{
     export::Stamp,
     lineage::{
         self,
-        death::Sent,
+        death::{Received, Sent},
         flags::{SI_KERNEL, SIGSYS, signal_name},
-        id::GroupKey,
+        id::{GroupKey, Ktime},
     },
 };
 
@@ -49,6 +49,22 @@ pub struct Signal {
     pub syscall: Option<i32>,
     /// The sender.
     pub sender: Sender,
+    /// The same signal, if the sender had received it less than a second before, and so may have passed it on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sender_received: Option<SenderReceived>,
+}
+
+/// The same signal to the sender.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SenderReceived {
+    /// How long before, ns.
+    pub before_ns: u64,
+    /// The process that sent it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<ProcessRef>,
+    /// Whether the kernel sent it, as for a key of a terminal.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_kernel: bool,
 }
 
 /// The sender of a signal.
@@ -106,7 +122,21 @@ impl Signal {
             address: (is_fault && sent.signal != SIGSYS).then_some(sent.address),
             syscall: (is_fault && sent.signal == SIGSYS).then_some(sent.syscall),
             sender: Sender::of(sent, host_facts),
+            sender_received: sent
+                .received
+                .as_deref()
+                .map(|received| SenderReceived::of(received, sent.at, host_facts.stamp)),
         }
+    }
+}
+
+impl SenderReceived {
+    fn of(received: &Received, sent_at: Ktime, stamp: &Stamp) -> Self {
+        let from = received.from.map(|task| {
+            let start = task.is_leader().then_some(task.key.start);
+            ProcessRef::by(GroupKey { tgid: task.tgid, start }, received.name, stamp)
+        });
+        Self { before_ns: sent_at.since(received.at), from, by_kernel: received.is_by_kernel }
     }
 }
 

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use super::{AnswerPlace, Death, Signal};
 use crate::{
     lineage::{
-        death::{Cause, GroupDeath, Missing, Sent},
-        flags::{SIGINT, SIGKILL, SIGQUIT},
+        death::{Cause, GroupDeath, Missing, OomScope, Sent},
+        flags::{SIGINT, SIGKILL, SIGQUIT, SIGTRAP},
         record::Disposition,
     },
     verdict::duration,
@@ -15,12 +15,15 @@ use crate::{
 /// What the code of a fault means.
 fn meaning(signal: &Signal) -> &'static str {
     match signal.code_name.as_deref() {
+        Some("SI_KERNEL") if signal.signal == SIGTRAP => "a breakpoint",
         Some("SEGV_MAPERR") => "an address that is not mapped",
         Some("SEGV_ACCERR") => "an address that it must not access in this way",
-        Some("BUS_ADRERR") => "an address beyond the end of the mapped file",
+        Some("BUS_ADRERR") => {
+            "the kernel could not provide the page: beyond the end of the file, no space left, or an I/O error"
+        }
         Some("BUS_ADRALN") => "an address that is not aligned",
         Some("ILL_ILLOPC" | "ILL_ILLOPN") => "an instruction that does not exist",
-        Some("FPE_INTDIV") => "a division by zero",
+        Some("FPE_INTDIV") => "a division by zero, or a quotient that does not fit",
         Some("SI_KERNEL") => "a fault without an address",
         _ => "a fault",
     }
@@ -52,6 +55,15 @@ fn sender(signal: &Signal) -> String {
     if !above.is_empty() {
         let _ = write!(text, ", below {}", above.join(" < "));
     }
+    if let Some(received) = &signal.sender_received {
+        let before = duration(received.before_ns);
+        let from = match &received.from {
+            _ if received.by_kernel => "the kernel".into(),
+            Some(from) => from.to_string(),
+            None => "an unknown task".into(),
+        };
+        let _ = write!(text, ", which had received {} from {from} {before} before", name(signal));
+    }
     text
 }
 
@@ -73,6 +85,19 @@ pub(super) fn summary(death: &GroupDeath, made: &Death) -> String {
             text.push_str(dropped(death, other));
         }
     }
+    // Runtimes report a fault in a handler and then abort.
+    let fault =
+        made.other_signals.iter().rfind(|other| is_own(other) && (other.address.is_some() || is_trap(other)));
+    if let Some(fault) = fault.filter(|_| death.cause == Cause::Abort) {
+        let before = duration(death.at.0.saturating_sub(fault.boottime_ns));
+        let address = fault.address.map_or_else(String::new, |address| format!(" at {address:#x}"));
+        let _ = write!(
+            text,
+            "; {before} before its end it had received {}: {}{address}",
+            name(fault),
+            meaning(fault)
+        );
+    }
     let is_raised = |by: &&Sent| !by.is_from_itself() || death.missing == Some(Missing::RaisedAgain);
     let by = death.by.as_ref().filter(is_raised);
     let again = by.and_then(|by| {
@@ -89,6 +114,10 @@ pub(super) fn summary(death: &GroupDeath, made: &Death) -> String {
         let _ = write!(text, " ({}: {})", death.certainty(), missing.sentence());
     }
     text
+}
+
+fn is_trap(signal: &Signal) -> bool {
+    signal.signal == SIGTRAP && signal.code.is_some_and(|code| code > 0)
 }
 
 /// Whether the kernel sent it for a key of the terminal: its worker that delivers the input is the sender.
@@ -123,6 +152,14 @@ fn cause(death: &GroupDeath, made: &Death) -> String {
         return match death.cause {
             Cause::Exited => exited(death, made, &status),
             Cause::Seccomp => format!("{status}, but no signal was sent: seccomp"),
+            Cause::Kernel => {
+                format!(
+                    "{status}, but no signal was sent: a fault in the kernel (oops) ends a process in this way, see dmesg(1)"
+                )
+            }
+            Cause::NamespaceReboot => {
+                format!("{status}: a process in its pid namespace called reboot(2), which ends the namespace")
+            }
             Cause::Tracer => format!("{status} on request of {}", tracer(made)),
             _ => format!("{status}; the sender is not known"),
         };
@@ -138,20 +175,20 @@ fn cause(death: &GroupDeath, made: &Death) -> String {
         }
         Cause::CgroupKill => format!("killed by a write to cgroup.kill of its cgroup: {by}"),
         Cause::Oom => {
-            let trigger = made.oom_trigger.as_ref().or(signal.sender.process.as_ref());
-            let trigger = match trigger {
-                Some(it) if it.pid == made.process.pid => " when it asked for memory itself".into(),
-                Some(it) => format!(" when {it} asked for memory"),
-                None => String::new(),
-            };
             let limit = made.oom.as_ref().map_or_else(String::new, |oom| format!(": {}", oom.words()));
-            format!("killed by the out-of-memory killer{trigger}{limit}")
+            format!("killed by the out-of-memory killer{}", trigger(death, made, signal, &limit))
+        }
+        Cause::NamespaceReboot => {
+            format!("{status}: a process in its pid namespace called reboot(2), which ends the namespace")
         }
         Cause::PidNamespaceInit => format!("killed because the init of its pid namespace ended: {by}"),
         Cause::ParentDeathSignal => {
             format!("received {sig} because {} ended (PR_SET_PDEATHSIG): {by}", creator(signal))
         }
         Cause::BrokenPipe => "wrote to a pipe or socket that nobody reads (SIGPIPE)".into(),
+        Cause::TerminalHangup if signal.sender.exiting => {
+            format!("the leader of its session ended, so the kernel sent {sig}: {by}")
+        }
         Cause::TerminalHangup => format!("its terminal was hung up ({sig}) by {by}"),
         Cause::OrphanedGroup => format!(
             "its process group was orphaned while a process of it was stopped, so the kernel sent {sig}: {by} ended"
@@ -191,9 +228,42 @@ fn cause(death: &GroupDeath, made: &Death) -> String {
             format!("{} sent it {sig} by ptrace(2), at a system call{core}", tracer(made))
         }
         Cause::Tracer => format!("its tracer killed it ({sig}, PTRACE_KILL): {by}"),
-        Cause::Kernel => format!("the kernel sent {sig} while {by} ran{core}"),
+        Cause::Kernel => match source(signal) {
+            Some(source) => format!("{source} sent {sig}{core}"),
+            None => format!("the kernel sent {sig} while {by} ran{core}"),
+        },
         Cause::Exited | Cause::Unknown => format!("{status}; the sender is not known"),
     }
+}
+
+/// Returns what sends signals with an `si_code` of the kernel.
+fn source(signal: &Signal) -> Option<&'static str> {
+    Some(match signal.code? {
+        -2 => "a POSIX timer (timer_create(2))",
+        -3 => "a message queue (mq_notify(3))",
+        -4 => "asynchronous input or output (aio(7))",
+        -5 => "a file descriptor with F_SETSIG (fcntl(2))",
+        _ => return None,
+    })
+}
+
+/// Returns why the out-of-memory killer ran, with the limit, as text that follows its name.
+fn trigger(death: &GroupDeath, made: &Death, signal: &Signal, limit: &str) -> String {
+    let Some(trigger) = made.oom_trigger.as_ref().or(signal.sender.process.as_ref()) else {
+        return limit.to_owned();
+    };
+    if trigger.pid == made.process.pid {
+        return format!(" when it asked for memory itself{limit}");
+    }
+    let is_of_host = made.oom.as_ref().is_some_and(|oom| oom.scope == OomScope::Host.code());
+    if is_of_host && trigger.name.as_deref().is_some_and(|name| name.starts_with("kworker")) {
+        return format!(" when {trigger} asked for memory, or on request of SysRq+f");
+    }
+    // A write to `memory.max` or `memory.high` that lowers the limit runs the killer as well.
+    let of_trigger = death.oom.as_ref().and_then(|oom| oom.trigger_cgroup_id);
+    let is_elsewhere = of_trigger.is_some() && death.cgroup_id.is_some() && of_trigger != death.cgroup_id;
+    let or_lowered = if is_elsewhere && !is_of_host { ", or lowered the limit" } else { "" };
+    format!(" when {trigger} asked for memory{or_lowered}{limit}")
 }
 
 /// Returns, as text, the first signal by which the sender of a SIGKILL, or a sibling of the sender, asked the process to end: when,

@@ -64,6 +64,8 @@ impl StoppedBy {
             tracer: None,
             cpu_limits: None,
             in_execve: None,
+            is_before_creation: false,
+            received: None,
             sender,
             times: self.signal.times,
             last: at,

@@ -96,6 +96,7 @@ const FIELDS: &[Field] = fields! {
     task_on_cpu: "task_struct" ["on_cpu"] (1 | 4) "which tasks run and which are only ready to run";
     signal_flags: "signal_struct" ["flags"] (4) STATUS;
     signal_group_exit_code: "signal_struct" ["group_exit_code"] (4) STATUS;
+    task_seccomp_mode: "task_struct" ["seccomp.mode"] (4) "whether seccomp ended a process without a signal";
     task_loginuid: "task_struct" ["loginuid.val"] (4) "the login uid of a signal's sender";
     signal_tty: "signal_struct" ["tty"] (8) TERMINAL;
     tty_name: "tty_struct" ["name"] (64) TERMINAL;

@@ -252,13 +252,14 @@ fn exiting(from: &wire::Exiting) -> Exiting {
         exit_signal: known(valid, Valid::EXIT_SIGNAL, from.exit_signal),
         has_children: Some(valid & Valid::HAS_CHILDREN != 0),
         tracer: known(valid, Valid::PTRACE, tracer_group(valid, from.tracer_tgid)),
+        seccomp_mode: (from.seccomp_mode != wire::SECCOMP_UNREAD).then_some(from.seccomp_mode),
         parent_ignores_sigchld: known(valid, Valid::PARENT_SIGCHLD, valid & Valid::PARENT_IGNORES != 0),
     }
 }
 
 /// Returns the thread group of a tracer, if the task was traced.
 fn tracer_group(valid: u32, tgid: u32) -> Option<Tgid> {
-    known(valid, Valid::TRACER, Tgid(tgid))
+    known(valid, Valid::TRACER, Tgid(tgid)).filter(|tracer| tracer.0 != 0)
 }
 
 fn exited(from: &wire::Exited) -> Result<Exited, DecodeError> {

@@ -72,6 +72,8 @@ fn stop_from(pid: u32) -> JobStop {
         tracer: None,
         cpu_limits: None,
         in_execve: None,
+        is_before_creation: false,
+        received: None,
         disposition: None,
         sender,
         times: 1,

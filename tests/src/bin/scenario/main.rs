@@ -10,7 +10,7 @@ mod lives;
 mod situations;
 mod tools;
 
-use ends::{deaths, enforced, exits, scopes, senders, stops};
+use ends::{deaths, enforced, exits, indirect, scopes, senders, stops};
 use fact::Fact;
 use lives::{
     basic, clones, crowd, executables, jobs, kernel, namespaces, naming, reparenting, sched, storms, threads,
@@ -25,7 +25,7 @@ use tools::{actor, cgroups, fact, owing, proc, sys};
 type Entry = (&'static str, &'static str, fn(&[String]));
 
 /// Every scenario by family.
-const FAMILIES: [&[Entry]; 32] = [
+const FAMILIES: [&[Entry]; 33] = [
     basic::SCENARIOS,
     blameless::SCENARIOS,
     bomb::SCENARIOS,
@@ -37,6 +37,7 @@ const FAMILIES: [&[Entry]; 32] = [
     exits::SCENARIOS,
     held::SCENARIOS,
     hogs::SCENARIOS,
+    indirect::SCENARIOS,
     jobs::SCENARIOS,
     kernel::SCENARIOS,
     leaks::SCENARIOS,

@@ -84,8 +84,8 @@ impl Lineage {
             self.deaths.job_stops.continued(tgid, at);
             return;
         }
-        // PTRACE_ATTACH sends SIGSTOP to the tracee, which the tracer receives. No other code of the kernel sends one on its own behalf.
-        if sent.signal == SIGSTOP && sent.info == SignalInfo::Kernel {
+        // PTRACE_ATTACH sends SIGSTOP to the tracee, which the tracer receives. BPF programs send one to the whole group.
+        if sent.signal == SIGSTOP && sent.info == SignalInfo::Kernel && !sent.to_group {
             return;
         }
         if !matches!(sent.result, 0 | 4) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::job_stops::JobStops;
 use super::stops::Stops;
-use crate::model::death::{GroupDeath, JobStop, OomMark, Sent, Watch};
+use crate::model::death::{GroupDeath, JobStop, OomMark, Received, Sent, Watch};
 use crate::model::flags::SIGKILL;
 use crate::model::id::{GroupKey, Ktime, TaskRef};
 use crate::model::record::SignalSent;
@@ -17,6 +17,8 @@ const PENDING: usize = 4_096;
 const SIGNALS: usize = 6;
 /// Supervisors wait up to minutes between SIGTERM and SIGKILL.
 const KEEP_NS: u64 = 600_000_000_000;
+/// A process passes a signal on within this time, ns.
+const PASSED_ON_NS: u64 = 1_000_000_000;
 /// The most ends that are kept.
 const RECENT: usize = 4_096;
 
@@ -25,10 +27,18 @@ pub(super) struct Pending {
     pub(super) sent: Vec<Sent>,
     pub(super) oom: Option<OomMark>,
     pub(super) orphaned: Option<Orphaned>,
-    /// The tracer of the last task of the group that began to exit while it was traced, and the time of that.
-    pub(super) tracer_at_exit: Option<(TaskRef, Ktime)>,
+    /// The last task of the group that a signal ended.
+    pub(super) exiting: Option<ExitingTask>,
     pub(super) has_forgotten: bool,
     at: Ktime,
+}
+
+/// A task that a signal ends, as it was when it began to exit.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ExitingTask {
+    pub(super) at: Ktime,
+    pub(super) tracer: Option<TaskRef>,
+    pub(super) seccomp_mode: Option<u32>,
 }
 
 /// The kernel sent SIGHUP and then SIGCONT, as `kill_orphaned_pgrp()` does.
@@ -70,7 +80,6 @@ impl Deaths {
         if pending.sent.len() >= SIGNALS {
             pending.has_forgotten = true;
             // Nothing after a delivered SIGKILL can be the cause, so the new signal is dropped and not an old one.
-            let is_kill = |sent: &Sent| sent.signal == SIGKILL && sent.is_delivered();
             if pending.sent.iter().any(is_kill) {
                 return;
             }
@@ -96,9 +105,24 @@ impl Deaths {
         }
     }
 
-    /// Notes the tracer of a task that begins to exit.
-    pub(super) fn note_tracer_at_exit(&mut self, tgid: u32, at: Ktime, tracer: TaskRef) {
-        self.pending(tgid, at).tracer_at_exit = Some((tracer, at));
+    /// Notes a task that begins to exit because of a signal.
+    pub(super) fn note_exiting(&mut self, tgid: u32, task: ExitingTask) {
+        self.pending(tgid, task.at).exiting = Some(task);
+    }
+
+    /// Returns the same signal, if the sender has received it from another process shortly before.
+    pub(super) fn received(&self, at: Ktime, sent: &SignalSent) -> Option<Box<Received>> {
+        let sender = sent.sender.filter(|sender| sender.tgid != sent.target.tgid)?;
+        let is_same = |it: &&Sent| {
+            it.signal == sent.signal
+                && it.is_delivered()
+                && !it.is_from_itself()
+                && it.last <= at
+                && at.since(it.last) <= PASSED_ON_NS
+        };
+        let it = self.sent_to(sender.tgid.0).filter(is_same).max_by_key(|it| it.last)?;
+        let is_by_kernel = it.is_by_kernel();
+        Some(Box::new(Received { at: it.last, from: it.sender.task, name: it.sender.name, is_by_kernel }))
     }
 
     /// Returns the last signal that can have stopped a group, unless records of later ones may be lost.
@@ -144,14 +168,21 @@ impl Deaths {
         self.forgotten_until
     }
 
-    /// Forgets signals that are too old to have ended anything.
+    /// Forgets signals that are too old to have ended anything. A SIGKILL ends a process that is in state D or frozen only when it
+    /// leaves that state.
     pub(crate) fn forget_old(&mut self, now: Ktime) {
         self.stops.forget_old(now);
         while let Some(&(at, tgid)) = self.order.front()
             && now.since(at) > KEEP_NS
         {
             self.order.pop_front();
-            if self.pending.get(&tgid).is_some_and(|pending| pending.at <= at) {
+            let Some(pending) = self.pending.get_mut(&tgid).filter(|pending| pending.at <= at) else {
+                continue;
+            };
+            if pending.sent.iter().any(is_kill) {
+                pending.at = now;
+                self.order.push_back((now, tgid));
+            } else {
                 self.pending.remove(&tgid);
             }
         }
@@ -186,5 +217,37 @@ impl Deaths {
     /// Returns the number of stored ends.
     pub(crate) fn recent_len(&self) -> usize {
         self.recent.len()
+    }
+}
+
+fn is_kill(sent: &Sent) -> bool {
+    sent.signal == SIGKILL && sent.is_delivered()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::sent;
+    use super::*;
+
+    #[test]
+    fn a_sigkill_is_kept_until_the_process_ends() {
+        let mut deaths = Deaths::default();
+        deaths.add(7, sent(SIGKILL));
+        deaths.add(8, sent(15));
+        for periods in 1..=3 {
+            deaths.forget_old(Ktime(periods * (KEEP_NS + 2_000)));
+            assert_eq!((deaths.sent_to(7).count(), deaths.sent_to(8).count()), (1, 0), "{periods}");
+        }
+        assert!(deaths.take(7).is_some());
+    }
+
+    #[test]
+    fn signals_after_a_sigkill_do_not_push_it_out() {
+        let mut deaths = Deaths::default();
+        for signal in [1, SIGKILL, 2, 3, 6, 10, 12, 14, 15] {
+            deaths.add(7, sent(signal));
+        }
+        let kept: Vec<_> = deaths.sent_to(7).map(|sent| sent.signal).collect();
+        assert_eq!(kept, [1, SIGKILL, 2, 3, 6, 10]);
     }
 }

@@ -13,11 +13,13 @@ use std::sync::Arc;
 pub(crate) use self::memory::Deaths;
 
 use self::conclude::Case;
+use self::memory::ExitingTask;
 use crate::Lineage;
 use crate::model::death::{Ancestor, Cause, GroupDeath, OomMark, Sender, Sent, Watch};
 use crate::model::flags::{SIGKILL, is_job_control_signal};
 use crate::model::id::{Ktime, TaskRef, Tgid};
-use crate::model::record::{Comm, OomVictim, SignalSent};
+use crate::model::record::{Comm, Exiting, Namespaced, OomVictim, SignalSent};
+use crate::model::status::WaitStatus;
 use crate::store::slot::group::{Group, fact};
 use crate::store::tables::arena::Ix;
 
@@ -65,8 +67,10 @@ impl Lineage {
         if self.deaths.repeat(at, sent) {
             return;
         }
-        let sender = self.sender(sent);
-        self.deaths.add(tgid.0, Sent::of(at, sent, sender));
+        let received = self.deaths.received(at, sent);
+        let sent =
+            Sent { is_before_creation: group.is_none(), received, ..Sent::of(at, sent, self.sender(sent)) };
+        self.deaths.add(tgid.0, sent);
     }
 
     /// Returns the present facts of the sender, with its ancestors.
@@ -97,8 +101,7 @@ impl Lineage {
             flags: sent.sender_flags.unwrap_or(0),
             cgroup_id: group.and_then(|group| self.store.cgroup_of(&self.store[group])),
             ancestors: ancestors.into(),
-            is_namespace_init: namespace
-                .is_some_and(|namespace| namespace.level > 0 && namespace.vtgid == Some(1)),
+            is_namespace_init: namespace.is_some_and(is_init),
         }
     }
 
@@ -107,16 +110,23 @@ impl Lineage {
         let tgid = oom.victim.map(|victim| victim.tgid);
         let tgid = tgid.or_else(|| group.map(|group| Tgid(self.store[group].tgid())));
         let trigger_name = self.name_of_process(oom.trigger, oom.trigger_comm);
-        let mark = OomMark { at, trigger: oom.trigger, trigger_name, limit: oom.limit.clone() };
+        let trigger =
+            oom.trigger.and_then(|task| self.store.find(task.key)).and_then(|ix| self.store[ix].group());
+        let trigger_cgroup_id = trigger.and_then(|group| self.store.cgroup_of(&self.store[group]));
+        let limit = oom.limit.clone();
+        let mark = OomMark { at, trigger: oom.trigger, trigger_name, trigger_cgroup_id, limit };
         self.deaths.mark(tgid.map_or(oom.tid.0, |tgid| tgid.0), mark);
     }
 
-    /// Notes the tracer of a task that begins to exit.
-    pub(crate) fn note_tracer_at_exit(&mut self, group: Ix<Group>, at: Ktime, tracer: Tgid) {
-        let task = self.store.find_current(tracer.leader()).and_then(|ix| self.store.reference(ix));
-        if let Some(task) = task {
-            self.deaths.note_tracer_at_exit(self.store[group].tgid(), at, task);
+    /// Notes a task that begins to exit, if a signal ends it.
+    pub(crate) fn note_exiting(&mut self, group: Ix<Group>, at: Ktime, exiting: &Exiting) {
+        if exiting.exit.exit_code.is_none_or(|code| WaitStatus(code).signal().is_none()) {
+            return;
         }
+        let tracer = exiting.tracer.flatten().and_then(|tracer| self.store.find_current(tracer.leader()));
+        let tracer = tracer.and_then(|ix| self.store.reference(ix));
+        let task = ExitingTask { at, tracer, seccomp_mode: exiting.seccomp_mode };
+        self.deaths.note_exiting(self.store[group].tgid(), task);
     }
 
     /// Whether the group's parent is known to be in another cgroup.
@@ -160,17 +170,20 @@ impl Lineage {
         // The stored signals are those of an earlier group with the same tgid.
         sent.retain(|sent| sent.last >= began);
         let orphaned = pending.as_ref().and_then(|pending| pending.orphaned);
-        let last_tracer = pending.as_ref().and_then(|pending| pending.tracer_at_exit);
-        let last_tracer = last_tracer.filter(|&(_, at)| at >= began).map(|(task, _)| task);
+        let exiting = pending.as_ref().and_then(|pending| pending.exiting).filter(|task| task.at >= began);
         let has_forgotten = pending.is_some_and(|pending| pending.has_forgotten)
             || self.deaths.forgotten_until() >= began && self.deaths.forgotten_until() > Ktime(0);
-        let tracer = self.store.rare_of(members).and_then(|rare| rare.tracer).or(last_tracer);
+        let tracer =
+            self.store.rare_of(members).and_then(|rare| rare.tracer).or(exiting.and_then(|task| task.tracer));
+        let namespace = members.leader().and_then(|leader| self.namespace_of(members, &self.store[leader]));
         let conclusion = Case {
             status,
             sent: &sent,
             oom: oom.as_ref(),
             orphaned,
             tracer,
+            seccomp_mode: exiting.and_then(|task| task.seccomp_mode),
+            is_namespace_init: namespace.is_some_and(is_init),
             began,
             has_forgotten,
             watch: &self.deaths.watch,
@@ -209,4 +222,9 @@ impl Lineage {
         self.end_stop_of(key, death.cgroup_id, at, death.cause);
         Some(death)
     }
+}
+
+/// Whether it is the init of a pid namespace other than the initial one.
+fn is_init(namespace: Namespaced) -> bool {
+    namespace.level > 0 && namespace.vtgid == Some(1)
 }

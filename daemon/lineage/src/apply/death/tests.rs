@@ -5,7 +5,7 @@ mod senders;
 use super::conclude::{Case, Conclusion};
 use super::memory::Orphaned;
 use crate::model::death::{Cause, Missing, OomMark, Sender, Sent, Watch};
-use crate::model::flags::PF_EXITING;
+use crate::model::flags::{PF_EXITING, PF_KTHREAD};
 use crate::model::id::{Ktime, TaskKey, TaskRef, Tgid, Tid};
 use crate::model::record::{Comm, CpuLimits, SignalInfo};
 use crate::model::status::WaitStatus;
@@ -33,6 +33,8 @@ pub(super) fn sent(signal: i32) -> Sent {
         tracer: Some(None),
         cpu_limits: None,
         in_execve: Some(false),
+        is_before_creation: false,
+        received: None,
         sender: Sender {
             task: Some(task(OTHER)),
             name: Some(Comm(*b"sender\0\0\0\0\0\0\0\0\0\0")),
@@ -81,6 +83,8 @@ struct Given<'a> {
     oom: Option<OomMark>,
     orphaned: Option<Orphaned>,
     tracer: Option<TaskRef>,
+    seccomp_mode: Option<u32>,
+    is_namespace_init: bool,
     began: u64,
     watch: Watch,
 }
@@ -99,6 +103,8 @@ impl Given<'_> {
             oom: self.oom.as_ref(),
             orphaned: self.orphaned,
             tracer: self.tracer,
+            seccomp_mode: self.seccomp_mode,
+            is_namespace_init: self.is_namespace_init,
             began: Ktime(self.began),
             has_forgotten: false,
             watch: &self.watch,
@@ -112,7 +118,16 @@ fn conclude(sent: &[Sent], status: i32) -> Conclusion {
 }
 
 fn given(sent: &[Sent]) -> Given<'_> {
-    Given { sent, oom: None, orphaned: None, tracer: None, began: 100, watch: watch() }
+    Given {
+        sent,
+        oom: None,
+        orphaned: None,
+        tracer: None,
+        seccomp_mode: None,
+        is_namespace_init: false,
+        began: 100,
+        watch: watch(),
+    }
 }
 
 #[test]
@@ -143,8 +158,11 @@ fn the_first_sigkill_ends_it_and_the_last_of_others() {
     let ignored = Sent { result: 1, ..sent(15) };
     assert_eq!(given(&[ignored, again.clone()]).ends(15), (Cause::KilledByItself, None));
     assert_eq!(given(&[sent(2), again.clone()]).ends(15), (Cause::KilledByItself, None));
+    // A service takes its time to end; a handler of another signal does not.
     let late = at(20_000_000_000, again);
-    assert_eq!(given(&[sent(15), late]).ends(15), (Cause::KilledByItself, None));
+    assert_eq!(given(&[sent(15), late]).ends(15), (Cause::Killed, Some(Missing::RaisedAgain)));
+    let late = at(20_000_000_000, own(sent(6)));
+    assert_eq!(given(&[sent(6), late]).ends(6), (Cause::KilledByItself, None));
 }
 
 #[test]
@@ -189,11 +207,15 @@ fn signals_that_the_kernel_sends_on_behalf_of_a_task_are_distinguished() {
 #[test]
 fn a_victim_of_the_oom_killer_is_marked_right_after_its_sigkill() {
     let killed = [with(sent(9), SignalInfo::Kernel, 0x80, true)];
-    let mark = OomMark { at: Ktime(2_000), trigger: None, trigger_name: None, limit: None };
+    let mark =
+        OomMark { at: Ktime(2_000), trigger: None, trigger_name: None, trigger_cgroup_id: None, limit: None };
     assert_eq!(Given { oom: Some(mark.clone()), ..given(&killed) }.ends(9), (Cause::Oom, None));
     assert_eq!(given(&killed).ends(9), (Cause::Kernel, Some(Missing::SharedMemory)));
     let unhooked = Watch { oom: false, ..watch() };
     assert_eq!(Given { watch: unhooked, ..given(&killed) }.ends(9), (Cause::Oom, Some(Missing::OomHook)));
+    // The mark of another kill, such as one for the same process after its namespace's init had sent it SIGKILL.
+    let other = OomMark { trigger: Some(task(51)), ..mark.clone() };
+    assert_eq!(Given { oom: Some(other), ..given(&killed) }.ends(9).0, Cause::Kernel);
     let old = OomMark { at: Ktime(5_000_000_000), ..mark.clone() };
     assert_eq!(Given { oom: Some(old), ..given(&killed) }.ends(9).0, Cause::Kernel);
 }
@@ -242,7 +264,14 @@ fn a_terminal_hangs_up_or_is_interrupted() {
     assert_eq!(given(&by_exit).ends(1), (Cause::TerminalHangup, None));
     let lost = Given { watch: Watch { lost_until: Ktime(1_000), ..watch() }, ..given(&by_exit) };
     assert_eq!(lost.ends(1), (Cause::TerminalHangup, Some(Missing::OrphanedGroup)));
-    assert_eq!(given(&[by_kernel(2)]).ends(2), (Cause::TerminalKey, None));
+    // A kernel worker delivers the input of terminals; TIOCSIG and BPF programs send the same signal.
+    let mut by_key = by_kernel(2);
+    by_key.sender.flags |= PF_KTHREAD;
+    assert_eq!(given(&[by_key]).ends(2), (Cause::TerminalKey, None));
+    let perhaps = (Cause::TerminalKey, Some(Missing::KernelReason));
+    assert_eq!(given(&[by_kernel(2)]).ends(2), perhaps);
+    let own_hangup = (Cause::TerminalHangup, Some(Missing::KernelReason));
+    assert_eq!(given(&[own(by_kernel(1))]).ends(1), own_hangup);
 }
 
 #[test]
@@ -287,6 +316,16 @@ fn without_a_signal_it_says_what_is_missing() {
     assert_eq!(ends(watch(), 5, 9), unknown(Missing::BeforeDaemon));
     assert_eq!(ends(watch(), 100, 11), unknown(Missing::NotGenerated));
     assert_eq!(ends(watch(), 100, 31), (Cause::Seccomp, Some(Missing::SeccompMode)));
+    assert_eq!(ends(watch(), 100, 9), (Cause::Seccomp, Some(Missing::SeccompMode)));
+    let with_mode = |mode, status| Given { seccomp_mode: Some(mode), ..given(&[]) }.ends(status);
+    for (mode, status) in [(1, 9), (3, 9), (2, 31), (3, 31)] {
+        assert_eq!(with_mode(mode, status), (Cause::Seccomp, None), "{mode} {status}");
+    }
+    // An oops ends a task with SIGKILL too.
+    for mode in [0, 2] {
+        assert_eq!(with_mode(mode, 9), (Cause::Kernel, Some(Missing::KernelReason)), "{mode}");
+    }
+    assert_eq!(with_mode(0, 31), unknown(Missing::NotGenerated));
     assert_eq!(
         Given { tracer: Some(task(OTHER)), ..given(&[]) }.ends(5),
         (Cause::Tracer, Some(Missing::TracerRequest))

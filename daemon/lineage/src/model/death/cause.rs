@@ -19,6 +19,8 @@ pub enum Cause {
     Oom,
     /// The init of its pid namespace ended.
     PidNamespaceInit,
+    /// As the init of a pid namespace, it ended because a process of the namespace called reboot(2).
+    NamespaceReboot,
     /// Its parent ended, and it had requested a signal for that by `PR_SET_PDEATHSIG`.
     ParentDeathSignal,
     /// It wrote to a pipe or socket without a reader: SIGPIPE.
@@ -53,7 +55,7 @@ pub enum Cause {
 
 impl Cause {
     /// How many causes there are.
-    pub const COUNT: usize = 23;
+    pub const COUNT: usize = 24;
 
     /// Every cause.
     pub const ALL: [Self; Self::COUNT] = [
@@ -65,6 +67,7 @@ impl Cause {
         Self::CgroupKill,
         Self::Oom,
         Self::PidNamespaceInit,
+        Self::NamespaceReboot,
         Self::ParentDeathSignal,
         Self::BrokenPipe,
         Self::TerminalHangup,
@@ -94,6 +97,7 @@ impl Cause {
             Self::CgroupKill => "cgroup_kill",
             Self::Oom => "oom",
             Self::PidNamespaceInit => "pid_namespace_init",
+            Self::NamespaceReboot => "namespace_reboot",
             Self::ParentDeathSignal => "parent_death_signal",
             Self::BrokenPipe => "broken_pipe",
             Self::TerminalHangup => "terminal_hangup",
@@ -157,11 +161,13 @@ pub enum Missing {
     WhichLimit,
     /// No record shows why the kernel sent the signal.
     KernelReason,
+    /// The kernel's `si_code` of a timer, a message queue or a file descriptor, which `rt_sigqueueinfo(2)` can set too.
+    SignalCode,
 }
 
 impl Missing {
     /// Every fact that can be missing.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Status,
         Self::SignalHook,
         Self::NotWatched,
@@ -182,6 +188,7 @@ impl Missing {
         Self::SecurityProfile,
         Self::WhichLimit,
         Self::KernelReason,
+        Self::SignalCode,
     ];
 
     /// Returns the stable code.
@@ -208,6 +215,7 @@ impl Missing {
             Self::SecurityProfile => "security_profile",
             Self::WhichLimit => "which_limit",
             Self::KernelReason => "kernel_reason",
+            Self::SignalCode => "signal_code",
         }
     }
 
@@ -220,7 +228,7 @@ impl Missing {
             Self::NotWatched => "this signal is not watched",
             Self::BeforeDaemon => "it began before taskscope, so the signal may have been sent before it too",
             Self::RecordsLost => "records of signals were lost or shed while it lived",
-            Self::NotGenerated => "the kernel reported no such signal for it",
+            Self::NotGenerated => "no such signal to it was reported in the last ten minutes",
             Self::SeccompMode => "no record shows a seccomp filter or mode; the kernel generated no signal",
             Self::TracerRequest => "no record shows whether a tracer killed it by ptrace(2)",
             Self::OomHook => "the hook mark_victim is not attached",
@@ -236,7 +244,8 @@ impl Missing {
             Self::OneSender => "two processes of the same parent sent the two signals",
             Self::SecurityProfile => "an AppArmor profile in kill mode looks the same",
             Self::WhichLimit => "more than one CPU time limit may apply to it",
-            Self::KernelReason => "no record shows why the kernel sent it",
+            Self::KernelReason => "no record shows why the kernel did so",
+            Self::SignalCode => "a process can send a signal with this si_code too",
         }
     }
 }
@@ -255,7 +264,7 @@ mod tests {
         missing.sort_unstable();
         missing.dedup();
         assert_eq!(
-            (missing.len(), Missing::KernelReason as usize + 1),
+            (missing.len(), Missing::SignalCode as usize + 1),
             (Missing::ALL.len(), Missing::ALL.len())
         );
     }

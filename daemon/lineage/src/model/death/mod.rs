@@ -9,7 +9,7 @@ mod stop;
 pub use self::cause::{Cause, Missing};
 pub use self::job_stop::{JobStop, StopReason};
 pub use self::oom::{HostMemory, OomCgroup, OomLimit, OomMark, OomScope};
-pub use self::sent::{Ancestor, Sender, Sent};
+pub use self::sent::{Ancestor, Received, Sender, Sent};
 pub use self::stop::{Stop, StopMember, StopOutcome, StopRequest};
 
 use std::sync::Arc;

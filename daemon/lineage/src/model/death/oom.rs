@@ -12,6 +12,8 @@ pub struct OomMark {
     pub trigger: Option<TaskRef>,
     /// Its comm.
     pub trigger_name: Option<Comm>,
+    /// Its cgroup's id in the v2 hierarchy.
+    pub trigger_cgroup_id: Option<u64>,
     /// The memory limit that was reached.
     pub limit: Option<Box<OomLimit>>,
 }

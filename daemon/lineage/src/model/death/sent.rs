@@ -50,6 +50,19 @@ impl Sender {
     }
 }
 
+/// A signal that the sender of the same signal had received shortly before: it may have passed it on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// When.
+    pub at: Ktime,
+    /// The task that sent it.
+    pub from: Option<TaskRef>,
+    /// The name of its process.
+    pub name: Option<Comm>,
+    /// Whether the kernel sent it, as for a key of a terminal.
+    pub is_by_kernel: bool,
+}
+
 /// A signal sent to a group or to one of its tasks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sent {
@@ -79,6 +92,10 @@ pub struct Sent {
     pub cpu_limits: Option<CpuLimits>,
     /// As in [`SignalSent::in_execve`].
     pub in_execve: Option<bool>,
+    /// Whether it was sent before the record of the group's creation.
+    pub is_before_creation: bool,
+    /// The same signal, if the sender had received it shortly before.
+    pub received: Option<Box<Received>>,
     /// The sender.
     pub sender: Sender,
     /// How often this sender sent it.
@@ -124,6 +141,8 @@ impl Sent {
             tracer: sent.tracer,
             cpu_limits: sent.cpu_limits,
             in_execve: sent.in_execve,
+            is_before_creation: false,
+            received: None,
             sender,
             times: 1,
             last: at,
@@ -146,6 +165,13 @@ impl Sent {
     #[must_use]
     pub(crate) fn is_fault(&self) -> bool {
         self.info == SignalInfo::Real && self.code.is_some_and(|code| code > 0)
+    }
+
+    /// Whether the kernel sent it, for itself or on behalf of a task.
+    #[must_use]
+    pub(crate) fn is_by_kernel(&self) -> bool {
+        // From 7.3 on, kill(2) passes no `siginfo` either, but always to a group.
+        self.info == SignalInfo::Kernel || self.info == SignalInfo::None && !self.to_group
     }
 
     /// Whether it is a SIGHUP that the kernel sent on its own behalf.

@@ -37,8 +37,11 @@ pub struct Exiting {
     pub exit_signal: Option<i32>,
     /// Whether the task has children of its own.
     pub has_children: Option<bool>,
-    /// The thread group of its tracer; `Some(None)` if it is not traced. The tracer can detach before [`Exited`].
+    /// The thread group of its tracer, if a signal ends the task; `Some(None)` if it is not traced. The tracer can detach before
+    /// [`Exited`].
     pub tracer: Option<Option<Tgid>>,
+    /// Its `SECCOMP_MODE_` number, if a signal ends the task.
+    pub seccomp_mode: Option<u32>,
     /// Whether `real_parent` ignores SIGCHLD or has set `SA_NOCLDWAIT`, so that the kernel autoreaps this group. On the
     /// tracepoint rung, only this field distinguishes an autoreaped leader from one that was reaped before its last switch.
     pub parent_ignores_sigchld: Option<bool>,

@@ -1,7 +1,7 @@
 //! Senders and reasons that are easily mistaken for others.
 
 use super::*;
-use crate::model::death::Ancestor;
+use crate::model::death::{Ancestor, Received};
 use crate::model::id::GroupKey;
 
 #[test]
@@ -56,4 +56,66 @@ fn a_tracers_signal_is_distinguished_from_cgroup_kill_and_from_limits() {
         |to_group| with(own(Sent { tracer, cpu_limits, ..sent(9) }), SignalInfo::Kernel, 0x80, to_group);
     assert_eq!(ends(&[injected(false)]), (Cause::Tracer, None));
     assert_eq!(ends(&[injected(true)]), (Cause::CpuLimit, Some(Missing::NoWarning)));
+}
+
+#[test]
+fn a_signal_of_the_kernel_that_a_handler_sends_again_is_the_cause() {
+    // Runtimes handle SIGPIPE and then end by it.
+    let pipe = with(own(sent(13)), SignalInfo::None, 0, false);
+    let raised = at(2_000, with(own(sent(13)), SignalInfo::Real, -6, false));
+    assert_eq!(given(&[pipe, raised]).ends(13), (Cause::BrokenPipe, Some(Missing::RaisedAgain)));
+    // From 7.3 on, kill(2) passes no `siginfo` either.
+    let mirrored = with(own(sent(13)), SignalInfo::None, 0, true);
+    assert_eq!(given(&[mirrored]).ends(13), (Cause::KilledByItself, None));
+}
+
+#[test]
+fn a_signal_that_timeout_passes_on_is_not_that_of_its_timer() {
+    let from = Received { at: Ktime(900), from: Some(task(40)), name: None, is_by_kernel: false };
+    let mut passed_on = sent(15);
+    passed_on.sender.name = Some(Comm(*b"timeout\0\0\0\0\0\0\0\0\0"));
+    passed_on.received = Some(Box::new(from));
+    assert_eq!(given(std::slice::from_ref(&passed_on)).ends(15), (Cause::Killed, None));
+    // The key sent the signal to both, and the command sends it to itself after its handler.
+    let mut key = at(1_000, with(sent(2), SignalInfo::Kernel, 0x80, true));
+    key.sender.flags |= PF_KTHREAD;
+    let passed_on = at(2_000, Sent { signal: 2, ..passed_on });
+    let raised = at(3_000, own(sent(2)));
+    assert_eq!(given(&[key, passed_on, raised]).ends(2), (Cause::TerminalKey, Some(Missing::RaisedAgain)));
+}
+
+#[test]
+fn signals_of_timers_and_descriptors_have_no_sender() {
+    for code in -5..=-2 {
+        let sent = [with(sent(15), SignalInfo::Real, code, true)];
+        assert_eq!(given(&sent).ends(15), (Cause::Kernel, Some(Missing::SignalCode)), "{code}");
+    }
+}
+
+#[test]
+fn a_later_signal_can_be_lost() {
+    let lost = |sent: &[Sent], status| {
+        Given { watch: Watch { lost_until: Ktime(1_000), ..watch() }, ..given(sent) }.ends(status)
+    };
+    assert_eq!(lost(&[sent(15)], 15), (Cause::Killed, Some(Missing::RecordsLost)));
+    assert_eq!(lost(&[at(1_001, sent(15))], 15), (Cause::Killed, None));
+    assert_eq!(lost(&[sent(9)], 9), (Cause::Killed, None), "no signal is delivered after SIGKILL");
+}
+
+#[test]
+fn the_init_of_a_namespace_ends_by_reboot_with_another_status() {
+    let reboot = [with(sent(9), SignalInfo::Kernel, 0x80, false)];
+    let init = || Given { is_namespace_init: true, ..given(&reboot) };
+    assert_eq!(init().ends(2), (Cause::NamespaceReboot, None));
+    assert_eq!(init().ends(1), (Cause::NamespaceReboot, None));
+    assert_eq!(given(&reboot).ends(2), (Cause::Unknown, Some(Missing::NotGenerated)));
+}
+
+#[test]
+fn cgroup_kill_ends_a_child_that_is_being_forked() {
+    let before = with(Sent { is_before_creation: true, ..sent(9) }, SignalInfo::None, 0, true);
+    assert_eq!(given(&[before]).ends(9), (Cause::CgroupKill, Some(Missing::KernelReason)));
+    let mut by_thread = with(sent(9), SignalInfo::None, 0, false);
+    by_thread.sender.flags |= PF_KTHREAD;
+    assert_eq!(given(&[by_thread]).ends(9), (Cause::Kernel, Some(Missing::KernelReason)));
 }
