@@ -399,7 +399,8 @@ fn stays_bounded(lineage: &mut Lineage, now: u64) -> Result<(), String> {
         return Err(format!("kept for ever: {kept:?}"));
     }
     let (pending, ends) = lineage.deaths_kept();
-    if pending > 0 || ends > 4_096 {
+    // A SIGKILL is kept while its target lives.
+    if pending > lineage.group_count() || ends > 4_096 {
         return Err(format!("signals kept for ever: of {pending} groups; {ends} ends"));
     }
     Ok(())

@@ -6,7 +6,7 @@ use crate::Lineage;
 use crate::apply::transition::Transition;
 use crate::model::effect::{Action, Effect};
 use crate::model::event_context::EventContext;
-use crate::model::id::Ktime;
+use crate::model::id::{Ktime, Tid};
 use crate::model::kinds::{Bound, Provenance, Span};
 use crate::model::task::TaskState;
 use crate::store::slot::group::{Group, fact};
@@ -99,7 +99,11 @@ impl Lineage {
     pub fn tick_flagging(&mut self, now: Ktime, most: usize, out: &mut Vec<Effect>) {
         let from = out.len();
         self.give_up_args(now, out);
-        self.deaths.forget_old(now);
+        let store = &self.store;
+        self.deaths.forget_old(now, |tgid| {
+            let group = store.find_current(Tid(tgid)).and_then(|leader| store[leader].group());
+            group.is_some_and(|group| !store[group].has(fact::EXIT_EMITTED))
+        });
         self.give_up_scopes(now, out);
         if !self.is_in_snapshot() {
             self.decide_zombies(out);

@@ -169,8 +169,8 @@ impl Deaths {
     }
 
     /// Forgets signals that are too old to have ended anything. A SIGKILL ends a process that is in state D or frozen only when it
-    /// leaves that state.
-    pub(crate) fn forget_old(&mut self, now: Ktime) {
+    /// leaves that state, so it is kept while `lives` of the process.
+    pub(crate) fn forget_old(&mut self, now: Ktime, lives: impl Fn(u32) -> bool) {
         self.stops.forget_old(now);
         while let Some(&(at, tgid)) = self.order.front()
             && now.since(at) > KEEP_NS
@@ -179,7 +179,7 @@ impl Deaths {
             let Some(pending) = self.pending.get_mut(&tgid).filter(|pending| pending.at <= at) else {
                 continue;
             };
-            if pending.sent.iter().any(is_kill) {
+            if pending.sent.iter().any(is_kill) && lives(tgid) {
                 pending.at = now;
                 self.order.push_back((now, tgid));
             } else {
@@ -235,10 +235,11 @@ mod tests {
         deaths.add(7, sent(SIGKILL));
         deaths.add(8, sent(15));
         for periods in 1..=3 {
-            deaths.forget_old(Ktime(periods * (KEEP_NS + 2_000)));
+            deaths.forget_old(Ktime(periods * (KEEP_NS + 2_000)), |_| true);
             assert_eq!((deaths.sent_to(7).count(), deaths.sent_to(8).count()), (1, 0), "{periods}");
         }
-        assert!(deaths.take(7).is_some());
+        deaths.forget_old(Ktime(9 * KEEP_NS), |_| false);
+        assert!(deaths.take(7).is_none(), "no record showed the end of the process");
     }
 
     #[test]
