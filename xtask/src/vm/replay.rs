@@ -9,8 +9,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::hex;
 
-/// The key of a report that has a recording.
-pub(super) const KEY: &str = "recording";
+/// The key of a report that begins a recording, and that of its parts.
+const BEGINS: &str = "recording";
+const PART: &str = "recording.part";
 
 /// The views of a replay that a guest has printed, in the order of their digests in the report.
 const VIEWS: [&[&str]; 2] = [&["events"], &["tree", "--kernel", "--format", "json"]];
@@ -21,21 +22,34 @@ pub(super) struct Recording {
     pub(super) attach: String,
     /// SHA-256 of what each of [`VIEWS`] printed in the guest.
     digests: [String; VIEWS.len()],
-    bytes: Vec<u8>,
+    /// The file, in hexadecimal.
+    hex: String,
+}
+
+/// Takes a report of a test that is about a recording; returns false if it is not.
+pub(super) fn take(recordings: &mut Vec<Recording>, attach: &str, key: &str, value: &str) -> bool {
+    match key {
+        BEGINS => {
+            let mut digests = value.split(' ').map(str::to_owned);
+            let digests = [(); VIEWS.len()].map(|()| digests.next().unwrap_or_default());
+            recordings.push(Recording { attach: attach.to_owned(), digests, hex: String::new() });
+        }
+        PART => {
+            if let Some(recording) = recordings.iter_mut().rfind(|it| it.attach == attach) {
+                recording.hex.push_str(value);
+            }
+        }
+        _ => return false,
+    }
+    true
 }
 
 impl Recording {
-    /// Parses the value of a report.
-    pub(super) fn of(attach: &str, value: &str) -> Option<Self> {
-        let mut parts = value.split(' ');
-        let mut next = || parts.next().map(str::to_owned);
-        let digests = [next()?, next()?];
-        Some(Self { attach: attach.to_owned(), digests, bytes: hex::decode(&next()?)? })
-    }
-
     /// Replays it with `program`, and returns the number of bytes that were printed and compared.
     pub(super) fn compare(&self, program: &Path, file: &Path) -> anyhow::Result<usize> {
-        fs::write(file, &self.bytes).with_context(|| format!("writing {}", file.display()))?;
+        let bytes =
+            hex::decode(&self.hex).context("the recording in the guest's report is not hexadecimal")?;
+        fs::write(file, bytes).with_context(|| format!("writing {}", file.display()))?;
         let mut printed = 0;
         for (view, expected) in VIEWS.iter().zip(&self.digests) {
             let output = Command::new(program)
@@ -63,11 +77,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_report_is_parsed_and_a_damaged_one_refused() {
-        let recording = Recording::of("kprobe", "aa bb 00ff7e").unwrap();
-        assert_eq!((recording.digests[1].as_str(), &recording.bytes), ("bb", &vec![0, 255, 0x7e]));
-        for damaged in ["", "aa", "aa bb", "aa bb 0", "aa bb 0g"] {
-            assert_eq!(Recording::of("kprobe", damaged), None, "{damaged}");
+    fn the_parts_of_a_recording_are_joined() {
+        let mut recordings = Vec::new();
+        for (attach, key, value) in [
+            ("kprobe", BEGINS, "aa bb"),
+            ("kprobe", PART, "00ff"),
+            ("fentry", BEGINS, "cc dd"),
+            ("kprobe", PART, "7e"),
+        ] {
+            assert!(take(&mut recordings, attach, key, value));
         }
+        assert!(!take(&mut recordings, "kprobe", "recording_bytes", "7"));
+        let kprobe = &recordings[0];
+        assert_eq!((kprobe.digests[1].as_str(), kprobe.hex.as_str()), ("bb", "00ff7e"));
+        assert_eq!(recordings.len(), 2);
     }
 }

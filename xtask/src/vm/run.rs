@@ -93,16 +93,10 @@ impl Run {
                     run.skips.push((id.clone(), why.clone()));
                 }
                 Line::Left(id, process) => run.notes.push(format!("{id} left running: {process}")),
-                Line::Report { attach, key, value } if key == replay::KEY => {
-                    match Recording::of(attach, value) {
-                        Some(recording) => run.recordings.push(recording),
-                        None => run.trouble.push(format!(
-                            "cannot parse the {attach} recording: expected two digests and the file in hexadecimal"
-                        )),
-                    }
-                }
                 Line::Report { attach, key, value } => {
-                    run.reports.push((attach.clone(), key.clone(), value.clone()));
+                    if !replay::take(&mut run.recordings, attach, key, value) {
+                        run.reports.push((attach.clone(), key.clone(), value.clone()));
+                    }
                 }
                 Line::Out(_) => {}
                 Line::End { passed, failed } => end = Some((*passed, *failed)),
