@@ -142,6 +142,15 @@ fn rest() {
     sys::sleep_for_ever()
 }
 
+/// Leaves a child that works once it has another parent. If it ended before, it would be a zombie that its parent left.
+fn orphan(ns: i64) {
+    let parent = sys::getpid();
+    child(|| {
+        proc::until("another parent", || sys::getppid() != parent);
+        work_for(ns);
+    });
+}
+
 fn unwaited(args: &[String]) {
     let count = number(args, 0, 20);
     // The kernel adds the usage of these children to no process, because SIGCHLD is ignored.
@@ -159,9 +168,7 @@ fn unwaited(args: &[String]) {
     sleep(2500);
     wait(zombie);
     // An orphan that ends before the command does.
-    wait(child(|| {
-        child(|| work_for(5_000_000));
-    }));
+    wait(child(|| orphan(5_000_000)));
     sleep(300);
     Fact::new("zombie").number("pid", zombie).emit();
 }
@@ -181,9 +188,7 @@ fn in_cgroup(args: &[String]) {
         }
         let _ = sys::wait4(-1, 0);
     }));
-    wait(child(|| {
-        child(|| work_for(5_000_000));
-    }));
+    wait(child(|| orphan(5_000_000)));
     sleep(300);
     Fact::new("moved").number("before_ns", before).number("moved_ns", moved).emit();
 }
