@@ -51,10 +51,6 @@ fn sender(signal: &Signal) -> String {
     if let Some(place) = sender.place.as_ref().map(AnswerPlace::short).filter(|place| place != "-") {
         let _ = write!(text, ", in {place}");
     }
-    let above: Vec<_> = sender.ancestors.iter().map(ToString::to_string).collect();
-    if !above.is_empty() {
-        let _ = write!(text, ", below {}", above.join(" < "));
-    }
     if let Some(received) = &signal.sender_received {
         let before = duration(received.before_ns);
         let from = match &received.from {
@@ -62,7 +58,11 @@ fn sender(signal: &Signal) -> String {
             Some(from) => from.to_string(),
             None => "an unknown task".into(),
         };
-        let _ = write!(text, ", which had received {} from {from} {before} before", name(signal));
+        let _ = write!(text, " (which had received {} from {from} {before} before)", name(signal));
+    }
+    let above: Vec<_> = sender.ancestors.iter().map(ToString::to_string).collect();
+    if !above.is_empty() {
+        let _ = write!(text, ", below {}", above.join(" < "));
     }
     text
 }
