@@ -69,6 +69,7 @@ const ROWS: &[Row] = &[
     ("death-cgroup", "cgroup_kill", "certain", Some("scenario")),
     ("death-tracer", "tracer", "certain", Some("sender")),
     ("death-hangup", "terminal_hangup", "certain", Some("scenario")),
+    ("death-key", "terminal_key", "certain", None),
     ("death-timeout", "timeout", "likely", Some("sender")),
     ("death-asked", "exited", "certain", None),
 ];

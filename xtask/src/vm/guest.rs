@@ -42,32 +42,6 @@ const SCENARIOS: [&str; 20] = [
     "zombies",
 ];
 
-/// Stands for every binary of [`INTERFACE_TESTS`].
-pub(super) const INTERFACE: &str = "interface";
-/// The test binaries about answers, streams of events and output for people, little of which depends on the kernel. Each runs on
-/// one of the kernels of a run, in turn by this order, in which neighbours take about the same time.
-const INTERFACE_TESTS: [&str; 19] = [
-    "hostile",
-    "readers",
-    "agree",
-    "connections",
-    "service",
-    "exhausted",
-    "answers",
-    "watchdog",
-    "history",
-    "bad_input",
-    "printed",
-    "top",
-    "lives",
-    "past",
-    "recordings",
-    "outputs",
-    "schema",
-    "metrics_doc",
-    "openapi",
-];
-
 /// Static executables, with the names of their targets.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Binaries {
@@ -146,16 +120,12 @@ impl Binaries {
         Ok(())
     }
 
-    /// Returns names of test binaries and tests; [`DAEMON`] and [`INTERFACE`] are replaced by the names for which they stand.
+    /// Returns names of test binaries and tests; [`DAEMON`] is replaced by the names for which it stands.
     pub(super) fn expand(&self, names: &[String]) -> Vec<String> {
         let others =
             self.tests.iter().map(|(name, _)| name).filter(|name| !SCENARIOS.contains(&name.as_str()));
         let others: Vec<String> = others.cloned().collect();
-        let expand = |name: &String| match name.as_str() {
-            DAEMON => others.clone(),
-            INTERFACE => INTERFACE_TESTS.map(str::to_owned).to_vec(),
-            _ => vec![name.clone()],
-        };
+        let expand = |name: &String| if name == DAEMON { others.clone() } else { vec![name.clone()] };
         names.iter().flat_map(expand).collect()
     }
 

@@ -21,6 +21,7 @@ pub(crate) const SCENARIOS: &[Entry] = &[
     ("death-fault", "a child reads an address that is not mapped", |_| fault()),
     ("death-pipe", "a child writes to a pipe without a reader", |_| broken_pipe()),
     ("death-hangup", "the terminal of a session's leader is closed", |_| hangup()),
+    ("death-key", "the interrupt key of a child's terminal is pressed", |_| key()),
     ("death-orphaned", "a stopped child's process group is orphaned by the exit of its parent", |_| {
         orphaned();
     }),
@@ -190,6 +191,20 @@ fn hangup() {
         libc::close(slave);
         libc::close(master);
     }
+    ends(child);
+}
+
+fn key() {
+    let (master, slave) = open_terminal();
+    let ready = Channel::new();
+    let child = spawn("child", move || {
+        sys::reset(libc::SIGINT);
+        take_terminal(slave);
+        ready.send(1);
+        sys::sleep_for_ever()
+    });
+    ready.receive();
+    sys::write_all(master, b"\x03");
     ends(child);
 }
 
