@@ -93,8 +93,10 @@ impl Pipeline {
                 sink.lost(place, lost - *reported);
                 let causes = self.counts.causes_lost_at(place);
                 let of_tree = (lost - *reported).saturating_sub(causes.saturating_sub(*causes_reported));
+                // What is lost in a program or in the daemon has no kind.
+                let is_by_kind = matches!(place, LossPlace::Ring | LossPlace::Shed);
+                may_miss_signals |= !is_by_kind || causes > *causes_reported;
                 (*reported, *causes_reported) = (lost, causes);
-                may_miss_signals = true;
                 // The tree does not depend on signals.
                 if of_tree == 0 {
                     continue;

@@ -62,7 +62,6 @@ const ROWS: &[Row] = &[
     ("death-pipe", "broken_pipe", "certain", Some("child")),
     ("death-cpu", "cpu_limit", "certain", Some("child")),
     ("death-file-size", "file_size_limit", "certain", Some("child")),
-    ("death-seccomp", "seccomp", "certain", None),
     ("death-strict", "seccomp", "certain", None),
     ("death-parent", "parent_death_signal", "certain", Some("sender")),
     ("death-namespace", "pid_namespace_init", "certain", Some("sender")),
@@ -102,6 +101,17 @@ fn a_stopped_process_with_an_orphaned_group_is_distinguished_from_one_whose_term
     let death = service.death(child);
     assert_cause(&death, &facts, "orphaned_group", "certain");
     assert_sender(&death, &facts, "parent");
+    service.stop_clean();
+}
+
+#[test]
+fn a_seccomp_filter_is_certain_where_the_kernel_generates_its_signal() {
+    let service = Service::start(&[]);
+    if let Some((death, facts)) = ended(&service, "death-seccomp") {
+        // Kernels before 5.16 end the task without a signal.
+        let certainty = if death["signal"].is_object() { "certain" } else { "likely" };
+        assert_cause(&death, &facts, "seccomp", certainty);
+    }
     service.stop_clean();
 }
 

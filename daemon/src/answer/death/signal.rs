@@ -101,7 +101,9 @@ pub struct Sender {
 
 impl Signal {
     pub(in crate::answer) fn of(sent: &Sent, host_facts: &mut HostFacts<'_>) -> Self {
-        let is_fault = sent.code.is_some_and(|code| code > 0 && code != SI_KERNEL) && sent.is_from_itself();
+        let is_fault = sent.has_address()
+            && sent.code.is_some_and(|code| code > 0 && code != SI_KERNEL)
+            && sent.is_from_itself();
         let name = sent.code.and_then(|code| code_name(sent.signal, code));
         Self {
             signal: sent.signal,

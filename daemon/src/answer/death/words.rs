@@ -151,10 +151,10 @@ fn cause(death: &GroupDeath, made: &Death) -> String {
     let Some(signal) = &made.signal else {
         return match death.cause {
             Cause::Exited => exited(death, made, &status),
-            Cause::Seccomp => format!("{status}, but no signal was sent: seccomp"),
+            Cause::Seccomp => format!("{status}, and no signal was recorded: seccomp"),
             Cause::Kernel => {
                 format!(
-                    "{status}, but no signal was sent: a fault in the kernel (oops) ends a process in this way, see dmesg(1)"
+                    "{status}, and no signal was recorded: a fault in the kernel (oops) ends a process in this way, see dmesg(1)"
                 )
             }
             Cause::NamespaceReboot => {
@@ -173,13 +173,13 @@ fn cause(death: &GroupDeath, made: &Death) -> String {
         Cause::CgroupKill if signal.sender.process.as_ref().map(|it| it.pid) == Some(made.process.pid) => {
             "killed by its own write to cgroup.kill of its cgroup".into()
         }
+        Cause::CgroupKill if death.missing == Some(Missing::KernelReason) => {
+            format!("killed by a write to cgroup.kill of its cgroup, while {by} created it")
+        }
         Cause::CgroupKill => format!("killed by a write to cgroup.kill of its cgroup: {by}"),
         Cause::Oom => {
             let limit = made.oom.as_ref().map_or_else(String::new, |oom| format!(": {}", oom.words()));
             format!("killed by the out-of-memory killer{}", trigger(death, made, signal, &limit))
-        }
-        Cause::NamespaceReboot => {
-            format!("{status}: a process in its pid namespace called reboot(2), which ends the namespace")
         }
         Cause::PidNamespaceInit => format!("killed because the init of its pid namespace ended: {by}"),
         Cause::ParentDeathSignal => {
@@ -187,7 +187,9 @@ fn cause(death: &GroupDeath, made: &Death) -> String {
         }
         Cause::BrokenPipe => "wrote to a pipe or socket that nobody reads (SIGPIPE)".into(),
         Cause::TerminalHangup if signal.sender.exiting => {
-            format!("the leader of its session ended, so the kernel sent {sig}: {by}")
+            format!(
+                "the kernel sent {sig} when a process ended that led its session or held its terminal: {by}"
+            )
         }
         Cause::TerminalHangup => format!("its terminal was hung up ({sig}) by {by}"),
         Cause::OrphanedGroup => format!(
@@ -232,13 +234,16 @@ fn cause(death: &GroupDeath, made: &Death) -> String {
             Some(source) => format!("{source} sent {sig}{core}"),
             None => format!("the kernel sent {sig} while {by} ran{core}"),
         },
-        Cause::Exited | Cause::Unknown => format!("{status}; the sender is not known"),
+        Cause::Exited | Cause::NamespaceReboot | Cause::Unknown => {
+            format!("{status}; the sender is not known")
+        }
     }
 }
 
 /// Returns what sends signals with an `si_code` of the kernel.
 fn source(signal: &Signal) -> Option<&'static str> {
     Some(match signal.code? {
+        1..=6 => "a file descriptor with F_SETSIG (fcntl(2))",
         -2 => "a POSIX timer (timer_create(2))",
         -3 => "a message queue (mq_notify(3))",
         -4 => "asynchronous input or output (aio(7))",

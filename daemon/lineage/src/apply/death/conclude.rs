@@ -5,19 +5,20 @@
 mod kernel;
 mod process;
 
-use super::memory::Orphaned;
+use super::memory::{Orphaned, PASSED_ON_NS};
 use crate::model::death::{Cause, Missing, OomMark, Sent, Watch};
-use crate::model::flags::{SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGSYS, SIGTERM};
-use crate::model::id::{Ktime, TaskRef};
+use crate::model::flags::{SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGSEGV, SIGSYS, SIGTERM};
+use crate::model::id::{Ktime, TaskRef, Tgid};
 use crate::model::record::SignalInfo;
 use crate::model::status::WaitStatus;
 
 /// A process that handles a fault, for example, and then sends the same signal to itself does so within this time, ns.
 const HANDLED_WITHIN_NS: u64 = 10_000_000_000;
 
-/// `SECCOMP_MODE_STRICT`, `SECCOMP_MODE_FILTER`, and `SECCOMP_MODE_DEAD` of a task that seccomp ends (since Linux 5.16).
-const SECCOMP_MODES: std::ops::RangeInclusive<u32> = 1..=3;
+/// What `task_struct.seccomp.mode` can be. The last one is set by seccomp when it ends the task, since Linux 5.16.
+const SECCOMP_MODE_STRICT: u32 = 1;
 const SECCOMP_MODE_FILTER: u32 = 2;
+const SECCOMP_MODE_DEAD: u32 = 3;
 
 /// What is known of a group that has ended.
 pub(super) struct Case<'a> {
@@ -32,6 +33,8 @@ pub(super) struct Case<'a> {
     pub(super) seccomp_mode: Option<u32>,
     /// Whether it is the init of a pid namespace other than the initial one.
     pub(super) is_namespace_init: bool,
+    /// The thread group of its parent.
+    pub(super) parent: Option<Tgid>,
     /// When the group was created; 0 if no record showed it.
     pub(super) began: Ktime,
     /// Whether signals to it were dropped because there was no room.
@@ -65,6 +68,9 @@ impl Case<'_> {
     pub(super) fn conclude(&self) -> Conclusion {
         let Some(status) = self.status else { return unseen(unknown(Missing::Status)) };
         let Some(signal) = status.signal() else { return unseen(certain(Cause::Exited)) };
+        if self.is_ended_by_reboot(signal) {
+            return unseen(certain(Cause::NamespaceReboot));
+        }
         let Some(last) = self.killer(signal) else { return unseen(self.without_a_signal(signal)) };
         let handled = self.handled_before(last.1);
         let (at, sent) = handled.unwrap_or(last);
@@ -100,9 +106,13 @@ impl Case<'_> {
                 && sent.last <= own.last
                 && (is_request || own.last.since(sent.last) <= HANDLED_WITHIN_NS)
         };
-        let causes = self.sent.iter().enumerate().filter(|(_, sent)| is_cause(sent));
+        let causes = || self.sent.iter().enumerate().filter(|(_, sent)| is_cause(sent));
+        let newest = causes().max_by_key(|(_, sent)| sent.last)?;
         // timeout(1) passes on what its command has received too.
-        causes.max_by_key(|(_, sent)| (sent.received.is_none(), sent.last))
+        let is_original =
+            |sent: &Sent| sent.received.is_none() && newest.1.last.since(sent.last) <= PASSED_ON_NS;
+        let original = causes().filter(|(_, sent)| is_original(sent)).max_by_key(|(_, sent)| sent.last);
+        Some(original.unwrap_or(newest))
     }
 
     fn without_a_signal(&self, signal: i32) -> (Cause, Option<Missing>) {
@@ -113,35 +123,34 @@ impl Case<'_> {
         if self.watch.lost_until >= self.began || self.has_forgotten {
             return unknown(Missing::RecordsLost);
         }
+        // Seccomp leaves this mode behind, whoever traces the task.
+        if matches!(signal, SIGKILL | SIGSYS) && self.seccomp_mode == Some(SECCOMP_MODE_DEAD) {
+            return certain(Cause::Seccomp);
+        }
         if self.tracer.is_some() {
             return likely(Cause::Tracer, Missing::TracerRequest);
-        }
-        match (signal, self.seccomp_mode) {
-            (SIGSYS, Some(mode)) if SECCOMP_MODES.contains(&mode) => return certain(Cause::Seccomp),
-            (SIGSYS, None) => return likely(Cause::Seccomp, Missing::SeccompMode),
-            _ => {}
-        }
-        if signal == SIGINT || signal == SIGHUP {
-            // reboot_pid_ns()
-            let by_reboot =
-                |sent: &Sent| sent.signal == SIGKILL && sent.info == SignalInfo::Kernel && !sent.to_group;
-            if self.is_namespace_init && self.sent.iter().any(by_reboot) {
-                return certain(Cause::NamespaceReboot);
-            }
         }
         if self.began < since {
             return unknown(Missing::BeforeDaemon);
         }
         match (signal, self.seccomp_mode) {
-            // A filter ends a task by SIGSYS.
-            (SIGKILL, Some(mode)) if SECCOMP_MODES.contains(&mode) && mode != SECCOMP_MODE_FILTER => {
-                certain(Cause::Seccomp)
+            (SIGKILL, Some(SECCOMP_MODE_STRICT)) => certain(Cause::Seccomp),
+            (SIGKILL, None) | (SIGSYS, None | Some(SECCOMP_MODE_FILTER)) => {
+                likely(Cause::Seccomp, Missing::SeccompMode)
             }
-            (SIGKILL, None) => likely(Cause::Seccomp, Missing::SeccompMode),
-            // oops_end() ends the task with SIGKILL.
-            (SIGKILL, Some(_)) => likely(Cause::Kernel, Missing::KernelReason),
+            // oops_end() of x86 and die() of arm64 end the task with one of these.
+            (SIGKILL | SIGSEGV, _) => likely(Cause::Kernel, Missing::KernelReason),
             _ => unknown(Missing::NotGenerated),
         }
+    }
+
+    /// Whether `reboot_pid_ns()` ended the init of a pid namespace: the kernel sends SIGKILL to this task alone, and sets its status to
+    /// SIGINT or SIGHUP. Such an init does not end by these signals themselves.
+    fn is_ended_by_reboot(&self, signal: i32) -> bool {
+        let is_kill = |sent: &Sent| {
+            sent.signal == SIGKILL && sent.info == SignalInfo::Kernel && !sent.to_group && sent.is_delivered()
+        };
+        matches!(signal, SIGINT | SIGHUP) && self.is_namespace_init && self.sent.iter().any(is_kill)
     }
 
     fn judge(&self, sent: &Sent, at: usize) -> (Cause, Option<Missing>) {

@@ -9,7 +9,7 @@ use super::stops::Stops;
 use crate::model::death::{GroupDeath, JobStop, OomMark, Received, Sent, Watch};
 use crate::model::flags::SIGKILL;
 use crate::model::id::{GroupKey, Ktime, TaskRef};
-use crate::model::record::SignalSent;
+use crate::model::record::{SignalInfo, SignalSent};
 
 /// The most groups whose signals are kept.
 const PENDING: usize = 4_096;
@@ -18,7 +18,7 @@ const SIGNALS: usize = 6;
 /// Supervisors wait up to minutes between SIGTERM and SIGKILL.
 const KEEP_NS: u64 = 600_000_000_000;
 /// A process passes a signal on within this time, ns.
-const PASSED_ON_NS: u64 = 1_000_000_000;
+pub(super) const PASSED_ON_NS: u64 = 1_000_000_000;
 /// The most ends that are kept.
 const RECENT: usize = 4_096;
 
@@ -37,6 +37,7 @@ pub(super) struct Pending {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ExitingTask {
     pub(super) at: Ktime,
+    pub(super) signal: i32,
     pub(super) tracer: Option<TaskRef>,
     pub(super) seccomp_mode: Option<u32>,
 }
@@ -69,9 +70,19 @@ pub(crate) struct Deaths {
 impl Deaths {
     /// Counts a repeated signal; returns false if this signal is not stored yet.
     pub(super) fn repeat(&mut self, at: Ktime, sent: &SignalSent) -> bool {
-        let Some(pending) = self.pending.get_mut(&sent.target.tgid.0) else { return false };
-        let Some(same) = pending.sent.iter_mut().find(|it| it.is_repeated_by(sent)) else { return false };
-        same.repeat(at, sent);
+        let target = sent.target.tgid.0;
+        let is_known = self.sent_to(target).any(|it| it.is_repeated_by(sent));
+        if !is_known {
+            return false;
+        }
+        let received = self.received(at, sent);
+        let same = self
+            .pending
+            .get_mut(&target)
+            .and_then(|it| it.sent.iter_mut().find(|it| it.is_repeated_by(sent)));
+        if let Some(same) = same {
+            same.repeat(at, sent, received);
+        }
         true
     }
 
@@ -105,9 +116,15 @@ impl Deaths {
         }
     }
 
-    /// Notes a task that begins to exit because of a signal.
+    /// Notes a task that begins to exit because of a signal. The kernel ends the other tasks of the group by the same signal.
     pub(super) fn note_exiting(&mut self, tgid: u32, task: ExitingTask) {
-        self.pending(tgid, task.at).exiting = Some(task);
+        let pending = self.pending(tgid, task.at);
+        let earlier = pending.exiting.filter(|earlier| earlier.signal == task.signal);
+        pending.exiting = Some(ExitingTask {
+            tracer: earlier.and_then(|earlier| earlier.tracer).or(task.tracer),
+            seccomp_mode: earlier.and_then(|earlier| earlier.seccomp_mode).max(task.seccomp_mode),
+            ..task
+        });
     }
 
     /// Returns the same signal, if the sender has received it from another process shortly before.
@@ -121,7 +138,7 @@ impl Deaths {
                 && at.since(it.last) <= PASSED_ON_NS
         };
         let it = self.sent_to(sender.tgid.0).filter(is_same).max_by_key(|it| it.last)?;
-        let is_by_kernel = it.is_by_kernel();
+        let is_by_kernel = it.info == SignalInfo::Kernel;
         Some(Box::new(Received { at: it.last, from: it.sender.task, name: it.sender.name, is_by_kernel }))
     }
 

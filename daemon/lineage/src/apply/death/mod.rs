@@ -120,12 +120,10 @@ impl Lineage {
 
     /// Notes a task that begins to exit, if a signal ends it.
     pub(crate) fn note_exiting(&mut self, group: Ix<Group>, at: Ktime, exiting: &Exiting) {
-        if exiting.exit.exit_code.is_none_or(|code| WaitStatus(code).signal().is_none()) {
-            return;
-        }
+        let Some(signal) = exiting.exit.exit_code.and_then(|code| WaitStatus(code).signal()) else { return };
         let tracer = exiting.tracer.flatten().and_then(|tracer| self.store.find_current(tracer.leader()));
         let tracer = tracer.and_then(|ix| self.store.reference(ix));
-        let task = ExitingTask { at, tracer, seccomp_mode: exiting.seccomp_mode };
+        let task = ExitingTask { at, signal, tracer, seccomp_mode: exiting.seccomp_mode };
         self.deaths.note_exiting(self.store[group].tgid(), task);
     }
 
@@ -184,6 +182,7 @@ impl Lineage {
             tracer,
             seccomp_mode: exiting.and_then(|task| task.seccomp_mode),
             is_namespace_init: namespace.is_some_and(is_init),
+            parent: members.parent_key().map(|parent| parent.tgid),
             began,
             has_forgotten,
             watch: &self.deaths.watch,

@@ -105,6 +105,7 @@ impl Given<'_> {
             tracer: self.tracer,
             seccomp_mode: self.seccomp_mode,
             is_namespace_init: self.is_namespace_init,
+            parent: Some(Tgid(OTHER)),
             began: Ktime(self.began),
             has_forgotten: false,
             watch: &self.watch,
@@ -314,16 +315,20 @@ fn without_a_signal_it_says_what_is_missing() {
     assert_eq!(ends(Watch { signals: 0, ..watch() }, 100, 9), unknown(Missing::NotWatched));
     assert_eq!(ends(Watch { lost_until: Ktime(100), ..watch() }, 100, 9), unknown(Missing::RecordsLost));
     assert_eq!(ends(watch(), 5, 9), unknown(Missing::BeforeDaemon));
-    assert_eq!(ends(watch(), 100, 11), unknown(Missing::NotGenerated));
+    assert_eq!(ends(watch(), 100, 11), (Cause::Kernel, Some(Missing::KernelReason)));
+    assert_eq!(ends(watch(), 100, 6), unknown(Missing::NotGenerated));
     assert_eq!(ends(watch(), 100, 31), (Cause::Seccomp, Some(Missing::SeccompMode)));
     assert_eq!(ends(watch(), 100, 9), (Cause::Seccomp, Some(Missing::SeccompMode)));
     let with_mode = |mode, status| Given { seccomp_mode: Some(mode), ..given(&[]) }.ends(status);
-    for (mode, status) in [(1, 9), (3, 9), (2, 31), (3, 31)] {
+    for (mode, status) in [(1, 9), (3, 9), (3, 31)] {
         assert_eq!(with_mode(mode, status), (Cause::Seccomp, None), "{mode} {status}");
     }
-    // An oops ends a task with SIGKILL too.
-    for mode in [0, 2] {
-        assert_eq!(with_mode(mode, 9), (Cause::Kernel, Some(Missing::KernelReason)), "{mode}");
+    assert_eq!(with_mode(2, 31), (Cause::Seccomp, Some(Missing::SeccompMode)));
+    let traced = Given { tracer: Some(task(OTHER)), seccomp_mode: Some(3), ..given(&[]) };
+    assert_eq!(traced.ends(9), (Cause::Seccomp, None));
+    // An oops ends a task in this way.
+    for (mode, status) in [(0, 9), (2, 9), (0, 11), (2, 11)] {
+        assert_eq!(with_mode(mode, status), (Cause::Kernel, Some(Missing::KernelReason)), "{mode} {status}");
     }
     assert_eq!(with_mode(0, 31), unknown(Missing::NotGenerated));
     assert_eq!(

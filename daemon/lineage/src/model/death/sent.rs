@@ -1,6 +1,8 @@
 //! A signal that was sent to a group, and its sender.
 
-use crate::model::flags::{PF_EXITING, PF_KTHREAD, SIGHUP, TRACE_SIGNAL_IGNORED};
+use crate::model::flags::{
+    PF_EXITING, PF_KTHREAD, SIGBUS, SIGFPE, SIGHUP, SIGILL, SIGSEGV, SIGSYS, SIGTRAP, TRACE_SIGNAL_IGNORED,
+};
 use crate::model::id::{GroupKey, Ktime, TaskRef, Tgid};
 use crate::model::record::{Comm, CpuLimits, Disposition, SignalInfo, SignalSent, Terminal};
 
@@ -110,11 +112,13 @@ impl Sent {
         self.signal == sent.signal
             && self.sender.task == sent.sender
             && self.result == sent.result
-            && (self.info, self.code) == (sent.info, sent.code)
+            && (self.info, self.code, self.to_group) == (sent.info, sent.code, sent.to_group)
+            && self.is_sender_exiting() == sent.sender_flags.is_some_and(|flags| flags & PF_EXITING != 0)
     }
 
     /// Notes a repetition.
-    pub(crate) const fn repeat(&mut self, at: Ktime, sent: &SignalSent) {
+    pub(crate) fn repeat(&mut self, at: Ktime, sent: &SignalSent, received: Option<Box<Received>>) {
+        self.received = received;
         self.times = self.times.saturating_add(1);
         self.last = at;
         self.address = sent.address;
@@ -165,6 +169,20 @@ impl Sent {
     #[must_use]
     pub(crate) fn is_fault(&self) -> bool {
         self.info == SignalInfo::Real && self.code.is_some_and(|code| code > 0)
+    }
+
+    /// Whether a file descriptor with `F_SETSIG` sent it: `POLL_IN` to `POLL_HUP` with a signal that has no such codes of its own.
+    #[must_use]
+    pub(crate) fn is_of_descriptor(&self) -> bool {
+        self.info == SignalInfo::Real
+            && self.code.is_some_and(|code| (1..=6).contains(&code))
+            && !self.has_address()
+    }
+
+    /// Whether the signal is one of those whose `siginfo` has an address or a system call.
+    #[must_use]
+    pub const fn has_address(&self) -> bool {
+        matches!(self.signal, SIGSEGV | SIGBUS | SIGILL | SIGFPE | SIGTRAP | SIGSYS)
     }
 
     /// Whether the kernel sent it, for itself or on behalf of a task.

@@ -22,7 +22,10 @@ impl Case<'_> {
             (SIGXFSZ, true) if !sent.to_group => certain(Cause::FileSizeLimit),
             (_, false) if sent.to_group && sent.is_sender_exiting() => certain(Cause::ParentDeathSignal),
             // cgroup_post_fork(): `cgroup.kill` was written while the parent forked.
-            (SIGKILL, false) if sent.to_group && sent.is_before_creation => {
+            (SIGKILL, false) if sent.to_group && self.is_being_forked(sent) => {
+                likely(Cause::CgroupKill, Missing::KernelReason)
+            }
+            (SIGKILL, true) if sent.to_group && !sent.target.is_leader() => {
                 likely(Cause::CgroupKill, Missing::KernelReason)
             }
             (_, false) if sent.is_from_kernel_thread() => likely(Cause::Kernel, Missing::KernelReason),
@@ -46,7 +49,14 @@ impl Case<'_> {
             SIGKILL if self.is_oom_victim(sent) => certain(Cause::Oom),
             // A tracer that resumes a tracee at a system call with a signal lets the tracee send the signal to itself
             // (`ptrace_report_syscall()`). The kernel sends signals for limits to the whole group.
-            _ if is_own && !sent.to_group && self.is_traced(sent) => certain(Cause::Tracer),
+            _ if is_own && !sent.to_group && self.is_traced(sent) => {
+                // A BPF program and a memory failure send SIGKILL so too.
+                if sent.signal == SIGKILL {
+                    likely(Cause::Tracer, Missing::TracerRequest)
+                } else {
+                    certain(Cause::Tracer)
+                }
+            }
             // exit_ptrace() of the tracer sends this signal before it detaches.
             SIGKILL if !is_own && sent.is_sender_exiting() && !sent.to_group => {
                 if sent.is_from_tracer().unwrap_or(self.tracer.is_some()) {
@@ -122,6 +132,13 @@ impl Case<'_> {
         }
     }
 
+    /// Whether the parent was creating the group when the signal was sent.
+    fn is_being_forked(&self, sent: &Sent) -> bool {
+        let is_new = self.watch.since.is_some_and(|since| self.began >= since);
+        let sender = sent.sender.task.map(|task| task.tgid);
+        is_new && sent.is_before_creation && sender.is_some() && sender == self.parent
+    }
+
     /// Whether the process that traced the group when it ended sent the signal.
     fn is_tracer(&self, sent: &Sent) -> bool {
         self.tracer.is_some_and(|tracer| sent.sender.task.is_some_and(|sender| sender.tgid == tracer.tgid))
@@ -144,6 +161,7 @@ impl Case<'_> {
     /// Returns the cause if `force_sig()` or a similar function sent the signal, with a positive `si_code`.
     pub(super) fn forced(sent: &Sent) -> (Cause, Option<Missing>) {
         match (sent.signal, sent.code) {
+            _ if sent.is_of_descriptor() => likely(Cause::Kernel, Missing::SignalCode),
             (SIGSYS, Some(SYS_SECCOMP)) => certain(Cause::Seccomp),
             (SIGSEGV, Some(SI_KERNEL)) => match sent.in_execve {
                 Some(true) => certain(Cause::FailedExec),

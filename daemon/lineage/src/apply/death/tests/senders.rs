@@ -54,7 +54,7 @@ fn a_tracers_signal_is_distinguished_from_cgroup_kill_and_from_limits() {
     let cpu_limits = Some(CpuLimits { cpu: true, ..CpuLimits::default() });
     let injected =
         |to_group| with(own(Sent { tracer, cpu_limits, ..sent(9) }), SignalInfo::Kernel, 0x80, to_group);
-    assert_eq!(ends(&[injected(false)]), (Cause::Tracer, None));
+    assert_eq!(ends(&[injected(false)]), (Cause::Tracer, Some(Missing::TracerRequest)));
     assert_eq!(ends(&[injected(true)]), (Cause::CpuLimit, Some(Missing::NoWarning)));
 }
 
@@ -81,7 +81,13 @@ fn a_signal_that_timeout_passes_on_is_not_that_of_its_timer() {
     key.sender.flags |= PF_KTHREAD;
     let passed_on = at(2_000, Sent { signal: 2, ..passed_on });
     let raised = at(3_000, own(sent(2)));
-    assert_eq!(given(&[key, passed_on, raised]).ends(2), (Cause::TerminalKey, Some(Missing::RaisedAgain)));
+    let all = [key, passed_on, raised];
+    assert_eq!(given(&all).ends(2), (Cause::TerminalKey, Some(Missing::RaisedAgain)));
+    // A direct signal long before, which had no consequence, is not the cause.
+    let [key, passed_on, raised] = all;
+    let minute = 60_000_000_000;
+    let all = [key, at(minute, passed_on), at(minute + 1, raised)];
+    assert_eq!(conclude(&all, 2).by, Some(1));
 }
 
 #[test]
@@ -90,6 +96,13 @@ fn signals_of_timers_and_descriptors_have_no_sender() {
         let sent = [with(sent(15), SignalInfo::Real, code, true)];
         assert_eq!(given(&sent).ends(15), (Cause::Kernel, Some(Missing::SignalCode)), "{code}");
     }
+}
+
+#[test]
+fn a_descriptor_has_codes_that_are_faults_of_other_signals() {
+    let poll = |signal| with(own(sent(signal)), SignalInfo::Real, 1, true);
+    assert_eq!(given(&[poll(15)]).ends(15), (Cause::Kernel, Some(Missing::SignalCode)));
+    assert_eq!(given(&[poll(11)]).ends(11), (Cause::Fault, None));
 }
 
 #[test]
@@ -104,17 +117,25 @@ fn a_later_signal_can_be_lost() {
 
 #[test]
 fn the_init_of_a_namespace_ends_by_reboot_with_another_status() {
-    let reboot = [with(sent(9), SignalInfo::Kernel, 0x80, false)];
+    // It had handled SIGHUP before.
+    let reboot = [sent(1), at(2_000, with(sent(9), SignalInfo::Kernel, 0x80, false))];
     let init = || Given { is_namespace_init: true, ..given(&reboot) };
     assert_eq!(init().ends(2), (Cause::NamespaceReboot, None));
     assert_eq!(init().ends(1), (Cause::NamespaceReboot, None));
     assert_eq!(given(&reboot).ends(2), (Cause::Unknown, Some(Missing::NotGenerated)));
+    let ignored = [Sent { result: 1, ..reboot[1].clone() }];
+    assert_eq!(Given { is_namespace_init: true, ..given(&ignored) }.ends(2).0, Cause::Unknown);
 }
 
 #[test]
 fn cgroup_kill_ends_a_child_that_is_being_forked() {
     let before = with(Sent { is_before_creation: true, ..sent(9) }, SignalInfo::None, 0, true);
-    assert_eq!(given(&[before]).ends(9), (Cause::CgroupKill, Some(Missing::KernelReason)));
+    let killed = (Cause::CgroupKill, Some(Missing::KernelReason));
+    assert_eq!(given(std::slice::from_ref(&before)).ends(9), killed);
+    assert_eq!(given(&[by(51, before)]).ends(9), (Cause::Killed, None), "it is not the parent");
+    let mut thread = with(own(sent(9)), SignalInfo::None, 0, true);
+    thread.target.key.tid = Tid(VICTIM + 1);
+    assert_eq!(given(&[thread]).ends(9), killed);
     let mut by_thread = with(sent(9), SignalInfo::None, 0, false);
     by_thread.sender.flags |= PF_KTHREAD;
     assert_eq!(given(&[by_thread]).ends(9), (Cause::Kernel, Some(Missing::KernelReason)));
