@@ -15,7 +15,8 @@ use crate::model::status::WaitStatus;
 /// A process that handles a fault, for example, and then sends the same signal to itself does so within this time, ns.
 const HANDLED_WITHIN_NS: u64 = 10_000_000_000;
 
-/// What `task_struct.seccomp.mode` can be. The last one is set by seccomp when it ends the task, since Linux 5.16.
+/// What `task_struct.seccomp.mode` can be. Seccomp sets the last one when it ends the task, since Linux 5.16 and in
+/// stable releases of older ones.
 const SECCOMP_MODE_STRICT: u32 = 1;
 const SECCOMP_MODE_FILTER: u32 = 2;
 const SECCOMP_MODE_DEAD: u32 = 3;

@@ -171,8 +171,9 @@ impl Lineage {
         let exiting = pending.as_ref().and_then(|pending| pending.exiting).filter(|task| task.at >= began);
         let has_forgotten = pending.is_some_and(|pending| pending.has_forgotten)
             || self.deaths.forgotten_until() >= began && self.deaths.forgotten_until() > Ktime(0);
-        let tracer =
-            self.store.rare_of(members).and_then(|rare| rare.tracer).or(exiting.and_then(|task| task.tracer));
+        // A later record can be read while the tracer detaches, and then names the real parent.
+        let at_exit = exiting.and_then(|task| task.tracer);
+        let tracer = at_exit.or_else(|| self.store.rare_of(members)?.tracer);
         let namespace = members.leader().and_then(|leader| self.namespace_of(members, &self.store[leader]));
         let conclusion = Case {
             status,
@@ -195,7 +196,7 @@ impl Lineage {
             by.at = by.last;
         }
         let sender = by.as_ref().filter(|by| by.is_from_tracer() == Some(true)).and_then(|by| by.sender.task);
-        let tracer = tracer.or(sender);
+        let tracer = sender.or(tracer);
         let is_top = self.is_top(group);
         let death = Arc::new(GroupDeath {
             key,
