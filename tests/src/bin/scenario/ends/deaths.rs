@@ -122,16 +122,21 @@ fn fault() {
 fn broken_pipe() {
     let child = spawn("child", || {
         sys::reset(libc::SIGPIPE);
-        let mut ends = [0; 2];
-        // SAFETY: the array has room for two descriptors and at least one byte to write.
-        unsafe {
-            libc::pipe(ends.as_mut_ptr());
-            libc::close(ends[0]);
-            libc::write(ends[1], ends.as_ptr().cast(), 1);
-        }
-        1
+        write_without_a_reader()
     });
     ends(child);
+}
+
+/// Writes to a pipe whose read end is closed.
+pub(super) fn write_without_a_reader() -> i32 {
+    let mut pipe = [0; 2];
+    // SAFETY: the array has room for two descriptors and at least one byte to write.
+    unsafe {
+        libc::pipe(pipe.as_mut_ptr());
+        libc::close(pipe[0]);
+        libc::write(pipe[1], pipe.as_ptr().cast(), 1);
+    }
+    1
 }
 
 /// Returns the only child of a process.

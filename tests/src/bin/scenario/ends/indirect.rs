@@ -9,7 +9,7 @@ use std::{
     sync::atomic::{AtomicI32, Ordering},
 };
 
-use super::deaths::{child_of, children_of, ends, sleeper};
+use super::deaths::{child_of, children_of, ends, sleeper, write_without_a_reader};
 use crate::{
     Entry,
     actor::{announce, spawn, spawn_with, wait},
@@ -49,14 +49,7 @@ fn pipe_raised() {
     }
     let child = spawn("child", || {
         handle(libc::SIGPIPE, again);
-        let mut pipe = [0; 2];
-        // SAFETY: the array has room for two descriptors and at least one byte to write.
-        unsafe {
-            libc::pipe(pipe.as_mut_ptr());
-            libc::close(pipe[0]);
-            libc::write(pipe[1], pipe.as_ptr().cast(), 1);
-        }
-        1
+        write_without_a_reader()
     });
     ends(child);
 }
