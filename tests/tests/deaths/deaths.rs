@@ -2,6 +2,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/ended.rs"]
+mod of_scenario;
 
 use std::{
     ffi::OsStr,
@@ -23,15 +25,7 @@ use taskscope_tests::{
 /// Runs a scenario and returns how its child ended, with the facts of the scenario; `None` if this machine does not allow it.
 #[track_caller]
 fn ended(service: &Service, name: &str) -> Option<(Value, Facts)> {
-    let facts = match scenario(name, &[]).finish_or_skip() {
-        Ok(facts) => facts,
-        Err(skip) => {
-            eprintln!("{name}: {skip:?}");
-            return None;
-        }
-    };
-    let death = service.death(facts.role("child").pid);
-    Some((death, facts))
+    self::of_scenario::ended(service, name).inspect_err(|skip| eprintln!("{name}: {skip}")).ok()
 }
 
 /// Checks a cause, its certainty, and the status against wait(2).

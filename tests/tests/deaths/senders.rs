@@ -2,8 +2,9 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/ended.rs"]
+mod ended;
 
-use common::scenario;
 use taskscope_tests::service::Service;
 
 /// A scenario, the cause, its certainty, the role of the sender, and words of the summary.
@@ -60,14 +61,13 @@ const ROWS: &[Row] = &[
 fn no_sender_is_mistaken_for_another() {
     let service = Service::start(&[]);
     for &(name, cause, certainty, sender, words) in ROWS {
-        let facts = match scenario(name, &[]).finish_or_skip() {
-            Ok(facts) => facts,
+        let (death, facts) = match ended::ended(&service, name) {
+            Ok(ended) => ended,
             Err(why) => {
-                eprintln!("{name}: {why:?}");
+                eprintln!("{name}: {why}");
                 continue;
             }
         };
-        let death = service.death(facts.role("child").pid);
         assert_eq!(
             (&death["cause"], &death["certainty"]),
             (&cause.into(), &certainty.into()),
