@@ -230,7 +230,7 @@ fn cause(death: &GroupDeath, made: &Death) -> String {
             format!("{} sent it {sig} by ptrace(2), at a system call{core}", tracer(made))
         }
         Cause::Tracer => format!("its tracer killed it ({sig}, PTRACE_KILL): {by}"),
-        Cause::Kernel => match source(signal) {
+        Cause::Kernel => match source(signal).filter(|_| death.missing == Some(Missing::SignalCode)) {
             Some(source) => format!("{source} sent {sig}{core}"),
             None => format!("the kernel sent {sig} while {by} ran{core}"),
         },
@@ -243,11 +243,10 @@ fn cause(death: &GroupDeath, made: &Death) -> String {
 /// Returns what sends signals with an `si_code` of the kernel.
 fn source(signal: &Signal) -> Option<&'static str> {
     Some(match signal.code? {
-        1..=6 => "a file descriptor with F_SETSIG (fcntl(2))",
         -2 => "a POSIX timer (timer_create(2))",
         -3 => "a message queue (mq_notify(3))",
         -4 => "asynchronous input or output (aio(7))",
-        -5 => "a file descriptor with F_SETSIG (fcntl(2))",
+        1..=6 | -5 => "a file descriptor with F_SETSIG (fcntl(2))",
         _ => return None,
     })
 }
