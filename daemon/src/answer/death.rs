@@ -279,10 +279,7 @@ impl Death {
             oom: oom.map(Oom::of),
             parent_then: None,
             child_before: None,
-            tracer: death.tracer.map(|(task, name)| {
-                let start = task.is_leader().then_some(task.key.start);
-                ProcessRef::by(GroupKey { tgid: task.tgid, start }, name, stamp)
-            }),
+            tracer: death.tracer.map(|(task, name)| ProcessRef::by(task.group(), name, stamp)),
         };
         made.summary = words::summary(death, &made);
         made

@@ -3,7 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 #[path = "../common/ended.rs"]
-mod of_scenario;
+mod ended;
 
 use std::{
     ffi::OsStr,
@@ -25,7 +25,7 @@ use taskscope_tests::{
 /// Runs a scenario and returns how its child ended, with the facts of the scenario; `None` if this machine does not allow it.
 #[track_caller]
 fn ended(service: &Service, name: &str) -> Option<(Value, Facts)> {
-    self::of_scenario::ended(service, name).inspect_err(|skip| eprintln!("{name}: {skip}")).ok()
+    ended::ended(service, name).inspect_err(|skip| eprintln!("{name}: {skip}")).ok()
 }
 
 /// Checks a cause, its certainty, and the status against wait(2).

@@ -230,9 +230,7 @@ impl Session {
         explain(name, &run, &text, self.args.verbose);
         Ok(run)
     }
-}
 
-impl Session {
     /// Replays the recordings of a guest with the taskscope that was built for the host.
     fn replay(&self, run: &mut Run, name: &str, console: &Path) {
         let host = self.targets.iter().find(|target| target.binaries.arch.is_host());

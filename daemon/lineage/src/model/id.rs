@@ -54,6 +54,12 @@ impl TaskRef {
     pub const fn is_leader(self) -> bool {
         self.key.tid.0 == self.tgid.0
     }
+
+    /// Returns the identity of its group, whose start is known only if the task leads it.
+    #[must_use]
+    pub fn group(self) -> GroupKey {
+        GroupKey { tgid: self.tgid, start: self.is_leader().then_some(self.key.start) }
+    }
 }
 
 /// The identity of a thread group: that of its leader. A later group with the same tgid has another start time.

@@ -15,7 +15,7 @@ use crate::{
         self,
         death::{Received, Sent},
         flags::{SI_KERNEL, SIGSYS, signal_name},
-        id::{GroupKey, Ktime},
+        id::Ktime,
     },
 };
 
@@ -134,10 +134,7 @@ impl Signal {
 
 impl SenderReceived {
     fn of(received: &Received, sent_at: Ktime, stamp: &Stamp) -> Self {
-        let from = received.from.map(|task| {
-            let start = task.is_leader().then_some(task.key.start);
-            ProcessRef::by(GroupKey { tgid: task.tgid, start }, received.name, stamp)
-        });
+        let from = received.from.map(|task| ProcessRef::by(task.group(), received.name, stamp));
         Self { before_ns: sent_at.since(received.at), from, by_kernel: received.is_by_kernel }
     }
 }
@@ -149,10 +146,7 @@ impl Sender {
 
     pub(in crate::answer) fn new(sender: &lineage::death::Sender, host_facts: &mut HostFacts<'_>) -> Self {
         let stamp: &Stamp = host_facts.stamp;
-        let process = sender.task.map(|task| {
-            let start = task.is_leader().then_some(task.key.start);
-            ProcessRef::by(GroupKey { tgid: task.tgid, start }, sender.name, stamp)
-        });
+        let process = sender.task.map(|task| ProcessRef::by(task.group(), sender.name, stamp));
         Self {
             process,
             tid: sender.task.map(|task| task.key.tid.0),

@@ -39,8 +39,8 @@ impl<W: Write> EffectTrace<W> {
 
     /// Returns the track of the process that sent a signal; `None` if it ended too long before the victim.
     fn sender(&mut self, task: TaskRef, sent: &Sent) -> Option<u64> {
-        let start = task.is_leader().then_some(task.key.start);
-        let key = GroupKey { tgid: task.tgid, start };
+        let key = task.group();
+        let start = key.start;
         if let Some(track) = self.processes.get(key.tgid, start.map(|start| start.0)) {
             return Some(track.id);
         }

@@ -165,10 +165,8 @@ impl Plain for Terminal {
     }
 
     fn get(value: Value<'_>) -> Result<Self, Malformed> {
-        let name = value.bytes()?;
-        let mut padded = [0; 16];
-        padded.iter_mut().zip(name).for_each(|(to, from)| *to = *from);
-        Self::of_kernel(padded).ok_or(Malformed::Value("terminal", name.len() as u64))
+        let name = Comm::get(value)?;
+        Self::of_kernel(name.0).ok_or(Malformed::Value("terminal", name.bytes().len() as u64))
     }
 }
 

@@ -7,7 +7,7 @@ mod process;
 
 use super::memory::{Orphaned, PASSED_ON_NS};
 use crate::model::death::{Cause, Missing, OomMark, Sent, Watch};
-use crate::model::flags::{SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGSEGV, SIGSYS, SIGTERM};
+use crate::model::flags::{SIGHUP, SIGINT, SIGKILL, SIGSEGV, SIGSYS};
 use crate::model::id::{Ktime, TaskRef, Tgid};
 use crate::model::record::SignalInfo;
 use crate::model::status::WaitStatus;
@@ -98,14 +98,13 @@ impl Case<'_> {
         if !own.is_from_itself() || own.is_fault() || own.is_by_kernel() {
             return None;
         }
-        // A service that is asked to end may take minutes.
-        let is_request = matches!(own.signal, SIGTERM | SIGINT | SIGHUP | SIGQUIT);
         let is_cause = |sent: &Sent| {
             sent.signal == own.signal
                 && sent.is_delivered()
                 && (!sent.is_from_itself() || sent.is_fault() || sent.is_by_kernel())
                 && sent.last <= own.last
-                && (is_request || own.last.since(sent.last) <= HANDLED_WITHIN_NS)
+                // A service that is asked to end may take minutes.
+                && (own.is_request() || own.last.since(sent.last) <= HANDLED_WITHIN_NS)
         };
         let causes = || self.sent.iter().enumerate().filter(|(_, sent)| is_cause(sent));
         let newest = causes().max_by_key(|(_, sent)| sent.last)?;

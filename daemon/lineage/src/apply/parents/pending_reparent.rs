@@ -232,7 +232,7 @@ impl Lineage {
     pub(crate) fn group_key_of(&self, task: TaskRef) -> GroupKey {
         match self.store.find(task.key).and_then(|ix| self.store[ix].group()) {
             Some(group) => self.store[group].key(),
-            None => GroupKey { tgid: task.tgid, start: task.is_leader().then_some(task.key.start) },
+            None => task.group(),
         }
     }
 

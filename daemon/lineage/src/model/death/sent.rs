@@ -1,7 +1,8 @@
 //! A signal that was sent to a group, and its sender.
 
 use crate::model::flags::{
-    PF_EXITING, PF_KTHREAD, SIGBUS, SIGFPE, SIGHUP, SIGILL, SIGSEGV, SIGSYS, SIGTRAP, TRACE_SIGNAL_IGNORED,
+    PF_EXITING, PF_KTHREAD, SIGBUS, SIGFPE, SIGHUP, SIGILL, SIGINT, SIGQUIT, SIGSEGV, SIGSYS, SIGTERM,
+    SIGTRAP, TRACE_SIGNAL_IGNORED,
 };
 use crate::model::id::{GroupKey, Ktime, TaskRef, Tgid};
 use crate::model::record::{Comm, CpuLimits, Disposition, SignalInfo, SignalSent, Terminal};
@@ -151,6 +152,12 @@ impl Sent {
             times: 1,
             last: at,
         }
+    }
+
+    /// Whether it asks a process to end, which may handle it.
+    #[must_use]
+    pub(crate) const fn is_request(&self) -> bool {
+        matches!(self.signal, SIGTERM | SIGINT | SIGQUIT | SIGHUP)
     }
 
     /// Whether it took effect: delivered, or delivered without its `siginfo`.

@@ -2,21 +2,20 @@
 
 use std::fmt;
 
-/// Size of the name in a record, with its NUL, bytes.
-const LEN: usize = 16;
+use crate::model::record::Comm;
 
-/// A terminal, by the name that the kernel gives it (`tty_struct.name`): `tty1`, `ttyS0`, or `pts3` for `/dev/pts/3`.
+/// A terminal, by the name that the kernel gives it (`tty_struct.name`): `tty1`, `ttyS0`, or `pts3` for `/dev/pts/3`. In a record, it has
+/// the size of a comm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Terminal([u8; LEN]);
+pub struct Terminal(Comm);
 
 impl Terminal {
     /// Creates a terminal from the kernel's bytes; `None` if they are not a valid name: the kernel can free the `tty_struct` while the
     /// eBPF program reads it.
     #[must_use]
-    pub fn of_kernel(mut name: [u8; LEN]) -> Option<Self> {
-        let end = name.iter().position(|&byte| byte == 0).unwrap_or(LEN);
-        name.iter_mut().skip(end).for_each(|byte| *byte = 0);
-        let text = name.get(..end)?;
+    pub fn of_kernel(name: [u8; 16]) -> Option<Self> {
+        let name = Comm::of_kernel(name);
+        let text = name.bytes();
         let is_name = text.first().is_some_and(u8::is_ascii_alphabetic)
             && text.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'/'));
         is_name.then_some(Self(name))
@@ -25,8 +24,7 @@ impl Terminal {
     /// Returns the kernel's name.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        let end = self.0.iter().position(|&byte| byte == 0).unwrap_or(LEN);
-        self.0.get(..end).unwrap_or_default()
+        self.0.bytes()
     }
 }
 
@@ -46,7 +44,7 @@ mod tests {
     use super::*;
 
     fn shown(name: &[u8]) -> Option<String> {
-        let mut bytes = [0; LEN];
+        let mut bytes = [0; 16];
         bytes[..name.len()].copy_from_slice(name);
         Terminal::of_kernel(bytes).map(|it| it.to_string())
     }

@@ -2,7 +2,7 @@
 
 use super::{Case, certain, likely};
 use crate::model::death::{Cause, Missing, Sent};
-use crate::model::flags::{SIGABRT, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM};
+use crate::model::flags::{SIGABRT, SIGKILL};
 
 /// `SI_TKILL`: tgkill(2).
 const SI_TKILL: i32 = -6;
@@ -26,16 +26,15 @@ impl Case<'_> {
         if sent.sender.name.is_some_and(|name| name.bytes() == b"timeout") && sent.received.is_none() {
             return likely(Cause::Timeout, Missing::NameOnly);
         }
-        let is_request = |earlier: &Sent| matches!(earlier.signal, SIGTERM | SIGINT | SIGQUIT | SIGHUP);
         let earlier = self.sent.get(..at).unwrap_or_default();
         if sent.signal != SIGKILL {
             return certain(Cause::Killed);
         }
-        if earlier.iter().any(|earlier| is_request(earlier) && earlier.is_from_same_process(sent)) {
+        if earlier.iter().any(|earlier| earlier.is_request() && earlier.is_from_same_process(sent)) {
             return certain(Cause::Escalation);
         }
         // A container engine starts its runtime once for each signal.
-        if earlier.iter().any(|earlier| is_request(earlier) && earlier.is_from_sibling(sent)) {
+        if earlier.iter().any(|earlier| earlier.is_request() && earlier.is_from_sibling(sent)) {
             return likely(Cause::Escalation, Missing::OneSender);
         }
         certain(Cause::Killed)
