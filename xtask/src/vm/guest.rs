@@ -71,6 +71,14 @@ pub(super) struct Plan {
     pub(super) done: Vec<Id>,
 }
 
+/// Builds the daemon as [`Binaries::build`] does.
+pub(super) fn taskscope(arch: Arch) -> anyhow::Result<PathBuf> {
+    ebpf::ensure(arch)?;
+    let mut binaries = Binaries::new(arch);
+    binaries.add_taskscope()?;
+    binaries.program("taskscope").map(Path::to_path_buf)
+}
+
 impl Binaries {
     /// Builds the binaries once for all kernels, and static, so that a guest needs no libraries.
     ///
@@ -78,8 +86,7 @@ impl Binaries {
     pub(super) fn build(arch: Arch, tests: &[&str]) -> anyhow::Result<Self> {
         ebpf::ensure(arch)?;
         let mut binaries = Self::new(arch);
-        // This is a build of its own, because `--test *` would include the daemon's own tests, which need no kernel.
-        binaries.add(&["--package", "taskscope", "--bins"])?;
+        binaries.add_taskscope()?;
         let tests = tests.iter().flat_map(|name| ["--test", name]);
         binaries
             .add(&["--package", "taskscope-tests", "--bins"].into_iter().chain(tests).collect::<Vec<_>>())?;
@@ -87,6 +94,11 @@ impl Binaries {
         // Cargo reports them in the order in which they are finished; a fixed order makes runs easier to compare.
         binaries.tests.sort();
         Ok(binaries)
+    }
+
+    /// A build of its own, because `--test *` would include the daemon's own tests, which need no kernel.
+    fn add_taskscope(&mut self) -> anyhow::Result<()> {
+        self.add(&["--package", "taskscope", "--bins"])
     }
 
     fn new(arch: Arch) -> Self {

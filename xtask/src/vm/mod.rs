@@ -112,6 +112,13 @@ pub(crate) struct Args {
     /// Test binaries, and tests, that run on one of the kernels each; `daemon` has the same meaning as for --once
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
     spread: Vec<String>,
+    /// Kernels among which the tests of --spread are divided; other kernels run none of them [default: all]
+    #[arg(long, value_delimiter = ',', value_name = "KERNELS")]
+    spread_over: Vec<String>,
+    /// Test binaries that run on kernels of an architecture other than this machine's, under the first attach family only
+    /// [default: as on this machine's]
+    #[arg(long, value_delimiter = ',', value_name = "LIST")]
+    emulated: Vec<String>,
     /// Run this command in the guest instead of the tests, and show its output; can be given several times
     #[arg(long, value_name = "COMMAND", conflicts_with = "test")]
     exec: Vec<String>,
@@ -191,8 +198,14 @@ const SLOW: [&str; 2] = ["an_exit_that_hangs_is_reported_as_stuck_with_its_time"
 /// Test binaries that need every kernel, but not every attach family: their records come from tracepoints.
 const DEATHS: [&str; 3] = ["deaths", "senders", "signal_storm"];
 
-/// Runs the short set, for CI: every scenario test under all three families on the oldest line, 6.1, 6.12 and the newest. `cargo
-/// xtask vm` leaves nothing out.
+/// Test binaries that CI runs on arm64 too: all programs load and attach, and records have the right values.
+const EMULATED: [&str; 3] = ["doctor", "exits", "first_light"];
+
+/// The kernel of another architecture that CI runs.
+const ARM64: &str = "arm64/6.12";
+
+/// Runs the short set, for CI: every scenario test under all three families on the oldest line, 6.1, 6.12 and the newest, and some
+/// tests under kprobe on arm64. `cargo xtask vm` leaves nothing out.
 ///
 /// 6.1 has the cgroup controllers of v1, the others have v2 only.
 ///
@@ -200,15 +213,27 @@ const DEATHS: [&str; 3] = ["deaths", "senders", "signal_storm"];
 /// emulation, run under kprobe, each on one of the oldest line and the newest.
 pub(crate) fn run_short() -> anyhow::Result<()> {
     let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-    let args = |kernels: [&str; 2]| -> anyhow::Result<Args> {
-        Ok(Args { kernels: owned(&kernels), ..Args::standard()? })
+    let mut kernels = table::short(Arch::X86_64);
+    let emulated = if Arch::buildable().contains(&Arch::Aarch64) && !Arch::Aarch64.is_host() {
+        kernels.push(ARM64.to_owned());
+        owned(&EMULATED)
+    } else {
+        Vec::new()
     };
-    let slow = [&SLOW[..], &DEATHS].concat();
-    let once = [&slow[..], &[guest::DAEMON]].concat();
-    let spread = owned(&[guest::DAEMON]);
-    main(Args { once: owned(&once), spread, ..args(["5.10", table::NEWEST])? })?;
-    let (once, skip) = (owned(&slow), owned(&[guest::DAEMON]));
-    main(Args { once, skip, cgroup_v1: owned(&["6.1"]), ..args(["6.1", "6.12"])? })
+    main(Args {
+        kernels,
+        once: owned(&[&SLOW[..], &DEATHS, &[guest::DAEMON]].concat()),
+        spread: owned(&[guest::DAEMON]),
+        spread_over: owned(&["5.10", table::NEWEST]),
+        cgroup_v1: owned(&["6.1"]),
+        emulated,
+        ..Args::standard()?
+    })
+}
+
+/// Builds the taskscope that guests of this machine's architecture run, and returns its path.
+pub(crate) fn binary() -> anyhow::Result<PathBuf> {
+    guest::taskscope(Arch::native()?)
 }
 
 /// Runs the storm of `cargo xtask soak` on one kernel.

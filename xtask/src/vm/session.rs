@@ -26,7 +26,7 @@ use crate::shell;
 
 const FAMILIES: [&str; 3] = ["kprobe", "fentry", "tracepoint"];
 /// Most guests at once: each has two CPUs, and tests have deadlines.
-const GUESTS_MAX: usize = 2;
+pub(super) const GUESTS_MAX: usize = 2;
 /// Lines of a failed test's output that are shown; the log has all.
 const SHOWN: usize = 60;
 /// Lines of the console of a silent guest that are shown; they include the stacks of all tasks.
@@ -66,16 +66,19 @@ impl Session {
         args: Args,
     ) -> anyhow::Result<Self> {
         let kernels = collect(&cache, lines, names, &args)?;
-        let wanted: Vec<&str> = match (args.exec.is_empty(), args.only.is_empty()) {
-            (false, _) => Vec::new(),
-            (true, true) => vec!["*"],
-            (true, false) => args.only.iter().map(String::as_str).collect(),
+        let wanted = |arch: Arch| -> Vec<&str> {
+            let only = if args.emulated.is_empty() || arch.is_host() { &args.only } else { &args.emulated };
+            match (args.exec.is_empty(), only.is_empty()) {
+                (false, _) => Vec::new(),
+                (true, true) => vec!["*"],
+                (true, false) => only.iter().map(String::as_str).collect(),
+            }
         };
         let mut targets = Vec::new();
         for arch in Arch::ALL {
             if kernels.iter().any(|(_, kernel)| kernel.as_ref().is_ok_and(|kernel| kernel.arch == arch)) {
                 let qemu = Qemu::obtain(&cache, arch)?;
-                let binaries = Binaries::build(arch, &wanted)?;
+                let binaries = Binaries::build(arch, &wanted(arch))?;
                 targets.push(Target { qemu, binaries, accel: Accel::Tcg });
             }
         }
@@ -100,7 +103,7 @@ impl Session {
             done: Vec::new(),
         };
         let spread = expand(&args.spread);
-        for name in &args.cgroup_v1 {
+        for name in args.cgroup_v1.iter().chain(&args.spread_over).filter(|name| *name != table::NEWEST) {
             table::find(lines, name)?;
         }
         if let Some(target) = listed.filter(|_| args.exec.is_empty() && args.only.is_empty()) {
@@ -112,10 +115,19 @@ impl Session {
     /// Returns the plan of the kernel at this index: everything except the tests of `spread` that another kernel runs.
     fn plan(&self, place: usize) -> Plan {
         let mut plan = self.plan.clone();
-        let kernels = self.kernels.len().max(1);
-        let others = self.spread.iter().enumerate().filter(|(dealt, _)| dealt % kernels != place);
+        let Some((name, kernel)) = self.kernels.get(place) else { return plan };
+        let over = &self.args.spread_over;
+        let takes = |name: &String| over.is_empty() || over.contains(name);
+        let count = self.kernels.iter().filter(|(name, _)| takes(name)).count();
+        let before = self.kernels[..place].iter().filter(|(name, _)| takes(name)).count();
+        let others =
+            self.spread.iter().enumerate().filter(|(dealt, _)| !takes(name) || dealt % count != before);
         plan.skip.extend(others.map(|(_, name)| name.clone()));
-        plan.cgroup_v1 = self.kernels.get(place).is_some_and(|(name, _)| self.args.cgroup_v1.contains(name));
+        plan.cgroup_v1 = self.args.cgroup_v1.contains(name);
+        let is_emulated = kernel.as_ref().is_ok_and(|kernel| !kernel.arch.is_host());
+        if is_emulated && !self.args.emulated.is_empty() {
+            plan.attach.truncate(1);
+        }
         plan
     }
 
@@ -196,7 +208,7 @@ impl Session {
             let console = logs.join(format!("{file}.again.console"));
             run = run.and_then(self.boot_once(kernel, &plan, &console)?);
         }
-        run.demand(&self.plan.attach);
+        run.demand(&plan.attach);
         Ok(run)
     }
 
