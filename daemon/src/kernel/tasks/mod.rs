@@ -2,6 +2,7 @@
 
 pub mod figures;
 mod group_iterator;
+mod iterator_file;
 pub mod sched;
 pub mod sched_trace;
 pub mod sleepers;

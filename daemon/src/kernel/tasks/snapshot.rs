@@ -1,9 +1,6 @@
 //! Reads all tasks through the kernel's task iterator, about thirty times faster than /proc.
 
-use std::{
-    fs::File,
-    io::{self, Read as _},
-};
+use std::{fs::File, io};
 
 use aya::{
     Btf, Ebpf,
@@ -12,7 +9,7 @@ use aya::{
 use probe_common::Kind;
 use thiserror::Error;
 
-use super::group_iterator;
+use super::{group_iterator, iterator_file::IteratorFile};
 use crate::failpoint::{self, Point};
 use crate::fd::spare;
 use crate::kernel::decode::{DecodeError, decode};
@@ -68,20 +65,7 @@ pub fn prepare(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), SnapshotError> {
 
 /// Starts to read all tasks, in the order of their tids.
 pub fn open(ebpf: &mut Ebpf) -> Result<SnapshotReading, SnapshotError> {
-    Ok(SnapshotReading { file: file(ebpf, PROGRAM, None)?, buffer: buffer(BUFFER_BYTES)?, filled: 0 })
-}
-
-/// The iterator as a file: reading it walks over all tasks. The kernel returns at most eight pages for each read.
-const BUFFER_BYTES: usize = 32 << 10;
-
-fn buffer(bytes: usize) -> Result<Vec<u8>, SnapshotError> {
-    let mut buffer = Vec::new();
-    let made = failpoint::check(Point::Buffer).is_ok() && buffer.try_reserve_exact(bytes).is_ok();
-    if !made {
-        return Err(SnapshotError::Memory(bytes));
-    }
-    buffer.resize(bytes, 0);
-    Ok(buffer)
+    Ok(SnapshotReading(IteratorFile::new(file(ebpf, PROGRAM, None)?)?))
 }
 
 /// Opens an iterator program over all tasks, or over the tasks of one group alone if the kernel can do that.
@@ -110,11 +94,7 @@ pub(in crate::kernel) fn file(
 }
 
 /// A snapshot in progress. It pauses between two reads, so that the ring can be drained.
-pub struct SnapshotReading {
-    file: File,
-    buffer: Vec<u8>,
-    filled: usize,
-}
+pub struct SnapshotReading(IteratorFile);
 
 impl SnapshotReading {
     /// Reads the next tasks, some hundreds at most. Returns how many there were; 0 at the end.
@@ -122,26 +102,6 @@ impl SnapshotReading {
         &mut self,
         mut take: impl FnMut(Result<Record, DecodeError>),
     ) -> Result<usize, SnapshotError> {
-        const RECORD: usize = Kind::Snapshot.size();
-        loop {
-            let space = self.buffer.get_mut(self.filled..).unwrap_or_default();
-            let read = match failpoint::check(Point::IteratorRead).and_then(|()| self.file.read(space)) {
-                Ok(0) if self.filled == 0 => return Ok(0),
-                Ok(0) => return Err(SnapshotError::Cut(self.filled)),
-                Ok(read) => read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error.into()),
-            };
-            self.filled += read;
-            let whole = self.filled - self.filled % RECORD;
-            let records = self.buffer.get(..whole).unwrap_or_default().chunks_exact(RECORD);
-            let count = records.len();
-            records.for_each(|record| take(decode(record)));
-            self.buffer.copy_within(whole..self.filled, 0);
-            self.filled -= whole;
-            if count > 0 {
-                return Ok(count);
-            }
-        }
+        self.0.next::<{ Kind::Snapshot.size() }>(|record| take(decode(record)))
     }
 }
