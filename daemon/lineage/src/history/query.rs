@@ -133,6 +133,12 @@ impl<'a> GroupView<'a> {
             .filter_map(|task| lineage.task_view(task))
     }
 
+    /// The number of its tasks that the kernel still has.
+    #[must_use]
+    pub fn present(&self) -> u32 {
+        self.lineage.store.present(self.group())
+    }
+
     /// Its counts as a parent.
     #[must_use]
     pub fn debt(&self) -> Option<Debt> {

@@ -37,6 +37,17 @@ pub(super) struct Size {
     pub(super) largest: (u32, u64),
 }
 
+impl Size {
+    fn add(&mut self, other: Self) {
+        self.processes += other.processes;
+        self.tasks += other.tasks;
+        self.zombies += other.zombies;
+        if other.largest.1 > self.largest.1 {
+            self.largest = other.largest;
+        }
+    }
+}
+
 /// The process whose limits are asked for.
 #[derive(Clone, Debug)]
 pub(super) struct Subject {
@@ -111,8 +122,9 @@ impl LimitsDraft {
             failures: None,
             leaks: Vec::new(),
         };
+        let mut last = None;
         for group in lineage_at.lineage.groups().filter(|group| !group.is_unconfirmed()) {
-            draft.add(group);
+            draft.add(group, &mut last);
             if Some(group.key()) == key && group.zombie_since().is_none() {
                 draft.subject = Some(Subject {
                     named: Named { key: group.key(), name: group.name().map(|name| name.bytes().to_vec()) },
@@ -127,18 +139,22 @@ impl LimitsDraft {
                 });
             }
         }
+        if let Some((crowd, size)) = last {
+            draft.join(crowd, size);
+        }
         if let Some(subject) = &mut draft.subject
             && subject.is_nested
         {
             let groups = lineage_at.lineage.groups().filter(|group| !group.is_unconfirmed());
             let inside = groups.filter(|group| group.pid_namespace() == subject.namespace);
-            subject.neighbours = inside.map(|group| group.threads().count() as u64).sum();
+            subject.neighbours = inside.map(|group| u64::from(group.present())).sum();
         }
         draft
     }
 
-    fn add(&mut self, group: GroupView<'_>) {
-        let tasks = group.threads().count() as u64;
+    /// Counts a process. Neighbours mostly belong together, so `last` collects them before they cost a look into a table.
+    fn add(&mut self, group: GroupView<'_>, last: &mut Option<(Crowd, Size)>) {
+        let tasks = u64::from(group.present());
         if tasks == 0 {
             return;
         }
@@ -149,20 +165,26 @@ impl LimitsDraft {
             name: group.name(),
             parent: parent.map(|parent| parent.key()),
         };
-        if let Some((key, name)) = parent.and_then(|parent| Some((parent.key(), parent.name()?))) {
-            self.parents.insert(key, name);
-        }
         let is_zombie = group.zombie_since().is_some();
         if !is_zombie && let Some(inode) = group.pid_namespace() {
             self.namespaces.insert(inode);
         }
-        let size = self.crowds.entry(crowd).or_default();
-        size.processes += 1;
-        size.tasks += tasks;
-        size.zombies += u64::from(is_zombie);
-        if tasks > size.largest.1 {
-            size.largest = (group.key().tgid.0, tasks);
+        let one =
+            Size { processes: 1, tasks, zombies: u64::from(is_zombie), largest: (group.key().tgid.0, tasks) };
+        if let Some((_, size)) = last.as_mut().filter(|(before, _)| *before == crowd) {
+            size.add(one);
+            return;
         }
+        if let Some((key, name)) = parent.and_then(|parent| Some((parent.key(), parent.name()?))) {
+            self.parents.insert(key, name);
+        }
+        if let Some((crowd, size)) = last.replace((crowd, one)) {
+            self.join(crowd, size);
+        }
+    }
+
+    fn join(&mut self, crowd: Crowd, size: Size) {
+        self.crowds.entry(crowd).or_default().add(size);
     }
 
     /// Adds when limits will be full.
