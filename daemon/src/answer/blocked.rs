@@ -82,6 +82,18 @@ impl FirstPoll {
         Self { sleeps: asleep.map(|it| (it.task.key, (it.at, switches(it)))).collect() }
     }
 
+    /// Whether no task was asleep.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.sleeps.is_empty()
+    }
+
+    /// Whether one of these tasks is still in the same sleep.
+    #[must_use]
+    pub fn finds_one_of(&self, asleep: &[TaskFigures]) -> bool {
+        asleep.iter().any(|figures| self.asleep_ns(figures).is_some())
+    }
+
     /// Returns how long a task has been in the sleep in which this poll found it; `None` if it was awake in between.
     fn asleep_ns(&self, now: &TaskFigures) -> Option<u64> {
         let &(at, before) = self.sleeps.get(&now.task.key)?;

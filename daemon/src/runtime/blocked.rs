@@ -8,7 +8,7 @@ use crate::{
     duration,
     kernel::{
         clock::{boottime, thread_cpu_ns},
-        figures::Want,
+        figures::{FiguresError, Want},
     },
     lineage::{figures::TaskFigures, id::Ktime},
     recording::Entry,
@@ -36,6 +36,8 @@ pub(super) struct LastPoll {
     until_walk: u32,
     /// Calls of programs that the kernel had skipped, and how often hooks had been attached again, at the last walk.
     unnoted: (u64, u64),
+    /// Whether a walk has added those that were asleep before the programs were attached.
+    walked: bool,
     /// Whether the log already says that polling is not possible.
     reported: bool,
 }
@@ -84,6 +86,16 @@ impl Pipeline {
         self.deliver(sink);
     }
 
+    /// Reads the tasks in uninterruptible sleep, for an answer. A host with many tasks is walked only if the programs may not have
+    /// noted all sleepers.
+    pub fn asleep(&mut self) -> Result<Vec<TaskFigures>, FiguresError> {
+        let noted = self.last_poll.walked && self.last_poll.unnoted == (self.counts.missed, self.reattached);
+        match noted.then(|| self.noted_sleepers()).flatten() {
+            Some(asleep) => Ok(asleep),
+            None => self.observer.figures(Want::Blocked),
+        }
+    }
+
     /// Reads the tasks in uninterruptible sleep.
     fn find_blocked(&mut self) -> Result<Vec<TaskFigures>, String> {
         let unnoted = (self.counts.missed, self.reattached);
@@ -98,6 +110,7 @@ impl Pipeline {
         // The walk also finds tasks that the program has not noted.
         let asleep = self.observer.figures(Want::Blocked).map_err(|error| error.to_string())?;
         (self.last_poll.until_walk, self.last_poll.unnoted) = (POLLS_PER_WALK, unnoted);
+        self.last_poll.walked = true;
         Ok(asleep)
     }
 

@@ -131,7 +131,7 @@ pub(in crate::service::http) async fn blocked(
     };
     let filter = BlockedFilter { min_age_ns: duration::ns(min_age) };
     let first = api
-        .ask(|pipeline, service| match pipeline.observer.figures(Want::Blocked) {
+        .ask(|pipeline, service| match pipeline.asleep() {
             Ok(figures) => Ok(FirstPoll::of(&figures)),
             Err(why) => {
                 let stamp = service.wall.stamp();
@@ -143,9 +143,15 @@ pub(in crate::service::http) async fn blocked(
         Ok(first) => first,
         Err(unknown) => return Ok(Json(unknown)),
     };
-    tokio::time::sleep(BETWEEN).await;
+    if !first.is_empty() {
+        tokio::time::sleep(BETWEEN).await;
+    }
     api.ask(move |pipeline, service| {
-        let figures = AllFigures::new(pipeline.observer.doing(Want::Blocked));
+        // Most sleeps are short. Only for one that lasts are all tasks read, with their kernel stacks.
+        let lasts = !first.is_empty() && pipeline.asleep().map_or(true, |asleep| first.finds_one_of(&asleep));
+        let doing =
+            if lasts { pipeline.observer.doing(Want::Blocked) } else { (Ok(Vec::new()), Ok(HashMap::new())) };
+        let figures = AllFigures::new(doing);
         // The lineage then knows tasks whose records were still in the ring.
         pipeline.catch_up(service);
         let view = service.lineage_at(pipeline);
