@@ -1,8 +1,5 @@
 // Requests to the daemon. Every path is relative to the page, so that the page works behind a prefix.
 
-/** A query is sent again after this many times the duration of its answer, so that one viewer uses at most a tenth of one CPU for it. */
-const COST = 10;
-
 /** Time between two attempts to reach a daemon that is gone, ms. */
 const AGAIN = 1000;
 
@@ -30,11 +27,21 @@ export async function request(path, options = {}) {
   throw new ApiError(body?.error?.message ?? `status ${answer.status}`, answer.status);
 }
 
-/** Returns the JSON of an answer. It may be up to a second old, so that all viewers can share it. */
+/** For how long an answer stays the same, ms. */
+function lasts(answer) {
+  const seconds = (name, pattern) => Number(pattern.exec(answer.headers.get(name) ?? '')?.[1] ?? 0);
+  return Math.max(0, seconds('cache-control', /max-age=(\d+)/) - seconds('age', /(\d+)/)) * 1000;
+}
+
+/** Gets an answer that may be up to a second old, so that all viewers can share it: its JSON, and for how long it stays the same. */
+async function share(path, signal) {
+  const answer = await request(path, { signal, headers: { 'cache-control': 'max-age=1' } });
+  return { json: await answer.json(), lasts: lasts(answer) };
+}
+
+/** Returns the JSON of such an answer. */
 export async function ask(path, signal) {
-  const headers = { 'cache-control': 'max-age=1' };
-  const answer = await request(path, { signal, cache: 'default', headers });
-  return answer.json();
+  return (await share(path, signal)).json;
 }
 
 /** Resolves after this time, or when the signal is aborted. */
@@ -64,22 +71,18 @@ export function visible(signal) {
  * Tells `connection` whether the daemon answers.
  */
 export async function poll({ path, every, apply, fail }, connection, signal) {
-  let before = Infinity;
   while (!signal.aborted) {
     await visible(signal);
     const query = typeof path === 'function' ? path() : path;
     let wait = every;
     if (query !== undefined && !signal.aborted) {
-      const started = performance.now();
       try {
-        const answer = await ask(query, signal);
+        const answer = await share(query, signal);
         if (signal.aborted) return;
         connection.answered();
-        const took = performance.now() - started;
-        // Use the shorter of two durations, because one slow answer on a busy host does not show what the query costs.
-        wait = Math.max(every, COST * Math.min(took, before));
-        before = took;
-        if (apply(answer) === false) return;
+        // The daemon repeats an expensive answer for longer: asking earlier would give the same one.
+        wait = Math.max(every, answer.lasts);
+        if (apply(answer.json, answer.lasts) === false) return;
       } catch (error) {
         if (signal.aborted) return;
         if (!(error instanceof ApiError)) throw error;

@@ -55,6 +55,7 @@ export function show({ main, parameters, connection, signal }) {
     empty: 'no process',
     onsort: (order) => { state.order = order; save(); draw(); },
   });
+  const renewed = h('span', { class: 'soft' });
   const more = h('button', { type: 'button', hidden: true, onclick: () => { state.limit += MOST; draw(); } }, 'Show more rows');
   const list = pane('Tree', table.element, { className: 'tall tree' });
   main.append(
@@ -67,6 +68,7 @@ export function show({ main, parameters, connection, signal }) {
       h('button', { type: 'button', onclick: () => { fold(1); } }, 'Fold all'),
       h('button', { type: 'button', onclick: () => { state.folded.clear(); draw(); } }, 'Unfold all'),
       more,
+      renewed,
     ),
     list.element,
   );
@@ -244,7 +246,8 @@ export function show({ main, parameters, connection, signal }) {
     {
       path: 'v1/tree?usage=true',
       every: 2000,
-      apply(answer) {
+      apply(answer, lasts) {
+        renewed.textContent = lasts > 5000 ? `renewed every ${Math.round(lasts / 1000)} s, because this host has many tasks` : '';
         const elapsed = answer.boottime_ns - made;
         // The daemon may send the same answer again, because viewers share answers.
         if (elapsed <= 0) return;

@@ -137,6 +137,13 @@ impl View {
         self.health.as_ref()
     }
 
+    /// Returns by how much the tree is older than the rest: the daemon computes that of a host with many tasks rarely.
+    #[must_use]
+    pub fn tree_lag_ns(&self) -> u64 {
+        let newest = self.zombies.as_ref().map_or(0, |zombies| zombies.made.boottime_ns);
+        if self.past.is_some() { 0 } else { self.tree.lag_ns(newest) }
+    }
+
     /// Returns why no daemon answers, if none does; everything shown is older then.
     #[must_use]
     pub fn disconnected(&self) -> Option<&str> {

@@ -12,7 +12,7 @@ use std::{
 };
 
 use axum::body::Bytes;
-use hyper::{HeaderMap, Request, Response, body::Incoming, client::conn::http1, header};
+use hyper::{HeaderMap, Request, Response, body::Incoming, client::conn::http1, header, header::HeaderValue};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
@@ -105,6 +105,14 @@ impl ClientError {
     }
 }
 
+/// Returns for how long an answer stays the same, by its headers.
+fn lasts(headers: &HeaderMap) -> Duration {
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let seconds = |text: &str| text.parse().map_or(Duration::ZERO, Duration::from_secs);
+    let lasts = text(header::CACHE_CONTROL).and_then(|text| text.strip_prefix("max-age=")).map(seconds);
+    lasts.unwrap_or_default().saturating_sub(text(header::AGE).map(seconds).unwrap_or_default())
+}
+
 impl Client {
     pub(in crate::cli) fn at(socket: &Path) -> Self {
         Self { socket: socket.to_owned(), daemon: AtomicU32::new(0), trailers: Mutex::new(None) }
@@ -181,12 +189,15 @@ impl Client {
         self.parsed(path, self.get(path, "application/json").await?).await
     }
 
-    /// Does the same, and accepts an answer that another viewer got within the last second.
+    /// Does the same, and accepts an answer that another viewer got within the last second. Returns also for how long the daemon
+    /// will give the same answer.
     pub(in crate::cli) async fn shared_json<T: DeserializeOwned>(
         &self,
         path: &str,
-    ) -> Result<T, ClientError> {
-        self.parsed(path, self.send(path, "application/json", Some("max-age=1")).await?).await
+    ) -> Result<(T, Duration), ClientError> {
+        let answer = self.send(path, "application/json", Some("max-age=1")).await?;
+        let lasts = lasts(answer.headers());
+        Ok((self.parsed(path, answer).await?, lasts))
     }
 
     async fn parsed<T: DeserializeOwned>(

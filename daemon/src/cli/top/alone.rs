@@ -41,6 +41,9 @@ use crate::{
 /// The interval at which each answer is computed.
 const EVERY: Duration = Duration::from_secs(1);
 
+/// The answers are computed again after this many times the time that they took.
+const COST: u32 = 10;
+
 /// Time between the two polls of sleeping tasks.
 const BETWEEN: Duration = Duration::from_millis(100);
 
@@ -171,8 +174,8 @@ impl Asker {
             if !paused && !past {
                 self.round(context, inputs, tree, &mut newest_death).await?;
             }
-            // Use at most a tenth of a CPU, as a daemon does.
-            sleep(EVERY.max(asked.elapsed().saturating_sub(BETWEEN) * asker::COST)).await;
+            // At most a tenth of a CPU for all answers together.
+            sleep(EVERY.max(asked.elapsed().saturating_sub(BETWEEN) * COST)).await;
         }
     }
 

@@ -22,10 +22,6 @@ use crate::{
     view::{Event, Health, Input, PastAnswer},
 };
 
-/// A query is sent again after this many times the duration of its answer, so that a viewer uses at most a tenth of a CPU of the
-/// daemon for each kind of query, on a host of any size.
-pub(super) const COST: u32 = 10;
-
 /// Time between two attempts to reach a daemon that is gone.
 const AGAIN: Duration = Duration::from_millis(500);
 
@@ -77,22 +73,21 @@ pub(super) fn run(socket: &Path, ends: Ends) {
 /// Sends each query when it is due.
 async fn ask(socket: &Path, inputs: &mpsc::Sender<Input>, wants: &tokio::sync::watch::Receiver<Wants>) {
     let client = Client::at(socket);
-    let mut due = QUESTIONS.map(|_| (Instant::now(), Duration::MAX));
+    let mut due = QUESTIONS.map(|_| Instant::now());
     let mut newest_death = 0;
     let mut is_away = false;
     loop {
-        let now = Instant::now();
+        let (now, mut is_back) = (Instant::now(), false);
         let Wants { paused, tree, past } = *wants.borrow();
-        for ((question, every), (due, took)) in QUESTIONS.into_iter().zip(&mut due) {
+        for ((question, every), due) in QUESTIONS.into_iter().zip(&mut due) {
             let is_wanted =
                 !paused && (tree || question != Question::Tree) && (!past || question == Question::Status);
             // While no daemon answers, only the first query is sent.
             if *due > now || !is_wanted || (is_away && question != Question::Status) {
                 continue;
             }
-            let asked = Instant::now();
-            let input = match answer(&client, question, &mut newest_death).await {
-                Ok(input) => input,
+            let (input, lasts) = match answer(&client, question, &mut newest_death).await {
+                Ok(answer) => answer,
                 // The daemon is busy, so the view keeps what it shows.
                 Err(ClientError::Refused { status, message }) => {
                     log::debug!("{status}: {message}");
@@ -108,41 +103,56 @@ async fn ask(socket: &Path, inputs: &mpsc::Sender<Input>, wants: &tokio::sync::w
                     continue;
                 }
             };
-            // A single slow answer on a busy host does not show what the query costs.
-            let before = std::mem::replace(took, asked.elapsed());
-            *due = Instant::now() + every.max(before.min(*took) * COST);
-            if std::mem::take(&mut is_away) && inputs.send(Input::Connected).await.is_err() {
-                return;
+            // The daemon repeats an expensive answer for longer: asking earlier would give the same one.
+            *due = Instant::now() + every.max(lasts);
+            if std::mem::take(&mut is_away) {
+                is_back = true;
+                if inputs.send(Input::Connected).await.is_err() {
+                    return;
+                }
             }
             if inputs.send(input).await.is_err() {
                 return;
             }
         }
+        // What the view shows is of the daemon that is gone.
+        if is_back {
+            due = QUESTIONS.map(|_| Instant::now());
+        }
         // What the view wants may change meanwhile.
-        let next = due.iter().map(|(due, _)| *due).min().unwrap_or(now);
+        let next = due.into_iter().min().unwrap_or(now);
         sleep_until(next.max(Instant::now() + Duration::from_millis(100))).await;
     }
 }
 
-async fn answer(client: &Client, question: Question, newest_death: &mut u64) -> Result<Input, ClientError> {
-    Ok(match question {
-        Question::Status => Input::Health(health(shared::<Status>(client, "/v1/status").await?)),
-        Question::Zombies => Input::Zombies(shared(client, "/v1/zombies").await?),
+/// Asks; also returns for how long the daemon will give the same answer.
+async fn answer(
+    client: &Client,
+    question: Question,
+    newest_death: &mut u64,
+) -> Result<(Input, Duration), ClientError> {
+    async fn of<T: DeserializeOwned>(
+        client: &Client,
+        path: &str,
+        input: impl FnOnce(T) -> Input,
+    ) -> Result<(Input, Duration), ClientError> {
+        client.shared_json(path).await.map(|(answer, lasts)| (input(answer), lasts))
+    }
+    match question {
+        Question::Status => of(client, "/v1/status", |status: Status| Input::Health(health(status))).await,
+        Question::Zombies => of(client, "/v1/zombies", Input::Zombies).await,
         Question::Deaths => {
             let path = format!("/v1/deaths?limit={DEATHS}&after={newest_death}");
-            let deaths: Deaths = shared(client, &path).await?;
-            *newest_death = deaths.deaths.first().map_or(*newest_death, |death| death.boottime_ns);
-            Input::Deaths(deaths)
+            of(client, &path, |deaths: Deaths| {
+                *newest_death = deaths.deaths.first().map_or(*newest_death, |death| death.boottime_ns);
+                Input::Deaths(deaths)
+            })
+            .await
         }
-        Question::Tree => Input::Tree(shared(client, "/v1/tree?usage=true").await?),
-        Question::Limits => Input::Limits(shared(client, "/v1/limits").await?),
-        Question::Blocked => Input::Blocked(shared(client, "/v1/blocked").await?),
-    })
-}
-
-/// Gets an answer that viewers share.
-async fn shared<T: DeserializeOwned>(client: &Client, path: &str) -> Result<T, ClientError> {
-    client.shared_json(path).await
+        Question::Tree => of(client, "/v1/tree?usage=true", Input::Tree).await,
+        Question::Limits => of(client, "/v1/limits", Input::Limits).await,
+        Question::Blocked => of(client, "/v1/blocked", Input::Blocked).await,
+    }
 }
 
 async fn get<T: DeserializeOwned>(client: &Client, path: &str) -> Result<T, ClientError> {

@@ -1,7 +1,7 @@
 //! Answers that several clients share. A request with `Cache-Control: max-age=N` accepts an answer that is up to N seconds old. So
-//! with `max-age=1` the daemon computes an answer once a second for any number of viewers. An answer that takes long to compute is
-//! sent again for ten times as long as it took. So one kind of answer takes at most a tenth of a CPU, however many clients ask and
-//! however large the host is.
+//! with `max-age=1` the daemon computes an answer once a second for any number of viewers. An answer that is expensive to compute is
+//! repeated for a hundred times the CPU time that it took. So one kind of answer takes at most a hundredth of a CPU, however many
+//! clients ask and however large the host is. The answer's `max-age` says for how long a new request would get the same answer.
 
 use std::{
     collections::HashMap,
@@ -18,6 +18,7 @@ use axum::{
 };
 
 use super::error::ApiError;
+use crate::kernel::clock::process_cpu_ns;
 
 /// Paths whose answers are shared: those that need a walk over the tasks or the owner of the lineage.
 const PATHS: [&str; 6] = ["/v1/status", "/v1/zombies", "/v1/limits", "/v1/blocked", "/v1/tree", "/v1/deaths"];
@@ -25,10 +26,10 @@ const PATHS: [&str; 6] = ["/v1/status", "/v1/zombies", "/v1/limits", "/v1/blocke
 /// The largest `max-age` that a request can have.
 const OLDEST: Duration = Duration::from_secs(5);
 
-/// An answer is sent again for this many times as long as it took to compute, even to requests that accept only younger answers.
-const COST: u32 = 10;
+/// An answer is repeated for this many times the CPU time that it took to compute, even to requests that accept only younger answers.
+const COST: u32 = 100;
 
-/// The longest time for which an answer is sent again because computing it took long.
+/// The longest time for which an answer is repeated because it was expensive.
 const OLDEST_COSTLY: Duration = Duration::from_secs(60);
 
 /// The most answers that are kept, and their bytes.
@@ -42,10 +43,10 @@ const LARGE_BYTES: usize = 128 << 20;
 /// A longer query is not shared.
 const KEY_BYTES: usize = 256;
 
-/// An answer, with the time at which its computation began, and how long that took.
+/// An answer, with the time at which its computation began, and the CPU time that it took.
 struct Kept {
     made: Instant,
-    took: Duration,
+    cost: Duration,
     head: HeaderMap,
     body: Bytes,
 }
@@ -53,7 +54,7 @@ struct Kept {
 impl Kept {
     /// Returns for how long this answer is sent to requests that accept an answer of this age.
     fn lasts(&self, age: Duration) -> Duration {
-        age.max((self.took * COST).min(OLDEST_COSTLY))
+        age.max((self.cost * COST).min(OLDEST_COSTLY))
     }
 
     /// Whether a request that arrived at this time gets this answer. It also does if it arrived while the answer was being
@@ -64,6 +65,18 @@ impl Kept {
 
     const fn is_large(&self) -> bool {
         self.body.len() > MOST_BYTES
+    }
+
+    /// Returns the answer for a request that accepts this age.
+    fn answer(&self, age: Duration) -> Response {
+        let mut answer = Response::new(Body::from(self.body.clone()));
+        let headers = answer.headers_mut();
+        headers.extend(self.head.clone());
+        let lasts = self.lasts(age).as_millis().div_ceil(1000);
+        if let Ok(value) = HeaderValue::from_str(&format!("max-age={lasts}")) {
+            headers.insert(header::CACHE_CONTROL, value);
+        }
+        answer
     }
 }
 
@@ -142,12 +155,11 @@ pub(super) async fn share(State(shared): State<SharedAnswers>, request: Request,
     };
     let mut kept = slot.lock().await;
     if let Some(kept) = kept.as_ref().filter(|kept| kept.is_for(arrived, age)) {
-        let mut answer = Response::new(Body::from(kept.body.clone()));
-        answer.headers_mut().extend(kept.head.clone());
+        let mut answer = kept.answer(age);
         answer.headers_mut().insert(header::AGE, HeaderValue::from(kept.made.elapsed().as_secs()));
         return answer;
     }
-    let made = Instant::now();
+    let (made, cpu_ns) = (Instant::now(), process_cpu_ns());
     let answer = next.run(request).await;
     let size = answer.body().size_hint().exact().and_then(|size| usize::try_from(size).ok());
     let has_room = |size| size <= MOST_BYTES || (size <= LARGE_BYTES && !shared.has_large());
@@ -157,12 +169,15 @@ pub(super) async fn share(State(shared): State<SharedAnswers>, request: Request,
     let (parts, body) = answer.into_parts();
     match body::to_bytes(body, LARGE_BYTES).await {
         Ok(body) => {
-            let new = Kept { made, took: made.elapsed(), head: parts.headers.clone(), body: body.clone() };
+            // On a busy host an answer waits for longer than it takes; the other threads' work in that time is counted too.
+            let cpu = Duration::from_nanos(process_cpu_ns().saturating_sub(cpu_ns));
+            let new = Kept { made, cost: cpu.min(made.elapsed()), head: parts.headers, body };
             if new.is_large() {
                 shared.drop_after(new.lasts(OLDEST));
             }
+            let answer = new.answer(age);
             *kept = Some(new);
-            Response::from_parts(parts, Body::from(body))
+            answer
         }
         Err(error) => ApiError::internal(format!("keeping an answer: {error}")).into_response(),
     }
@@ -179,13 +194,13 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn kept(took: Duration) -> Kept {
-        Kept { made: Instant::now(), took, head: HeaderMap::new(), body: Bytes::new() }
+    fn kept(cost: Duration) -> Kept {
+        Kept { made: Instant::now(), cost, head: HeaderMap::new(), body: Bytes::new() }
     }
 
     #[test]
-    fn an_answer_is_given_for_as_long_as_is_accepted_or_for_ten_times_its_cost() {
-        let (quick, slow) = (kept(Duration::from_millis(5)), kept(Duration::from_millis(700)));
+    fn an_answer_is_given_for_as_long_as_is_accepted_or_for_a_hundred_times_its_cost() {
+        let (quick, slow) = (kept(Duration::from_millis(5)), kept(Duration::from_millis(70)));
         let after = |kept: &Kept, seconds: f64| kept.made + Duration::from_secs_f64(seconds);
         assert!(quick.is_for(after(&quick, 0.9), SECOND) && !quick.is_for(after(&quick, 1.1), SECOND));
         assert!(slow.is_for(after(&slow, 6.9), SECOND) && !slow.is_for(after(&slow, 7.1), SECOND));
@@ -193,6 +208,11 @@ mod tests {
         assert!(!for_ever.is_for(after(&for_ever, 61.0), SECOND));
         // A request that came before the computation began has waited for it.
         assert!(slow.is_for(slow.made.checked_sub(SECOND).unwrap(), SECOND));
+        let says = |kept: &Kept| kept.answer(SECOND).headers()[header::CACHE_CONTROL].clone();
+        assert_eq!(
+            (says(&quick), says(&slow)),
+            ("max-age=1".try_into().unwrap(), "max-age=7".try_into().unwrap())
+        );
     }
 
     /// Ten viewers ask for two seconds, each again 50 ms after its answer; returns how many answers were made and given.
@@ -202,7 +222,9 @@ mod tests {
         let answer_slowly = move || {
             count.fetch_add(1, Ordering::SeqCst);
             async move {
-                sleep(takes).await;
+                // Waiting costs nothing, so the answer has to compute.
+                let began = process_cpu_ns();
+                while Duration::from_nanos(process_cpu_ns() - began) < takes {}
                 vec![b'x'; bytes]
             }
         };
@@ -249,7 +271,7 @@ mod tests {
 
     #[tokio::test]
     async fn ten_viewers_of_a_large_and_slow_answer_share_it_too() {
-        let (made, given) = ten_viewers(MOST_BYTES + 1, Duration::from_millis(300)).await;
+        let (made, given) = ten_viewers(MOST_BYTES + 1, Duration::from_millis(30)).await;
         assert!(made <= 2 && given >= 8 * made, "{made} made, {given} given");
     }
 }

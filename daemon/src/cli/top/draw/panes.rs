@@ -6,7 +6,13 @@ use ratatui::{
 };
 
 use super::{Pen, TerminalCaps};
-use crate::view::{Column, Mark, Pane, Row, View};
+use crate::{
+    verdict::duration,
+    view::{Column, Mark, Pane, Row, View},
+};
+
+/// A tree that is older than this, ns, has its age in its title.
+const LAG_SHOWN_NS: u64 = 5_000_000_000;
 
 /// The least rows of a pane among others: title, column heads and a few more.
 const LEAST: u16 = 4;
@@ -122,8 +128,10 @@ fn title(view: &View, pane: Pane, place: Rect, pen: &mut Pen<'_>) {
     let style = if is_focus { TerminalCaps::strong() } else { Style::new() };
     pen.text(place.x, place.y, &rule.repeat(usize::from(place.width)), style, place.width);
     let sign = if is_focus { ">" } else { " " };
+    let lag_ns = if pane == Pane::Tree { view.tree_lag_ns() } else { 0 };
+    let lag = if lag_ns > LAG_SHOWN_NS { format!(", {} ago", duration(lag_ns)) } else { String::new() };
     let text = format!(
-        "{sign}{} {} ({}) sorted by {} ",
+        "{sign}{} {} ({}) sorted by {}{lag} ",
         pane as usize + 1,
         pane.title(),
         view.len(pane),
