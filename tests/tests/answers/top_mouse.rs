@@ -20,6 +20,18 @@ fn line_of(screen: &str, text: &str) -> usize {
     at.unwrap_or_else(|| panic!("no `{text}` in\n{screen}")) + 1
 }
 
+/// Columns of the panes on the left in a terminal of 200.
+const LEFT: usize = 99;
+
+/// Returns the number of the line in the pane of zombies, on the left, that has this name.
+fn row_of_parent(screen: &str, name: &str) -> Option<usize> {
+    let mut rows = screen.lines().enumerate().skip_while(|(_, line)| !line.contains("1 Zombies by parent"));
+    rows.next()?;
+    let mut rows = rows.take_while(|(_, line)| !line.starts_with(['─', '-']));
+    let has_name = |line: &str| line.chars().take(LEFT).collect::<String>().contains(name);
+    rows.find(|(_, line)| has_name(line)).map(|(at, _)| at + 1)
+}
+
 #[track_caller]
 fn mode(tmux: &Tmux, is: &str) {
     let flags = || tmux.asks("#{mouse_standard_flag} #{mouse_sgr_flag}");
@@ -100,9 +112,13 @@ fn a_click_works_in_a_wide_terminal_with_panes_side_by_side() {
     report(&tmux, 0, 150, line_of(&tmux.screen(), "6 Events ("));
     tmux.shows(">6 Events (");
     let name = format!("scenario ({parent})");
-    let screen = tmux.until("the parent", |screen| screen.contains(&name));
-    report(&tmux, 0, 20, line_of(&screen, &name));
-    tmux.shows(">1 Zombies by parent");
+    // Other processes' zombies come and go, so the row may have moved when the click arrives.
+    tmux.until("the chosen parent", |screen| {
+        if let Some(row) = row_of_parent(screen, &name) {
+            report(&tmux, 0, 20, row);
+        }
+        screen.contains(">1 Zombies by parent")
+    });
     tmux.presses("Enter");
     tmux.shows("Story: ");
     tmux.presses("Escape");
