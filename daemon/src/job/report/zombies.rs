@@ -13,15 +13,17 @@ pub(in crate::job) fn zombies(members: &Members, after_ns: u64, end_ns: u64) -> 
     let mut parents: HashMap<usize, ZombieParent> = HashMap::new();
     for member in &members.all {
         let (Some(ended), Some(forker)) = (member.ended_ns(), member.forked_by) else { continue };
+        let left_behind = was_left_behind(member, ended);
         let lasted = match member.taken {
             Some(Taken::Autoreaped) => continue,
-            Some(Taken::Reaped { zombie_ns, .. }) => zombie_ns,
             // An orphan's end belongs to its new parent.
+            _ if member.reparented.is_some() && !left_behind => continue,
+            Some(Taken::Reaped { zombie_ns, .. }) => zombie_ns,
             None if member.reparented.is_some() => continue,
             None => end_ns.saturating_sub(ended),
         };
         let is_left = member.taken.is_none();
-        if !is_left && lasted < after_ns && !was_left_behind(member, ended) {
+        if !is_left && lasted < after_ns && !left_behind {
             continue;
         }
         zombies.count += 1;

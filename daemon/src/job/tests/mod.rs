@@ -159,6 +159,21 @@ fn a_zombie_is_charged_to_the_parent_that_left_it() {
 }
 
 #[test]
+fn an_orphan_that_its_new_parent_reaps_late_is_no_zombie_of_the_job() {
+    let report = reported(&members([
+        forked(0, 1, STARTER),
+        forked(10, 2, 1),
+        forked(20, 3, 2),
+        ended(30 * MS, 2, 1, 0),
+        reaped(30 * MS, 2, 1, 0),
+        fact(30 * MS, 3, 1000, What::Reparented { kind: "init".into() }),
+        ended(50 * MS, 3, 1000, 0),
+        reaped(3_000 * MS, 3, 1000, 2_950 * MS),
+    ]));
+    assert_eq!(report.zombies.count, 0);
+}
+
+#[test]
 fn the_child_of_clone_parent_belongs_to_the_job() {
     let made = fact(10 * MS, 2, STARTER, What::Forked { creator: Some(1), seen: true });
     let report = reported(&members([forked(0, 1, STARTER), made, ended(50 * MS, 1, STARTER, 0)]));
