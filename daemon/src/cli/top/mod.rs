@@ -3,8 +3,8 @@
 mod alone;
 mod asker;
 mod channels;
+mod daemon;
 mod draw;
-mod input;
 mod keys;
 mod once;
 mod screen;
@@ -12,7 +12,8 @@ mod watcher;
 
 use std::io::IsTerminal as _;
 
-use super::{ask::Source, exit::Exit, terminal};
+use self::{daemon::Daemon, watcher::Watcher};
+use super::{ask::Source, exit::Exit, fleet::Remote, full_screen::Ended, terminal};
 use crate::view::View;
 
 /// Arguments of `top`.
@@ -45,9 +46,14 @@ pub(super) fn run(args: &Args) -> Exit {
         log::error!("top: standard input and output must be a terminal; --once prints one frame");
         return Exit::Usage;
     }
-    let outcome = watcher::Watcher::start(&args.source)
+    let outcome = Watcher::start(&args.source)
         .and_then(|watcher| if args.once { once::print(watcher) } else { screen::run(watcher, args.mouse) });
     outcome.map_or_else(|exit| exit, |()| Exit::Success)
+}
+
+/// Shows the view of a daemon in a terminal that is taken already, until a key or a signal ends it.
+pub(super) fn show_remote(daemon: Remote, mouse: bool) -> Result<Ended, Exit> {
+    screen::show(Watcher::of_daemon(Daemon::Remote(daemon))?, mouse, None)
 }
 
 pub(super) use self::once::print_frame;
