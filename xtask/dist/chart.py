@@ -51,4 +51,4 @@ for name, values in VALUES.items():
     notes = next(text for file, text in rendered.items() if file.endswith("NOTES.txt"))
     if not notes.strip():
         sys.exit(f"values `{name}`: NOTES.txt is empty")
-print(f"the chart is rendered by {helm_python.helm_sdk_version()} with {len(VALUES)} sets of values")
+print(f"Helm {helm_python.helm_sdk_version()} renders the chart with {len(VALUES)} sets of values")

@@ -41,6 +41,8 @@ impl Network {
         ip(&["-n", hub, "link", "add", "bridge", "type", "bridge"])?;
         ip_ok(&format!("-n {hub} addr add 10.77.0.1/16 dev bridge"));
         ip_ok(&format!("-n {hub} link set bridge up"));
+        // Its own address is reached through it.
+        ip_ok(&format!("-n {hub} link set lo up"));
         for number in 0..nodes {
             let node = format!("{prefix}-{number}");
             ip(&["netns", "add", &node])?;

@@ -37,7 +37,7 @@ pub(super) fn main() -> Result<()> {
     for version in VERSIONS {
         for file in &files {
             let mut command = Command::new(validate.with_file_name("kubernetes-validate"));
-            shell::run(command.args(["--strict", "--version", version]).arg(file))?;
+            shell::run(command.args(["--strict", "--kubernetes-version", version]).arg(file))?;
         }
     }
     Ok(())

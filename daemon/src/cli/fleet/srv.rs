@@ -55,9 +55,10 @@ fn of_message(answer: &Message<[u8]>, name: &str) -> Result<Vec<String>, String>
             continue;
         }
         let srv = record.data();
+        let target = srv.target().to_string();
         // The root as the target means: there is no such service.
-        if srv.target().to_string() != "." {
-            entries.push(format!("{}:{}", srv.target(), srv.port()));
+        if !matches!(&*target, "" | ".") {
+            entries.push(format!("{target}:{}", srv.port()));
         }
     }
     entries.sort_unstable();

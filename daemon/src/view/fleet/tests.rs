@@ -28,6 +28,12 @@ fn well() -> HostSample {
     }
 }
 
+fn with(change: impl FnOnce(&mut HostStatus)) -> HostSample {
+    let mut sample = well();
+    change(&mut sample.status);
+    sample
+}
+
 fn refused() -> NoAnswer {
     NoAnswer { kind: ErrorKind::Refused, message: "refused: no process listens on 10.0.0.3:9753".into() }
 }
@@ -56,10 +62,12 @@ fn hosts_that_need_attention_are_first() {
     apply(&mut view, 1, Ok(well()));
     apply(&mut view, 2, Ok(with_zombies(3, 1)));
     apply(&mut view, 3, Err(refused()));
-    let drift = HostStatus { drifted: 2, ..well().status };
-    apply(&mut view, 4, Ok(HostSample { status: drift, ..well() }));
-    let blind = HostStatus { ready: false, not_ready_because: Some("blind".into()), ..well().status };
-    apply(&mut view, 5, Ok(HostSample { status: blind, ..well() }));
+    apply(&mut view, 4, Ok(with(|status| status.drifted = 2)));
+    let blind = with(|status| {
+        status.ready = false;
+        status.not_ready_because = Some("blind".into());
+    });
+    apply(&mut view, 5, Ok(blind));
     apply(&mut view, 6, Ok(with_zombies(9, 7)));
     assert_eq!(
         shown(&view),
@@ -145,8 +153,10 @@ fn the_chosen_host_stays_chosen_and_the_first_row_stays_the_first_row() {
 #[test]
 fn each_order_has_the_largest_first() {
     let mut view = FleetView::new(names(3));
-    let busy = HostStatus { tasks: 900, records_lost: 5, ..well().status };
-    apply(&mut view, 2, Ok(HostSample { status: busy, ..with_zombies(1, 0) }));
+    let mut busy = with_zombies(1, 0);
+    busy.status.tasks = 900;
+    busy.status.records_lost = 5;
+    apply(&mut view, 2, Ok(busy));
     apply(&mut view, 1, Ok(well()));
     apply(&mut view, 0, Err(refused()));
     let mut first = Vec::new();
