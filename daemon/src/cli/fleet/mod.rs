@@ -148,7 +148,7 @@ fn live(args: &Args, question: &TopArgs) -> Result<Exit, Exit> {
     }
     let hosts = some_hosts(args)?;
     let access = access(args, &hosts)?;
-    top::run(question, hosts, access, usize::from(args.parallel))
+    top::run(question, &hosts, &access, usize::from(args.parallel))
 }
 
 fn usage(error: impl std::fmt::Display) -> Exit {

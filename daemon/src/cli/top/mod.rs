@@ -10,7 +10,7 @@ mod once;
 mod screen;
 mod watcher;
 
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _};
 
 use self::{daemon::Daemon, watcher::Watcher};
 use super::{ask::Source, exit::Exit, fleet::Remote, full_screen::Ended, terminal};
@@ -41,7 +41,7 @@ pub(super) struct Args {
 
 /// Runs `top`.
 pub(super) fn run(args: &Args) -> Exit {
-    let is_terminal = std::io::stdout().is_terminal() && std::io::stdin().is_terminal();
+    let is_terminal = io::stdout().is_terminal() && io::stdin().is_terminal();
     if !args.once && !is_terminal {
         log::error!("top: standard input and output must be a terminal; --once prints one frame");
         return Exit::Usage;
@@ -52,7 +52,7 @@ pub(super) fn run(args: &Args) -> Exit {
 }
 
 /// Shows the view of a daemon in a terminal that is taken already, until a key or a signal ends it.
-pub(super) fn show_remote(daemon: Remote, mouse: bool) -> Result<Ended, Exit> {
+pub(super) fn show_remote(daemon: Remote, mouse: bool) -> io::Result<Ended> {
     screen::show(Watcher::of_daemon(Daemon::Remote(daemon))?, mouse, None)
 }
 

@@ -28,11 +28,12 @@ const EVENTS: usize = 1000;
 /// Takes the terminal, and shows the view until a key or a signal ends it.
 pub(super) fn run(watcher: Watcher, mouse: bool) -> Result<(), Exit> {
     let taken = Taken::take()?;
-    show(watcher, mouse, Some(taken)).map(drop)
+    let outcome = show(watcher, mouse, Some(taken));
+    outcome.map(drop).map_err(|error| Exit::failed_at("showing the view", error))
 }
 
 /// Shows the view until a key or a signal ends it. If `taken` is `None`, the caller has taken the terminal.
-pub(super) fn show(mut watcher: Watcher, mouse: bool, taken: Option<Taken>) -> Result<Ended, Exit> {
+pub(super) fn show(mut watcher: Watcher, mouse: bool, taken: Option<Taken>) -> io::Result<Ended> {
     let style = terminal::style();
     let outcome = {
         let Watcher { inputs, wants, requests, replies, runtime, .. } = &mut watcher;
@@ -48,7 +49,7 @@ pub(super) fn show(mut watcher: Watcher, mouse: bool, taken: Option<Taken>) -> R
     // The end of an observation takes a while.
     drop(taken);
     watcher.stop();
-    outcome.map_err(|error| Exit::failed_at("showing the view", error))
+    outcome
 }
 
 /// The channels of the watcher.

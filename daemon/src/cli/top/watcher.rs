@@ -1,6 +1,7 @@
 //! The thread that asks a daemon or observes, so that a large answer never delays a key.
 
 use std::{
+    io,
     sync::mpsc::{SyncSender, sync_channel},
     thread,
     time::Duration,
@@ -22,6 +23,7 @@ use crate::{
         client::{Client, ClientError},
         exit::Exit,
     },
+    event_loop,
     view::Input,
 };
 
@@ -64,23 +66,29 @@ impl Watcher {
                 Err(error) => return Err(error.exit()),
             },
         };
-        if is_there {
-            return Self::with(runtime, asks(Daemon::Local(Client::at(&source.socket.socket))));
-        }
         let source = source.clone();
-        Self::with(runtime, move |ends, say| alone::run(&source, ends, &say))
+        let watcher = if is_there {
+            Self::with(runtime, asks(Daemon::Local(Client::at(&source.socket.socket))))
+        } else {
+            Self::with(runtime, move |ends, say| alone::run(&source, ends, &say))
+        };
+        watcher.unwrap_or_else(|error| {
+            log::error!("starting a thread: {error}; taskscope zombies, limits and tree need no thread");
+            Err(Exit::Failure)
+        })
     }
 
     /// Starts the thread, which asks this daemon.
-    pub(super) fn of_daemon(daemon: Daemon) -> Result<Self, Exit> {
-        Self::with(runtime()?, asks(daemon))
+    pub(super) fn of_daemon(daemon: Daemon) -> io::Result<Self> {
+        let runtime = event_loop::start().map_err(io::Error::other)?;
+        Self::with(runtime, asks(daemon))?.map_err(|_| io::Error::other("the thread that asks has ended"))
     }
 
     /// Starts a thread, which first says whether it works.
     fn with(
         runtime: Runtime,
         work: impl FnOnce(Ends, SyncSender<Result<(), Exit>>) + Send + 'static,
-    ) -> Result<Self, Exit> {
+    ) -> io::Result<Result<Self, Exit>> {
         let (to_view, inputs) = mpsc::channel(INPUTS);
         let (wants, wanted) = watch::channel(Wants { paused: false, tree: true, past: false });
         let (requests, asked) = mpsc::channel(1);
@@ -92,12 +100,9 @@ impl Watcher {
             let _running = running;
             work(ends, say);
         };
-        thread::Builder::new().name("watcher".into()).spawn(work).map_err(|error| {
-            log::error!("starting a thread: {error}; taskscope zombies, limits and tree need no thread");
-            Exit::Failure
-        })?;
-        started.recv().unwrap_or(Err(Exit::Failure))?;
-        Ok(Self { inputs, wants, requests, replies, runtime, ended })
+        thread::Builder::new().name("watcher".into()).spawn(work)?;
+        let started = started.recv().unwrap_or(Err(Exit::Failure));
+        Ok(started.map(|()| Self { inputs, wants, requests, replies, runtime, ended }))
     }
 
     /// Ends the thread, and waits until its programs are detached.

@@ -4,7 +4,10 @@ use std::{cmp::Reverse, fmt::Write as _};
 
 use super::host::HostState;
 use crate::{
-    answer::text::escape,
+    answer::{
+        fleet::{FullestLimit, HostStatus},
+        text::escape,
+    },
     verdict::duration,
     view::{
         Column, Mark, Row,
@@ -91,7 +94,7 @@ pub(super) fn key(host: &HostState, order: &str, row: u32) -> Key {
         "oldest" => by(zombies.oldest_ns),
         "debt" => by(zombies.reap_debt_ns.unwrap_or_default()),
         "deaths" => by(host.deaths().sum()),
-        "pids" => by(sample.and_then(|it| it.fullest.as_ref()).map_or(0, |limit| limit.percent())),
+        "pids" => by(sample.and_then(|it| it.fullest.as_ref()).map_or(0, FullestLimit::percent)),
         "tasks" => by(status.map_or(0, |status| status.tasks)),
         "lost, drift" => by(status.map_or(0, |status| status.records_lost.saturating_add(status.drifted))),
         "name" => (0, Reverse(0), Reverse(0), host.name.to_string(), row),
@@ -159,9 +162,7 @@ impl Figures {
         let sample = host.sample();
         let status = sample.map(|sample| &sample.status);
         let zombies = sample.and_then(|sample| sample.zombies);
-        let count = |of: fn(&crate::answer::fleet::HostStatus) -> u64| {
-            status.map_or_else(unknown, |status| of(status).to_string())
-        };
+        let count = |of: fn(&HostStatus) -> u64| status.map_or_else(unknown, |status| of(status).to_string());
         let pids = sample.and_then(|it| it.fullest.as_ref());
         Self {
             version: status.map_or_else(unknown, |status| escape(&status.version)),

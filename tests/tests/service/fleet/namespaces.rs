@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     fmt::Write as _,
     fs,
-    process::{Output, Stdio},
+    process::{Command, Output, Stdio},
     time::Instant,
 };
 
@@ -104,6 +104,23 @@ fn all_but(missing: &[usize]) -> BTreeSet<String> {
     (0..NODES).filter(|number| !missing.contains(number)).map(name).collect()
 }
 
+/// Kills a process, and waits until all hosts say so.
+fn every_host_reports_a_kill(nodes: &Nodes) {
+    let mut sleep = Command::new("sleep");
+    sleep.arg("1000").stdin(Stdio::null());
+    let mut victim = spawner::spawn(sleep).unwrap();
+    spawner::signal(&victim, libc::SIGKILL);
+    let _ = victim.wait();
+    wait::until_ok(|| {
+        let (answer, code) =
+            nodes.json(&["deaths", "--comm", "sleep", "--cause", "killed", "--limit", "4096"]);
+        assert_eq!(code, 0, "{answer:#}");
+        let rows = answer["deaths"].as_array().unwrap().iter();
+        let ours = hosts(rows.filter(|row| row["process"]["pid"] == victim.id()));
+        if ours == all_but(&[]) { Ok(()) } else { Err(format!("only these report it: {ours:?}")) }
+    });
+}
+
 #[test]
 fn thirty_daemons_in_network_namespaces_answer_as_one() {
     if setting::skip_in_vm("a guest has no ip(8), nsenter(1) and openssl") {
@@ -149,9 +166,9 @@ fn thirty_daemons_in_network_namespaces_answer_as_one() {
     assert_eq!(output.status.code(), Some(0), "{text}{}", stderr(&output));
     assert!(text.contains(&format!("{NODES} of {NODES} answered")), "{text}");
     for number in 0..NODES {
-        let begin = format!("! {} ", name(number));
+        let row = format!("! {} ", name(number));
         assert!(
-            text.lines().any(|line| line.starts_with(&begin)),
+            text.lines().any(|line| line.starts_with(&row)),
             "{} has a flagged zombie:\n{text}",
             name(number)
         );
@@ -159,26 +176,13 @@ fn thirty_daemons_in_network_namespaces_answer_as_one() {
     scenario.go();
     scenario.finish();
 
-    let mut sleep = std::process::Command::new("sleep");
-    let mut victim = spawner::spawn({
-        sleep.arg("1000").stdin(Stdio::null());
-        sleep
-    })
-    .unwrap();
-    spawner::signal(&victim, libc::SIGKILL);
-    let _ = victim.wait();
-    wait::until_ok(|| {
-        let (answer, code) =
-            nodes.json(&["deaths", "--comm", "sleep", "--cause", "killed", "--limit", "4096"]);
-        assert_eq!(code, 0, "{answer:#}");
-        let rows = answer["deaths"].as_array().unwrap().iter();
-        let ours = hosts(rows.filter(|row| row["process"]["pid"] == victim.id()));
-        if ours == all_but(&[]) { Ok(()) } else { Err(format!("only these report it: {ours:?}")) }
-    });
+    every_host_reports_a_kill(&nodes);
 
     // Three stop, one of them with TLS; two others are cut off, one of them silently and with TLS.
     let (stopped, silent, cut) = ([3, 11, 18], 24, 25);
-    stopped.iter().for_each(|&number| nodes.stop(number));
+    for number in stopped {
+        nodes.stop(number);
+    }
     nodes.network.partition(silent);
     nodes.network.cut(cut);
     let missing = [3, 11, 18, silent, cut];
@@ -207,8 +211,8 @@ fn thirty_daemons_in_network_namespaces_answer_as_one() {
         (silent, "timeout: "),
         (cut, "unreachable: "),
     ] {
-        let begin = format!("! {} ", name(number));
-        let row = text.lines().find(|line| line.starts_with(&begin));
+        let start = format!("! {} ", name(number));
+        let row = text.lines().find(|line| line.starts_with(&start));
         assert!(row.is_some_and(|row| row.contains(words)), "{number}: {text}");
     }
 

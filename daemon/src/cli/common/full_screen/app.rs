@@ -8,6 +8,10 @@ use std::{
     time::Duration,
 };
 
+use crossterm::{
+    queue,
+    terminal::{Clear, ClearType},
+};
 use ratatui::{Terminal, backend::CrosstermBackend, buffer::Buffer, layout::Rect};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::{
@@ -82,10 +86,10 @@ impl Write for Drawn {
 
 /// Shows a view until a key or a signal ends it. The terminal must be taken ([`super::Taken`]).
 pub(in crate::cli) async fn show(app: &mut impl App) -> io::Result<Ended> {
-    let drawn = Drawn::default();
+    let mut drawn = Drawn::default();
     let mut terminal = Terminal::new(CrosstermBackend::new(drawn.clone()))?;
-    // Another view may have drawn before.
-    terminal.clear()?;
+    // Another view may have drawn before. Terminal::clear would ask the terminal for its cursor, and read the answer from the keys.
+    queue!(drawn, Clear(ClearType::All))?;
     let mut stdout = Stdout::new();
     let stop = signals::stop()?;
     tokio::pin!(stop);

@@ -10,7 +10,10 @@ mod poller;
 mod schedule;
 mod screen;
 
-use std::{io::IsTerminal as _, time::Duration};
+use std::{
+    io::{self, IsTerminal as _},
+    time::Duration,
+};
 
 use self::poller::{Plan, Poller};
 use super::{access::Access, hosts::Host, remote::Remote};
@@ -49,21 +52,21 @@ pub(super) struct TopArgs {
 }
 
 /// Runs `fleet top`.
-pub(super) fn run(args: &TopArgs, hosts: Vec<Host>, access: Access, parallel: usize) -> Result<Exit, Exit> {
-    let is_terminal = std::io::stdout().is_terminal() && std::io::stdin().is_terminal();
+pub(super) fn run(args: &TopArgs, hosts: &[Host], access: &Access, parallel: usize) -> Result<Exit, Exit> {
+    let is_terminal = io::stdout().is_terminal() && io::stdin().is_terminal();
     if !args.once && !is_terminal {
         log::error!("fleet top: standard input and output must be a terminal; --once prints one frame");
         return Err(Exit::Usage);
     }
     let mut view = FleetView::new(hosts.iter().map(|host| host.name.clone()));
     let every = if args.once { ONCE } else { args.interval.max(EVERY_MIN) };
-    let plan = Plan { hosts: hosts.clone(), access: access.clone(), every, parallel };
+    let plan = Plan { hosts: hosts.to_vec(), access: access.clone(), every, parallel };
     let mut poller = Poller::start(plan)?;
     if args.once {
         return once(&mut view, &mut poller);
     }
     screen::run(&mut view, poller, args.mouse, |index, mouse| {
-        let host = hosts.get(index).cloned().ok_or(Exit::Failure)?;
+        let host = hosts.get(index).cloned().ok_or(io::ErrorKind::NotFound)?;
         top::show_remote(Remote { access: access.clone(), host }, mouse)
     })?;
     Ok(Exit::Success)

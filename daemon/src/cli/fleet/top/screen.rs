@@ -3,6 +3,7 @@
 use std::io;
 
 use ratatui::{buffer::Buffer, layout::Rect};
+use tokio::runtime::Runtime;
 
 use super::{
     draw,
@@ -34,27 +35,39 @@ struct Screen<'a> {
 /// Shows the hosts until a key or a signal ends the view. `open` shows one of them until a key or a signal ends that.
 pub(super) fn run(
     view: &mut FleetView,
+    poller: Poller,
+    mouse: bool,
+    open: impl FnMut(usize, bool) -> io::Result<Ended>,
+) -> Result<(), Exit> {
+    let runtime = event_loop::start().map_err(Exit::failed)?;
+    let taken = Taken::take()?;
+    let outcome = show(view, poller, mouse, &runtime, open);
+    drop(taken);
+    outcome.map_err(|error| Exit::failed_at("showing the view", error))
+}
+
+fn show(
+    view: &mut FleetView,
     mut poller: Poller,
     mouse: bool,
-    mut open: impl FnMut(usize, bool) -> Result<Ended, Exit>,
-) -> Result<(), Exit> {
+    runtime: &Runtime,
+    mut open: impl FnMut(usize, bool) -> io::Result<Ended>,
+) -> io::Result<()> {
     let style = terminal::style();
     let caps = TerminalCaps { colour: style.colour, unicode: style.unicode };
     let mut choice = Choice { mouse, ..Choice::default() };
-    let runtime = event_loop::start().map_err(Exit::failed)?;
-    let _taken = Taken::take()?;
     loop {
         let mut screen =
             Screen { view: &mut *view, choice: &mut choice, poller: &mut poller, caps, opened: None };
-        let shown = runtime.block_on(full_screen::show(&mut screen));
-        let opened = screen.opened;
-        let ended = shown.map_err(|error| Exit::failed_at("showing the view", error))?;
-        let Some(index) = opened.filter(|_| ended != Ended::BySignal) else { return Ok(()) };
+        let ended = runtime.block_on(full_screen::show(&mut screen))?;
+        let Some(index) = screen.opened.filter(|_| ended != Ended::BySignal) else { return Ok(()) };
         // Nobody looks at the hosts meanwhile.
         poller.paused.send_replace(true);
-        match open(index, choice.mouse)? {
-            Ended::ByKey(Key::Control(_)) | Ended::BySignal => return Ok(()),
-            Ended::ByKey(_) => {}
+        match open(index, choice.mouse) {
+            Ok(Ended::ByKey(Key::Control(_)) | Ended::BySignal) => return Ok(()),
+            Ok(Ended::ByKey(_)) => {}
+            // If the terminal is the reason, it also ends the view of the hosts.
+            Err(error) => choice.note = Some(format!("showing the host: {error}").into()),
         }
         poller.paused.send_replace(view.is_paused());
     }
