@@ -126,6 +126,11 @@ fn native(binary: &Path, failing: &Path, args: &[OsString]) -> Result<()> {
     let schemathesis = vm::python_environment("schemathesis", SCHEMATHESIS)?;
     // Tests run `taskscope top` in a real terminal.
     install_missing("the tests of `taskscope top` need a terminal", &[("tmux", "tmux")])?;
+    // Daemons in network namespaces are hosts of their own.
+    install_missing(
+        "a test has hosts in network namespaces",
+        &[("ip", "iproute2"), ("nsenter", "util-linux"), ("dnsmasq", "dnsmasq-base")],
+    )?;
     // A test looks at jobs of cron.
     let cron = vm::program("cron", "cron")?;
     install_missing("tests look at processes that are traced", &[("gdb", "gdb"), ("strace", "strace")])?;

@@ -30,6 +30,9 @@ pub struct Zombies {
     pub zombies: u64,
     /// Zombies that died just now, which their parent may be about to reap.
     pub just_died: u64,
+    /// The sum of the ages of all zombies, ns: many young zombies can weigh as much as a few old ones.
+    #[serde(default)]
+    pub reap_debt_ns: u64,
     /// Parents that have not waited for them, the one with most zombies first.
     pub parents: Vec<ZombieParent>,
     /// Number of parents that are not listed because there are too many.

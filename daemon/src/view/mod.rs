@@ -4,6 +4,7 @@
 
 mod budget;
 mod event;
+pub mod fleet;
 mod input;
 mod pane;
 mod past;

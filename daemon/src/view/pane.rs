@@ -91,11 +91,11 @@ pub(super) struct PaneState {
     pub(super) rows: Vec<u32>,
 }
 
-const fn number(title: &'static str, width: u16) -> Column {
+pub(super) const fn number(title: &'static str, width: u16) -> Column {
     Column { title, number: true, width, extra: 0 }
 }
 
-const fn text(title: &'static str, width: u16, extra: u16) -> Column {
+pub(super) const fn text(title: &'static str, width: u16, extra: u16) -> Column {
     Column { title, number: false, width, extra }
 }
 

@@ -1,4 +1,4 @@
-//! Checks packages with the programs that read them: systemd, Prometheus, rpm.
+//! Checks packages with the programs that read them: systemd, Prometheus, Helm, rpm.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,16 +6,17 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{packaging, trial};
+use super::{chart, packaging, trial};
 use crate::{setup, shell, vm};
 
 /// The highest allowed rating of `systemd-analyze security`, in tenths. Ratings go from 0 (nothing is exposed) to 10.
 const EXPOSURE_LIMIT: &str = "25";
 
-/// Checks the unit, the rules of alerts and their tests, and packages made with a stand-in for the program.
+/// Checks the unit, the rules of alerts and their tests, the chart, and packages made with a stand-in for the program.
 pub(crate) fn main() -> Result<()> {
     unit().context("packaging/systemd/taskscope.service")?;
     rules().context("packaging/prometheus")?;
+    chart::main().context("packaging/helm and packaging/kubernetes")?;
     trial::main().context("packages with a stand-in for the program")
 }
 

@@ -1,6 +1,7 @@
 //! `cargo xtask dist`: builds the packages that an operator installs: for Debian, for Fedora and its derivatives, a static tarball, an OCI image.
 
 mod binary;
+mod chart;
 mod check;
 mod config_page;
 mod deb;

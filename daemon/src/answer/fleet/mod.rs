@@ -4,6 +4,7 @@
 //! hosts, except for one row per host in `status`.
 
 mod deaths;
+mod sample;
 mod status;
 mod zombies;
 
@@ -14,6 +15,9 @@ use thiserror::Error;
 
 pub use self::{
     deaths::FleetDeaths,
+    sample::{
+        DeathsPart, FullestLimit, HostSample, LimitsPart, NewDeaths, NoAnswer, ZombieSums, ZombiesPart,
+    },
     status::{FleetStatus, HostStatus},
     zombies::FleetZombies,
 };
@@ -37,7 +41,7 @@ pub struct OfHost<T> {
 }
 
 /// Why a host is missing in the answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorKind {
     /// Its name has no address.
@@ -68,6 +72,29 @@ pub enum ErrorKind {
     Nonsense,
     /// This host has no descriptor, thread or memory left.
     Local,
+}
+
+impl ErrorKind {
+    /// Returns its name in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::Refused => "refused",
+            Self::Unreachable => "unreachable",
+            Self::Timeout => "timeout",
+            Self::Tls => "tls",
+            Self::Certificate => "certificate",
+            Self::Unauthorized => "unauthorized",
+            Self::NoApi => "no_api",
+            Self::NotFound => "not_found",
+            Self::Status => "status",
+            Self::Closed => "closed",
+            Self::TooLarge => "too_large",
+            Self::Nonsense => "nonsense",
+            Self::Local => "local",
+        }
+    }
 }
 
 /// A host that did not answer.
@@ -191,6 +218,13 @@ mod tests {
             "dead_leaders": [], "stuck_exits": [],
         }))
         .unwrap()
+    }
+
+    #[test]
+    fn the_name_of_a_kind_is_the_one_in_json() {
+        for kind in [ErrorKind::NoApi, ErrorKind::TooLarge, ErrorKind::Name, ErrorKind::Refused] {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
+        }
     }
 
     #[test]

@@ -71,7 +71,8 @@ impl HostStatus {
     }
 
     /// Drops what no real daemon says.
-    fn bounded(mut self) -> Self {
+    #[must_use]
+    pub fn bounded(mut self) -> Self {
         self.drifted = self.drift.values().fold(0, |sum, count| sum.saturating_add(*count));
         self.drift = BTreeMap::new();
         self.version = short(&self.version);

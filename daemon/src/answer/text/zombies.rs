@@ -220,6 +220,7 @@ mod tests {
             made,
             zombies,
             just_died: 0,
+            reap_debt_ns: 0,
             parents,
             parents_left_off: 0,
             dead_leaders,

@@ -39,6 +39,7 @@ pub struct ZombiesDraft {
     now: Ktime,
     observed_since: Option<Ktime>,
     zombies: u64,
+    reap_debt_ns: u64,
     parents: Vec<Owing>,
     left_off: u64,
     others: NotZombies,
@@ -49,6 +50,7 @@ struct Owing {
     life: Life,
     zombies: u32,
     new: u32,
+    reap_debt_ns: u64,
     oldest: Vec<Life>,
     case: ExplainDraft,
 }
@@ -57,6 +59,8 @@ struct Owing {
 struct Gathered {
     zombies: u32,
     new: u32,
+    /// The sum of the ages.
+    reap_debt_ns: u64,
     /// Sorted by age, the oldest first, and bounded.
     oldest: Vec<(Ktime, GroupKey)>,
 }
@@ -90,7 +94,7 @@ impl ZombiesDraft {
         let window = Ktime(now.0.saturating_sub(RATE_WINDOW_NS));
         let mut by_parent: HashMap<GroupKey, Gathered> = HashMap::new();
         let mut wanted: HashMap<Option<u64>, bool> = HashMap::new();
-        let mut zombies = 0;
+        let (mut zombies, mut reap_debt_ns) = (0, 0_u64);
         for zombie in lineage_at.lineage.zombies() {
             let (Some(since), Some(parent)) = (zombie.zombie_since(), zombie.parent()) else { continue };
             if now.since(since) < filter.min_age_ns {
@@ -103,8 +107,10 @@ impl ZombiesDraft {
                 continue;
             }
             zombies += 1;
+            reap_debt_ns = reap_debt_ns.saturating_add(now.since(since));
             let gathered = by_parent.entry(parent.key()).or_default();
             gathered.zombies += 1;
+            gathered.reap_debt_ns = gathered.reap_debt_ns.saturating_add(now.since(since));
             // Most of the youngest zombies are about to be reaped.
             let is_new = since >= window
                 && now.since(since) >= YOUNG_NS
@@ -130,6 +136,7 @@ impl ZombiesDraft {
             now,
             observed_since: lineage_at.observed_since,
             zombies,
+            reap_debt_ns,
             parents,
             left_off,
             others: NotZombies::of(lineage_at),
@@ -142,7 +149,7 @@ impl ZombiesDraft {
     pub fn finish(self, host_facts: &mut HostFacts<'_>) -> Zombies {
         let stamp = host_facts.stamp;
         let window_ns = self.observed_since.map(|since| self.now.since(since).min(RATE_WINDOW_NS));
-        let mut gone = 0;
+        let (mut gone, mut gone_debt_ns) = (0, 0_u64);
         let mut parents = Vec::new();
         for owing in self.parents {
             let is_there = |life: &Life| {
@@ -151,6 +158,7 @@ impl ZombiesDraft {
             // If releases can be missed, these zombies and more were looked up before the query.
             if !owing.oldest.iter().any(is_there) {
                 gone += u64::from(owing.zombies);
+                gone_debt_ns = gone_debt_ns.saturating_add(owing.reap_debt_ns);
                 continue;
             }
             parents.push(zombie_parent(owing, self.now, window_ns, host_facts));
@@ -167,6 +175,7 @@ impl ZombiesDraft {
             made: Made::at(self.now, self.observed_since, stamp),
             zombies: self.zombies.saturating_sub(gone),
             just_died,
+            reap_debt_ns: self.reap_debt_ns.saturating_sub(gone_debt_ns),
             parents,
             parents_left_off: self.left_off,
             dead_leaders,
@@ -184,7 +193,14 @@ fn owing(key: GroupKey, gathered: &Gathered, lineage_at: &LineageAt<'_>) -> Opti
         .filter_map(|&(_, child)| lineage_at.lineage.life_by_key(child, lineage_at.now))
         .collect();
     let case = ExplainDraft::of(oldest.first()?.key, lineage_at)?;
-    Some(Owing { life, zombies: gathered.zombies, new: gathered.new, oldest, case })
+    Some(Owing {
+        life,
+        zombies: gathered.zombies,
+        new: gathered.new,
+        reap_debt_ns: gathered.reap_debt_ns,
+        oldest,
+        case,
+    })
 }
 
 fn zombie_parent(

@@ -106,7 +106,7 @@ impl ClientError {
 }
 
 /// Returns for how long an answer stays the same, by its headers.
-fn lasts(headers: &HeaderMap) -> Duration {
+pub(in crate::cli) fn lasts(headers: &HeaderMap) -> Duration {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let seconds = |text: &str| text.parse().map_or(Duration::ZERO, Duration::from_secs);
     let lasts = text(header::CACHE_CONTROL).and_then(|text| text.strip_prefix("max-age=")).map(seconds);

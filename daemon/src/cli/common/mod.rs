@@ -5,12 +5,14 @@
 //! - `selector`: the process that an argument names; `conditions`: the processes that options select;
 //!   `schema_name`: the schema of lines
 //! - `output`, `stdout`: writes lines and answers; `whole_lines`: lines of a body that comes in pieces; `terminal`: size and colours of the terminal
+//! - `full_screen`: views that take the whole terminal
 //! - `exit`: exit codes; `logging`: messages on standard error; `signals`: Ctrl-C and SIGTERM
 
 pub(super) mod ask;
 pub(super) mod client;
 pub(super) mod conditions;
 pub mod exit;
+pub(super) mod full_screen;
 pub(super) mod logging;
 pub(super) mod output;
 pub(super) mod past;

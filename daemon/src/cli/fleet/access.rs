@@ -55,6 +55,11 @@ impl AccessArgs {
         self.ca.is_some()
     }
 
+    /// How long one host, or the name servers, may take.
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout.max(TIMEOUT_MIN)
+    }
+
     /// Reads the files.
     pub(super) fn read(&self) -> Result<Access, String> {
         let pair = self.cert.as_deref().zip(self.key.as_deref());
@@ -68,7 +73,7 @@ impl AccessArgs {
             None => None,
         };
         let authorization = self.basic_auth_file.as_deref().map(password).transpose()?;
-        Ok(Access { tls, authorization, timeout: self.timeout.max(TIMEOUT_MIN) })
+        Ok(Access { tls, authorization, timeout: self.timeout() })
     }
 }
 

@@ -1,10 +1,13 @@
-//! One question to one daemon over TCP: HTTP/1.1, with TLS if asked for, within limits of time and size.
+//! Questions to one daemon over TCP: HTTP/1.1, with TLS if asked for, within limits of time and size.
 
 use std::{
-    fmt, io,
+    fmt,
+    future::Future,
+    io,
     net::{IpAddr, SocketAddr, ToSocketAddrs as _},
     pin::Pin,
     thread,
+    time::Duration,
 };
 
 use axum::{
@@ -21,7 +24,10 @@ use rustls::pki_types::ServerName;
 use tokio::{net::TcpStream, sync::oneshot, time::timeout};
 
 use super::{access::Access, hosts::Host};
-use crate::{answer::fleet::ErrorKind, cli::client::error_message};
+use crate::{
+    answer::fleet::ErrorKind,
+    cli::client::{error_message, lasts},
+};
 
 /// The most bytes of an error's body that are read.
 const ERROR_MAX: usize = 16 << 10;
@@ -31,9 +37,9 @@ const MESSAGE_MAX: usize = 400;
 
 /// Why a host did not answer.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(in crate::cli) struct Failure {
     pub(super) kind: ErrorKind,
-    pub(super) message: String,
+    pub(in crate::cli) message: String,
     status: Option<StatusCode>,
 }
 
@@ -45,7 +51,18 @@ impl Failure {
 
 /// Asks a daemon; returns the body of an answer with the status 200, which has at most `most` bytes.
 pub(super) async fn get(access: &Access, host: &Host, path: &str, most: usize) -> Result<Vec<u8>, Failure> {
-    let Ok(outcome) = timeout(access.timeout, ask(access, host, path, most)).await else {
+    within(access, async {
+        Session::start(access, host, addresses(host).await?).await?.get(path, most).await
+    })
+    .await
+}
+
+/// Limits how long a host may take.
+pub(super) async fn within<T>(
+    access: &Access,
+    asking: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let Ok(outcome) = timeout(access.timeout, asking).await else {
         let limit = crate::duration::text(access.timeout);
         let message = format!("timeout: it has not answered within {limit} (--timeout)");
         return Err(Failure::new(ErrorKind::Timeout, message));
@@ -53,48 +70,109 @@ pub(super) async fn get(access: &Access, host: &Host, path: &str, most: usize) -
     outcome
 }
 
-async fn ask(access: &Access, host: &Host, path: &str, most: usize) -> Result<Vec<u8>, Failure> {
-    let addresses = addresses(host).await?;
-    match try_ask(access, host, &addresses, &host.authority, path, most).await {
-        // The daemon answers requests for names in allowed_hosts and for its address, and no others, to keep web pages out.
-        Err(failure) if failure.status == Some(StatusCode::MISDIRECTED_REQUEST) => {
-            let Some(ip) = addresses.first() else { return Err(failure) };
-            let by_address = HeaderValue::try_from(SocketAddr::new(*ip, host.port).to_string());
-            let by_address = by_address.map_err(|error| Failure::new(ErrorKind::Status, error))?;
-            try_ask(access, host, &addresses, &by_address, path, most).await
+/// A connection to a daemon, for one question after the other.
+pub(super) struct Session<'a> {
+    access: &'a Access,
+    host: &'a Host,
+    addresses: Vec<IpAddr>,
+    /// For the header `host`.
+    authority: HeaderValue,
+    sender: SendRequest<Body>,
+    /// Whether a question was sent on this connection.
+    is_used: bool,
+    /// Whether an answer that another viewer got within the last second is accepted.
+    pub(super) is_shared: bool,
+}
+
+impl<'a> Session<'a> {
+    /// Connects to one of the addresses.
+    pub(super) async fn start(
+        access: &'a Access,
+        host: &'a Host,
+        addresses: Vec<IpAddr>,
+    ) -> Result<Self, Failure> {
+        let sender = open(access, host, &addresses).await?;
+        let authority = host.authority.clone();
+        Ok(Self { access, host, addresses, authority, sender, is_used: false, is_shared: false })
+    }
+
+    /// Asks; returns the body of an answer with the status 200, which has at most `most` bytes.
+    pub(super) async fn get(&mut self, path: &str, most: usize) -> Result<Vec<u8>, Failure> {
+        Ok(self.get_lasting(path, most).await?.0)
+    }
+
+    /// Does the same; returns also for how long the daemon will give the same answer.
+    pub(super) async fn get_lasting(
+        &mut self,
+        path: &str,
+        most: usize,
+    ) -> Result<(Vec<u8>, Duration), Failure> {
+        let mut answer = self.send(path, "application/json").await?;
+        let lasts = lasts(answer.headers());
+        Ok((body(&mut answer, most, self.host).await?, lasts))
+    }
+
+    /// Asks; returns an answer with the status 200, whose body is still to be read.
+    pub(super) async fn send(&mut self, path: &str, accept: &str) -> Result<Response<Incoming>, Failure> {
+        match self.try_send(path, accept).await {
+            // The daemon answers requests for names in allowed_hosts and for its address, and no others, to keep web pages out.
+            Err(failure) if failure.status == Some(StatusCode::MISDIRECTED_REQUEST) => {
+                let Some(ip) = self.addresses.first() else { return Err(failure) };
+                let by_address = HeaderValue::try_from(SocketAddr::new(*ip, self.host.port).to_string());
+                self.authority = by_address.map_err(|error| Failure::new(ErrorKind::Status, error))?;
+                self.sender = open(self.access, self.host, &self.addresses).await?;
+                self.is_used = false;
+                self.try_send(path, accept).await
+            }
+            outcome => outcome,
         }
-        outcome => outcome,
+    }
+
+    async fn try_send(&mut self, path: &str, accept: &str) -> Result<Response<Incoming>, Failure> {
+        let sent = match self.send_once(self.request(path, accept)?).await {
+            // A daemon may close a connection after an answer.
+            Err(_) if self.is_used => {
+                self.sender = open(self.access, self.host, &self.addresses).await?;
+                self.send_once(self.request(path, accept)?).await
+            }
+            sent => sent,
+        };
+        self.is_used = true;
+        let mut answer = sent.map_err(|error| broken(&error, self.host))?;
+        if answer.status() == StatusCode::OK {
+            return Ok(answer);
+        }
+        let text = body(&mut answer, ERROR_MAX, self.host).await.unwrap_or_default();
+        Err(refusal(answer.status(), &text, path, self.host))
+    }
+
+    fn request(&self, path: &str, accept: &str) -> Result<Request<Body>, Failure> {
+        let mut request = Request::get(path)
+            .header(header::HOST, &self.authority)
+            .header(header::ACCEPT, accept)
+            .header(header::USER_AGENT, concat!("taskscope/", env!("CARGO_PKG_VERSION")));
+        if let Some(authorization) = &self.access.authorization {
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
+        if self.is_shared {
+            request = request.header(header::CACHE_CONTROL, "max-age=1");
+        }
+        request.body(Body::empty()).map_err(|error| Failure::new(ErrorKind::Nonsense, error))
+    }
+
+    async fn send_once(&mut self, request: Request<Body>) -> hyper::Result<Response<Incoming>> {
+        self.sender.ready().await?;
+        self.sender.send_request(request).await
     }
 }
 
-async fn try_ask(
-    access: &Access,
-    host: &Host,
-    addresses: &[IpAddr],
-    authority: &HeaderValue,
-    path: &str,
-    most: usize,
-) -> Result<Vec<u8>, Failure> {
+async fn open(access: &Access, host: &Host, addresses: &[IpAddr]) -> Result<SendRequest<Body>, Failure> {
     let stream = connect(access, host, addresses).await?;
-    let mut sender = if host.is_https { tls(access, host, stream).await? } else { http(stream).await? };
-    let mut request = Request::get(path)
-        .header(header::HOST, authority)
-        .header(header::ACCEPT, "application/json")
-        .header(header::USER_AGENT, concat!("taskscope/", env!("CARGO_PKG_VERSION")));
-    if let Some(authorization) = &access.authorization {
-        request = request.header(header::AUTHORIZATION, authorization);
-    }
-    let request = request.body(Body::empty()).map_err(|error| Failure::new(ErrorKind::Nonsense, error))?;
-    let mut answer = sender.send_request(request).await.map_err(|error| broken(&error, host))?;
-    if answer.status() == StatusCode::OK {
-        return body(&mut answer, most, host).await;
-    }
-    let text = body(&mut answer, ERROR_MAX, host).await.unwrap_or_default();
-    Err(refusal(answer.status(), &text, path, host))
+    if host.is_https { tls(access, host, stream).await } else { http(stream).await }
 }
 
 /// Looks up the addresses of a host by getaddrinfo(3), which may block, on a thread of its own.
-async fn addresses(host: &Host) -> Result<Vec<IpAddr>, Failure> {
+pub(super) async fn addresses(host: &Host) -> Result<Vec<IpAddr>, Failure> {
     if let Some(ip) = host.ip() {
         return Ok(vec![ip]);
     }

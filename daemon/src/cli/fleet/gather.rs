@@ -8,6 +8,7 @@ use super::{
     access::Access,
     client::{self, Failure},
     hosts::Host,
+    remote,
 };
 use crate::{
     answer::fleet::{ErrorKind, Fleet, HostError, Merge},
@@ -71,9 +72,5 @@ async fn one<T: serde::de::DeserializeOwned>(
     path: &str,
     most: usize,
 ) -> Result<T, Failure> {
-    let text = client::get(access, host, path, most).await?;
-    serde_json::from_slice(&text).map_err(|error| {
-        let message = format!("its answer is not that of a taskscope of this version: {error}");
-        Failure::new(ErrorKind::Nonsense, message)
-    })
+    remote::parsed(&client::get(access, host, path, most).await?)
 }

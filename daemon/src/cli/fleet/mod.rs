@@ -5,6 +5,9 @@ mod client;
 mod gather;
 mod hosts;
 mod question;
+mod remote;
+mod srv;
+mod top;
 
 use std::path::PathBuf;
 
@@ -12,11 +15,13 @@ use clap::Subcommand;
 use serde::Serialize;
 
 use self::{
-    access::AccessArgs,
+    access::{Access, AccessArgs},
     gather::ANSWER_MAX,
     hosts::{Host, List},
     question::{DeathsArgs, ExplainArgs, ZombiesArgs},
+    top::TopArgs,
 };
+pub(super) use self::{client::Failure, remote::Remote};
 use super::{
     ask::{self, Format},
     exit::Exit,
@@ -39,7 +44,8 @@ Examples:
   taskscope fleet deaths --hosts-file nodes --since 1h  which processes ended on all hosts of a file, the latest first
   taskscope fleet status --hosts-file nodes --ca ca.pem --cert me.pem --key me.key   over TLS with a client certificate
   taskscope fleet explain node2:9464/4711              why a process of one host is a zombie, stuck or gone
-  dig +short SRV _taskscope._tcp.example.org | awk '{print $4 \":\" $3}' | taskscope fleet zombies --hosts-file -
+  taskscope fleet top --hosts-file nodes               a live view with a row for each host
+  taskscope fleet zombies --srv _taskscope._tcp.example.org   hosts from SRV records in the DNS
 
 Each daemon must serve its API on TCP: taskscope run --listen ADDRESS --api-on-tcp --web-config-file FILE (docs/fleet.md).
 
@@ -60,6 +66,9 @@ pub(super) struct Args {
     /// File with one host a line; # begins a comment; - is standard input
     #[arg(long, value_name = "FILE", global = true)]
     hosts_file: Option<PathBuf>,
+    /// Name whose SRV records in the DNS are hosts to ask, such as _taskscope._tcp.example.org; can be repeated
+    #[arg(long, value_name = "NAME", global = true)]
+    srv: Vec<String>,
     /// How many hosts are asked at a time
     #[arg(long, value_name = "N", global = true, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=512))]
     parallel: u16,
@@ -80,6 +89,8 @@ enum Question {
     Status(StatusArgs),
     /// Show the history of one process of one host, what is wrong with it, and what to do
     Explain(ExplainArgs),
+    /// Show a live view with a row for each host, those that need attention first; Enter opens one
+    Top(TopArgs),
 }
 
 /// Arguments of `fleet status`.
@@ -106,6 +117,7 @@ pub(super) fn run(args: &Args) -> Exit {
             ask_all(args, "/v1/status", STATUS_MAX, answer, text::fleet_status).map(|fleet| exit_of(&fleet))
         }
         Question::Explain(question) => explain(args, question),
+        Question::Top(question) => live(args, question),
     };
     outcome.unwrap_or_else(|exit| exit)
 }
@@ -130,6 +142,15 @@ fn explain(args: &Args, question: &ExplainArgs) -> Result<Exit, Exit> {
     Ok(exit_of(&fleet))
 }
 
+fn live(args: &Args, question: &TopArgs) -> Result<Exit, Exit> {
+    if args.format == Format::Json {
+        return Err(usage("fleet top draws a screen: fleet status --format json has the figures"));
+    }
+    let hosts = some_hosts(args)?;
+    let access = access(args, &hosts)?;
+    top::run(question, &hosts, &access, usize::from(args.parallel))
+}
+
 fn usage(error: impl std::fmt::Display) -> Exit {
     log::error!("{error}");
     Exit::Usage
@@ -152,11 +173,25 @@ fn list(args: &Args) -> Result<Vec<Host>, Exit> {
     if let Some(file) = &args.hosts_file {
         list.add_file(file, args.access.is_https()).map_err(usage)?;
     }
+    for name in &args.srv {
+        for entry in srv::entries(name, args.access.timeout()).map_err(Exit::failed)? {
+            list.add(&entry, &format!("--srv {name}"), args.access.is_https());
+        }
+    }
     list.check().map_err(usage)?;
     if let Some(doubles) = list.doubles() {
         log::warn!("{doubles}");
     }
     Ok(list.hosts)
+}
+
+/// Returns the hosts that the arguments list, if there are any.
+fn some_hosts(args: &Args) -> Result<Vec<Host>, Exit> {
+    let hosts = list(args)?;
+    if hosts.is_empty() {
+        return Err(usage("no host is listed: --hosts node1,node2:9464, --hosts-file FILE, or --srv NAME"));
+    }
+    Ok(hosts)
 }
 
 /// Asks all hosts of the list, and shows what they answer.
@@ -167,10 +202,7 @@ fn ask_all<T: Merge + Serialize>(
     answer: T,
     text: impl FnOnce(&Fleet<T>, Style) -> String,
 ) -> Result<Fleet<T>, Exit> {
-    let hosts = list(args)?;
-    if hosts.is_empty() {
-        return Err(usage("no host is listed: --hosts node1,node2:9464, or --hosts-file FILE"));
-    }
+    let hosts = some_hosts(args)?;
     let fleet = ask_hosts(args, &hosts, path, most, answer)?;
     show(args, &fleet, text)?;
     Ok(fleet)
@@ -183,6 +215,12 @@ fn ask_hosts<T: Merge>(
     most: usize,
     answer: T,
 ) -> Result<Fleet<T>, Exit> {
+    let access = access(args, hosts)?;
+    gather::all(hosts, &access, usize::from(args.parallel), path, most, answer)
+}
+
+/// Returns how the hosts are asked.
+fn access(args: &Args, hosts: &[Host]) -> Result<Access, Exit> {
     let access = args.access.read().map_err(usage)?;
     if access.tls.is_none()
         && let Some(host) = hosts.iter().find(|host| host.is_https)
@@ -201,7 +239,7 @@ fn ask_hosts<T: Merge>(
             "the password is sent without TLS to {unencrypted} hosts: use --ca FILE, or list them as https://"
         );
     }
-    gather::all(hosts, &access, usize::from(args.parallel), path, most, answer)
+    Ok(access)
 }
 
 fn show<T: Serialize>(

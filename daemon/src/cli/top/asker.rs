@@ -1,6 +1,6 @@
 //! Asks a daemon: each query at intervals, and one stream of events.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use tokio::{
@@ -9,16 +9,14 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-use super::channels::{Ends, Moment, Reply, Request, Wants, runtime};
+use super::{
+    channels::{Ends, Moment, Reply, Request, Wants, runtime},
+    daemon::{AskError, Daemon},
+};
 use crate::{
     answer::{death::Deaths, explain::Explanation, text},
-    cli::{
-        client::{Client, ClientError},
-        query::QueryPath,
-        terminal,
-        whole_lines::WholeLines,
-    },
-    service::{INSTANCE, Status},
+    cli::{query::QueryPath, terminal, whole_lines::WholeLines},
+    service::Status,
     view::{Event, Health, Input, PastAnswer},
 };
 
@@ -55,7 +53,7 @@ enum Question {
 }
 
 /// Asks until the view ends.
-pub(super) fn run(socket: &Path, ends: Ends) {
+pub(super) fn run(daemon: &Daemon, ends: Ends) {
     let Ends { inputs, wants, mut requests, replies } = ends;
     let Ok(runtime) = runtime() else { return };
     let mut gone = wants.clone();
@@ -63,16 +61,15 @@ pub(super) fn run(socket: &Path, ends: Ends) {
         let ended = async { while gone.changed().await.is_ok() {} };
         select! {
             () = ended => {}
-            () = ask(socket, &inputs, &wants) => {}
-            () = follow(socket, &inputs) => {}
-            () = reply(socket, &mut requests, &replies) => {}
+            () = ask(daemon, &inputs, &wants) => {}
+            () = follow(daemon, &inputs) => {}
+            () = reply(daemon, &mut requests, &replies) => {}
         }
     });
 }
 
 /// Sends each query when it is due.
-async fn ask(socket: &Path, inputs: &mpsc::Sender<Input>, wants: &tokio::sync::watch::Receiver<Wants>) {
-    let client = Client::at(socket);
+async fn ask(daemon: &Daemon, inputs: &mpsc::Sender<Input>, wants: &tokio::sync::watch::Receiver<Wants>) {
     let mut due = QUESTIONS.map(|_| Instant::now());
     let mut newest_death = 0;
     let mut is_away = false;
@@ -86,17 +83,17 @@ async fn ask(socket: &Path, inputs: &mpsc::Sender<Input>, wants: &tokio::sync::w
             if *due > now || !is_wanted || (is_away && question != Question::Status) {
                 continue;
             }
-            let (input, lasts) = match answer(&client, question, &mut newest_death).await {
+            let (input, lasts) = match answer(daemon, question, &mut newest_death).await {
                 Ok(answer) => answer,
                 // The daemon is busy, so the view keeps what it shows.
-                Err(ClientError::Refused { status, message }) => {
-                    log::debug!("{status}: {message}");
+                Err(AskError::Refused(message)) => {
+                    log::debug!("{message}");
                     *due = Instant::now() + every.max(AGAIN);
                     continue;
                 }
-                Err(error) => {
+                Err(AskError::Gone(message)) => {
                     is_away = true;
-                    if inputs.send(Input::Disconnected(error.to_string())).await.is_err() {
+                    if inputs.send(Input::Disconnected(message)).await.is_err() {
                         return;
                     }
                     *due = Instant::now() + AGAIN;
@@ -127,41 +124,41 @@ async fn ask(socket: &Path, inputs: &mpsc::Sender<Input>, wants: &tokio::sync::w
 
 /// Asks; also returns for how long the daemon will give the same answer.
 async fn answer(
-    client: &Client,
+    daemon: &Daemon,
     question: Question,
     newest_death: &mut u64,
-) -> Result<(Input, Duration), ClientError> {
+) -> Result<(Input, Duration), AskError> {
     async fn of<T: DeserializeOwned>(
-        client: &Client,
+        daemon: &Daemon,
         path: &str,
         input: impl FnOnce(T) -> Input,
-    ) -> Result<(Input, Duration), ClientError> {
-        client.shared_json(path).await.map(|(answer, lasts)| (input(answer), lasts))
+    ) -> Result<(Input, Duration), AskError> {
+        daemon.shared(path).await.map(|(answer, lasts)| (input(answer), lasts))
     }
     match question {
-        Question::Status => of(client, "/v1/status", |status: Status| Input::Health(health(status))).await,
-        Question::Zombies => of(client, "/v1/zombies", Input::Zombies).await,
+        Question::Status => {
+            let input = |status: Status| Input::Health(health(status, daemon.host()));
+            of(daemon, "/v1/status", input).await
+        }
+        Question::Zombies => of(daemon, "/v1/zombies", Input::Zombies).await,
         Question::Deaths => {
             let path = format!("/v1/deaths?limit={DEATHS}&after={newest_death}");
-            of(client, &path, |deaths: Deaths| {
+            of(daemon, &path, |deaths: Deaths| {
                 *newest_death = deaths.deaths.first().map_or(*newest_death, |death| death.boottime_ns);
                 Input::Deaths(deaths)
             })
             .await
         }
-        Question::Tree => of(client, "/v1/tree?usage=true", Input::Tree).await,
-        Question::Limits => of(client, "/v1/limits", Input::Limits).await,
-        Question::Blocked => of(client, "/v1/blocked", Input::Blocked).await,
+        Question::Tree => of(daemon, "/v1/tree?usage=true", Input::Tree).await,
+        Question::Limits => of(daemon, "/v1/limits", Input::Limits).await,
+        Question::Blocked => of(daemon, "/v1/blocked", Input::Blocked).await,
     }
 }
 
-async fn get<T: DeserializeOwned>(client: &Client, path: &str) -> Result<T, ClientError> {
-    client.json(path).await
-}
-
-fn health(status: Status) -> Health {
+fn health(status: Status, host: Option<&str>) -> Health {
+    let host = host.map_or_else(String::new, |host| format!("{host}: "));
     Health {
-        observer: format!("taskscope {}, pid {}", status.version, status.pid),
+        observer: format!("{host}taskscope {}, pid {}", status.version, status.pid),
         uptime_ns: status.uptime_ns,
         tasks: status.tasks,
         processes: status.processes,
@@ -178,8 +175,7 @@ fn health(status: Status) -> Health {
 }
 
 /// Follows the stream. After a restart of the daemon it resumes, and the daemon reports the gap.
-async fn follow(socket: &Path, inputs: &mpsc::Sender<Input>) {
-    let client = Client::at(socket);
+async fn follow(daemon: &Daemon, inputs: &mpsc::Sender<Input>) {
     let mut place: Option<(String, u64)> = None;
     loop {
         let from = match &place {
@@ -187,16 +183,14 @@ async fn follow(socket: &Path, inputs: &mpsc::Sender<Input>) {
             None => format!("since={SINCE}"),
         };
         let path = format!("/v1/events?{from}&action={}", Event::ACTIONS);
-        match client.get(&path, "application/x-ndjson").await {
-            Ok(answer) => {
-                let instance = answer.headers().get(INSTANCE).and_then(|value| value.to_str().ok());
-                let instance = instance.unwrap_or_default().to_owned();
-                let sequence = read(&client, answer.into_body(), inputs).await;
+        match daemon.stream(&path).await {
+            Ok((instance, body)) => {
+                let sequence = read(body, inputs).await;
                 let Some(sequence) = sequence else { return };
                 let before = place.as_ref().map_or(0, |(_, sequence)| *sequence);
                 place = Some((instance, if sequence == 0 { before } else { sequence }));
             }
-            Err(error) => log::debug!("{error}"),
+            Err(error) => log::debug!("{}", error.message()),
         }
         sleep(AGAIN).await;
     }
@@ -204,10 +198,10 @@ async fn follow(socket: &Path, inputs: &mpsc::Sender<Input>) {
 
 /// Passes events to the view until the stream ends. Returns the sequence number of the last event, or `None` if the view has
 /// ended.
-async fn read(client: &Client, mut body: hyper::body::Incoming, inputs: &mpsc::Sender<Input>) -> Option<u64> {
+async fn read(mut body: hyper::body::Incoming, inputs: &mpsc::Sender<Input>) -> Option<u64> {
     let mut lines = WholeLines::default();
     let mut sequence = 0;
-    while let Ok(Some(piece)) = client.piece(&mut body).await {
+    while let Some(piece) = Daemon::piece(&mut body).await {
         let whole = lines.push(&piece);
         let text = String::from_utf8_lossy(&whole);
         let surplus = text.lines().count().saturating_sub(EVENTS);
@@ -230,21 +224,20 @@ fn number(line: &str, key: &str) -> Option<u64> {
 }
 
 /// Answers the questions that the view asks once.
-async fn reply(socket: &Path, requests: &mut mpsc::Receiver<Request>, replies: &mpsc::Sender<Reply>) {
-    let client = Client::at(socket);
+async fn reply(daemon: &Daemon, requests: &mut mpsc::Receiver<Request>, replies: &mpsc::Sender<Reply>) {
     while let Some(request) = requests.recv().await {
         let reply = match request {
             Request::Explain(selector) => {
-                let answer: Result<Explanation, ClientError> =
-                    get(&client, &format!("/v1/explain/{selector}")).await;
+                let answer: Result<Explanation, AskError> =
+                    daemon.get(&format!("/v1/explain/{selector}")).await;
                 Reply::Story(match answer {
                     Ok(answer) => text::explanation(&answer, style()),
-                    Err(error) => text::escape(&error.to_string()),
+                    Err(error) => text::escape(&error.message()),
                 })
             }
-            Request::Past(moment) => match past(&client, &moment).await {
+            Request::Past(moment) => match past(daemon, &moment).await {
                 Ok(answer) => Reply::Past(moment, Box::new(answer)),
-                Err(error) => Reply::NoPast(text::escape(&error.to_string())),
+                Err(error) => Reply::NoPast(text::escape(&error.message())),
             },
         };
         if replies.send(reply).await.is_err() {
@@ -255,12 +248,12 @@ async fn reply(socket: &Path, requests: &mut mpsc::Receiver<Request>, replies: &
 }
 
 /// Gets the tree and the deaths of a past time.
-async fn past(client: &Client, moment: &Moment) -> Result<PastAnswer, ClientError> {
+async fn past(daemon: &Daemon, moment: &Moment) -> Result<PastAnswer, AskError> {
     let (mut tree, mut deaths) = (QueryPath::new("/v1/tree"), QueryPath::new("/v1/deaths"));
     tree.add("at", &moment.utc);
     deaths.add("limit", DEATHS).add("at", &moment.utc);
-    let tree = get(client, &tree.into_path()).await?;
-    let deaths = get(client, &deaths.into_path()).await?;
+    let tree = daemon.get(&tree.into_path()).await?;
+    let deaths = daemon.get(&deaths.into_path()).await?;
     Ok(PastAnswer { tree, deaths })
 }
 

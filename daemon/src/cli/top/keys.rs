@@ -6,9 +6,9 @@ use std::borrow::Cow;
 
 use ratatui::layout::Rect;
 
-use super::input::Key;
 use crate::{
     answer::TaskSelector,
+    cli::full_screen::input::Key,
     view::{Pane, View},
 };
 

@@ -3,16 +3,17 @@
 mod alone;
 mod asker;
 mod channels;
+mod daemon;
 mod draw;
-mod input;
 mod keys;
 mod once;
 mod screen;
 mod watcher;
 
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _};
 
-use super::{ask::Source, exit::Exit, terminal};
+use self::{daemon::Daemon, watcher::Watcher};
+use super::{ask::Source, exit::Exit, fleet::Remote, full_screen::Ended, terminal};
 use crate::view::View;
 
 /// Arguments of `top`.
@@ -40,14 +41,19 @@ pub(super) struct Args {
 
 /// Runs `top`.
 pub(super) fn run(args: &Args) -> Exit {
-    let is_terminal = std::io::stdout().is_terminal() && std::io::stdin().is_terminal();
+    let is_terminal = io::stdout().is_terminal() && io::stdin().is_terminal();
     if !args.once && !is_terminal {
         log::error!("top: standard input and output must be a terminal; --once prints one frame");
         return Exit::Usage;
     }
-    let outcome = watcher::Watcher::start(&args.source)
+    let outcome = Watcher::start(&args.source)
         .and_then(|watcher| if args.once { once::print(watcher) } else { screen::run(watcher, args.mouse) });
     outcome.map_or_else(|exit| exit, |()| Exit::Success)
+}
+
+/// Shows the view of a daemon in a terminal that is taken already, until a key or a signal ends it.
+pub(super) fn show_remote(daemon: Remote, mouse: bool) -> io::Result<Ended> {
+    screen::show(Watcher::of_daemon(Daemon::Remote(daemon))?, mouse, None)
 }
 
 pub(super) use self::once::print_frame;

@@ -5,7 +5,10 @@
 mod certificates;
 #[path = "../../common/mod.rs"]
 mod common;
+mod namespaces;
 mod simulated;
+mod srv;
+mod top;
 
 use std::{
     fs,
@@ -26,8 +29,14 @@ use taskscope_tests::{
 
 const API: [&str; 3] = ["--api-on-tcp", "--zombie-after", "200ms"];
 
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(setting::taskscope());
+    command.arg("fleet").args(args);
+    command
+}
+
 fn fleet(args: &[&str]) -> Output {
-    Command::new(setting::taskscope()).arg("fleet").args(args).stdin(Stdio::null()).output().unwrap()
+    command(args).stdin(Stdio::null()).output().unwrap()
 }
 
 fn stderr(output: &Output) -> String {
@@ -41,9 +50,14 @@ fn stdout(output: &Output) -> String {
 /// Runs `fleet` with `--format json`; returns the answer and the exit code.
 #[track_caller]
 fn json(args: &[&str]) -> (Value, i32) {
-    let output = fleet(&[args, &["--format", "json"]].concat());
+    parsed(&fleet(&[args, &["--format", "json"]].concat()))
+}
+
+/// Returns the JSON and the exit code.
+#[track_caller]
+fn parsed(output: &Output) -> (Value, i32) {
     let answer = serde_json::from_slice(&output.stdout)
-        .unwrap_or_else(|error| panic!("{error}: {} {}", stdout(&output), stderr(&output)));
+        .unwrap_or_else(|error| panic!("{error}: {} {}", stdout(output), stderr(output)));
     (answer, output.status.code().unwrap())
 }
 

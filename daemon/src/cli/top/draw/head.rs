@@ -2,14 +2,12 @@
 
 use std::fmt::Write as _;
 
-use ratatui::{
-    layout::Rect,
-    style::{Modifier, Style},
-};
+use ratatui::{layout::Rect, style::Modifier};
 
-use super::{Choice, Over, Pen, TerminalCaps, columns};
+use super::{Choice, Over};
 use crate::{
     answer::text::escape,
+    cli::full_screen::{Pen, TerminalCaps, columns},
     export::{Zone, local},
     verdict::duration,
     view::{Mark, Past, View},
@@ -41,10 +39,8 @@ pub(super) fn head(view: &View, pen: &mut Pen<'_>) -> u16 {
         };
         let observer = format!("{}, up {}", escape(&health.observer), duration(health.uptime_ns));
         pen.text(x, next, &observer, TerminalCaps::strong(), width);
-        let at = usize::from(width).saturating_sub(columns(&counts));
-        if at > columns(&observer) + 1 {
-            pen.text(x + u16::try_from(at).unwrap_or(0), next, &counts, TerminalCaps::strong(), width);
-        }
+        let end = x.saturating_add(u16::try_from(columns(&observer)).unwrap_or(u16::MAX));
+        pen.text_right(end.saturating_add(1), next, &counts, TerminalCaps::strong());
         next += 1;
         let (mark, text) = trust(view);
         pen.text(x, next, &format!("{} trust  {text}", mark.sign()), caps.of(mark), width);
@@ -176,11 +172,7 @@ pub(super) fn foot(view: &View, choice: &Choice, pen: &mut Pen<'_>) {
     for (key, what) in
         KEYS.into_iter().chain([("z", "zoom"), ("x", "groups"), ("Space", "pause"), ("m", "mouse")])
     {
-        let room = pen.area.right().saturating_sub(at);
-        if usize::from(room) < key.len() + what.len() + 1 {
-            break;
-        }
-        at = pen.text(at, y, key, TerminalCaps::strong().add_modifier(Modifier::REVERSED), room);
-        at = pen.text(at + 1, y, what, Style::new(), room) + 2;
+        let Some(next) = pen.key(at, y, key, what) else { break };
+        at = next;
     }
 }

@@ -3,40 +3,13 @@
 mod head;
 mod panes;
 
-use ratatui::{
-    buffer::Buffer,
-    layout::Rect,
-    style::{Color, Modifier, Style},
-};
+use ratatui::{buffer::Buffer, layout::Rect, style::Style};
 
 use super::keys::{Choice, DrawnPane, Over};
-use crate::view::{Mark, Pane, View};
-
-/// What the terminal supports.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct TerminalCaps {
-    pub(super) colour: bool,
-    pub(super) unicode: bool,
-}
-
-impl TerminalCaps {
-    /// Returns the colour of a mark. Colours differ in brightness and not only in red and green, and each has a sign or a word
-    /// beside it.
-    fn of(self, mark: Mark) -> Style {
-        let style = Style::new();
-        match mark {
-            Mark::Bad if self.colour => style.fg(Color::LightRed).add_modifier(Modifier::BOLD),
-            Mark::Odd if self.colour => style.fg(Color::Yellow),
-            Mark::Bad => style.add_modifier(Modifier::BOLD),
-            Mark::Faint if self.colour => style.fg(Color::Cyan),
-            Mark::None | Mark::Odd | Mark::Faint => style,
-        }
-    }
-
-    const fn strong() -> Style {
-        Style::new().add_modifier(Modifier::BOLD)
-    }
-}
+use crate::{
+    cli::full_screen::{Pen, TerminalCaps, overlay},
+    view::{Mark, Pane, View},
+};
 
 /// Draws the view. Returns whether the tree is visible.
 pub(super) fn draw(
@@ -84,68 +57,6 @@ pub(super) fn draw(
         pen.text(area.x, y, &format!("more: {}", names.join("   ")), caps.of(Mark::Faint), area.width);
     }
     places.iter().any(|(pane, _)| *pane == Pane::Tree)
-}
-
-/// Draws text within an area.
-struct Pen<'a> {
-    out: &'a mut Buffer,
-    caps: TerminalCaps,
-    area: Rect,
-}
-
-impl Pen<'_> {
-    /// Draws text that is escaped already, in at most `width` columns; a sign marks text that is cut. Returns the next column.
-    fn text(&mut self, x: u16, y: u16, text: &str, style: Style, width: u16) -> u16 {
-        let width = width.min(self.area.right().saturating_sub(x));
-        if y >= self.area.bottom() || width == 0 {
-            return x;
-        }
-        let (end, _) = self.out.set_stringn(x, y, text, usize::from(width), style);
-        if columns(text) > usize::from(width) {
-            let sign = if self.caps.unicode { "…" } else { ">" };
-            self.out.set_stringn(x + width - 1, y, sign, 1, style);
-        }
-        end
-    }
-}
-
-/// Returns the width of a text in a terminal.
-fn columns(text: &str) -> usize {
-    ratatui::text::Span::raw(text).width()
-}
-
-/// Draws a text in place of the panes, wrapped at the width.
-fn overlay(title: &str, text: &str, from: u16, body: Rect, pen: &mut Pen<'_>) {
-    let rule = if pen.caps.unicode { "─" } else { "-" };
-    pen.text(body.x, body.y, &rule.repeat(usize::from(body.width)), TerminalCaps::strong(), body.width);
-    let title = format!(" {title}: Up and Down move, any other key ends ");
-    pen.text(body.x + 1, body.y, &title, TerminalCaps::strong(), body.width - 1);
-    let mut y = body.y + 1;
-    for line in text.lines().skip(usize::from(from)) {
-        for part in folded(line, usize::from(body.width)) {
-            if y >= body.bottom() {
-                return;
-            }
-            pen.text(body.x, y, &part, Style::new(), body.width);
-            y += 1;
-        }
-    }
-}
-
-/// Wraps a line between words; further lines have the indent of the first.
-fn folded(line: &str, width: usize) -> Vec<String> {
-    let indent = (line.len() - line.trim_start().len()).min(width / 2);
-    let mut parts = Vec::new();
-    let mut part = " ".repeat(indent);
-    for word in line.trim_start().split(' ') {
-        if columns(&part) + columns(word) > width && !part.trim().is_empty() {
-            parts.push(std::mem::replace(&mut part, " ".repeat(indent)));
-        }
-        part.push_str(word);
-        part.push(' ');
-    }
-    parts.push(part.trim_end().to_owned());
-    parts
 }
 
 #[cfg(test)]

@@ -5,10 +5,10 @@ use ratatui::{
     style::{Modifier, Style},
 };
 
-use super::{Pen, TerminalCaps};
 use crate::{
+    cli::full_screen::{Pen, TerminalCaps, places, row_at},
     verdict::duration,
-    view::{Column, Mark, Pane, Row, View},
+    view::{Mark, Pane, Row, View},
 };
 
 /// A tree that is older than this, ns, has its age in its title.
@@ -107,7 +107,7 @@ pub(super) fn pane_at(view: &View, pane: Pane, place: Rect, first: &mut usize, p
     let from =
         (*first).max((selected + 1).saturating_sub(rows)).min(selected).min(count.saturating_sub(rows));
     *first = from;
-    let columns = widths(pane, place.width);
+    let columns = places(pane.columns(), place.width);
     let heads = pane.columns().iter().map(|column| column.title.to_owned()).collect();
     let heads = Row { mark: Mark::None, cells: heads, target: None };
     let style = pen.caps.of(Mark::Faint).add_modifier(Modifier::UNDERLINED);
@@ -124,9 +124,7 @@ pub(super) fn pane_at(view: &View, pane: Pane, place: Rect, first: &mut usize, p
 
 fn title(view: &View, pane: Pane, place: Rect, pen: &mut Pen<'_>) {
     let is_focus = view.focus() == pane;
-    let rule = if pen.caps.unicode { "─" } else { "-" };
     let style = if is_focus { TerminalCaps::strong() } else { Style::new() };
-    pen.text(place.x, place.y, &rule.repeat(usize::from(place.width)), style, place.width);
     let sign = if is_focus { ">" } else { " " };
     let lag_ns = if pane == Pane::Tree { view.tree_lag_ns() } else { 0 };
     let lag = if lag_ns > LAG_SHOWN_NS { format!(", {} ago", duration(lag_ns)) } else { String::new() };
@@ -137,39 +135,5 @@ fn title(view: &View, pane: Pane, place: Rect, pen: &mut Pen<'_>) {
         view.len(pane),
         view.order(pane)
     );
-    pen.text(place.x + 1, place.y, &text, style, place.width - 1);
-}
-
-/// Returns the columns with their positions: the sign first, one blank between columns, and the last column takes the rest.
-fn widths(pane: Pane, width: u16) -> Vec<(Column, u16, u16)> {
-    let columns = pane.columns();
-    let wide = width >= 95;
-    let mut at = 2;
-    let mut places = Vec::new();
-    for (n, column) in columns.iter().enumerate() {
-        let own = column.width + if wide { column.extra } else { 0 };
-        let own = if n + 1 == columns.len() { width.saturating_sub(at) } else { own };
-        places.push((*column, at, own));
-        at += own + 1;
-    }
-    places
-}
-
-fn row_at(row: &Row, columns: &[(Column, u16, u16)], at: (Rect, u16), style: Style, pen: &mut Pen<'_>) {
-    let (place, below) = at;
-    let y = place.y + below;
-    if below >= place.height {
-        return;
-    }
-    pen.out.set_style(Rect { x: place.x, y, width: place.width, height: 1 }, style);
-    pen.text(place.x, y, &row.mark.sign().to_string(), style, 1);
-    for ((column, x, width), cell) in columns.iter().zip(&row.cells) {
-        let room = place.width.saturating_sub(*x).min(*width);
-        let pad = if column.number {
-            room.saturating_sub(u16::try_from(super::columns(cell)).unwrap_or(room))
-        } else {
-            0
-        };
-        pen.text(place.x + x + pad, y, cell, style, room - pad);
-    }
+    pen.title(place, &text, style);
 }

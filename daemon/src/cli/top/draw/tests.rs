@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::{
+    cli::full_screen::columns,
     export::Zone,
     view::{Event, Health, Input},
 };

@@ -2,7 +2,7 @@
 
 use super::{Choice, Over};
 use crate::{
-    cli::top::input::{Mouse, MouseAction},
+    cli::full_screen::input::{Mouse, MouseAction},
     view::View,
 };
 

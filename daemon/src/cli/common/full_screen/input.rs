@@ -5,7 +5,7 @@
 
 /// A key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Key {
+pub(in crate::cli) enum Key {
     Char(char),
     Control(char),
     Up,
@@ -29,14 +29,14 @@ pub(super) enum Key {
 
 /// What a mouse did at a cell of the terminal; the first has the number 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Mouse {
-    pub(super) what: MouseAction,
-    pub(super) x: u16,
-    pub(super) y: u16,
+pub(in crate::cli) struct Mouse {
+    pub(in crate::cli) what: MouseAction,
+    pub(in crate::cli) x: u16,
+    pub(in crate::cli) y: u16,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum MouseAction {
+pub(in crate::cli) enum MouseAction {
     /// The left button went down.
     Click,
     WheelUp,
@@ -44,13 +44,13 @@ pub(super) enum MouseAction {
 }
 
 /// Switches reports of buttons and of the wheel on, in SGR coordinates (xterm's control sequences, "Mouse Tracking").
-pub(super) const MOUSE_ON: &[u8] = b"\x1b[?1000h\x1b[?1006h";
-pub(super) const MOUSE_OFF: &[u8] = b"\x1b[?1006l\x1b[?1000l";
+pub(in crate::cli) const MOUSE_ON: &[u8] = b"\x1b[?1000h\x1b[?1006h";
+pub(in crate::cli) const MOUSE_OFF: &[u8] = b"\x1b[?1006l\x1b[?1000l";
 
 const ESCAPE: u8 = 0x1b;
 
 /// Removes complete keys from the front of `bytes`. Bytes that may begin a key stay, unless no more bytes will come.
-pub(super) fn keys(bytes: &mut Vec<u8>, is_to_come: bool) -> Vec<Key> {
+pub(in crate::cli) fn keys(bytes: &mut Vec<u8>, is_to_come: bool) -> Vec<Key> {
     let mut keys = Vec::new();
     let mut rest = bytes.as_slice();
     while let Some((key, length)) = first(rest, is_to_come) {

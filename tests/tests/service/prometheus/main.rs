@@ -1,78 +1,20 @@
 //! A real Prometheus scrapes the daemon, and its tools find nothing wrong.
 
-#[path = "../common/mod.rs"]
+#[path = "../../common/mod.rs"]
 mod common;
+mod server;
+mod shipped;
 
-use std::{fs, io::Write as _, net::TcpStream, process::Command};
+use std::{io::Write as _, process::Command};
 
 use common::scenario;
 use taskscope_tests::{
     cgroup::Cgroup,
     service::{self, Service},
-    setting, wait,
+    setting,
 };
 
-/// Returns the command of another project's program, whose path is in an environment variable.
-fn tool(variable: &str, name: &str) -> Command {
-    Command::new(std::env::var_os(variable).unwrap_or_else(|| name.into()))
-}
-
-/// A Prometheus that scrapes one daemon every second; killed when it is dropped.
-struct Prometheus {
-    child: std::process::Child,
-    address: String,
-    directory: std::path::PathBuf,
-}
-
-impl Prometheus {
-    fn start(target: &str) -> Self {
-        let directory = service::directory();
-        let config = format!(
-            "global: {{ scrape_interval: 1s }}\nscrape_configs:\n- job_name: taskscope\n  static_configs: [ {{ targets: [ '{target}' ] }} ]\n"
-        );
-        let file = directory.join("prometheus.yml");
-        fs::write(&file, config).unwrap_or_else(|error| panic!("writing its configuration: {error}"));
-        // A port that was free just before.
-        let address = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-        let address = address.unwrap_or_else(|error| panic!("a free port: {error}")).to_string();
-        let child = tool("TASKSCOPE_PROMETHEUS", "prometheus")
-            .arg(format!("--config.file={}", file.display()))
-            .arg(format!("--storage.tsdb.path={}", directory.join("data").display()))
-            .arg(format!("--web.listen-address={address}"))
-            .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::null())
-            .spawn()
-            .unwrap_or_else(|error| {
-                panic!("prometheus: {error}: apt-get install prometheus, or cargo xtask test")
-            });
-        Self { child, address, directory }
-    }
-
-    /// Queries until a value meets the condition, and returns it.
-    fn until(&self, query: &str, come: impl Fn(f64) -> bool) -> f64 {
-        let path = format!("/api/v1/query?query={}", query.replace('"', "%22").replace(' ', "%20"));
-        wait::until_ok(|| {
-            // Prometheus listens only after a while.
-            if TcpStream::connect(&self.address).is_err() {
-                return Err(format!("nobody listens on {}", self.address));
-            }
-            let text = service::get(&self.address, &path).body;
-            let answer: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-            let value = answer["data"]["result"][0]["value"][1].as_str().and_then(|value| value.parse().ok());
-            value
-                .filter(|value| come(*value))
-                .ok_or_else(|| format!("{query} does not meet the condition: {text}"))
-        })
-    }
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let _ = fs::remove_dir_all(&self.directory);
-    }
-}
+use self::server::{Prometheus, tool};
 
 #[test]
 fn promtool_finds_nothing_wrong_with_a_scrape() {
