@@ -15,8 +15,8 @@ pub mod setting;
 pub mod wait;
 
 pub use events::{event, life, matcher, normal, replay, stream, view};
-pub use oracles::{facts, oracle, proc, schema, skipped, tree, verdict, verifier};
+pub use oracles::{delivery, facts, oracle, proc, schema, skipped, tree, verdict, verifier};
 pub use processes::{
     browser, certificates, cgroup, directory, history, hosts, job, observer, programs, remedy, scenario,
-    service, spawner, terminal_page, tmux, top,
+    servers, service, spawner, terminal_page, tmux, top,
 };

@@ -11,6 +11,7 @@ pub mod observer;
 pub mod programs;
 pub mod remedy;
 pub mod scenario;
+pub mod servers;
 pub mod service;
 pub mod spawner;
 pub mod terminal_page;
