@@ -136,6 +136,8 @@ fn native(binary: &Path, failing: &Path, args: &[OsString]) -> Result<()> {
     let mcp = vm::python_environment("mcp", MCP)?;
     // Outputs send to a real collector and to a real Alertmanager.
     let rotel = rotel()?;
+    // They reach the collector over TLS through nginx.
+    let nginx = vm::program("nginx", "nginx")?;
     // Debian's Alertmanager looks for its templates at a fixed path, so it cannot be unpacked elsewhere.
     if !Path::new("/usr/share/prometheus/alertmanager/default.tmpl").is_file() {
         setup::install("a test sends alerts to a real Alertmanager", &["prometheus-alertmanager"])?;
@@ -146,7 +148,7 @@ fn native(binary: &Path, failing: &Path, args: &[OsString]) -> Result<()> {
     // Each test that cannot run here adds a line.
     let skipped = shell::target_dir().join("skipped-tests");
     fs::write(&skipped, []).with_context(|| format!("emptying {}", skipped.display()))?;
-    let env: [(&str, &OsStr); 16] = [
+    let env: [(&str, &OsStr); 17] = [
         ("TASKSCOPE_SKIPPED", skipped.as_os_str()),
         ("TASKSCOPE_BIN", binary.as_os_str()),
         ("TASKSCOPE_FAILPOINTS_BIN", failing.as_os_str()),
@@ -159,6 +161,7 @@ fn native(binary: &Path, failing: &Path, args: &[OsString]) -> Result<()> {
         ("TASKSCOPE_PERFETTO", perfetto.as_os_str()),
         ("TASKSCOPE_MCP", mcp.as_os_str()),
         ("TASKSCOPE_ROTEL", rotel.as_os_str()),
+        ("TASKSCOPE_NGINX", nginx.as_os_str()),
         ("TASKSCOPE_ALERTMANAGER", alertmanager.as_os_str()),
         ("TASKSCOPE_CHROMIUM", chromium.as_os_str()),
         ("TASKSCOPE_NODE_MODULES", modules.as_os_str()),

@@ -6,7 +6,8 @@
 //! - `queue`: the owner's end of the queue; `batch`: what it holds
 //! - `dispatch`: applies each output's filter, encodes, and appends to the output's `buffer`, which continues in a `spill` file
 //! - `deliver`: sends what is in a buffer, with `backoff`; one task for each output
-//! - `target/`: what an output sends to: journald, an OpenTelemetry collector, an Alertmanager
+//! - `target/`: what an output sends to, and connections to servers
+//! - `settings/`: the keys of the configuration; `url`: addresses of servers
 //! - `stats`: what was sent, dropped and tried again
 //!
 //! Dropped events are counted, and a gap record before the next event reports them in the output itself.
@@ -27,8 +28,8 @@ mod url;
 pub use self::{
     queue::{Outputs, Reach},
     settings::{
-        DEFAULT_JOURNAL_SOCKET, MOST_OUTPUTS, OutputDraft, OutputSettings, SettingError, TARGETS,
-        TargetSettings, journal,
+        DEFAULT_JOURNAL_SOCKET, MOST_OUTPUTS, OutputDraft, OutputSettings, ServerSettings, SettingError,
+        TARGETS, TargetSettings, TlsFiles, journal,
     },
     stats::{OutputFigures, OutputStats},
 };

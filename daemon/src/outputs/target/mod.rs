@@ -1,23 +1,23 @@
 //! What an output sends to: how an event is encoded for it, and how encoded events are sent.
 //!
-//! `journald`, `otlp`, `alertmanager`: one file for each type; `client`: the client over HTTP of the latter two.
+//! `journald`, `otlp`, `alertmanager`: one file or folder for each type; `client`: connections to servers.
 
 mod alertmanager;
 pub(super) mod client;
 mod journald;
 mod otlp;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::body::Bytes;
 
 use self::{
     alertmanager::Alertmanager,
-    client::{Client, Names},
+    client::{Client, Names, Server},
     journald::Journald,
     otlp::Otlp,
 };
-use super::{settings::TargetSettings, spill::Record};
+use super::{ServerSettings, SettingError, settings::TargetSettings, spill::Record};
 use crate::{cgroup::Place, export::Stamp, host::Identity, lineage::effect::Effect};
 
 /// An event, with what is needed to encode it.
@@ -87,6 +87,12 @@ impl Encoding {
     }
 }
 
+/// Reads the files that a target needs, to find errors in them.
+pub(in crate::outputs) fn check_files(settings: &TargetSettings) -> Result<(), SettingError> {
+    let tls = settings.server().and_then(|server| server.tls.as_ref());
+    tls.map_or(Ok(()), client::check)
+}
+
 /// The target of one output.
 #[derive(Debug)]
 pub(in crate::outputs) enum Target {
@@ -101,14 +107,15 @@ impl Target {
         names: &Names,
         host: &Arc<Identity>,
         instance: &str,
-    ) -> io::Result<Self> {
-        let client = |url: &crate::outputs::url::Url| {
-            Client::new(url.clone(), settings.headers().to_vec(), names.clone())
-        };
+    ) -> Result<Self, String> {
+        let client = |server: &ServerSettings| Server::new(server, names, "http/1.1").map(Client::new);
         Ok(match settings {
-            TargetSettings::Journald { socket } => Self::Journald(Journald::new(socket)?),
-            TargetSettings::Otlp { url, .. } => Self::Otlp(Otlp::new(client(url), host, instance)),
-            TargetSettings::Alertmanager { url, .. } => Self::Alertmanager(Alertmanager::new(client(url))),
+            TargetSettings::Journald { socket } => {
+                let journald = Journald::new(socket);
+                Self::Journald(journald.map_err(|error| format!("making a socket for the journal: {error}"))?)
+            }
+            TargetSettings::Otlp { server } => Self::Otlp(Otlp::new(client(server)?, host, instance)),
+            TargetSettings::Alertmanager { server } => Self::Alertmanager(Alertmanager::new(client(server)?)),
         })
     }
 

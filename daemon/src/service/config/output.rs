@@ -6,11 +6,14 @@ use super::value::{Wrong, number, text, texts};
 use crate::outputs::OutputDraft;
 
 /// The keys of an output.
-pub(super) const OUTPUT_KEYS: [&str; 15] = [
+pub(super) const OUTPUT_KEYS: [&str; 18] = [
     "type",
     "name",
     "url",
     "headers",
+    "ca",
+    "cert",
+    "key",
     "socket",
     "actions",
     "deaths",
@@ -73,6 +76,9 @@ fn set(draft: &mut OutputDraft, key: &str, value: &DeValue<'_>) -> Result<(), Wr
         "name" => draft.name = Some(text(value)?),
         "url" => draft.url = Some(text(value)?),
         "headers" => draft.headers = Some(texts(value)?),
+        "ca" => draft.ca = Some(text(value)?),
+        "cert" => draft.cert = Some(text(value)?),
+        "key" => draft.key = Some(text(value)?),
         "socket" => draft.socket = Some(text(value)?),
         "actions" => draft.actions = Some(texts(value)?),
         "deaths" => draft.deaths = Some(text(value)?),

@@ -1,0 +1,122 @@
+//! What an output sends to.
+
+use std::path::{Path, PathBuf};
+
+use axum::http::{HeaderName, HeaderValue};
+
+use crate::{lineage::ActionKind, outputs::url::Url};
+
+/// What an output sends to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TargetSettings {
+    /// The journal.
+    Journald {
+        /// journald's socket.
+        socket: PathBuf,
+    },
+    /// An OpenTelemetry collector, by OTLP/HTTP.
+    Otlp {
+        /// Where it listens.
+        server: ServerSettings,
+    },
+    /// An Alertmanager, by its API v2.
+    Alertmanager {
+        /// Where it listens.
+        server: ServerSettings,
+    },
+}
+
+/// How a server is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerSettings {
+    /// Where it listens.
+    pub url: Url,
+    /// More headers of each request.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Certificates and keys, if `url` asks for TLS.
+    pub tls: Option<TlsFiles>,
+}
+
+/// Files with certificates and keys, in PEM.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// Authorities that may have signed the server's certificate; `None`: those of the system.
+    pub ca: Option<PathBuf>,
+    /// The client's certificate and its key.
+    pub pair: Option<(PathBuf, PathBuf)>,
+}
+
+/// Files in which systems have the certificates of public authorities: of Debian, Alpine and Arch; of RHEL and Fedora; of SUSE.
+pub(in crate::outputs) const SYSTEM_AUTHORITIES: [&str; 5] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+impl TlsFiles {
+    /// Returns the file with the authorities: that of the configuration, or the one that this system has.
+    pub(in crate::outputs) fn authorities(&self) -> Option<&Path> {
+        let system = || SYSTEM_AUTHORITIES.map(Path::new).into_iter().find(|path| path.exists());
+        self.ca.as_deref().or_else(system)
+    }
+
+    /// Returns all files.
+    pub(in crate::outputs) fn all(&self) -> impl Iterator<Item = &Path> {
+        let pair = self.pair.iter().flat_map(|(cert, key)| [cert.as_path(), key.as_path()]);
+        self.authorities().into_iter().chain(pair)
+    }
+}
+
+impl TargetSettings {
+    /// Returns `type` of the configuration.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Journald { .. } => "journald",
+            Self::Otlp { .. } => "otlp",
+            Self::Alertmanager { .. } => "alertmanager",
+        }
+    }
+
+    /// Returns how the server is reached; `None` for the journal.
+    #[must_use]
+    pub const fn server(&self) -> Option<&ServerSettings> {
+        match self {
+            Self::Journald { .. } => None,
+            Self::Otlp { server } | Self::Alertmanager { server } => Some(server),
+        }
+    }
+
+    /// Returns the files that are read again for new connections: certificates and keys.
+    pub(in crate::outputs) fn files(&self) -> impl Iterator<Item = &Path> {
+        let tls = self.server().and_then(|server| server.tls.as_ref());
+        tls.into_iter().flat_map(TlsFiles::all)
+    }
+
+    /// Returns the actions that are sent if the configuration names none.
+    pub(super) const fn default_actions(&self) -> &'static [ActionKind] {
+        match self {
+            Self::Journald { .. } => &[ActionKind::ZombieFlagged, ActionKind::GroupExited],
+            Self::Otlp { .. } => &[
+                ActionKind::BlockedFlagged,
+                ActionKind::BlockedCleared,
+                ActionKind::LeakFlagged,
+                ActionKind::LeakCleared,
+                ActionKind::ExitStuck,
+                ActionKind::GroupExited,
+                ActionKind::ZombieFlagged,
+            ],
+            Self::Alertmanager { .. } => &[
+                ActionKind::BlockedFlagged,
+                ActionKind::BlockedCleared,
+                ActionKind::LeakFlagged,
+                ActionKind::LeakCleared,
+                ActionKind::ExitStuck,
+                ActionKind::ZombieFlagged,
+                ActionKind::Reaped,
+            ],
+        }
+    }
+}
