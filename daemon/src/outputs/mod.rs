@@ -28,8 +28,8 @@ mod url;
 pub use self::{
     queue::{Outputs, Reach},
     settings::{
-        DEFAULT_JOURNAL_SOCKET, MOST_OUTPUTS, OutputDraft, OutputSettings, ServerSettings, SettingError,
-        TARGETS, TargetSettings, TlsFiles, journal,
+        DEFAULT_JOURNAL_SOCKET, MOST_OUTPUTS, OtlpProtocol, OutputDraft, OutputSettings, ServerSettings,
+        SettingError, TARGETS, TargetSettings, TlsFiles, journal,
     },
     stats::{OutputFigures, OutputStats},
 };

@@ -13,15 +13,24 @@ use taskscope_tests::{
 };
 
 #[test]
-fn a_collector_that_is_restarted_gets_all_that_it_acknowledged_and_every_gap() {
+fn a_collector_that_is_restarted_gets_all_that_it_acknowledged_and_every_gap_over_http() {
+    restarts("http/protobuf");
+}
+
+#[test]
+fn a_collector_that_is_restarted_gets_all_that_it_acknowledged_and_every_gap_by_grpc() {
+    restarts("grpc");
+}
+
+fn restarts(protocol: &str) {
     if setting::skip_in_vm("a guest has no collector") {
         return;
     }
     let directory = service::directory();
     let mut collector = Rotel::start(&directory);
-    let address = &collector.http;
+    let address = if protocol == "grpc" { &collector.grpc } else { &collector.http };
     let lines = format!(
-        "[[output]]\ntype = \"otlp\"\nurl = \"http://{address}\"\nactions = [\"group_exited\", \
+        "[[output]]\ntype = \"otlp\"\nprotocol = \"{protocol}\"\nurl = \"http://{address}\"\nactions = [\"group_exited\", \
          \"zombie_flagged\"]\ncomms = [\"scenario\"]\nqueue = 150\n"
     );
     let service = servers::daemon(directory, &lines, &["--zombie-after", "200ms"]);
@@ -71,7 +80,7 @@ fn a_collector_that_is_restarted_gets_all_that_it_acknowledged_and_every_gap() {
     setting::report(
         "otlp",
         format!(
-            "{} events, {} in gaps, {} retries",
+            "{protocol}: {} events, {} in gaps, {} retries",
             delivery.events.len(),
             delivery.lost,
             get("retries_total")

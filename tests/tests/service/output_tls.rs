@@ -86,11 +86,14 @@ fn a_collector_behind_tls_gets_events_if_the_certificates_are_right() {
     let mut lines = String::new();
     for (name, scheme, address, more) in [
         ("http", "https", &right, ca.clone()),
+        ("grpc", "https", &right, format!("{ca}protocol = \"grpc\"\n")),
         ("client", "https", &verifying, client.clone()),
+        ("client-grpc", "https", &verifying, format!("{client}protocol = \"grpc\"\n")),
         ("other-ca", "https", &right, file("ca", "renewed.crt")),
         ("system", "https", &right, String::new()),
         ("expired", "https", &expired, ca.clone()),
         ("misnamed", "https", &misnamed, ca.clone()),
+        ("misnamed-grpc", "https", &misnamed, format!("{ca}protocol = \"grpc\"\n")),
         ("no-certificate", "https", &verifying, ca.clone()),
         ("stranger", "https", &verifying, stranger),
         ("no-tls", "https", &collector.http, ca.clone()),
@@ -101,7 +104,7 @@ fn a_collector_behind_tls_gets_events_if_the_certificates_are_right() {
     let service = servers::daemon(directory.clone(), &lines, &[]);
     let count = EVENTS.to_string();
     scenario("burst", &[&count]).finish();
-    for name in ["http", "client"] {
+    for name in ["http", "grpc", "client", "client-grpc"] {
         sends_all(&service, name);
     }
     let renewed = directory.join("renewed.crt").display().to_string();
@@ -112,7 +115,9 @@ fn a_collector_behind_tls_gets_events_if_the_certificates_are_right() {
     );
     fails_with(&service, "system", &["UnknownIssuer", "/etc/"]);
     fails_with(&service, "expired", &["the certificate of localhost is not accepted", "expired"]);
-    fails_with(&service, "misnamed", &["not valid for name", "other.example"]);
+    for name in ["misnamed", "misnamed-grpc"] {
+        fails_with(&service, name, &["not valid for name", "other.example"]);
+    }
     fails_with(&service, "no-certificate", &["400", "No required SSL certificate"]);
     fails_with(&service, "stranger", &["400", "SSL certificate error"]);
     fails_with(&service, "no-tls", &["does not use TLS on port"]);
@@ -122,11 +127,11 @@ fn a_collector_behind_tls_gets_events_if_the_certificates_are_right() {
     // The file is renewed: the next connection uses it.
     fs::copy(directory.join("ca.crt"), directory.join("renewed.crt")).expect("a copy");
     sends_all(&service, "other-ca");
-    // Three outputs have sent the same events.
+    // Five outputs have sent the same events.
     wait::until_ok(|| {
         let events = collector.text().matches("-> taskscope.event.sequence: Int(").count();
         let delivered = delivery::check(&collector.got(), &BTreeSet::new()).map(|found| found.events.len());
-        let is_whole = events as u64 >= 3 * EVENTS;
+        let is_whole = events as u64 >= 5 * EVENTS;
         if is_whole { Ok(()) } else { Err(format!("{events} records, {delivered:?} events")) }
     });
     service.stop_clean();
@@ -150,12 +155,18 @@ fn a_server_that_requires_a_certificate_ends_tls_without_it() {
     let url = format!("https://{}", address.replace("127.0.0.1", "localhost"));
     let ca = format!("ca = {ca:?}\n");
     let pair = format!("{ca}cert = {:?}\nkey = {:?}\n", file("stranger.crt"), file("stranger.key"));
-    let lines = [otlp("none", &url, &ca), otlp("stranger", &url, &pair)];
+    let lines = [
+        otlp("none", &url, &ca),
+        otlp("stranger", &url, &pair),
+        otlp("stranger-grpc", &url, &format!("{pair}protocol = \"grpc\"\n")),
+    ];
     let service = servers::daemon(directory.clone(), &lines.concat(), &[]);
     scenario("burst", &["1"]).finish();
     fails_with(&service, "none", &["localhost ends TLS with the alert", "`cert`"]);
     let stranger = file("stranger.crt");
-    fails_with(&service, "stranger", &["localhost does not accept the client certificate", &stranger]);
+    for name in ["stranger", "stranger-grpc"] {
+        fails_with(&service, name, &["localhost does not accept the client certificate", &stranger]);
+    }
     service.stop_clean();
 }
 

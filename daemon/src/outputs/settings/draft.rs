@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use super::{
-    DEFAULT_JOURNAL_SOCKET, OutputSettings, QUEUE, QUEUE_MOST, SPILL_LEAST, SPILL_SIZE, SettingError,
-    TARGETS, TargetSettings,
+    DEFAULT_JOURNAL_SOCKET, OtlpProtocol, OutputSettings, QUEUE, QUEUE_MOST, SPILL_LEAST, SPILL_SIZE,
+    SettingError, TARGETS, TargetSettings,
 };
 use crate::{
     export::EventSelection,
@@ -17,9 +17,10 @@ use crate::{
 const OVER_HTTP: &[&str] = &["otlp", "alertmanager"];
 
 /// Keys that only some types have.
-const OWN_KEYS: [(&str, &[&str]); 6] = [
+const OWN_KEYS: [(&str, &[&str]); 7] = [
     ("url", OVER_HTTP),
     ("headers", OVER_HTTP),
+    ("protocol", &["otlp"]),
     ("ca", OVER_HTTP),
     ("cert", OVER_HTTP),
     ("key", OVER_HTTP),
@@ -34,6 +35,7 @@ pub struct OutputDraft {
     pub name: Option<String>,
     pub url: Option<String>,
     pub headers: Option<Vec<String>>,
+    pub protocol: Option<String>,
     pub ca: Option<String>,
     pub cert: Option<String>,
     pub key: Option<String>,
@@ -113,7 +115,7 @@ impl OutputDraft {
         }
         self.check_keys(kind)?;
         match kind {
-            "otlp" => Ok(TargetSettings::Otlp { server: self.server(UrlKind::http(4318, "/v1/logs"))? }),
+            "otlp" => self.otlp(),
             "alertmanager" => Ok(TargetSettings::Alertmanager {
                 server: self.server(UrlKind::http(9093, "/api/v2/alerts"))?,
             }),
@@ -127,11 +129,31 @@ impl OutputDraft {
         }
     }
 
+    fn otlp(&self) -> Result<TargetSettings, SettingError> {
+        let known = OtlpProtocol::ALL.map(OtlpProtocol::name);
+        let protocol = match self.protocol.as_deref() {
+            None => OtlpProtocol::default(),
+            Some(name) => OtlpProtocol::ALL
+                .into_iter()
+                .find(|protocol| protocol.name() == name)
+                .ok_or_else(|| ("protocol", format!("`{name}` is not one of {}", known.join(", "))))?,
+        };
+        let kind = protocol.url();
+        let server = self.server(kind)?;
+        if protocol == OtlpProtocol::Grpc && server.url.path != kind.path {
+            let what =
+                format!("`{}` has a path; gRPC uses its own, so give only host and port", server.url.text);
+            return Err(("url", what));
+        }
+        Ok(TargetSettings::Otlp { server, protocol })
+    }
+
     /// Checks that an output of this type has the keys that are given.
     fn check_keys(&self, kind: &str) -> Result<(), SettingError> {
         let given = [
             ("url", self.url.is_some()),
             ("headers", self.headers.is_some()),
+            ("protocol", self.protocol.is_some()),
             ("ca", self.ca.is_some()),
             ("cert", self.cert.is_some()),
             ("key", self.key.is_some()),
@@ -175,6 +197,15 @@ mod tests {
     }
 
     #[test]
+    fn each_protocol_of_otlp_has_its_port() {
+        let port = |protocol: Option<&str>| {
+            let draft = OutputDraft { protocol: protocol.map(str::to_owned), ..draft("otlp") };
+            draft.settle().unwrap().target.server().unwrap().url.port
+        };
+        assert_eq!([port(None), port(Some("http/protobuf")), port(Some("grpc"))], [4318, 4318, 4317]);
+    }
+
+    #[test]
     fn the_default_of_journald_is_what_an_operator_must_see() {
         assert_eq!(draft("journald").settle().unwrap(), journal());
         assert!(!needs_all(journal().wanted(7)));
@@ -194,6 +225,9 @@ mod tests {
             (draft("kafka"), "type"),
             (OutputDraft { url: None, ..draft("otlp") }, "url"),
             (OutputDraft { url: some("http://h"), ..draft("journald") }, "url"),
+            (OutputDraft { protocol: some("http/json"), ..draft("otlp") }, "protocol"),
+            (OutputDraft { protocol: some("grpc"), ..draft("alertmanager") }, "protocol"),
+            (OutputDraft { url: some("http://h/v1/logs"), protocol: some("grpc"), ..draft("otlp") }, "url"),
             (OutputDraft { ca: some("/x"), ..draft("journald") }, "ca"),
             (OutputDraft { ca: some("/x"), ..draft("otlp") }, "ca"),
             (OutputDraft { ca: some("x"), ..secure() }, "ca"),

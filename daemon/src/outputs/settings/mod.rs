@@ -17,7 +17,7 @@ use crate::{
 
 pub use self::{
     draft::OutputDraft,
-    target::{ServerSettings, TargetSettings, TlsFiles},
+    target::{OtlpProtocol, ServerSettings, TargetSettings, TlsFiles},
 };
 
 /// Where journald takes messages.

@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 
 use axum::http::{HeaderName, HeaderValue};
 
-use crate::{lineage::ActionKind, outputs::url::Url};
+use crate::{
+    lineage::ActionKind,
+    outputs::url::{Url, UrlKind},
+};
 
 /// What an output sends to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,16 +17,50 @@ pub enum TargetSettings {
         /// journald's socket.
         socket: PathBuf,
     },
-    /// An OpenTelemetry collector, by OTLP/HTTP.
+    /// An OpenTelemetry collector, by OTLP.
     Otlp {
         /// Where it listens.
         server: ServerSettings,
+        /// How requests are sent.
+        protocol: OtlpProtocol,
     },
     /// An Alertmanager, by its API v2.
     Alertmanager {
         /// Where it listens.
         server: ServerSettings,
     },
+}
+
+/// How requests of OTLP are sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OtlpProtocol {
+    /// Over HTTP/1.1, with protobuf.
+    #[default]
+    HttpProtobuf,
+    /// By gRPC.
+    Grpc,
+}
+
+impl OtlpProtocol {
+    /// All protocols.
+    pub(in crate::outputs) const ALL: [Self; 2] = [Self::HttpProtobuf, Self::Grpc];
+
+    /// Returns `protocol` of the configuration: the names of `OTEL_EXPORTER_OTLP_PROTOCOL`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::HttpProtobuf => "http/protobuf",
+            Self::Grpc => "grpc",
+        }
+    }
+
+    /// Returns the default port and the path.
+    pub(super) const fn url(self) -> UrlKind {
+        match self {
+            Self::HttpProtobuf => UrlKind::http(4318, "/v1/logs"),
+            Self::Grpc => UrlKind::http(4317, "/opentelemetry.proto.collector.logs.v1.LogsService/Export"),
+        }
+    }
 }
 
 /// How a server is reached.
@@ -85,7 +122,7 @@ impl TargetSettings {
     pub const fn server(&self) -> Option<&ServerSettings> {
         match self {
             Self::Journald { .. } => None,
-            Self::Otlp { server } | Self::Alertmanager { server } => Some(server),
+            Self::Otlp { server, .. } | Self::Alertmanager { server } => Some(server),
         }
     }
 

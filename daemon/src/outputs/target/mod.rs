@@ -13,11 +13,11 @@ use axum::body::Bytes;
 
 use self::{
     alertmanager::Alertmanager,
-    client::{Client, Names, Server},
+    client::{Client, Grpc, Names, Server},
     journald::Journald,
-    otlp::Otlp,
+    otlp::{Otlp, Transport},
 };
-use super::{ServerSettings, SettingError, settings::TargetSettings, spill::Record};
+use super::{OtlpProtocol, ServerSettings, SettingError, settings::TargetSettings, spill::Record};
 use crate::{cgroup::Place, export::Stamp, host::Identity, lineage::effect::Effect};
 
 /// An event, with what is needed to encode it.
@@ -114,7 +114,13 @@ impl Target {
                 let journald = Journald::new(socket);
                 Self::Journald(journald.map_err(|error| format!("making a socket for the journal: {error}"))?)
             }
-            TargetSettings::Otlp { server } => Self::Otlp(Otlp::new(client(server)?, host, instance)),
+            TargetSettings::Otlp { server, protocol } => {
+                let transport = match protocol {
+                    OtlpProtocol::HttpProtobuf => Transport::Http(client(server)?),
+                    OtlpProtocol::Grpc => Transport::Grpc(Grpc::new(Server::new(server, names, "h2")?)),
+                };
+                Self::Otlp(Otlp::new(transport, host, instance))
+            }
             TargetSettings::Alertmanager { server } => Self::Alertmanager(Alertmanager::new(client(server)?)),
         })
     }

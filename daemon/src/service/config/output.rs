@@ -6,11 +6,12 @@ use super::value::{Wrong, number, text, texts};
 use crate::outputs::OutputDraft;
 
 /// The keys of an output.
-pub(super) const OUTPUT_KEYS: [&str; 18] = [
+pub(super) const OUTPUT_KEYS: [&str; 19] = [
     "type",
     "name",
     "url",
     "headers",
+    "protocol",
     "ca",
     "cert",
     "key",
@@ -76,6 +77,7 @@ fn set(draft: &mut OutputDraft, key: &str, value: &DeValue<'_>) -> Result<(), Wr
         "name" => draft.name = Some(text(value)?),
         "url" => draft.url = Some(text(value)?),
         "headers" => draft.headers = Some(texts(value)?),
+        "protocol" => draft.protocol = Some(text(value)?),
         "ca" => draft.ca = Some(text(value)?),
         "cert" => draft.cert = Some(text(value)?),
         "key" => draft.key = Some(text(value)?),

@@ -79,6 +79,9 @@ fn show_output(f: &mut fmt::Formatter<'_>, output: &OutputSettings) -> fmt::Resu
         let file = |key: &str, path: &Path| writeln!(f, "{key} = {}", quoted(&path.to_string_lossy()));
         show_tls(server, file)?;
     }
+    if let TargetSettings::Otlp { protocol, .. } = &output.target {
+        writeln!(f, "protocol = {}", quoted(protocol.name()))?;
+    }
     let selection = &output.selection;
     writeln!(f, "actions = {}", list(&selection.actions))?;
     writeln!(f, "deaths = {}", quoted(output.deaths.name()))?;

@@ -2,16 +2,19 @@
 //!
 //! - `connect`: TCP, and TLS if the address asks for it; `names`: addresses of hosts; `tls`: certificates and keys
 //! - `http`: sends bodies over HTTP/1.1; `answer`: what the answers mean
+//! - `grpc`: calls a method of gRPC over HTTP/2; `grpc_reply`: what the answers mean
 
 mod answer;
 mod connect;
+mod grpc;
+mod grpc_reply;
 mod http;
 mod names;
 mod tls;
 
 use std::time::Duration;
 
-pub(in crate::outputs) use self::{connect::Server, http::Client, names::Names, tls::check};
+pub(in crate::outputs) use self::{connect::Server, grpc::Grpc, http::Client, names::Names, tls::check};
 
 /// How long connecting and a request may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
