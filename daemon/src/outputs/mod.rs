@@ -1,4 +1,4 @@
-//! SHELL: sends chosen events to the journal, to an OpenTelemetry collector and to an Alertmanager.
+//! SHELL: sends chosen events to the journal, to an OpenTelemetry collector, to an Alertmanager and to HTTP servers.
 //!
 //! The owner of the lineage hands the events that an output may want to one bounded queue ([`Outputs`]) and never waits. One thread,
 //! created at the start, does the rest:

@@ -7,20 +7,25 @@ use super::{
     SettingError, TARGETS, TargetSettings,
 };
 use crate::{
-    export::EventSelection,
+    export::{EventSelection, schema::Schema},
     lineage::{ActionKind, WantedDeaths},
     outputs::url::UrlKind,
     size,
 };
 
 /// The types that send over HTTP.
-const OVER_HTTP: &[&str] = &["otlp", "alertmanager"];
+const OVER_HTTP: &[&str] = &["otlp", "alertmanager", "http"];
+
+/// Where documents are sent by default: to the ports of HTTP.
+const DOCUMENTS: UrlKind = UrlKind { plain: ("http", 80), secure: ("https", 443), path: "/" };
 
 /// Keys that only some types have.
-const OWN_KEYS: [(&str, &[&str]); 7] = [
+const OWN_KEYS: [(&str, &[&str]); 8] = [
     ("url", OVER_HTTP),
     ("headers", OVER_HTTP),
     ("protocol", &["otlp"]),
+    // An output of type otlp has one schema, and accepts its name.
+    ("schema", &["http", "otlp"]),
     ("ca", OVER_HTTP),
     ("cert", OVER_HTTP),
     ("key", OVER_HTTP),
@@ -36,6 +41,7 @@ pub struct OutputDraft {
     pub url: Option<String>,
     pub headers: Option<Vec<String>>,
     pub protocol: Option<String>,
+    pub schema: Option<String>,
     pub ca: Option<String>,
     pub cert: Option<String>,
     pub key: Option<String>,
@@ -116,6 +122,7 @@ impl OutputDraft {
         self.check_keys(kind)?;
         match kind {
             "otlp" => self.otlp(),
+            "http" => Ok(TargetSettings::Http { server: self.server(DOCUMENTS)?, schema: self.schema()? }),
             "alertmanager" => Ok(TargetSettings::Alertmanager {
                 server: self.server(UrlKind::http(9093, "/api/v2/alerts"))?,
             }),
@@ -129,7 +136,17 @@ impl OutputDraft {
         }
     }
 
+    fn schema(&self) -> Result<Schema, SettingError> {
+        let schema = self.schema.as_deref().map_or(Ok(Schema::default()), Schema::from_name);
+        schema.map_err(|error| ("schema", error.to_string()))
+    }
+
     fn otlp(&self) -> Result<TargetSettings, SettingError> {
+        if self.schema.is_some() && self.schema()? != Schema::Otel {
+            let what =
+                "OTLP has only the names of OpenTelemetry's semantic conventions (otel); remove this key";
+            return Err(("schema", what.into()));
+        }
         let known = OtlpProtocol::ALL.map(OtlpProtocol::name);
         let protocol = match self.protocol.as_deref() {
             None => OtlpProtocol::default(),
@@ -154,6 +171,7 @@ impl OutputDraft {
             ("url", self.url.is_some()),
             ("headers", self.headers.is_some()),
             ("protocol", self.protocol.is_some()),
+            ("schema", self.schema.is_some()),
             ("ca", self.ca.is_some()),
             ("cert", self.cert.is_some()),
             ("key", self.key.is_some()),
@@ -206,6 +224,19 @@ mod tests {
     }
 
     #[test]
+    fn documents_have_the_schema_that_is_asked_for() {
+        let schema = |name: Option<&str>, target: &str| {
+            let draft = OutputDraft { schema: name.map(str::to_owned), ..draft(target) };
+            draft.settle().unwrap().target.schema()
+        };
+        assert_eq!(
+            (schema(None, "http"), schema(Some("ecs"), "http")),
+            (Some(Schema::Native), Some(Schema::Ecs))
+        );
+        assert_eq!((schema(None, "otlp"), schema(Some("otel"), "otlp")), (None, None));
+    }
+
+    #[test]
     fn the_default_of_journald_is_what_an_operator_must_see() {
         assert_eq!(draft("journald").settle().unwrap(), journal());
         assert!(!needs_all(journal().wanted(7)));
@@ -228,6 +259,10 @@ mod tests {
             (OutputDraft { protocol: some("http/json"), ..draft("otlp") }, "protocol"),
             (OutputDraft { protocol: some("grpc"), ..draft("alertmanager") }, "protocol"),
             (OutputDraft { url: some("http://h/v1/logs"), protocol: some("grpc"), ..draft("otlp") }, "url"),
+            (OutputDraft { schema: some("ecs"), ..draft("otlp") }, "schema"),
+            (OutputDraft { schema: some("cef"), ..draft("otlp") }, "schema"),
+            (OutputDraft { schema: some("cef"), ..draft("http") }, "schema"),
+            (OutputDraft { schema: some("native"), ..draft("journald") }, "schema"),
             (OutputDraft { ca: some("/x"), ..draft("journald") }, "ca"),
             (OutputDraft { ca: some("/x"), ..draft("otlp") }, "ca"),
             (OutputDraft { ca: some("x"), ..secure() }, "ca"),

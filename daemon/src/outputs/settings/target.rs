@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use axum::http::{HeaderName, HeaderValue};
 
 use crate::{
+    export::schema::Schema,
     lineage::ActionKind,
     outputs::url::{Url, UrlKind},
 };
@@ -28,6 +29,13 @@ pub enum TargetSettings {
     Alertmanager {
         /// Where it listens.
         server: ServerSettings,
+    },
+    /// A server that takes JSON documents, one a line.
+    Http {
+        /// Where it listens.
+        server: ServerSettings,
+        /// The schema of the documents.
+        schema: Schema,
     },
 }
 
@@ -114,6 +122,7 @@ impl TargetSettings {
             Self::Journald { .. } => "journald",
             Self::Otlp { .. } => "otlp",
             Self::Alertmanager { .. } => "alertmanager",
+            Self::Http { .. } => "http",
         }
     }
 
@@ -122,7 +131,18 @@ impl TargetSettings {
     pub const fn server(&self) -> Option<&ServerSettings> {
         match self {
             Self::Journald { .. } => None,
-            Self::Otlp { server, .. } | Self::Alertmanager { server } => Some(server),
+            Self::Otlp { server, .. } | Self::Alertmanager { server } | Self::Http { server, .. } => {
+                Some(server)
+            }
+        }
+    }
+
+    /// Returns the schema of documents; `None` for a target that takes no documents.
+    #[must_use]
+    pub const fn schema(&self) -> Option<Schema> {
+        match self {
+            Self::Http { schema, .. } => Some(*schema),
+            Self::Journald { .. } | Self::Otlp { .. } | Self::Alertmanager { .. } => None,
         }
     }
 
@@ -136,7 +156,7 @@ impl TargetSettings {
     pub(super) const fn default_actions(&self) -> &'static [ActionKind] {
         match self {
             Self::Journald { .. } => &[ActionKind::ZombieFlagged, ActionKind::GroupExited],
-            Self::Otlp { .. } => &[
+            Self::Otlp { .. } | Self::Http { .. } => &[
                 ActionKind::BlockedFlagged,
                 ActionKind::BlockedCleared,
                 ActionKind::LeakFlagged,

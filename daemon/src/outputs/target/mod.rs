@@ -1,9 +1,12 @@
 //! What an output sends to: how an event is encoded for it, and how encoded events are sent.
 //!
-//! `journald`, `otlp`, `alertmanager`: one file or folder for each type; `client`: connections to servers.
+//! `journald`, `otlp`, `alertmanager`, `http`: one file or folder for each type; `document`: events as JSON documents; `client`:
+//! connections to servers.
 
 mod alertmanager;
 pub(super) mod client;
+mod document;
+mod http;
 mod journald;
 mod otlp;
 
@@ -14,11 +17,17 @@ use axum::body::Bytes;
 use self::{
     alertmanager::Alertmanager,
     client::{Client, Grpc, Names, Server},
+    http::Http,
     journald::Journald,
     otlp::{Otlp, Transport},
 };
 use super::{OtlpProtocol, ServerSettings, SettingError, settings::TargetSettings, spill::Record};
-use crate::{cgroup::Place, export::Stamp, host::Identity, lineage::effect::Effect};
+use crate::{
+    cgroup::Place,
+    export::{Stamp, schema::Schema},
+    host::Identity,
+    lineage::effect::Effect,
+};
 
 /// An event, with what is needed to encode it.
 pub(in crate::outputs) struct Happened<'a> {
@@ -57,6 +66,8 @@ pub(in crate::outputs) enum Encoding {
     Journald,
     Otlp,
     Alerts,
+    /// JSON documents, one a line.
+    Documents(Schema),
 }
 
 impl Encoding {
@@ -65,6 +76,7 @@ impl Encoding {
             TargetSettings::Journald { .. } => Self::Journald,
             TargetSettings::Otlp { .. } => Self::Otlp,
             TargetSettings::Alertmanager { .. } => Self::Alerts,
+            TargetSettings::Http { schema, .. } => Self::Documents(*schema),
         }
     }
 
@@ -74,6 +86,7 @@ impl Encoding {
             Self::Journald => Some(journald::encode(happened)),
             Self::Otlp => Some(otlp::encode(happened)),
             Self::Alerts => alertmanager::encode(happened),
+            Self::Documents(schema) => Some(document::encode(happened, schema)),
         }
     }
 
@@ -83,6 +96,7 @@ impl Encoding {
             Self::Journald => journald::encode_gap(place, lost),
             Self::Otlp => otlp::encode_gap(place, lost, wall_ns),
             Self::Alerts => alertmanager::encode_gap(place, lost, wall_ns, host),
+            Self::Documents(schema) => document::encode_gap(place, lost, wall_ns, schema),
         }
     }
 }
@@ -99,6 +113,7 @@ pub(in crate::outputs) enum Target {
     Journald(Journald),
     Otlp(Otlp),
     Alertmanager(Alertmanager),
+    Http(Http),
 }
 
 impl Target {
@@ -122,6 +137,7 @@ impl Target {
                 Self::Otlp(Otlp::new(transport, host, instance))
             }
             TargetSettings::Alertmanager { server } => Self::Alertmanager(Alertmanager::new(client(server)?)),
+            TargetSettings::Http { server, .. } => Self::Http(Http::new(client(server)?)),
         })
     }
 
@@ -129,7 +145,7 @@ impl Target {
     pub(in crate::outputs) const fn batch(&self) -> (usize, usize) {
         match self {
             Self::Journald(_) | Self::Alertmanager(_) => (64, 256 << 10),
-            Self::Otlp(_) => (512, 1 << 20),
+            Self::Otlp(_) | Self::Http(_) => (512, 1 << 20),
         }
     }
 
@@ -139,6 +155,7 @@ impl Target {
             Self::Journald(journald) => journald.send(records),
             Self::Otlp(otlp) => otlp.send(records).await,
             Self::Alertmanager(alerts) => alerts.send(records).await,
+            Self::Http(http) => http.send(records).await,
         }
     }
 

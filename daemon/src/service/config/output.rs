@@ -6,12 +6,13 @@ use super::value::{Wrong, number, text, texts};
 use crate::outputs::OutputDraft;
 
 /// The keys of an output.
-pub(super) const OUTPUT_KEYS: [&str; 19] = [
+pub(super) const OUTPUT_KEYS: [&str; 20] = [
     "type",
     "name",
     "url",
     "headers",
     "protocol",
+    "schema",
     "ca",
     "cert",
     "key",
@@ -78,6 +79,7 @@ fn set(draft: &mut OutputDraft, key: &str, value: &DeValue<'_>) -> Result<(), Wr
         "url" => draft.url = Some(text(value)?),
         "headers" => draft.headers = Some(texts(value)?),
         "protocol" => draft.protocol = Some(text(value)?),
+        "schema" => draft.schema = Some(text(value)?),
         "ca" => draft.ca = Some(text(value)?),
         "cert" => draft.cert = Some(text(value)?),
         "key" => draft.key = Some(text(value)?),

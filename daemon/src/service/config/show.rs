@@ -82,6 +82,9 @@ fn show_output(f: &mut fmt::Formatter<'_>, output: &OutputSettings) -> fmt::Resu
     if let TargetSettings::Otlp { protocol, .. } = &output.target {
         writeln!(f, "protocol = {}", quoted(protocol.name()))?;
     }
+    if let Some(schema) = output.target.schema() {
+        writeln!(f, "schema = {}", quoted(schema.name()))?;
+    }
     let selection = &output.selection;
     writeln!(f, "actions = {}", list(&selection.actions))?;
     writeln!(f, "deaths = {}", quoted(output.deaths.name()))?;
@@ -142,11 +145,15 @@ mod tests {
             type = "journald"
             deaths = "all"
             comms = ["a*"]
+            [[output]]
+            type = "http"
+            url = "http://h/insert/jsonline?_time_field=@timestamp"
+            schema = "ecs"
         "#;
         let shown = Partial::parse("t.toml", with_outputs).unwrap().settle().unwrap().to_string();
         let again = Partial::parse("shown", &shown).unwrap().settle().unwrap();
         assert_eq!(again.to_string(), shown);
-        assert_eq!((again.outputs.len(), again.outputs[0].selection.subtree), (2, Some(1)));
+        assert_eq!((again.outputs.len(), again.outputs[0].selection.subtree), (3, Some(1)));
         for text in ["", text] {
             let settings = Partial::parse("t.toml", text).unwrap().settle().unwrap();
             let shown = settings.to_string();
