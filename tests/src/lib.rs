@@ -17,6 +17,6 @@ pub mod wait;
 pub use events::{event, life, matcher, normal, replay, stream, view};
 pub use oracles::{delivery, facts, oracle, proc, schema, skipped, tree, verdict, verifier};
 pub use processes::{
-    browser, certificates, cgroup, directory, history, hosts, job, nginx, observer, programs, remedy,
+    browser, certificates, cgroup, directory, history, hosts, job, nats, nginx, observer, programs, remedy,
     scenario, servers, service, spawner, terminal_page, tmux, top,
 };

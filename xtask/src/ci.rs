@@ -21,6 +21,10 @@ pub(crate) fn main(args: &test::Args) -> Result<()> {
             "warnings",
         ]))
     })?;
+    steps.step("clippy of optional features", || {
+        let features = ["clippy", "--package", "taskscope", "--all-targets", "--features", "failpoints,nats"];
+        shell::run(shell::cargo().args(features).args(["--", "--deny", "warnings"]))
+    })?;
     steps.step("documentation", || {
         let mut cargo = shell::cargo();
         cargo.env("RUSTDOCFLAGS", "--deny warnings");

@@ -1,4 +1,5 @@
-//! SHELL: sends chosen events to the journal, to an OpenTelemetry collector, to an Alertmanager and to HTTP servers.
+//! SHELL: sends chosen events to the journal, to an OpenTelemetry collector, to an Alertmanager, to HTTP servers
+//! and to NATS.
 //!
 //! The owner of the lineage hands the events that an output may want to one bounded queue ([`Outputs`]) and never waits. One thread,
 //! created at the start, does the rest:

@@ -44,7 +44,7 @@ pub struct Reach {
     pub names: bool,
     /// Sockets of journald.
     pub sockets: Vec<PathBuf>,
-    /// Files with certificates and keys, which are read again for new connections.
+    /// Files with certificates, keys and credentials, which are read again for new connections.
     pub files: Vec<PathBuf>,
     /// Whether outputs write to spill files, which are opened before the sandbox is installed.
     pub spills: bool,

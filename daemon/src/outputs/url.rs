@@ -48,7 +48,9 @@ impl Url {
         let ((_, port), is_secure) = found.ok_or_else(example)?;
         let authority = uri.authority().cloned().ok_or_else(example)?;
         if authority.as_str().contains('@') {
-            return Err("has a user name or password; use `headers` instead".into());
+            return Err(
+                "has a user name or password; use `headers` or, for NATS, `credentials` instead".into()
+            );
         }
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
         if host.is_empty() {

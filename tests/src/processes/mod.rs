@@ -7,6 +7,7 @@ pub mod directory;
 pub mod history;
 pub mod hosts;
 pub mod job;
+pub mod nats;
 pub mod nginx;
 pub mod observer;
 pub mod programs;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::{
     DEFAULT_JOURNAL_SOCKET, OtlpProtocol, OutputSettings, QUEUE, QUEUE_MOST, SPILL_LEAST, SPILL_SIZE,
-    SettingError, TARGETS, TargetSettings,
+    SettingError, TARGETS, TargetSettings, server::file,
 };
 use crate::{
     export::{EventSelection, schema::Schema},
@@ -19,13 +19,17 @@ const OVER_HTTP: &[&str] = &["otlp", "alertmanager", "http"];
 /// Where documents are sent by default: to the ports of HTTP.
 const DOCUMENTS: UrlKind = UrlKind { plain: ("http", 80), secure: ("https", 443), path: "/" };
 
+/// A server of NATS.
+const NATS: UrlKind = UrlKind { plain: ("nats", 4222), secure: ("tls", 4222), path: "" };
+
 /// Keys that only some types have.
-const OWN_KEYS: [(&str, &[&str]); 8] = [
-    ("url", OVER_HTTP),
+const OWN_KEYS: [(&str, &[&str]); 9] = [
+    ("url", &["otlp", "alertmanager", "http", "nats"]),
     ("headers", OVER_HTTP),
     ("protocol", &["otlp"]),
     // An output of type otlp has one schema, and accepts its name.
-    ("schema", &["http", "otlp"]),
+    ("schema", &["http", "nats", "otlp"]),
+    ("credentials", &["nats"]),
     ("ca", OVER_HTTP),
     ("cert", OVER_HTTP),
     ("key", OVER_HTTP),
@@ -42,6 +46,7 @@ pub struct OutputDraft {
     pub headers: Option<Vec<String>>,
     pub protocol: Option<String>,
     pub schema: Option<String>,
+    pub credentials: Option<String>,
     pub ca: Option<String>,
     pub cert: Option<String>,
     pub key: Option<String>,
@@ -122,6 +127,7 @@ impl OutputDraft {
         self.check_keys(kind)?;
         match kind {
             "otlp" => self.otlp(),
+            "nats" => self.nats(),
             "http" => Ok(TargetSettings::Http { server: self.server(DOCUMENTS)?, schema: self.schema()? }),
             "alertmanager" => Ok(TargetSettings::Alertmanager {
                 server: self.server(UrlKind::http(9093, "/api/v2/alerts"))?,
@@ -134,6 +140,23 @@ impl OutputDraft {
                 Ok(TargetSettings::Journald { socket: socket.into() })
             }
         }
+    }
+
+    fn nats(&self) -> Result<TargetSettings, SettingError> {
+        if !cfg!(feature = "nats") {
+            let what = "`nats` needs a taskscope that was built with its cargo feature: cargo build --release --features nats";
+            return Err(("type", what.into()));
+        }
+        let server = self.server(NATS)?;
+        if server.url.is_secure {
+            let what = "has TLS, which taskscope does not have for NATS: send to a leaf node on this host by nats://";
+            return Err(("url", what.into()));
+        }
+        if server.url.path != NATS.path {
+            return Err(("url", format!("`{}` has a path; give only host and port", server.url.text)));
+        }
+        let credentials = file("credentials", self.credentials.as_deref())?;
+        Ok(TargetSettings::Nats { server, schema: self.schema()?, credentials })
     }
 
     fn schema(&self) -> Result<Schema, SettingError> {
@@ -172,6 +195,7 @@ impl OutputDraft {
             ("headers", self.headers.is_some()),
             ("protocol", self.protocol.is_some()),
             ("schema", self.schema.is_some()),
+            ("credentials", self.credentials.is_some()),
             ("ca", self.ca.is_some()),
             ("cert", self.cert.is_some()),
             ("key", self.key.is_some()),
@@ -212,6 +236,28 @@ mod tests {
         let own = OutputDraft { ca: some("/a"), cert: some("/c"), key: some("/k"), ..secure() };
         let files = tls(own).unwrap();
         assert_eq!(files.all().map(|path| path.to_str().unwrap()).collect::<Vec<_>>(), ["/a", "/c", "/k"]);
+    }
+
+    #[cfg(not(feature = "nats"))]
+    #[test]
+    fn nats_without_its_feature_says_so() {
+        let (key, what) =
+            OutputDraft { target: Some("nats".into()), ..OutputDraft::default() }.settle().unwrap_err();
+        assert!(key == "type" && what.contains("--features nats"), "{key}: {what}");
+    }
+
+    #[cfg(feature = "nats")]
+    #[test]
+    fn an_address_of_nats_has_neither_tls_nor_a_path() {
+        let settle = |url: &str| OutputDraft { url: Some(url.into()), ..draft("nats") }.settle();
+        let target = settle("nats://h").unwrap().target;
+        assert_eq!((target.server().unwrap().url.port, target.schema()), (4222, Some(Schema::Native)));
+        for wrong in ["tls://h", "nats://h/x", "http://h", "nats://me:secret@h"] {
+            assert_eq!(settle(wrong).unwrap_err().0, "url", "{wrong}");
+        }
+        let file =
+            OutputDraft { credentials: Some("x".into()), url: Some("nats://h".into()), ..draft("nats") };
+        assert_eq!(file.settle().unwrap_err().0, "credentials");
     }
 
     #[test]

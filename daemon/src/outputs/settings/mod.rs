@@ -24,7 +24,7 @@ pub use self::{
 pub const DEFAULT_JOURNAL_SOCKET: &str = "/run/systemd/journal/socket";
 
 /// The types of outputs.
-pub const TARGETS: [&str; 4] = ["journald", "otlp", "alertmanager", "http"];
+pub const TARGETS: [&str; 5] = ["journald", "otlp", "alertmanager", "http", "nats"];
 
 /// Events in memory, by default and at most.
 const QUEUE: usize = 4096;

@@ -40,7 +40,7 @@ impl OutputDraft {
 }
 
 /// Returns the path of a file, which must be absolute; an empty text is none.
-fn file(key: &'static str, text: Option<&str>) -> Result<Option<PathBuf>, SettingError> {
+pub(super) fn file(key: &'static str, text: Option<&str>) -> Result<Option<PathBuf>, SettingError> {
     match text.filter(|path| !path.is_empty()).map(PathBuf::from) {
         Some(path) if !path.is_absolute() => {
             Err((key, format!("`{}` is not an absolute path", path.display())))

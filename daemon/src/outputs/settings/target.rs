@@ -37,6 +37,15 @@ pub enum TargetSettings {
         /// The schema of the documents.
         schema: Schema,
     },
+    /// Streams of NATS `JetStream`.
+    Nats {
+        /// Where it listens.
+        server: ServerSettings,
+        /// The schema of the messages.
+        schema: Schema,
+        /// The file with the client's credentials.
+        credentials: Option<PathBuf>,
+    },
 }
 
 /// How requests of OTLP are sent.
@@ -123,6 +132,7 @@ impl TargetSettings {
             Self::Otlp { .. } => "otlp",
             Self::Alertmanager { .. } => "alertmanager",
             Self::Http { .. } => "http",
+            Self::Nats { .. } => "nats",
         }
     }
 
@@ -131,9 +141,10 @@ impl TargetSettings {
     pub const fn server(&self) -> Option<&ServerSettings> {
         match self {
             Self::Journald { .. } => None,
-            Self::Otlp { server, .. } | Self::Alertmanager { server } | Self::Http { server, .. } => {
-                Some(server)
-            }
+            Self::Otlp { server, .. }
+            | Self::Alertmanager { server }
+            | Self::Http { server, .. }
+            | Self::Nats { server, .. } => Some(server),
         }
     }
 
@@ -141,22 +152,26 @@ impl TargetSettings {
     #[must_use]
     pub const fn schema(&self) -> Option<Schema> {
         match self {
-            Self::Http { schema, .. } => Some(*schema),
+            Self::Http { schema, .. } | Self::Nats { schema, .. } => Some(*schema),
             Self::Journald { .. } | Self::Otlp { .. } | Self::Alertmanager { .. } => None,
         }
     }
 
-    /// Returns the files that are read again for new connections: certificates and keys.
+    /// Returns the files that are read again for new connections: certificates, keys and credentials.
     pub(in crate::outputs) fn files(&self) -> impl Iterator<Item = &Path> {
         let tls = self.server().and_then(|server| server.tls.as_ref());
-        tls.into_iter().flat_map(TlsFiles::all)
+        let credentials = match self {
+            Self::Nats { credentials, .. } => credentials.as_deref(),
+            _ => None,
+        };
+        tls.into_iter().flat_map(TlsFiles::all).chain(credentials)
     }
 
     /// Returns the actions that are sent if the configuration names none.
     pub(super) const fn default_actions(&self) -> &'static [ActionKind] {
         match self {
             Self::Journald { .. } => &[ActionKind::ZombieFlagged, ActionKind::GroupExited],
-            Self::Otlp { .. } | Self::Http { .. } => &[
+            Self::Otlp { .. } | Self::Http { .. } | Self::Nats { .. } => &[
                 ActionKind::BlockedFlagged,
                 ActionKind::BlockedCleared,
                 ActionKind::LeakFlagged,

@@ -1,13 +1,16 @@
 //! What an output sends to: how an event is encoded for it, and how encoded events are sent.
 //!
-//! `journald`, `otlp`, `alertmanager`, `http`: one file or folder for each type; `document`: events as JSON documents; `client`:
-//! connections to servers.
+//! `journald`, `otlp`, `alertmanager`, `http`, `nats`: one file or folder for each type; `document`: events as JSON documents;
+//! `message`: documents with a subject and an id; `client`: connections to servers.
 
 mod alertmanager;
 pub(super) mod client;
 mod document;
 mod http;
 mod journald;
+mod message;
+#[cfg(feature = "nats")]
+mod nats;
 mod otlp;
 
 use std::{sync::Arc, time::Duration};
@@ -68,6 +71,8 @@ pub(in crate::outputs) enum Encoding {
     Alerts,
     /// JSON documents, one a line.
     Documents(Schema),
+    /// JSON documents with a subject and an id.
+    Messages(Schema),
 }
 
 impl Encoding {
@@ -77,6 +82,7 @@ impl Encoding {
             TargetSettings::Otlp { .. } => Self::Otlp,
             TargetSettings::Alertmanager { .. } => Self::Alerts,
             TargetSettings::Http { schema, .. } => Self::Documents(*schema),
+            TargetSettings::Nats { schema, .. } => Self::Messages(*schema),
         }
     }
 
@@ -87,6 +93,7 @@ impl Encoding {
             Self::Otlp => Some(otlp::encode(happened)),
             Self::Alerts => alertmanager::encode(happened),
             Self::Documents(schema) => Some(document::encode(happened, schema)),
+            Self::Messages(schema) => Some(message::encode(happened, schema)),
         }
     }
 
@@ -97,12 +104,17 @@ impl Encoding {
             Self::Otlp => otlp::encode_gap(place, lost, wall_ns),
             Self::Alerts => alertmanager::encode_gap(place, lost, wall_ns, host),
             Self::Documents(schema) => document::encode_gap(place, lost, wall_ns, schema),
+            Self::Messages(schema) => message::encode_gap(place, lost, wall_ns, host, schema),
         }
     }
 }
 
 /// Reads the files that a target needs, to find errors in them.
 pub(in crate::outputs) fn check_files(settings: &TargetSettings) -> Result<(), SettingError> {
+    #[cfg(feature = "nats")]
+    if let TargetSettings::Nats { credentials: Some(file), .. } = settings {
+        nats::check(file).map_err(|what| ("credentials", what))?;
+    }
     let tls = settings.server().and_then(|server| server.tls.as_ref());
     tls.map_or(Ok(()), client::check)
 }
@@ -114,6 +126,8 @@ pub(in crate::outputs) enum Target {
     Otlp(Otlp),
     Alertmanager(Alertmanager),
     Http(Http),
+    #[cfg(feature = "nats")]
+    Nats(nats::Nats),
 }
 
 impl Target {
@@ -138,6 +152,12 @@ impl Target {
             }
             TargetSettings::Alertmanager { server } => Self::Alertmanager(Alertmanager::new(client(server)?)),
             TargetSettings::Http { server, .. } => Self::Http(Http::new(client(server)?)),
+            #[cfg(feature = "nats")]
+            TargetSettings::Nats { server, credentials, .. } => {
+                Self::Nats(nats::Nats::new(server.url.clone(), names.clone(), credentials.clone()))
+            }
+            #[cfg(not(feature = "nats"))]
+            TargetSettings::Nats { .. } => return Err("needs the cargo feature nats".into()),
         })
     }
 
@@ -146,6 +166,8 @@ impl Target {
         match self {
             Self::Journald(_) | Self::Alertmanager(_) => (64, 256 << 10),
             Self::Otlp(_) | Self::Http(_) => (512, 1 << 20),
+            #[cfg(feature = "nats")]
+            Self::Nats(_) => (256, 1 << 20),
         }
     }
 
@@ -156,6 +178,8 @@ impl Target {
             Self::Otlp(otlp) => otlp.send(records).await,
             Self::Alertmanager(alerts) => alerts.send(records).await,
             Self::Http(http) => http.send(records).await,
+            #[cfg(feature = "nats")]
+            Self::Nats(nats) => nats.send(records).await,
         }
     }
 

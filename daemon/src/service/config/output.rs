@@ -6,13 +6,14 @@ use super::value::{Wrong, number, text, texts};
 use crate::outputs::OutputDraft;
 
 /// The keys of an output.
-pub(super) const OUTPUT_KEYS: [&str; 20] = [
+pub(super) const OUTPUT_KEYS: [&str; 21] = [
     "type",
     "name",
     "url",
     "headers",
     "protocol",
     "schema",
+    "credentials",
     "ca",
     "cert",
     "key",
@@ -80,6 +81,7 @@ fn set(draft: &mut OutputDraft, key: &str, value: &DeValue<'_>) -> Result<(), Wr
         "headers" => draft.headers = Some(texts(value)?),
         "protocol" => draft.protocol = Some(text(value)?),
         "schema" => draft.schema = Some(text(value)?),
+        "credentials" => draft.credentials = Some(text(value)?),
         "ca" => draft.ca = Some(text(value)?),
         "cert" => draft.cert = Some(text(value)?),
         "key" => draft.key = Some(text(value)?),

@@ -75,7 +75,9 @@ fn show_output(f: &mut fmt::Formatter<'_>, output: &OutputSettings) -> fmt::Resu
         let headers: Vec<_> = headers
             .map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())))
             .collect();
-        writeln!(f, "headers = {}", list(&headers))?;
+        if !matches!(output.target, TargetSettings::Nats { .. }) {
+            writeln!(f, "headers = {}", list(&headers))?;
+        }
         let file = |key: &str, path: &Path| writeln!(f, "{key} = {}", quoted(&path.to_string_lossy()));
         show_tls(server, file)?;
     }
@@ -84,6 +86,9 @@ fn show_output(f: &mut fmt::Formatter<'_>, output: &OutputSettings) -> fmt::Resu
     }
     if let Some(schema) = output.target.schema() {
         writeln!(f, "schema = {}", quoted(schema.name()))?;
+    }
+    if let TargetSettings::Nats { credentials: Some(file), .. } = &output.target {
+        writeln!(f, "credentials = {}", quoted(&file.to_string_lossy()))?;
     }
     let selection = &output.selection;
     writeln!(f, "actions = {}", list(&selection.actions))?;

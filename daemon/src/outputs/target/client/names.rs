@@ -38,7 +38,7 @@ impl Names {
         Ok(Self(Some(sender)))
     }
 
-    pub(super) async fn find(&self, host: &str) -> Result<Vec<IpAddr>, String> {
+    pub(in crate::outputs) async fn find(&self, host: &str) -> Result<Vec<IpAddr>, String> {
         let Some(sender) = &self.0 else { return Err(format!("{host} is not an address")) };
         let (answer, answered) = oneshot::channel();
         sender.send((host.to_owned(), answer)).map_err(|_| "no thread looks up names".to_owned())?;
