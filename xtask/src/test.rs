@@ -93,6 +93,11 @@ fn failpoints(shipped: &Path) -> Result<PathBuf> {
     with_features("dev", "debug", "failpoints,nats", "failpoints")
 }
 
+/// Builds a taskscope for releases with the client of NATS into a directory of its own.
+pub(crate) fn with_nats() -> Result<PathBuf> {
+    with_features("release", "release", "nats", "nats")
+}
+
 /// Builds a taskscope with these features by a profile, whose files are in the directory `built`, and copies it to the directory `kept`.
 fn with_features(profile: &str, built: &str, features: &str, kept: &str) -> Result<PathBuf> {
     let args = [

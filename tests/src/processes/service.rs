@@ -44,7 +44,7 @@ pub struct Answer {
 }
 
 /// A response that is a stream.
-pub struct Lines(BufReader<Box<dyn Read>>);
+pub struct Lines(BufReader<Box<dyn Read + Send>>);
 
 /// Returns a number that no other call in this process gets.
 pub(crate) fn unique() -> u32 {
