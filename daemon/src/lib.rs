@@ -41,6 +41,7 @@ pub mod runtime;
 pub mod service;
 pub mod size;
 pub mod timens;
+mod tls_client;
 pub mod view;
 
 pub use lineage;

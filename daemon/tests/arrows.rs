@@ -23,7 +23,7 @@ const LEVELS: &[&[&str]] = &[
         "size",
         "timens",
     ],
-    &["host"],
+    &["host", "tls_client"],
     &["cgroup", "kernel", "procfs"],
     &["export", "recording"],
     &["answer", "runtime"],

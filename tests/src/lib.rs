@@ -15,8 +15,8 @@ pub mod setting;
 pub mod wait;
 
 pub use events::{event, life, matcher, normal, replay, stream, view};
-pub use oracles::{facts, oracle, proc, schema, skipped, tree, verdict, verifier};
+pub use oracles::{delivery, facts, oracle, proc, schema, skipped, tree, verdict, verifier};
 pub use processes::{
-    browser, certificates, cgroup, directory, history, hosts, job, network, observer, programs, remedy,
-    scenario, service, spawner, terminal_page, tmux, top,
+    browser, certificates, cgroup, directory, history, hosts, job, nats, network, nginx, observer, programs,
+    remedy, scenario, servers, service, spawner, terminal_page, tmux, top,
 };

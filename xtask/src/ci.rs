@@ -16,6 +16,8 @@ pub(crate) fn main(args: &test::Args) -> Result<()> {
             "clippy",
             "--workspace",
             "--all-targets",
+            "--features",
+            test::FEATURES,
             "--",
             "--deny",
             "warnings",

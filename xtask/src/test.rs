@@ -32,6 +32,10 @@ const NODE_PACKAGES: [(&str, &str); 2] = [("playwright-core", "1.65.1"), ("axe-c
 /// How many tests of a binary run at once on the running kernel.
 const TESTS_PER_CPU: usize = 2;
 
+/// The optional features of the daemon. Lints, unit tests and the binary with failpoints have all of them, so that its library is
+/// compiled once; the release build has none.
+pub(crate) const FEATURES: &str = "taskscope/failpoints,taskscope/nats";
+
 /// What `cargo xtask test` takes.
 #[derive(Default, clap::Args)]
 pub(crate) struct Args {
@@ -81,10 +85,13 @@ pub(crate) fn all(steps: &mut Steps, args: &Args) -> Result<()> {
 fn unit() -> Result<()> {
     let packages =
         ["--no-fail-fast", "--workspace", "--exclude", "probe-ebpf", "--exclude", "taskscope-tests"];
-    shell::run_with_stdout(shell::cargo().env_remove("AYA_BUILD_SKIP").arg("test").args(packages))
+    let mut cargo = shell::cargo();
+    cargo.env_remove("AYA_BUILD_SKIP").args(["test", "--features", FEATURES]).args(packages);
+    shell::run_with_stdout(&mut cargo)
 }
 
-/// Builds a taskscope with failpoints into a directory of its own. The shipped binary must not contain them.
+/// Builds a taskscope with failpoints, and with the client of NATS, into a directory of its own. The shipped binary must not contain
+/// failpoints.
 fn failpoints(shipped: &Path) -> Result<PathBuf> {
     const VARIABLE: &[u8] = b"TASKSCOPE_FAILPOINTS";
     let bytes = fs::read(shipped).with_context(|| format!("reading {}", shipped.display()))?;
@@ -92,17 +99,42 @@ fn failpoints(shipped: &Path) -> Result<PathBuf> {
         bail!("{} was built with the feature failpoints", shipped.display());
     }
     // The debug profile has debug assertions and overflow checks, and reuses what the unit tests have compiled.
-    let args = ["build", "--package", "taskscope", "--features", "failpoints", "--bin", "taskscope"];
+    with_features("dev", "debug", FEATURES, "failpoints")
+}
+
+/// Builds a taskscope for releases with the client of NATS into a directory of its own.
+pub(crate) fn with_nats() -> Result<PathBuf> {
+    with_features("release", "release", "taskscope/nats", "nats")
+}
+
+/// Builds a taskscope with these features by a profile, whose files are in the directory `built`, and copies it to the directory `kept`.
+fn with_features(profile: &str, built: &str, features: &str, kept: &str) -> Result<PathBuf> {
+    let args = [
+        "build",
+        "--package",
+        "taskscope",
+        "--bin",
+        "taskscope",
+        "--profile",
+        profile,
+        "--features",
+        features,
+    ];
     shell::run(shell::cargo().env_remove("AYA_BUILD_SKIP").args(args))?;
-    let (built, kept) = (shell::target_dir().join("debug/taskscope"), shell::target_dir().join("failpoints"));
+    let (built, kept) = (shell::target_dir().join(built).join("taskscope"), shell::target_dir().join(kept));
     fs::create_dir_all(&kept).with_context(|| format!("making {}", kept.display()))?;
     let kept = kept.join("taskscope");
     fs::copy(&built, &kept).with_context(|| format!("copying {} to {}", built.display(), kept.display()))?;
     Ok(kept)
 }
 
+/// Returns the program of the NATS server.
+pub(crate) fn nats_server() -> Result<PathBuf> {
+    vm::program("nats-server", "nats-server")
+}
+
 /// Returns the collector's program, which its Python package has beside its modules.
-fn rotel() -> Result<PathBuf> {
+pub(crate) fn rotel() -> Result<PathBuf> {
     let python = vm::python_environment("rotel", ROTEL)?;
     let script =
         "import os, sysconfig; print(os.path.join(sysconfig.get_path('purelib'), 'rotel', 'rotel-agent'))";
@@ -147,6 +179,9 @@ fn native(binary: &Path, failing: &Path, args: &[OsString]) -> Result<()> {
     let mcp = vm::python_environment("mcp", MCP)?;
     // Outputs send to a real collector and to a real Alertmanager.
     let rotel = rotel()?;
+    // They reach the collector over TLS through nginx.
+    let nginx = vm::program("nginx", "nginx")?;
+    let nats = nats_server()?;
     // Debian's Alertmanager looks for its templates at a fixed path, so it cannot be unpacked elsewhere.
     if !Path::new("/usr/share/prometheus/alertmanager/default.tmpl").is_file() {
         setup::install("a test sends alerts to a real Alertmanager", &["prometheus-alertmanager"])?;
@@ -157,7 +192,7 @@ fn native(binary: &Path, failing: &Path, args: &[OsString]) -> Result<()> {
     // Each test that cannot run here adds a line.
     let skipped = shell::target_dir().join("skipped-tests");
     fs::write(&skipped, []).with_context(|| format!("emptying {}", skipped.display()))?;
-    let env: [(&str, &OsStr); 16] = [
+    let env: [(&str, &OsStr); 18] = [
         ("TASKSCOPE_SKIPPED", skipped.as_os_str()),
         ("TASKSCOPE_BIN", binary.as_os_str()),
         ("TASKSCOPE_FAILPOINTS_BIN", failing.as_os_str()),
@@ -170,6 +205,8 @@ fn native(binary: &Path, failing: &Path, args: &[OsString]) -> Result<()> {
         ("TASKSCOPE_PERFETTO", perfetto.as_os_str()),
         ("TASKSCOPE_MCP", mcp.as_os_str()),
         ("TASKSCOPE_ROTEL", rotel.as_os_str()),
+        ("TASKSCOPE_NGINX", nginx.as_os_str()),
+        ("TASKSCOPE_NATS_SERVER", nats.as_os_str()),
         ("TASKSCOPE_ALERTMANAGER", alertmanager.as_os_str()),
         ("TASKSCOPE_CHROMIUM", chromium.as_os_str()),
         ("TASKSCOPE_NODE_MODULES", modules.as_os_str()),

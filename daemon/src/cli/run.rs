@@ -174,6 +174,18 @@ impl Args {
 
     /// Reads the settings in force.
     fn settings(&self) -> Result<Settings, ConfigError> {
+        self.given()?.settle()
+    }
+
+    /// Reads the settings in force, and checks the files that they name.
+    fn checked_settings(&self) -> Result<Settings, ConfigError> {
+        let given = self.given()?;
+        given.check_files()?;
+        given.settle()
+    }
+
+    /// Reads the settings that the flags and the file have.
+    fn given(&self) -> Result<Partial, ConfigError> {
         let file = match &self.config {
             Some(file) => Partial::read(file)?,
             None => match Partial::read(DEFAULT_FILE.as_ref()) {
@@ -183,13 +195,13 @@ impl Args {
                 other => other?,
             },
         };
-        self.flags().or(file).settle()
+        Ok(self.flags().or(file))
     }
 }
 
 /// Runs `run`.
 pub(super) fn run(args: &Args) -> Exit {
-    let settings = match args.settings() {
+    let settings = match args.checked_settings() {
         Ok(settings) => settings,
         Err(error) => {
             log::error!("{error}");

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering},
     thread::{self, JoinHandle},
     time::Duration,
@@ -44,6 +44,8 @@ pub struct Reach {
     pub names: bool,
     /// Sockets of journald.
     pub sockets: Vec<PathBuf>,
+    /// Files with certificates, keys and credentials, which are read again for new connections.
+    pub files: Vec<PathBuf>,
     /// Whether outputs write to spill files, which are opened before the sandbox is installed.
     pub spills: bool,
 }
@@ -235,8 +237,13 @@ impl Prepared {
         let names = if needs_names { Names::start()? } else { Names::none() };
         let mut senders = Vec::new();
         for (output, route) in settings.iter().zip(&routes) {
-            let target = Target::new(&output.target, &names, &host, &instance)?;
-            senders.push(Sender::new(Arc::clone(&route.outlet), target));
+            match Target::new(&output.target, &names, &host, &instance) {
+                Ok(target) => senders.push(Sender::new(Arc::clone(&route.outlet), target)),
+                Err(why) => {
+                    log::error!("output {}: {why}; it sends nothing until the next start", output.name);
+                    route.outlet.stats.failed(&why);
+                }
+            }
         }
         let outlets: Vec<_> = routes.iter().map(|route| Arc::clone(&route.outlet)).collect();
         let dispatcher = Dispatcher { routes, host, instance, waiting };
@@ -264,10 +271,11 @@ impl Prepared {
 impl Reach {
     fn add(&mut self, output: &OutputSettings, spills: bool) {
         self.spills |= spills;
-        if let Some(url) = output.target.url() {
-            self.ports.insert(url.port);
-            self.names |= url.ip().is_none();
+        if let Some(server) = output.target.server() {
+            self.ports.insert(server.url.port);
+            self.names |= server.url.ip().is_none();
         }
+        self.files.extend(output.target.files().map(Path::to_owned));
         if let TargetSettings::Journald { socket } = &output.target {
             self.sockets.push(socket.clone());
         }

@@ -1,5 +1,6 @@
 //! What the kernel and scenarios report, to compare with.
 
+pub mod delivery;
 pub mod facts;
 pub mod oracle;
 pub mod proc;

@@ -19,9 +19,15 @@ fn openssl(directory: &Path, args: &str) {
     assert!(output.status.success(), "openssl {args}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Makes `NAME.crt` and `NAME.key` in a directory, signed by `authority`.
+/// Makes `NAME.crt` and `NAME.key` in a directory, signed by `authority`, valid for two days.
 #[track_caller]
 pub fn certificate(directory: &Path, authority: &str, name: &str, sans: &str) {
+    certificate_for_days(directory, authority, name, sans, 2);
+}
+
+/// Makes `NAME.crt` and `NAME.key` in a directory, signed by `authority`. After 0 days the certificate has expired in the next second.
+#[track_caller]
+pub fn certificate_for_days(directory: &Path, authority: &str, name: &str, sans: &str, days: u32) {
     openssl(
         directory,
         &format!(
@@ -34,7 +40,7 @@ pub fn certificate(directory: &Path, authority: &str, name: &str, sans: &str) {
     openssl(
         directory,
         &format!(
-            "x509 -req -in {name}.csr -CA {authority}.crt -CAkey {authority}.key -CAcreateserial -days 2 -extfile ext -out {name}.crt"
+            "x509 -req -in {name}.csr -CA {authority}.crt -CAkey {authority}.key -CAcreateserial -days {days} -extfile ext -out {name}.crt"
         ),
     );
 }

@@ -44,14 +44,19 @@ pub struct Answer {
 }
 
 /// A response that is a stream.
-pub struct Lines(BufReader<Box<dyn Read>>);
+pub struct Lines(BufReader<Box<dyn Read + Send>>);
+
+/// Returns a number that no other call in this process gets.
+pub(crate) fn unique() -> u32 {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    COUNT.fetch_add(1, Ordering::Relaxed)
+}
 
 /// Creates a new directory for a daemon.
 #[must_use]
 #[track_caller]
 pub fn directory() -> PathBuf {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let name = format!("taskscope-service-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let name = format!("taskscope-service-{}-{}", std::process::id(), unique());
     let path = env::temp_dir().join(name);
     fs::create_dir_all(&path).unwrap_or_else(|error| panic!("making {}: {error}", path.display()));
     path

@@ -246,6 +246,49 @@ fn what_a_dead_server_misses_is_bounded_and_reported_as_a_gap() {
 }
 
 #[test]
+fn documents_are_posted_as_lines_of_the_schema_that_is_asked_for() {
+    let collector = Collector::start(vec![
+        Step::Answer("HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"),
+        Step::Close,
+    ]);
+    let schemas = ["native", "ecs", "otel"];
+    let lines = schemas.map(|schema| {
+        format!(
+            "[[output]]\ntype = \"http\"\nname = \"{schema}\"\nschema = \"{schema}\"\nurl = \"http://{}/{schema}\"\nactions = \
+             [\"group_exited\"]\ncomms = [\"scenario\"]\n",
+            collector.address
+        )
+    });
+    let service = start(service::directory(), &lines.concat(), &[]);
+    scenario("burst", &["50"]).finish();
+    service.until("all are sent", |now| {
+        schemas.iter().all(|name| now[&format!("taskscope_output_events_total{{output=\"{name}\"}}")] >= 50.0)
+    });
+    let instance = service.json("/v1/status")["instance"].clone();
+    let bodies = collector.accepted.lock().expect("the bodies").clone();
+    let documents: Vec<serde_json::Value> = bodies
+        .iter()
+        .flat_map(|body| std::str::from_utf8(body).expect("text").lines())
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect();
+    let with = |is: &dyn Fn(&serde_json::Value) -> bool| documents.iter().filter(|found| is(found)).count();
+    let native =
+        |one: &serde_json::Value| one["event"]["action"] == "group_exited" && one["instance"] == instance;
+    let ecs = |one: &serde_json::Value| {
+        one["ecs"]["version"].is_string()
+            && one["event"]["type"][0] == "end"
+            && one["taskscope"]["instance"] == instance
+    };
+    let otel = |one: &serde_json::Value| {
+        one["event.name"] == "taskscope.group_exited" && one["taskscope.instance"] == instance
+    };
+    for (name, count) in [("native", with(&native)), ("ecs", with(&ecs)), ("otel", with(&otel))] {
+        assert!(count >= 50, "{count} documents of the schema {name}: {:#?}", documents.first());
+    }
+    service.stop_clean();
+}
+
+#[test]
 fn a_spill_file_continues_the_queue_and_survives_the_daemon() {
     let address =
         TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");

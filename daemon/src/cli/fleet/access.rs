@@ -9,10 +9,10 @@ use std::{
 
 use axum::http::HeaderValue;
 use base64::Engine as _;
-use rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::CertificateDer};
+use rustls::ClientConfig;
 use tokio_rustls::TlsConnector;
 
-use crate::{bounded, duration, pem};
+use crate::{duration, tls_client};
 
 /// The longest file with a password, bytes.
 const PASSWORD_MAX: usize = 4096;
@@ -77,46 +77,15 @@ impl AccessArgs {
     }
 }
 
-/// Reads a file of at most `most` bytes.
-fn read(file: &Path, most: usize) -> Result<Vec<u8>, String> {
-    bounded::read(file, most).map_err(|error| format!("reading {}: {error}", file.display()))
-}
-
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    pem::certificates(&read(file, pem::MOST_BYTES)?).map_err(|what| format!("{} {what}", file.display()))
-}
-
 fn config(ca: &Path, pair: Option<(&Path, &Path)>) -> Result<ClientConfig, String> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(ca)? {
-        roots
-            .add(certificate)
-            .map_err(|error| format!("a certificate in {} is not valid: {error}", ca.display()))?;
-    }
-    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| format!("preparing TLS: {error}"))?
-        .with_root_certificates(roots);
-    let mut config = match pair {
-        None => builder.with_no_client_auth(),
-        Some((cert, key)) => {
-            let chain = certificates(cert)?;
-            let name = key.display();
-            let key = pem::key(&read(key, pem::MOST_BYTES)?).map_err(|what| format!("{name} {what}"))?;
-            builder
-                .with_client_auth_cert(chain, key)
-                .map_err(|error| format!("{} does not go with {name}: {error}", cert.display()))?
-        }
-    };
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(config)
+    tls_client::config(tls_client::authorities(ca)?, pair, b"http/1.1")
 }
 
 /// Reads a file with `USER:PASSWORD`; returns the header.
 fn password(file: &Path) -> Result<HeaderValue, String> {
     let name = file.display();
-    let text =
-        String::from_utf8(read(file, PASSWORD_MAX)?).map_err(|_| format!("{name} is not text in UTF-8"))?;
+    let text = String::from_utf8(tls_client::read(file, PASSWORD_MAX)?)
+        .map_err(|_| format!("{name} is not text in UTF-8"))?;
     let line = text.trim_end_matches(['\r', '\n']);
     let (user, _) = line.split_once(':').unwrap_or_default();
     if user.is_empty() || line.contains(['\r', '\n']) {

@@ -27,6 +27,7 @@ use super::{access::Access, hosts::Host};
 use crate::{
     answer::fleet::ErrorKind,
     cli::client::{error_message, lasts},
+    tls_client::TlsFailure,
 };
 
 /// The most bytes of an error's body that are read.
@@ -257,39 +258,27 @@ async fn tls(access: &Access, host: &Host, stream: TcpStream) -> Result<SendRequ
 
 /// Describes an error of the TLS handshake or of the stream.
 fn of_io(error: &io::Error) -> Failure {
-    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    let Some(tls) = tls else {
+    let Some(failure) = TlsFailure::of(error) else {
         return Failure::new(ErrorKind::Closed, format!("it closed the connection: {error}"));
     };
-    match tls {
-        rustls::Error::InvalidCertificate(why) => {
+    match failure {
+        TlsFailure::ServerCertificate(why) => {
             let message = format!("certificate: its certificate is not accepted (--ca): {why}");
             Failure::new(ErrorKind::Certificate, message)
         }
-        rustls::Error::AlertReceived(alert) => {
-            use rustls::AlertDescription as Alert;
-            match alert {
-                Alert::CertificateRequired
-                | Alert::BadCertificate
-                | Alert::UnsupportedCertificate
-                | Alert::CertificateRevoked
-                | Alert::CertificateExpired
-                | Alert::CertificateUnknown
-                | Alert::UnknownCA
-                | Alert::AccessDenied
-                | Alert::HandshakeFailure => Failure::new(
-                    ErrorKind::Certificate,
-                    format!(
-                        "certificate: it does not accept the client's certificate, or none (--cert, --key): {alert:?}"
-                    ),
-                ),
-                _ => Failure::new(ErrorKind::Tls, format!("TLS: it answers with the alert {alert:?}")),
-            }
+        TlsFailure::ClientCertificate(alert) => Failure::new(
+            ErrorKind::Certificate,
+            format!(
+                "certificate: it does not accept the client's certificate, or none (--cert, --key): {alert:?}"
+            ),
+        ),
+        TlsFailure::Alert(alert) => {
+            Failure::new(ErrorKind::Tls, format!("TLS: it answers with the alert {alert:?}"))
         }
-        rustls::Error::InvalidMessage(_) => {
+        TlsFailure::NotTls => {
             Failure::new(ErrorKind::Tls, "TLS: it speaks no TLS on this port; list it as http://")
         }
-        other => Failure::new(ErrorKind::Tls, format!("TLS: {other}")),
+        TlsFailure::Other(other) => Failure::new(ErrorKind::Tls, format!("TLS: {other}")),
     }
 }
 

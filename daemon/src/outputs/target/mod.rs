@@ -1,24 +1,36 @@
 //! What an output sends to: how an event is encoded for it, and how encoded events are sent.
 //!
-//! `journald`, `otlp`, `alertmanager`: one file for each type; `client`: the client over HTTP of the latter two.
+//! `journald`, `otlp`, `alertmanager`, `http`, `nats`: one file or folder for each type; `document`: events as JSON documents;
+//! `message`: documents with a subject and an id; `client`: connections to servers.
 
 mod alertmanager;
 pub(super) mod client;
+mod document;
+mod http;
 mod journald;
+mod message;
+#[cfg(feature = "nats")]
+mod nats;
 mod otlp;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::body::Bytes;
 
 use self::{
     alertmanager::Alertmanager,
-    client::{Client, Names},
+    client::{Client, Grpc, Names, Server},
+    http::Http,
     journald::Journald,
-    otlp::Otlp,
+    otlp::{Otlp, Transport},
 };
-use super::{settings::TargetSettings, spill::Record};
-use crate::{cgroup::Place, export::Stamp, host::Identity, lineage::effect::Effect};
+use super::{OtlpProtocol, ServerSettings, SettingError, settings::TargetSettings, spill::Record};
+use crate::{
+    cgroup::Place,
+    export::{Stamp, schema::Schema},
+    host::Identity,
+    lineage::effect::Effect,
+};
 
 /// An event, with what is needed to encode it.
 pub(in crate::outputs) struct Happened<'a> {
@@ -57,6 +69,10 @@ pub(in crate::outputs) enum Encoding {
     Journald,
     Otlp,
     Alerts,
+    /// JSON documents, one a line.
+    Documents(Schema),
+    /// JSON documents with a subject and an id.
+    Messages(Schema),
 }
 
 impl Encoding {
@@ -65,6 +81,8 @@ impl Encoding {
             TargetSettings::Journald { .. } => Self::Journald,
             TargetSettings::Otlp { .. } => Self::Otlp,
             TargetSettings::Alertmanager { .. } => Self::Alerts,
+            TargetSettings::Http { schema, .. } => Self::Documents(*schema),
+            TargetSettings::Nats { schema, .. } => Self::Messages(*schema),
         }
     }
 
@@ -74,6 +92,8 @@ impl Encoding {
             Self::Journald => Some(journald::encode(happened)),
             Self::Otlp => Some(otlp::encode(happened)),
             Self::Alerts => alertmanager::encode(happened),
+            Self::Documents(schema) => Some(document::encode(happened, schema)),
+            Self::Messages(schema) => Some(message::encode(happened, schema)),
         }
     }
 
@@ -83,8 +103,20 @@ impl Encoding {
             Self::Journald => journald::encode_gap(place, lost),
             Self::Otlp => otlp::encode_gap(place, lost, wall_ns),
             Self::Alerts => alertmanager::encode_gap(place, lost, wall_ns, host),
+            Self::Documents(schema) => document::encode_gap(place, lost, wall_ns, schema),
+            Self::Messages(schema) => message::encode_gap(place, lost, wall_ns, host, schema),
         }
     }
+}
+
+/// Reads the files that a target needs, to find errors in them.
+pub(in crate::outputs) fn check_files(settings: &TargetSettings) -> Result<(), SettingError> {
+    #[cfg(feature = "nats")]
+    if let TargetSettings::Nats { credentials: Some(file), .. } = settings {
+        nats::check(file).map_err(|what| ("credentials", what))?;
+    }
+    let tls = settings.server().and_then(|server| server.tls.as_ref());
+    tls.map_or(Ok(()), client::check)
 }
 
 /// The target of one output.
@@ -93,6 +125,9 @@ pub(in crate::outputs) enum Target {
     Journald(Journald),
     Otlp(Otlp),
     Alertmanager(Alertmanager),
+    Http(Http),
+    #[cfg(feature = "nats")]
+    Nats(nats::Nats),
 }
 
 impl Target {
@@ -101,14 +136,28 @@ impl Target {
         names: &Names,
         host: &Arc<Identity>,
         instance: &str,
-    ) -> io::Result<Self> {
-        let client = |url: &crate::outputs::url::Url| {
-            Client::new(url.clone(), settings.headers().to_vec(), names.clone())
-        };
+    ) -> Result<Self, String> {
+        let client = |server: &ServerSettings| Server::new(server, names, "http/1.1").map(Client::new);
         Ok(match settings {
-            TargetSettings::Journald { socket } => Self::Journald(Journald::new(socket)?),
-            TargetSettings::Otlp { url, .. } => Self::Otlp(Otlp::new(client(url), host, instance)),
-            TargetSettings::Alertmanager { url, .. } => Self::Alertmanager(Alertmanager::new(client(url))),
+            TargetSettings::Journald { socket } => {
+                let journald = Journald::new(socket);
+                Self::Journald(journald.map_err(|error| format!("making a socket for the journal: {error}"))?)
+            }
+            TargetSettings::Otlp { server, protocol } => {
+                let transport = match protocol {
+                    OtlpProtocol::HttpProtobuf => Transport::Http(client(server)?),
+                    OtlpProtocol::Grpc => Transport::Grpc(Grpc::new(Server::new(server, names, "h2")?)),
+                };
+                Self::Otlp(Otlp::new(transport, host, instance))
+            }
+            TargetSettings::Alertmanager { server } => Self::Alertmanager(Alertmanager::new(client(server)?)),
+            TargetSettings::Http { server, .. } => Self::Http(Http::new(client(server)?)),
+            #[cfg(feature = "nats")]
+            TargetSettings::Nats { server, credentials, .. } => {
+                Self::Nats(nats::Nats::new(server.url.clone(), names.clone(), credentials.clone()))
+            }
+            #[cfg(not(feature = "nats"))]
+            TargetSettings::Nats { .. } => return Err("needs the cargo feature nats".into()),
         })
     }
 
@@ -116,7 +165,9 @@ impl Target {
     pub(in crate::outputs) const fn batch(&self) -> (usize, usize) {
         match self {
             Self::Journald(_) | Self::Alertmanager(_) => (64, 256 << 10),
-            Self::Otlp(_) => (512, 1 << 20),
+            Self::Otlp(_) | Self::Http(_) => (512, 1 << 20),
+            #[cfg(feature = "nats")]
+            Self::Nats(_) => (256, 1 << 20),
         }
     }
 
@@ -126,6 +177,9 @@ impl Target {
             Self::Journald(journald) => journald.send(records),
             Self::Otlp(otlp) => otlp.send(records).await,
             Self::Alertmanager(alerts) => alerts.send(records).await,
+            Self::Http(http) => http.send(records).await,
+            #[cfg(feature = "nats")]
+            Self::Nats(nats) => nats.send(records).await,
         }
     }
 

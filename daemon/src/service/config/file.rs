@@ -267,7 +267,7 @@ mod tests {
         let settle = |text: &str| Partial::parse("t.toml", text).unwrap().settle().unwrap_err().to_string();
         assert_eq!(
             settle("top = 1\n[[output]]\ntype = \"kafka\"\n"),
-            "t.toml: line 2: [[output]]: type: `kafka` is not one of journald, otlp, alertmanager"
+            "t.toml: line 2: [[output]]: type: `kafka` is not one of journald, otlp, alertmanager, http, nats"
         );
         let two = "[[output]]\ntype = \"journald\"\n".repeat(2);
         assert!(settle(&two).contains("name: `journald` is the name of another output"), "{}", settle(&two));

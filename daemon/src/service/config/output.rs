@@ -6,11 +6,17 @@ use super::value::{Wrong, number, text, texts};
 use crate::outputs::OutputDraft;
 
 /// The keys of an output.
-pub(super) const OUTPUT_KEYS: [&str; 15] = [
+pub(super) const OUTPUT_KEYS: [&str; 21] = [
     "type",
     "name",
     "url",
     "headers",
+    "protocol",
+    "schema",
+    "credentials",
+    "ca",
+    "cert",
+    "key",
     "socket",
     "actions",
     "deaths",
@@ -73,6 +79,12 @@ fn set(draft: &mut OutputDraft, key: &str, value: &DeValue<'_>) -> Result<(), Wr
         "name" => draft.name = Some(text(value)?),
         "url" => draft.url = Some(text(value)?),
         "headers" => draft.headers = Some(texts(value)?),
+        "protocol" => draft.protocol = Some(text(value)?),
+        "schema" => draft.schema = Some(text(value)?),
+        "credentials" => draft.credentials = Some(text(value)?),
+        "ca" => draft.ca = Some(text(value)?),
+        "cert" => draft.cert = Some(text(value)?),
+        "key" => draft.key = Some(text(value)?),
         "socket" => draft.socket = Some(text(value)?),
         "actions" => draft.actions = Some(texts(value)?),
         "deaths" => draft.deaths = Some(text(value)?),

@@ -128,6 +128,18 @@ impl Partial {
     }
 }
 
+impl Partial {
+    /// Reads the certificates and keys of outputs, to find errors in them before the daemon starts. A reload does not call this:
+    /// the outputs read changed files by themselves.
+    pub fn check_files(&self) -> Result<(), ConfigError> {
+        for OutputTable { draft, place } in self.outputs.iter().flatten() {
+            let wrong = |(key, what)| ConfigError::Output { place: place.clone(), key, what };
+            draft.clone().settle().and_then(|output| output.check_files()).map_err(wrong)?;
+        }
+        Ok(())
+    }
+}
+
 /// Adds the defaults of outputs and checks them.
 fn settle_outputs(tables: Vec<OutputTable>) -> Result<Vec<OutputSettings>, ConfigError> {
     if tables.len() > MOST_OUTPUTS {

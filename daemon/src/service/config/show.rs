@@ -1,11 +1,11 @@
 //! The settings in force, written as a configuration file.
 
-use std::fmt;
+use std::{fmt, path::Path};
 
 use super::Settings;
 use crate::{
     duration::text,
-    outputs::{OutputSettings, TargetSettings},
+    outputs::{OutputSettings, ServerSettings, TargetSettings},
     size,
 };
 
@@ -68,14 +68,27 @@ fn show_output(f: &mut fmt::Formatter<'_>, output: &OutputSettings) -> fmt::Resu
     if let TargetSettings::Journald { socket } = &output.target {
         writeln!(f, "socket = {}", quoted(&socket.to_string_lossy()))?;
     }
-    if let Some(url) = output.target.url() {
-        writeln!(f, "url = {}", quoted(&url.text))?;
+    if let Some(server) = output.target.server() {
+        writeln!(f, "url = {}", quoted(&server.url.text))?;
         // A header can be a secret. It is shown all the same, because the output must be a complete configuration file.
-        let headers = output.target.headers().iter();
+        let headers = server.headers.iter();
         let headers: Vec<_> = headers
             .map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())))
             .collect();
-        writeln!(f, "headers = {}", list(&headers))?;
+        if !matches!(output.target, TargetSettings::Nats { .. }) {
+            writeln!(f, "headers = {}", list(&headers))?;
+        }
+        let file = |key: &str, path: &Path| writeln!(f, "{key} = {}", quoted(&path.to_string_lossy()));
+        show_tls(server, file)?;
+    }
+    if let TargetSettings::Otlp { protocol, .. } = &output.target {
+        writeln!(f, "protocol = {}", quoted(protocol.name()))?;
+    }
+    if let Some(schema) = output.target.schema() {
+        writeln!(f, "schema = {}", quoted(schema.name()))?;
+    }
+    if let TargetSettings::Nats { credentials: Some(file), .. } = &output.target {
+        writeln!(f, "credentials = {}", quoted(&file.to_string_lossy()))?;
     }
     let selection = &output.selection;
     writeln!(f, "actions = {}", list(&selection.actions))?;
@@ -91,6 +104,19 @@ fn show_output(f: &mut fmt::Formatter<'_>, output: &OutputSettings) -> fmt::Resu
     let spill = output.spill.as_deref().map(|path| path.to_string_lossy()).unwrap_or_default();
     writeln!(f, "spill = {}", quoted(&spill))?;
     writeln!(f, "spill_size = {}", quoted(&size::text(output.spill_size)))
+}
+
+/// Writes the files for TLS by a function that gets their keys.
+fn show_tls(server: &ServerSettings, mut file: impl FnMut(&str, &Path) -> fmt::Result) -> fmt::Result {
+    let Some(tls) = &server.tls else { return Ok(()) };
+    if let Some(ca) = &tls.ca {
+        file("ca", ca)?;
+    }
+    if let Some((cert, key)) = &tls.pair {
+        file("cert", cert)?;
+        file("key", key)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -112,7 +138,10 @@ mod tests {
         let with_outputs = r#"
             [[output]]
             type = "otlp"
-            url = "http://[::1]/"
+            url = "https://[::1]/"
+            ca = "/ca.pem"
+            cert = "/cert.pem"
+            key = "/key.pem"
             headers = ["X-Scope-OrgID: 7"]
             actions = []
             subtree = 1
@@ -121,11 +150,15 @@ mod tests {
             type = "journald"
             deaths = "all"
             comms = ["a*"]
+            [[output]]
+            type = "http"
+            url = "http://h/insert/jsonline?_time_field=@timestamp"
+            schema = "ecs"
         "#;
         let shown = Partial::parse("t.toml", with_outputs).unwrap().settle().unwrap().to_string();
         let again = Partial::parse("shown", &shown).unwrap().settle().unwrap();
         assert_eq!(again.to_string(), shown);
-        assert_eq!((again.outputs.len(), again.outputs[0].selection.subtree), (2, Some(1)));
+        assert_eq!((again.outputs.len(), again.outputs[0].selection.subtree), (3, Some(1)));
         for text in ["", text] {
             let settings = Partial::parse("t.toml", text).unwrap().settle().unwrap();
             let shown = settings.to_string();

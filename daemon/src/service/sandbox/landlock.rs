@@ -13,9 +13,10 @@
 //! | the history's directory, with `history` | read, write, make, cut and remove files | its segments |
 //! | the socket of `NOTIFY_SOCKET` | send (ABI 9) | notifications to systemd |
 //!
-//! With outputs they also allow TCP connections to the ports of the servers. For servers with host names, they allow TCP and UDP to
-//! port 53 and reading the files of the resolver. For the journal, they allow sending to journald's socket (ABI 9), by a rule for
-//! its directory, because systemd can create the socket again.
+//! With outputs they also allow TCP connections to the ports of the servers, and reading the directories of the certificates and keys
+//! for TLS to them, because these can be renewed. For servers with host names, they allow TCP and UDP to port 53 and reading the files
+//! of the resolver. For the journal, they allow sending to journald's socket (ABI 9), by a rule for its directory, because systemd can
+//! create the socket again.
 //!
 //! No other TCP (ABI 4) and no UDP (ABI 10) socket can be bound or connected; existing listeners keep working. Signals (ABI 6) and
 //! abstract Unix sockets of others (ABI 6) are out of reach.
@@ -117,6 +118,8 @@ pub fn restrict(paths: &Paths) -> Result<Abi, LandlockError> {
         rules.push((socket.into(), AccessFs::ResolveUnix.into()));
     }
     let outputs = &paths.outputs;
+    let tls = outputs.files.iter().flat_map(|file| config_directories(file));
+    rules.extend(tls.map(|directory| (directory, read)));
     let sockets = outputs.sockets.iter().filter(|socket| socket.exists());
     rules.extend(sockets.map(|socket| (directory_of(socket), AccessFs::ResolveUnix.into())));
     if outputs.names {

@@ -177,7 +177,7 @@ mod tests {
     use super::*;
 
     fn everything() -> Reach {
-        Reach { ports: [4318].into(), names: true, sockets: vec![], spills: true }
+        Reach { ports: [4318].into(), names: true, spills: true, ..Reach::default() }
     }
 
     #[test]

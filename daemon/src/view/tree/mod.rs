@@ -67,13 +67,13 @@ impl TreeRows {
         rows
     }
 
-    /// Applies a new answer. The CPU usage of a subtree is known if the last answer had it too.
-    #[expect(clippy::cast_precision_loss, reason = "a quotient of lengths of time")]
     /// Returns how much older than this time it is; 0 before the first answer.
     pub(super) fn lag_ns(&self, now_ns: u64) -> u64 {
         if self.made_ns == 0 { 0 } else { now_ns.saturating_sub(self.made_ns) }
     }
 
+    /// Applies a new answer. The CPU usage of a subtree is known if the last answer had it too.
+    #[expect(clippy::cast_precision_loss, reason = "a quotient of lengths of time")]
     pub(super) fn replace(&mut self, answer: TreeAnswer) {
         // The daemon may give the same answer again.
         if answer.boottime_ns == self.made_ns {

@@ -1,13 +1,13 @@
 //! A mixed storm for a given time, with provoked losses and restarts of the daemon. It succeeds if every compared tree equals
 //! /proc, every sum balances and the daemon's memory does not grow. The table goes to stdout.
 //!
-//! `soak [MINUTES [FAMILY]]`, `soak kills [COUNT [FAMILY]]`, or `soak faults [SECONDS [FAMILY [FAULT...]]]`; `TASKSCOPE_BIN` and `TASKSCOPE_SCENARIO` say
-//! where the programs are.
+//! `soak [MINUTES [FAMILY]]`, `soak kills [COUNT [FAMILY]]`, `soak outputs [MINUTES]`, or `soak faults [SECONDS [FAMILY [FAULT...]]]`; `TASKSCOPE_BIN` and `TASKSCOPE_SCENARIO` say where the programs are.
 
 mod daemon;
 mod faults;
 mod figures;
 mod kills;
+mod outputs;
 mod storm;
 
 use std::time::{Duration, Instant};
@@ -33,12 +33,12 @@ fn main() -> anyhow::Result<()> {
         let family = rest.get(1).cloned().unwrap_or_else(setting::attach);
         return kills::all(&family, turns.context("not a number of kills")?);
     }
-    let minutes: f64 = match args.first() {
-        Some(text) => text.parse().with_context(|| format!("`{text}` is not a number of minutes"))?,
-        None => 30.0,
-    };
+    if let Some(("outputs", rest)) = args.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        return outputs::all(minutes(rest.first())?);
+    }
+    let lasting = minutes(args.first())?;
     let family = args.get(1).cloned().unwrap_or_else(setting::attach);
-    let end = Instant::now() + Duration::from_secs_f64(minutes * 60.0);
+    let end = Instant::now() + lasting;
     let begun = Instant::now();
     let mut figures = Figures::default();
     let mut life = 0_u32;
@@ -66,6 +66,15 @@ fn main() -> anyhow::Result<()> {
     }
     println!("{}", figures.table(&family, begun.elapsed()));
     figures.verdict()
+}
+
+/// Parses a number of minutes, 30 by default.
+fn minutes(text: Option<&String>) -> anyhow::Result<Duration> {
+    let minutes: f64 = match text {
+        Some(text) => text.parse().with_context(|| format!("`{text}` is not a number of minutes"))?,
+        None => 30.0,
+    };
+    Ok(Duration::from_secs_f64(minutes * 60.0))
 }
 
 /// Seconds that each fault lasts by default.

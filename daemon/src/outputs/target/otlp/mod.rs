@@ -1,4 +1,4 @@
-//! An OpenTelemetry collector: events as logs by OTLP/HTTP with protobuf.
+//! An OpenTelemetry collector: events as logs by OTLP, over HTTP with protobuf or by gRPC.
 //!
 //! Attributes have the names of the semantic conventions where there are some; all other names begin with `taskscope.`. A record
 //! counts as sent once the collector has answered with success. If that answer is lost, the record is sent again, with the same
@@ -15,7 +15,10 @@ use prost::Message as _;
 use self::proto::{
     ExportLogs, ExportedLogs, LogRecord, Resource, ResourceLogs, Scope, ScopeLogs, attribute, string,
 };
-use super::{Happened, Outcome, Rest, client::Client};
+use super::{
+    Happened, Outcome, Rest,
+    client::{Client, Grpc},
+};
 use crate::{
     export::schema::otel::{SCHEMA_URL, event_name},
     host::Identity,
@@ -27,16 +30,23 @@ use crate::{
 
 const CONTENT_TYPE: &str = "application/x-protobuf";
 
+/// How requests reach the collector.
+#[derive(Debug)]
+pub(in crate::outputs) enum Transport {
+    Http(Client),
+    Grpc(Grpc),
+}
+
 /// The client of one collector.
 #[derive(Debug)]
 pub(in crate::outputs) struct Otlp {
-    client: Client,
+    transport: Transport,
     resource: Resource,
 }
 
 impl Otlp {
-    pub(in crate::outputs) fn new(client: Client, host: &Arc<Identity>, instance: &str) -> Self {
-        Self { client, resource: Resource { attributes: attributes::of_resource(host, instance) } }
+    pub(in crate::outputs) fn new(transport: Transport, host: &Arc<Identity>, instance: &str) -> Self {
+        Self { transport, resource: Resource { attributes: attributes::of_resource(host, instance) } }
     }
 
     /// Sends records as one request.
@@ -53,15 +63,26 @@ impl Otlp {
                 schema_url: SCHEMA_URL.into(),
             }],
         };
-        let answer = match self.client.post(request.encode_to_vec().into(), CONTENT_TYPE).await {
-            Ok(answer) => answer,
-            Err(why) => return Outcome { accepted: 0, rest: Rest::Retry { why, after: None } },
-        };
-        let outcome = answer.outcome(records.len());
-        if outcome.accepted == 0 {
-            return outcome;
+        match self.transport.export(request.encode_to_vec()).await {
+            Ok(answer) => acknowledged(&answer, records.len()),
+            Err(rest) => Outcome { accepted: 0, rest },
         }
-        acknowledged(&answer.body, records.len())
+    }
+}
+
+impl Transport {
+    /// Sends a request. Returns the answer to one that succeeded.
+    async fn export(&mut self, request: Vec<u8>) -> Result<Bytes, Rest> {
+        let client = match self {
+            Self::Grpc(grpc) => return grpc.call(&request).await,
+            Self::Http(client) => client,
+        };
+        let answer = client.post(request.into(), CONTENT_TYPE).await;
+        let answer = answer.map_err(|why| Rest::Retry { why, after: None })?;
+        match answer.outcome(1) {
+            Outcome { rest: Rest::None, .. } => Ok(answer.body),
+            Outcome { rest, .. } => Err(rest),
+        }
     }
 }
 

@@ -1,0 +1,75 @@
+//! A client of one server over HTTP/1.1, which keeps its connection.
+
+use axum::{
+    body::{Body, Bytes, to_bytes},
+    http::{Request, header},
+};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use tokio::time::timeout;
+
+use super::{ANSWER_MAX, ANSWER_TIMEOUT, answer::Answer, connect::Server};
+
+/// The client of one server.
+#[derive(Debug)]
+pub(in crate::outputs) struct Client {
+    server: Server,
+    connection: Option<SendRequest<Body>>,
+}
+
+impl Client {
+    pub(in crate::outputs) const fn new(server: Server) -> Self {
+        Self { server, connection: None }
+    }
+
+    /// Sends a body. After an error it is unknown whether the server has processed it.
+    pub(in crate::outputs) async fn post(
+        &mut self,
+        body: Bytes,
+        content_type: &'static str,
+    ) -> Result<Answer, String> {
+        let answered = match timeout(ANSWER_TIMEOUT, self.try_post(body, content_type)).await {
+            Ok(answered) => answered,
+            Err(_) => Err(format!("no answer within {} s", ANSWER_TIMEOUT.as_secs())),
+        };
+        answered.map_err(|why| {
+            self.connection = None;
+            format!("{}: {why}", self.server.url.text)
+        })
+    }
+
+    async fn try_post(&mut self, body: Bytes, content_type: &'static str) -> Result<Answer, String> {
+        let mut connection = match self.connection.take() {
+            Some(mut kept) => match kept.ready().await {
+                Ok(()) => kept,
+                Err(_) => self.connect().await?,
+            },
+            None => self.connect().await?,
+        };
+        let server = &self.server;
+        let mut request = Request::post(server.url.path.as_str())
+            .header(header::HOST, server.url.authority.as_str())
+            .header(header::CONTENT_LENGTH, body.len())
+            .header(header::USER_AGENT, concat!("taskscope/", env!("CARGO_PKG_VERSION")));
+        if !server.headers.iter().any(|(name, _)| name == header::CONTENT_TYPE) {
+            request = request.header(header::CONTENT_TYPE, content_type);
+        }
+        for (name, value) in &server.headers {
+            request = request.header(name, value);
+        }
+        let request = request.body(Body::from(body)).map_err(|error| error.to_string())?;
+        let answer = connection.send_request(request).await.map_err(|error| server.failed(&error))?;
+        let (head, body) = answer.into_parts();
+        let body = to_bytes(Body::new(body), ANSWER_MAX).await.map_err(|error| server.failed(&error))?;
+        self.connection = Some(connection);
+        Ok(Answer::new(head.status, &head.headers, body))
+    }
+
+    async fn connect(&mut self) -> Result<SendRequest<Body>, String> {
+        let stream = self.server.connect().await?;
+        let made = handshake(TokioIo::new(stream)).await;
+        let (sender, connection) = made.map_err(|error| self.server.failed(&error))?;
+        tokio::spawn(connection);
+        Ok(sender)
+    }
+}
