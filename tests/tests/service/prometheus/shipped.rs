@@ -1,6 +1,7 @@
 //! The shipped rules and the dashboard in a real Prometheus, whose target has the labels that a `PodMonitor` gives it.
 
 use std::{
+    fmt::Write as _,
     fs,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -43,11 +44,13 @@ fn configuration(target: &str, rules: &[PathBuf]) -> String {
         files.join(", ")
     );
     for (instance, honour) in SCRAPES {
-        text.push_str(&format!(
+        // Writing to a String does not fail.
+        let _ = write!(
+            text,
             "- job_name: taskscope/taskscope/{instance}\n  honor_labels: {honour}\n  static_configs:\n  - targets: [ '{target}' ]\n    \
              labels: {{ namespace: monitoring, pod: taskscope-{instance}, container: taskscope, endpoint: metrics, job: taskscope, \
              instance: {instance} }}\n"
-        ));
+        );
     }
     text
 }
