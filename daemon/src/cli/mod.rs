@@ -32,8 +32,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 pub use self::common::exit;
 use self::common::{
-    ask, client, conditions, full_screen, logging, output, past, query, schema_name, selector, signals, stdout, terminal,
-    whole_lines,
+    ask, client, conditions, full_screen, logging, output, past, query, schema_name, selector, signals,
+    stdout, terminal, whole_lines,
 };
 use crate::{
     kernel::{hooks::Family, ladder::Choice},
