@@ -36,8 +36,9 @@ pub(super) fn main() -> Result<()> {
     let validate = vm::python_environment("kubernetes-validate", VALIDATE)?;
     for version in VERSIONS {
         for file in &files {
-            let mut command = Command::new(validate.with_file_name("kubernetes-validate"));
-            shell::run(command.args(["--strict", "--kubernetes-version", version]).arg(file))?;
+            let mut command = Command::new(&validate);
+            command.args(["-m", "kubernetes_validate", "--strict", "--kubernetes-version", version]);
+            shell::run(command.arg(file))?;
         }
     }
     Ok(())

@@ -39,7 +39,7 @@ pub(crate) struct Args {
     /// Make packages only for these architectures [default: all that this machine builds for]
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
     target: Vec<Arch>,
-    /// Only check the files of the packages: unit, rules, dashboard, whether package managers accept the packages, and whether
+    /// Only check the files of the packages: unit, rules, chart, whether package managers accept the packages, and whether
     /// builds of them are reproducible
     #[arg(long, conflicts_with_all = ["only", "target"])]
     check: bool,
