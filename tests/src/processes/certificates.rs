@@ -6,6 +6,8 @@ use std::{
     process::{Command, Output},
 };
 
+use crate::wait;
+
 /// Runs a program in a directory.
 #[track_caller]
 pub fn run(directory: &Path, program: &str, args: &[&str]) -> Output {
@@ -25,7 +27,7 @@ pub fn certificate(directory: &Path, authority: &str, name: &str, sans: &str) {
     certificate_for_days(directory, authority, name, sans, 2);
 }
 
-/// Makes `NAME.crt` and `NAME.key` in a directory, signed by `authority`. After 0 days the certificate has expired in the next second.
+/// Makes `NAME.crt` and `NAME.key` in a directory, signed by `authority`. For 0 days, waits until the certificate has expired.
 #[track_caller]
 pub fn certificate_for_days(directory: &Path, authority: &str, name: &str, sans: &str, days: u32) {
     openssl(
@@ -43,6 +45,14 @@ pub fn certificate_for_days(directory: &Path, authority: &str, name: &str, sans:
             "x509 -req -in {name}.csr -CA {authority}.crt -CAkey {authority}.key -CAcreateserial -days {days} -extfile ext -out {name}.crt"
         ),
     );
+    if days == 0 {
+        // It is valid in the second in which it was made.
+        let file = format!("{name}.crt");
+        wait::until_ok(|| {
+            let checked = run(directory, "openssl", &["x509", "-checkend", "0", "-noout", "-in", &file]);
+            if checked.status.success() { Err(format!("{file} has not expired")) } else { Ok(()) }
+        });
+    }
 }
 
 /// Makes an authority with a certificate of its own.
