@@ -27,19 +27,19 @@ export async function request(path, options = {}) {
   throw new ApiError(body?.error?.message ?? `status ${answer.status}`, answer.status);
 }
 
-/** For how long an answer stays the same, ms. */
+/** Returns for how long the daemon will repeat this answer, ms, from the headers `Cache-Control` and `Age`. */
 function lasts(answer) {
   const seconds = (name, pattern) => Number(pattern.exec(answer.headers.get(name) ?? '')?.[1] ?? 0);
   return Math.max(0, seconds('cache-control', /max-age=(\d+)/) - seconds('age', /(\d+)/)) * 1000;
 }
 
-/** Gets an answer that may be up to a second old, so that all viewers can share it: its JSON, and for how long it stays the same. */
+/** Gets an answer that may be up to a second old, so that viewers share it. Returns its JSON, and for how long the daemon will repeat it. */
 async function share(path, signal) {
   const answer = await request(path, { signal, headers: { 'cache-control': 'max-age=1' } });
   return { json: await answer.json(), lasts: lasts(answer) };
 }
 
-/** Returns the JSON of such an answer. */
+/** Returns the JSON of an answer that viewers share. */
 export async function ask(path, signal) {
   return (await share(path, signal)).json;
 }
@@ -68,6 +68,7 @@ export function visible(signal) {
 
 /**
  * Sends a query at intervals until the signal is aborted. `path` may be a function; it may return undefined to wait.
+ * Calls `apply` with the JSON of each answer, and with how long the daemon will repeat it, ms; ends if `apply` returns false.
  * Tells `connection` whether the daemon answers.
  */
 export async function poll({ path, every, apply, fail }, connection, signal) {

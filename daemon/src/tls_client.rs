@@ -1,4 +1,4 @@
-//! TLS of clients: reads certificates and keys, and finds what an error of TLS means. `fleet` and outputs use it.
+//! TLS clients: reads certificates and keys, and finds what a TLS error means. `fleet` and outputs use it.
 
 use std::{io, path::Path, sync::Arc};
 
@@ -24,7 +24,7 @@ pub(crate) enum TlsFailure {
 }
 
 impl TlsFailure {
-    /// Finds an error of TLS in an error of the stream; `None` if the stream itself failed.
+    /// Returns the TLS failure in an error of the stream; `None` if the stream itself failed.
     pub(crate) fn of(error: &io::Error) -> Option<Self> {
         let tls = error.get_ref()?.downcast_ref::<rustls::Error>()?;
         Some(match tls {

@@ -45,7 +45,7 @@ for name, values in VALUES.items():
     wanted = ["ConfigMap", "DaemonSet"] + (["PodMonitor"] if name == "all" else [])
     if kinds != wanted:
         sys.exit(f"values `{name}`: the chart has {kinds}, not {wanted}")
-    # Schemas of Kubernetes do not have the operator's PodMonitor.
+    # Kubernetes has no schema for the operator's PodMonitor.
     known = [text for text in objects if "kind: PodMonitor" not in text]
     (out / f"{name}.yaml").write_text("\n---\n".join(known) + "\n")
     notes = next(text for file, text in rendered.items() if file.endswith("NOTES.txt"))

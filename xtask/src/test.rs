@@ -29,7 +29,7 @@ const ROTEL: &str = "0.0.1a15";
 /// The packages that control the browser with the web page and check the page's accessibility.
 const NODE_PACKAGES: [(&str, &str); 2] = [("playwright-core", "1.65.1"), ("axe-core", "4.14.1")];
 
-/// How many tests of a binary run at once on the running kernel.
+/// How many tests of a binary run at once on the running kernel, for each CPU.
 const TESTS_PER_CPU: usize = 2;
 
 /// The optional features of the daemon. Lints, unit tests and the binary with failpoints have all of them, so that its library is
@@ -69,7 +69,7 @@ pub(crate) fn all(steps: &mut Steps, args: &Args) -> Result<()> {
         return Ok(());
     }
     steps.step("unit, alerts and dashboard of the packages", dist::check)?;
-    // The guests need a static binary. Packages carry such a one too, so the tests on this kernel take it instead of a second build.
+    // The guests need a static binary. Packages contain a static binary too, so the tests on this kernel use it instead of a second build.
     let release = if args.native_only { build::release } else { vm::binary };
     let binary = steps.step("release build", release)?;
     let failing = steps.step("build with failpoints", || failpoints(&binary))?;
@@ -102,7 +102,7 @@ fn failpoints(shipped: &Path) -> Result<PathBuf> {
     with_features("dev", "debug", FEATURES, "failpoints")
 }
 
-/// Builds a taskscope for releases with the client of NATS into a directory of its own.
+/// Builds taskscope in the release profile, with the client of NATS, into a directory of its own.
 pub(crate) fn with_nats() -> Result<PathBuf> {
     with_features("release", "release", "taskscope/nats", "nats")
 }
@@ -158,7 +158,7 @@ fn native(binary: &Path, failing: &Path, args: &[OsString]) -> Result<()> {
     let schemathesis = vm::python_environment("schemathesis", SCHEMATHESIS)?;
     // Tests run `taskscope top` in a real terminal.
     install_missing("the tests of `taskscope top` need a terminal", &[("tmux", "tmux")])?;
-    // Daemons in network namespaces are hosts of their own.
+    // Tests of `fleet` run each daemon in a network namespace of its own.
     install_missing(
         "a test has hosts in network namespaces",
         &[("ip", "iproute2"), ("nsenter", "util-linux"), ("dnsmasq", "dnsmasq-base")],
@@ -179,7 +179,7 @@ fn native(binary: &Path, failing: &Path, args: &[OsString]) -> Result<()> {
     let mcp = vm::python_environment("mcp", MCP)?;
     // Outputs send to a real collector and to a real Alertmanager.
     let rotel = rotel()?;
-    // They reach the collector over TLS through nginx.
+    // The tests of TLS reach the collector through nginx.
     let nginx = vm::program("nginx", "nginx")?;
     let nats = nats_server()?;
     // Debian's Alertmanager looks for its templates at a fixed path, so it cannot be unpacked elsewhere.

@@ -247,7 +247,7 @@ export function show({ main, parameters, connection, signal }) {
       path: 'v1/tree?usage=true',
       every: 2000,
       apply(answer, lasts) {
-        renewed.textContent = lasts > 5000 ? `renewed every ${Math.round(lasts / 1000)} s, because this host has many tasks` : '';
+        renewed.textContent = lasts > 5000 ? `next update after ${Math.round(lasts / 1000)} s, because this host has many tasks` : '';
         const elapsed = answer.boottime_ns - made;
         // The daemon may send the same answer again, because viewers share answers.
         if (elapsed <= 0) return;

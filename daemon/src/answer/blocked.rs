@@ -82,7 +82,7 @@ impl FirstPoll {
         Self { sleeps: asleep.map(|it| (it.task.key, (it.at, switches(it)))).collect() }
     }
 
-    /// Whether no task was asleep.
+    /// Whether no task was in uninterruptible sleep.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.sleeps.is_empty()

@@ -184,7 +184,7 @@ impl Args {
         given.settle()
     }
 
-    /// Reads the settings that the flags and the file have.
+    /// Reads the flags and the file, without defaults.
     fn given(&self) -> Result<Partial, ConfigError> {
         let file = match &self.config {
             Some(file) => Partial::read(file)?,

@@ -36,7 +36,7 @@ pub(super) struct LastPoll {
     until_walk: u32,
     /// Calls of programs that the kernel had skipped, and how often hooks had been attached again, at the last walk.
     unnoted: (u64, u64),
-    /// Whether a walk has added those that were asleep before the programs were attached.
+    /// Whether a walk has found the tasks that were asleep before the programs were attached.
     walked: bool,
     /// Whether the log already says that polling is not possible.
     reported: bool,
@@ -86,8 +86,8 @@ impl Pipeline {
         self.deliver(sink);
     }
 
-    /// Reads the tasks in uninterruptible sleep, for an answer. A host with many tasks is walked only if the programs may not have
-    /// noted all sleepers.
+    /// Reads the tasks in uninterruptible sleep, for an answer. It walks over all tasks only if the programs may not have noted every
+    /// sleeping task.
     pub fn asleep(&mut self) -> Result<Vec<TaskFigures>, FiguresError> {
         let noted = self.last_poll.walked && self.last_poll.unnoted == (self.counts.missed, self.reattached);
         match noted.then(|| self.noted_sleepers()).flatten() {

@@ -138,7 +138,7 @@ impl View {
         self.health.as_ref()
     }
 
-    /// Returns by how much the tree is older than the rest: the daemon computes that of a host with many tasks rarely.
+    /// Returns by how much the tree is older than the list of zombies, ns: on a host with many tasks, the daemon computes it less often.
     #[must_use]
     pub fn tree_lag_ns(&self) -> u64 {
         let newest = self.zombies.as_ref().map_or(0, |zombies| zombies.made.boottime_ns);

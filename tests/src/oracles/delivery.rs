@@ -16,7 +16,7 @@ pub enum Got {
         place: String,
         /// How many.
         lost: u64,
-        /// What a repetition of this gap has too.
+        /// Identifies the gap: a repetition has the same.
         id: String,
     },
 }
@@ -26,7 +26,7 @@ pub enum Got {
 pub struct Delivery {
     /// The events, each once.
     pub events: BTreeSet<u64>,
-    /// Events that gaps of the output have in place of them.
+    /// Events that the gaps of the output count as lost.
     pub lost: u64,
     /// Gaps of the output.
     pub gaps: u64,
@@ -34,7 +34,7 @@ pub struct Delivery {
     pub repeated: u64,
 }
 
-/// Checks the records that a target got, in order: each event of `wanted` is among them, or a gap at its place has it.
+/// Checks the records that a target got, in order: each event of `wanted` is among them, or a gap in its place counts it.
 pub fn check(got: &[Got], wanted: &BTreeSet<u64>) -> Result<Delivery, String> {
     let mut delivery = Delivery::default();
     let (mut gaps, mut last, mut open) = (HashSet::new(), 0, 0);

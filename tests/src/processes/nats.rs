@@ -71,7 +71,7 @@ impl NatsServer {
         wait_listening(&self.address);
     }
 
-    /// Ends it in order.
+    /// Ends it with SIGTERM.
     #[track_caller]
     pub fn stop(&mut self) {
         if let Some(running) = self.running.take() {

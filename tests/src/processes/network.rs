@@ -41,12 +41,12 @@ impl Network {
         ip(&["-n", hub, "link", "add", "bridge", "type", "bridge"])?;
         ip_ok(&format!("-n {hub} addr add 10.77.0.1/16 dev bridge"));
         ip_ok(&format!("-n {hub} link set bridge up"));
-        // Its own address is reached through it.
+        // The hub reaches its own address through `lo`.
         ip_ok(&format!("-n {hub} link set lo up"));
         for number in 0..nodes {
             let node = format!("{prefix}-{number}");
             ip(&["netns", "add", &node])?;
-            // It is removed even if the next step fails.
+            // Noted at once, so that it is removed even if the next step fails.
             network.nodes.push(node);
             let (hub, node) = (&network.hub, &network.nodes[number]);
             let port = format!("port{number}");
@@ -79,17 +79,17 @@ impl Network {
         within(&self.hub, command)
     }
 
-    /// Takes the link of a host down. Nobody is told: packets to it are lost.
+    /// Takes the link of a host down silently: packets to the host are lost, without an error.
     #[track_caller]
     pub fn partition(&self, number: usize) {
         let (hub, node) = (&self.hub, &self.nodes[number]);
-        // Otherwise the kernel asks for its hardware address, and reports after three seconds that nobody has it.
+        // Otherwise ARP fails after three seconds, and the kernel reports that the host is unreachable.
         let address = Self::address(number);
         ip_ok(&format!("-n {hub} neigh replace {address} lladdr 02:00:00:00:00:01 dev bridge nud permanent"));
         ip_ok(&format!("-n {node} link set eth0 down"));
     }
 
-    /// Takes the link of a host down, as a router that knows it reports: no route to host.
+    /// Takes the link of a host down, with the error that a router reports: no route to host.
     #[track_caller]
     pub fn cut(&self, number: usize) {
         let (hub, node) = (&self.hub, &self.nodes[number]);
@@ -102,7 +102,7 @@ impl Network {
     pub fn heal(&self, number: usize) {
         let (hub, node, address) = (&self.hub, &self.nodes[number], Self::address(number));
         ip_ok(&format!("-n {node} link set eth0 up"));
-        // One of the two was made.
+        // Only one of the two exists.
         let _ = ip(&["-n", hub, "neigh", "del", &address.to_string(), "dev", "bridge"]);
         let _ = ip(&["-n", hub, "route", "del", "unreachable", &format!("{address}/32")]);
     }
@@ -117,7 +117,7 @@ impl Drop for Network {
     }
 }
 
-/// Returns a command in a network namespace. nsenter(1) keeps the mounts, of which `ip netns exec` changes /sys.
+/// Returns a command in a network namespace. nsenter(1) keeps all mounts; `ip netns exec` would mount another /sys.
 fn within(namespace: &str, command: &Command) -> Command {
     let mut inner = Command::new("nsenter");
     inner.arg(format!("--net={}", Path::new("/run/netns").join(namespace).display())).arg("--");

@@ -6,7 +6,7 @@ use crate::servers::{Rotel, Server, free, wait_listening};
 
 /// A running nginx.
 pub struct Nginx {
-    /// Where each of its certificates is in use, in the order of the arguments.
+    /// The address of each port, in the order of the arguments.
     pub addresses: Vec<String>,
     _running: Server,
 }

@@ -34,7 +34,7 @@ impl Server {
         unsafe { libc::kill(self.0.id().cast_signed(), signal) };
     }
 
-    /// Ends it in order.
+    /// Ends it with SIGTERM.
     #[track_caller]
     pub fn stop(mut self) {
         self.signal(libc::SIGTERM);
@@ -101,7 +101,7 @@ impl Rotel {
         self.running = Some(Server::start("TASKSCOPE_ROTEL", "rotel-agent", &args, &self.log));
     }
 
-    /// Ends it in order: what it has acknowledged is in its log.
+    /// Ends it with SIGTERM, so that its log has everything that it has acknowledged.
     #[track_caller]
     pub fn stop(&mut self) {
         if let Some(running) = self.running.take() {

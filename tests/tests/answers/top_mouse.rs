@@ -20,7 +20,7 @@ fn line_of(screen: &str, text: &str) -> usize {
     at.unwrap_or_else(|| panic!("no `{text}` in\n{screen}")) + 1
 }
 
-/// Columns of the panes on the left in a terminal of 200.
+/// The width of the panes on the left in a terminal with 200 columns.
 const LEFT: usize = 99;
 
 /// Returns the number of the line in the pane of zombies, on the left, that has this name.

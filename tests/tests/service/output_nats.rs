@@ -21,7 +21,7 @@ use taskscope_tests::{
     setting, wait,
 };
 
-/// Returns the program with the feature; without one these tests are skipped.
+/// Returns the program with the feature; without it these tests are skipped.
 fn program() -> Option<PathBuf> {
     let program = env::var_os("TASKSCOPE_FAILPOINTS_BIN").map(PathBuf::from);
     if program.is_none() {
@@ -60,7 +60,7 @@ fn fails_with(service: &Service, parts: &[&str]) {
     });
 }
 
-/// Waits until the stream has what the output has sent and told; each of it once.
+/// Waits until the stream has each event that the output has sent and each gap, all of them once.
 #[track_caller]
 fn delivered(service: &Service, client: &mut NatsClient) -> Delivery {
     let delivery = wait::until_ok(|| {

@@ -116,7 +116,7 @@ pub(crate) struct Args {
     #[arg(long, value_delimiter = ',', value_name = "KERNELS")]
     spread_over: Vec<String>,
     /// Test binaries that run on kernels of an architecture other than this machine's, under the first attach family only
-    /// [default: as on this machine's]
+    /// [default: the same binaries and families as on kernels of this machine's]
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
     emulated: Vec<String>,
     /// Run this command in the guest instead of the tests, and show its output; can be given several times

@@ -1,6 +1,6 @@
-//! What a row of `fleet top` needs of the answers of one host, and why a host has none.
+//! The parts of one host's answers that a row of `fleet top` shows, or why the host did not answer.
 //!
-//! Only the fields that rows show are read, so that answers of other versions are understood.
+//! Only the fields that rows show are read, so that answers of other versions can be parsed.
 
 use serde::Deserialize;
 
@@ -12,13 +12,13 @@ const NAME_MAX: usize = 64;
 /// What one host answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostSample {
-    /// Of `/v1/status`.
+    /// From `/v1/status`.
     pub status: HostStatus,
-    /// Of `/v1/zombies`; absent if that could not be answered.
+    /// From `/v1/zombies`; absent if the daemon could not answer that.
     pub zombies: Option<ZombieSums>,
-    /// Of `/v1/deaths`: those since the last sample.
+    /// From `/v1/deaths`: processes that ended since the last sample.
     pub deaths: Option<NewDeaths>,
-    /// Of `/v1/limits`: the fullest limit on pids.
+    /// From `/v1/limits`: the fullest limit on pids.
     pub fullest: Option<FullestLimit>,
     /// Why a part is absent.
     pub missing: Option<String>,
@@ -44,14 +44,14 @@ pub struct ZombieSums {
     pub reap_debt_ns: Option<u64>,
 }
 
-/// Ends of processes.
+/// Processes that ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NewDeaths {
     /// The time of the answer on the host's `CLOCK_BOOTTIME`.
     pub boottime_ns: u64,
     /// When each process ended, and the cause; the latest first.
     pub deaths: Vec<(u64, String)>,
-    /// Whether there were more since the last sample.
+    /// Whether more processes may have ended since the last sample, because the answer has as many as it was limited to.
     pub has_more: bool,
 }
 
@@ -117,7 +117,7 @@ impl From<ZombiesPart> for ZombieSums {
 }
 
 impl NewDeaths {
-    /// Returns the ends of an answer that was limited to `limit` ends.
+    /// Returns the processes of an answer that was limited to `limit` processes.
     #[must_use]
     pub fn of(part: DeathsPart, limit: usize) -> Self {
         let has_more = part.deaths.len() >= limit;
@@ -137,7 +137,7 @@ impl LimitsPart {
 }
 
 impl FullestLimit {
-    /// Returns which share of it is used, percent, rounded down; 100 if it is full.
+    /// Returns how much of the limit is used, percent, rounded down; 100 if it is full.
     #[must_use]
     pub fn percent(&self) -> u64 {
         match self.used.saturating_mul(100).checked_div(self.limit) {
@@ -148,7 +148,7 @@ impl FullestLimit {
     }
 }
 
-/// Cuts a text that a real daemon never makes longer.
+/// Cuts a text to a length that no text of a real daemon exceeds.
 fn short(text: String) -> String {
     if text.len() <= NAME_MAX { text } else { text.chars().take(NAME_MAX).collect() }
 }

@@ -152,7 +152,7 @@ impl LimitsDraft {
         draft
     }
 
-    /// Counts a process. Neighbours mostly belong together, so `last` collects them before they cost a look into a table.
+    /// Counts a process. Consecutive processes mostly belong to the same crowd: `last` sums them up, which saves lookups in the table.
     fn add(&mut self, group: GroupView<'_>, last: &mut Option<(Crowd, Size)>) {
         let tasks = u64::from(group.present());
         if tasks == 0 {

@@ -105,7 +105,7 @@ impl ClientError {
     }
 }
 
-/// Returns for how long an answer stays the same, by its headers.
+/// Returns for how long the daemon will repeat an answer, from the headers `Cache-Control` and `Age`.
 pub(in crate::cli) fn lasts(headers: &HeaderMap) -> Duration {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let seconds = |text: &str| text.parse().map_or(Duration::ZERO, Duration::from_secs);
@@ -189,8 +189,8 @@ impl Client {
         self.parsed(path, self.get(path, "application/json").await?).await
     }
 
-    /// Does the same, and accepts an answer that another viewer got within the last second. Returns also for how long the daemon
-    /// will give the same answer.
+    /// Does the same, and accepts an answer that another viewer got within the last second. Also returns for how long the daemon
+    /// will repeat the answer.
     pub(in crate::cli) async fn shared_json<T: DeserializeOwned>(
         &self,
         path: &str,

@@ -58,7 +58,7 @@ pub(super) async fn get(access: &Access, host: &Host, path: &str, most: usize) -
     .await
 }
 
-/// Limits how long a host may take.
+/// Waits for a host's answer within the time limit; an error of the kind `Timeout` if the host takes longer.
 pub(super) async fn within<T>(
     access: &Access,
     asking: impl Future<Output = Result<T, Failure>>,
@@ -71,7 +71,7 @@ pub(super) async fn within<T>(
     outcome
 }
 
-/// A connection to a daemon, for one question after the other.
+/// A connection to a daemon, for questions that are sent one after the other.
 pub(super) struct Session<'a> {
     access: &'a Access,
     host: &'a Host,
@@ -102,7 +102,7 @@ impl<'a> Session<'a> {
         Ok(self.get_lasting(path, most).await?.0)
     }
 
-    /// Does the same; returns also for how long the daemon will give the same answer.
+    /// Does the same; also returns for how long the daemon will repeat the answer.
     pub(super) async fn get_lasting(
         &mut self,
         path: &str,
@@ -113,7 +113,7 @@ impl<'a> Session<'a> {
         Ok((body(&mut answer, most, self.host).await?, lasts))
     }
 
-    /// Asks; returns an answer with the status 200, whose body is still to be read.
+    /// Asks; returns an answer with the status 200. The caller reads its body.
     pub(super) async fn send(&mut self, path: &str, accept: &str) -> Result<Response<Incoming>, Failure> {
         match self.try_send(path, accept).await {
             // The daemon answers requests for names in allowed_hosts and for its address, and no others, to keep web pages out.

@@ -144,7 +144,7 @@ fn explain(args: &Args, question: &ExplainArgs) -> Result<Exit, Exit> {
 
 fn live(args: &Args, question: &TopArgs) -> Result<Exit, Exit> {
     if args.format == Format::Json {
-        return Err(usage("fleet top draws a screen: fleet status --format json has the figures"));
+        return Err(usage("fleet top has no JSON output: use fleet status --format json"));
     }
     let hosts = some_hosts(args)?;
     let access = access(args, &hosts)?;
@@ -219,7 +219,7 @@ fn ask_hosts<T: Merge>(
     gather::all(hosts, &access, usize::from(args.parallel), path, most, answer)
 }
 
-/// Returns how the hosts are asked.
+/// Reads the certificates and the password; warns if the password is sent without TLS.
 fn access(args: &Args, hosts: &[Host]) -> Result<Access, Exit> {
     let access = args.access.read().map_err(usage)?;
     if access.tls.is_none()

@@ -33,7 +33,7 @@ impl Remote {
         Ok(self.answer(path, false).await?.0)
     }
 
-    /// Gets an answer, or one that another viewer got within the last second; and for how long the daemon will give the same answer.
+    /// Gets an answer that another viewer may have got within the last second. Also returns for how long the daemon will repeat it.
     pub(in crate::cli) async fn shared_json<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -76,7 +76,7 @@ pub(super) fn parsed<T: DeserializeOwned>(text: &[u8]) -> Result<T, Failure> {
 }
 
 impl Failure {
-    /// Whether it is the daemon's own answer, which may be another one the next time.
+    /// Whether the daemon itself refused this request; it may answer the next one.
     pub(in crate::cli) const fn is_refusal(&self) -> bool {
         matches!(self.kind, ErrorKind::Status | ErrorKind::NotFound | ErrorKind::TooLarge)
     }

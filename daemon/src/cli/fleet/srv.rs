@@ -1,4 +1,4 @@
-//! Hosts of the list from SRV records in the DNS (RFC 2782), as getent(1) and dig(1) would find the name servers: /etc/resolv.conf.
+//! Hosts of the list from SRV records in the DNS (RFC 2782). The name servers are those of /etc/resolv.conf.
 
 use std::{str::FromStr as _, time::Duration};
 
@@ -11,8 +11,8 @@ use tokio::time::timeout;
 
 use crate::event_loop;
 
-/// Returns the entries `HOST:PORT` of the list that the SRV records of a name have, each once, sorted. Priorities and weights do not
-/// matter, because all hosts are asked.
+/// Returns the hosts and ports in the SRV records of a name as entries `HOST:PORT` of the list, each once, sorted. Priorities and
+/// weights do not matter, because all hosts are asked.
 pub(super) fn entries(name: &str, limit: Duration) -> Result<Vec<String>, String> {
     let question = Name::<Vec<u8>>::from_str(name)
         .map_err(|error| format!("--srv {}: it is no name: {error}", name.escape_debug()))?;
@@ -56,7 +56,7 @@ fn of_message(answer: &Message<[u8]>, name: &str) -> Result<Vec<String>, String>
         }
         let srv = record.data();
         let target = srv.target().to_string();
-        // The root as the target means: there is no such service.
+        // A target that is the root means that there is no such service (RFC 2782).
         if !matches!(&*target, "" | ".") {
             entries.push(format!("{target}:{}", srv.port()));
         }

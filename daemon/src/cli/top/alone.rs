@@ -174,7 +174,7 @@ impl Asker {
             if !paused && !past {
                 self.round(context, inputs, tree, &mut newest_death).await?;
             }
-            // At most a tenth of a CPU for all answers together.
+            // All answers together use at most a tenth of a CPU.
             sleep(EVERY.max(asked.elapsed().saturating_sub(BETWEEN) * COST)).await;
         }
     }

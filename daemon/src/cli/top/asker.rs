@@ -112,7 +112,7 @@ async fn ask(daemon: &Daemon, inputs: &mpsc::Sender<Input>, wants: &tokio::sync:
                 return;
             }
         }
-        // What the view shows is of the daemon that is gone.
+        // The view still shows answers of the daemon that is gone.
         if is_back {
             due = QUESTIONS.map(|_| Instant::now());
         }
@@ -122,7 +122,7 @@ async fn ask(daemon: &Daemon, inputs: &mpsc::Sender<Input>, wants: &tokio::sync:
     }
 }
 
-/// Asks; also returns for how long the daemon will give the same answer.
+/// Asks; also returns for how long the daemon will repeat the answer.
 async fn answer(
     daemon: &Daemon,
     question: Question,

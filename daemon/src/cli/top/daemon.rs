@@ -13,7 +13,7 @@ use crate::{
     service::INSTANCE,
 };
 
-/// A daemon that answers.
+/// A daemon, and how it is reached.
 pub(super) enum Daemon {
     /// Over its socket.
     Local(Client),
@@ -61,7 +61,7 @@ impl Daemon {
         }
     }
 
-    /// Gets an answer that viewers share, and for how long the daemon will give the same answer.
+    /// Gets an answer that viewers share; also returns for how long the daemon will repeat it.
     pub(super) async fn shared<T: DeserializeOwned>(&self, path: &str) -> Result<(T, Duration), AskError> {
         match self {
             Self::Local(client) => Ok(client.shared_json(path).await?),

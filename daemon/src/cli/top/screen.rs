@@ -84,7 +84,7 @@ impl App for Screen<'_> {
             Then::Explain(selector) => self.ask(Request::Explain(selector)),
             Then::Past(text) => match past::parsed(text.trim()) {
                 Ok((_, ms)) => {
-                    // A duration ago is meant from now.
+                    // A duration such as `5m` counts back from the time at which it was typed.
                     let moment = Moment { utc: past::utc(ms), ms };
                     self.moment = Some(moment.clone());
                     self.ask(Request::Past(moment));

@@ -84,7 +84,7 @@ impl Watcher {
         Self::with(runtime, asks(daemon))?.map_err(|_| io::Error::other("the thread that asks has ended"))
     }
 
-    /// Starts a thread, which first says whether it works.
+    /// Starts a thread, and waits until it reports whether it can work.
     fn with(
         runtime: Runtime,
         work: impl FnOnce(Ends, SyncSender<Result<(), Exit>>) + Send + 'static,

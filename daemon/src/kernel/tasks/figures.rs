@@ -63,7 +63,7 @@ pub fn prepare(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), SnapshotError> {
 
 /// Reads what the wanted tasks are doing: one walk over all tasks, or over those of the group.
 pub fn read(ebpf: &mut Ebpf, want: Want) -> Result<Vec<TaskFigures>, FiguresError> {
-    // Decoded piece by piece: with 100,000 tasks, the pages for all bytes would take a third of the time.
+    // Decoded piece by piece: with 100,000 tasks, the pages of a buffer for all bytes would take a third of the time.
     let mut file = IteratorFile::new(open(ebpf, NUMBERS, want)?)?;
     let mut all = Vec::new();
     let mut take = |record: &[u8]| all.extend(probe_common::Figures::read(record).map(|read| decode(&read)));
@@ -81,7 +81,7 @@ pub fn stacks(ebpf: &mut Ebpf, want: Want) -> Result<HashMap<TaskKey, Vec<String
     Ok(parse(&String::from_utf8_lossy(&bytes)))
 }
 
-/// Opens a file whose reads walk over the tasks.
+/// Opens an iterator file: reading it walks over the wanted tasks.
 fn open(ebpf: &mut Ebpf, program: &'static str, want: Want) -> Result<File, FiguresError> {
     let wanted = match want {
         Want::All => WANT_ALL,

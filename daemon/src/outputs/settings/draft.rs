@@ -16,10 +16,10 @@ use crate::{
 /// The types that send over HTTP.
 const OVER_HTTP: &[&str] = &["otlp", "alertmanager", "http"];
 
-/// Where documents are sent by default: to the ports of HTTP.
+/// The address of an HTTP server that takes documents; the ports are those of HTTP.
 const DOCUMENTS: UrlKind = UrlKind { plain: ("http", 80), secure: ("https", 443), path: "/" };
 
-/// A server of NATS.
+/// The address of a NATS server.
 const NATS: UrlKind = UrlKind { plain: ("nats", 4222), secure: ("tls", 4222), path: "" };
 
 /// Keys that only some types have.
@@ -149,7 +149,7 @@ impl OutputDraft {
         }
         let server = self.server(NATS)?;
         if server.url.is_secure {
-            let what = "has TLS, which taskscope does not have for NATS: send to a leaf node on this host by nats://";
+            let what = "asks for TLS, which taskscope does not support for NATS: send to a leaf node on this host by nats://";
             return Err(("url", what.into()));
         }
         if server.url.path != NATS.path {

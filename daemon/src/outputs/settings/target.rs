@@ -62,7 +62,7 @@ impl OtlpProtocol {
     /// All protocols.
     pub(in crate::outputs) const ALL: [Self; 2] = [Self::HttpProtobuf, Self::Grpc];
 
-    /// Returns `protocol` of the configuration: the names of `OTEL_EXPORTER_OTLP_PROTOCOL`.
+    /// Returns the value of the key `protocol`, which is a value of the variable `OTEL_EXPORTER_OTLP_PROTOCOL` too.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -85,7 +85,7 @@ impl OtlpProtocol {
 pub struct ServerSettings {
     /// Where it listens.
     pub url: Url,
-    /// More headers of each request.
+    /// Additional headers of each request.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Certificates and keys, if `url` asks for TLS.
     pub tls: Option<TlsFiles>,
@@ -100,7 +100,7 @@ pub struct TlsFiles {
     pub pair: Option<(PathBuf, PathBuf)>,
 }
 
-/// Files in which systems have the certificates of public authorities: of Debian, Alpine and Arch; of RHEL and Fedora; of SUSE.
+/// Files with the certificates of public authorities: on Debian, Alpine and Arch; on RHEL and Fedora (two); on SUSE; on other systems.
 pub(in crate::outputs) const SYSTEM_AUTHORITIES: [&str; 5] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",

@@ -3,7 +3,7 @@
 use super::{Outcome, Rest, client::Client};
 use crate::outputs::spill::Record;
 
-/// As ndjson.org has it.
+/// The media type of NDJSON, by its specification (github.com/ndjson/ndjson-spec).
 const CONTENT_TYPE: &str = "application/x-ndjson";
 
 /// The client of one server.

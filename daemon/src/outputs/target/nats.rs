@@ -3,10 +3,11 @@
 //! The client is `async-nats`. Two of its properties do not fit the daemon, and are avoided here:
 //!
 //! - It looks up names on threads that it creates when it needs them. Here it gets addresses; the thread of `client::names` looks up names.
-//! - It reconnects by itself, without an end, and keeps messages meanwhile that its caller has given up. Here it tries each address
-//!   once; after any failure the whole client is dropped, and the next attempt makes a new one.
+//! - It reconnects without end, and meanwhile keeps messages that its caller has given up. Here it tries each address once; after any
+//!   failure the whole client is dropped, and the next attempt makes a new one.
 //!
-//! It has no TLS here: for TLS it reads all certificates of the system, also if others are configured, and the sandbox forbids this.
+//! TLS is not supported: for TLS, `async-nats` reads all certificates of the system even if others are configured, and the sandbox
+//! forbids that.
 
 use std::{
     future::IntoFuture as _,
@@ -80,7 +81,7 @@ impl Nats {
         for record in records {
             let Some(Message { subject, id, document }) = Message::of(&record.bytes) else {
                 failure =
-                    Some(Rest::Refused("a record of the spill file is of an output of another type".into()));
+                    Some(Rest::Refused("the spill file has a record from another type of output".into()));
                 break;
             };
             let message = PublishMessage::build().message_id(id).payload(document);
@@ -142,7 +143,7 @@ impl Nats {
         let client = timeout(ANSWER_TIMEOUT, connecting).await.map_err(|_| no_answer())?;
         let client = client.map_err(|error| match error.kind() {
             ConnectErrorKind::Tls => {
-                "requires TLS, which taskscope does not have for NATS: send to a leaf node on this host"
+                "requires TLS, which taskscope does not support for NATS: send to a leaf node on this host"
                     .to_owned()
             }
             ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
@@ -165,7 +166,7 @@ impl Nats {
         ConnectOptions::with_credentials(&text).map_err(|error| format!("{}: {error}", file.display()))
     }
 
-    /// Says what happens to a record that was not acknowledged.
+    /// Returns what happens to a record that was not acknowledged.
     fn failed(&self, subject: &str, error: &PublishError) -> Rest {
         match error.kind() {
             PublishErrorKind::StreamNotFound => self.retry(&format!(

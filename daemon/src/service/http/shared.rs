@@ -169,7 +169,7 @@ pub(super) async fn share(State(shared): State<SharedAnswers>, request: Request,
     let (parts, body) = answer.into_parts();
     match body::to_bytes(body, LARGE_BYTES).await {
         Ok(body) => {
-            // On a busy host an answer waits for longer than it takes; the other threads' work in that time is counted too.
+            // On a busy host the elapsed time includes waiting for a CPU. The CPU time includes the work of other threads.
             let cpu = Duration::from_nanos(process_cpu_ns().saturating_sub(cpu_ns));
             let new = Kept { made, cost: cpu.min(made.elapsed()), head: parts.headers, body };
             if new.is_large() {

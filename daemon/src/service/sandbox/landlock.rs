@@ -13,9 +13,9 @@
 //! | the history's directory, with `history` | read, write, make, cut and remove files | its segments |
 //! | the socket of `NOTIFY_SOCKET` | send (ABI 9) | notifications to systemd |
 //!
-//! With outputs they also allow TCP connections to the ports of the servers, and reading the directories of the certificates and keys
-//! for TLS to them, because these can be renewed. For servers with host names, they allow TCP and UDP to port 53 and reading the files
-//! of the resolver. For the journal, they allow sending to journald's socket (ABI 9), by a rule for its directory, because systemd can
+//! With outputs they also allow TCP connections to the ports of the servers, and reading the directories of the certificates, keys and
+//! credentials for them, because these can be renewed. For servers with host names, they allow TCP and UDP to port 53 and reading the
+//! files of the resolver. For the journal, they allow sending to journald's socket (ABI 9), by a rule for its directory, because systemd can
 //! create the socket again.
 //!
 //! No other TCP (ABI 4) and no UDP (ABI 10) socket can be bound or connected; existing listeners keep working. Signals (ABI 6) and

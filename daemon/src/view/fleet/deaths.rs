@@ -10,7 +10,7 @@ const WINDOW_NS: u64 = 60_000_000_000;
 /// The length of the spans in which ends are counted together, ns.
 const SPAN_NS: u64 = 1_000_000_000;
 
-/// The most causes of one host; there are fewer, and a host could make up any number.
+/// The most causes of one host. Real hosts have fewer; a hostile host could invent any number.
 const CAUSES: usize = 64;
 
 /// The ends of the last minute.
@@ -22,7 +22,7 @@ pub(super) struct RecentDeaths {
     spans: VecDeque<(u64, usize, u64)>,
     /// The time of the last answer, on the host's `CLOCK_BOOTTIME`, ns.
     now_ns: u64,
-    /// Until when ends are missing, because an answer had no room for all, ns.
+    /// The time until which the counts are incomplete, because an answer had no room for all ends, ns.
     more_until_ns: u64,
 }
 
@@ -30,7 +30,7 @@ impl RecentDeaths {
     /// Adds the ends since the last answer.
     pub(super) fn add(&mut self, new: NewDeaths) {
         if new.boottime_ns < self.now_ns {
-            // The host was started again.
+            // The host has rebooted.
             *self = Self::default();
         }
         self.now_ns = new.boottime_ns;
@@ -61,7 +61,7 @@ impl RecentDeaths {
         })
     }
 
-    /// Returns how many processes ended by each cause, those of most causes first.
+    /// Returns how many processes ended by each cause, the most frequent cause first.
     pub(super) fn by_cause(&self) -> Vec<(&str, u64)> {
         let mut sums = vec![0_u64; self.causes.len()];
         for (_, cause, count) in &self.spans {

@@ -8,16 +8,16 @@ use crate::{
     view::Mark,
 };
 
-/// The share of a limit on pids from which on a host needs attention, percent.
+/// A host needs attention if at least this much of a limit on pids is used, percent.
 const PIDS_HIGH: u64 = 80;
 
-/// Causes of deaths that somebody should look at.
+/// Causes of deaths that need attention.
 const ALARMING: [&str; 4] = ["oom", "fault", "seccomp", "cpu_limit"];
 
 /// A host.
 #[derive(Debug)]
 pub(super) struct HostState {
-    /// How the list names it.
+    /// Its name in the list.
     pub(super) name: Arc<str>,
     answer: Answer,
     deaths: RecentDeaths,
@@ -97,7 +97,7 @@ impl HostState {
         if is_odd { Mark::Odd } else { Mark::None }
     }
 
-    /// Returns its place among hosts that need attention: those that do not answer are first.
+    /// Returns its rank in the order `attention`: hosts that do not answer have the lowest rank and come first.
     pub(super) fn rank(&self) -> u8 {
         match (&self.answer, self.mark()) {
             (Answer::Failed(_), _) => 0,
@@ -129,7 +129,7 @@ impl HostState {
         }
     }
 
-    /// Whether the name, the state, the version or a cause contains a text in lower case.
+    /// Whether the name, the state, the version or a cause contains a text, ignoring case. The text must be in lower case.
     pub(super) fn contains(&self, filter: &str) -> bool {
         let has = |text: &str| text.to_lowercase().contains(filter);
         filter.is_empty()

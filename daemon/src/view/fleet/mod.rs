@@ -32,15 +32,15 @@ pub struct FleetInput {
 pub struct FleetCounts {
     /// Hosts that were asked at least once.
     pub asked: usize,
-    /// Hosts whose last answer came.
+    /// Hosts that answered the last question.
     pub answered: usize,
-    /// Of these, daemons that are not ready.
+    /// Hosts that answered that their daemon is not ready.
     pub not_ready: usize,
     /// Why hosts did not answer, and how many, the most frequent first.
     pub errors: Vec<(&'static str, usize)>,
     /// Zombies that a parent should have reaped by now.
     pub zombies: u64,
-    /// Hosts that have some.
+    /// Hosts that have such zombies.
     pub with_zombies: usize,
     /// Ends of the last minute by cause, the most frequent first.
     pub deaths: Vec<(String, u64)>,
@@ -90,7 +90,7 @@ impl FleetView {
         }
     }
 
-    /// Filters and sorts the rows, if something has changed; to be called before a frame. The chosen host stays chosen.
+    /// Filters and sorts the rows if something has changed; call it before each frame. The chosen host stays chosen.
     pub fn refresh(&mut self) {
         if !std::mem::take(&mut self.is_stale) {
             return;

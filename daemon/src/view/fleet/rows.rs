@@ -15,10 +15,10 @@ use crate::{
     },
 };
 
-/// The least columns of a terminal for all columns of the table.
+/// The width of a terminal from which all columns of the table are shown.
 const WIDE: u16 = 150;
 
-/// Which columns there is room for.
+/// The columns for which there is room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
     /// The most important ones.
@@ -78,7 +78,7 @@ impl Layout {
     }
 }
 
-/// A number by which hosts are sorted, the largest first; then their place in the list.
+/// What hosts are sorted by: a group, two numbers (the largest first), a name, and the place in the list.
 type Key = (u8, Reverse<u64>, Reverse<u64>, String, u32);
 
 /// Returns what a host is sorted by.
@@ -141,7 +141,7 @@ pub(super) fn row(host: &HostState, layout: Layout) -> FleetRow {
     Row { mark: host.mark(), cells, target: None }
 }
 
-/// Texts of a row; `-` is what is not known.
+/// Texts of a row; `-` stands for an unknown value.
 struct Figures {
     version: String,
     up: String,

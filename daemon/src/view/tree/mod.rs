@@ -67,7 +67,7 @@ impl TreeRows {
         rows
     }
 
-    /// Returns how much older than this time it is; 0 before the first answer.
+    /// Returns by how much the tree is older than this time, ns; 0 before the first answer.
     pub(super) fn lag_ns(&self, now_ns: u64) -> u64 {
         if self.made_ns == 0 { 0 } else { now_ns.saturating_sub(self.made_ns) }
     }

@@ -1,7 +1,8 @@
 //! A mixed storm for a given time, with provoked losses and restarts of the daemon. It succeeds if every compared tree equals
 //! /proc, every sum balances and the daemon's memory does not grow. The table goes to stdout.
 //!
-//! `soak [MINUTES [FAMILY]]`, `soak kills [COUNT [FAMILY]]`, `soak outputs [MINUTES]`, or `soak faults [SECONDS [FAMILY [FAULT...]]]`; `TASKSCOPE_BIN` and `TASKSCOPE_SCENARIO` say where the programs are.
+//! `soak [MINUTES [FAMILY]]`, `soak kills [COUNT [FAMILY]]`, `soak outputs [MINUTES]`, or `soak faults [SECONDS [FAMILY [FAULT...]]]`;
+//! `TASKSCOPE_BIN` and `TASKSCOPE_SCENARIO` say where the programs are.
 
 mod daemon;
 mod faults;

@@ -1,7 +1,7 @@
-//! `soak outputs`: sends the events of a storm to real servers that are stopped, killed and paused, and proves that each event is at its
-//! server or in a gap that the server was told about.
+//! `soak outputs`: sends the events of a storm to real servers that are stopped, killed and paused, and checks that each server got each
+//! event, or a gap that counts it.
 //!
-//! A reader of the API with the same filter is the oracle: it has the sequence number of each event that an output has to send.
+//! A reader of the API with the same filter is the oracle: it gets the sequence number of each event that an output has to send.
 
 use std::{
     collections::BTreeSet,
@@ -48,11 +48,11 @@ enum Kind {
 }
 
 impl Target {
-    /// Takes the server away: it ends, or it stops to run.
+    /// Makes the server unavailable: pauses it, or ends it.
     fn away(&mut self, pauses: bool) {
         match &mut self.server {
             Kind::Collector(rotel) if pauses => rotel.signal(libc::SIGSTOP),
-            // What a collector has acknowledged is in its log only if it ends in order.
+            // The log has everything that the collector has acknowledged only if SIGTERM ends the collector.
             Kind::Collector(rotel) => rotel.stop(),
             Kind::Stream(nats) if pauses => nats.signal(libc::SIGSTOP),
             Kind::Stream(nats) => nats.kill(),
@@ -102,7 +102,7 @@ impl Target {
 #[derive(Default)]
 struct Wanted {
     numbers: BTreeSet<u64>,
-    /// Why they are not all.
+    /// The line that shows that numbers are missing.
     incomplete: Option<String>,
 }
 
@@ -117,7 +117,7 @@ fn read(service: &Service, wanted: &Arc<Mutex<Wanted>>) -> JoinHandle<()> {
             match (event["event"]["action"].as_str(), event["event"]["sequence"].as_u64()) {
                 (Some("heartbeat"), _) => {}
                 (Some("group_exited" | "zombie_flagged"), Some(number)) => wanted.numbers.extend([number]),
-                // Records that the kernel lost are a gap too, and cost the outputs nothing.
+                // Records that the kernel lost are a gap too, but no output lost an event.
                 (Some("gap"), _) if event["gap"]["place"] != "output" => {}
                 _ => wanted.incomplete = Some(line),
             }
@@ -133,7 +133,7 @@ fn storm(stop: &Arc<AtomicBool>) -> anyhow::Result<JoinHandle<()>> {
             let mut zombie = Scenario::start(&built, "zombie", &[]);
             zombie.pause("zombie");
             Scenario::start(&built, "burst", &["40"]).finish();
-            // Longer than the age at which zombies are flagged.
+            // This is longer than the age at which zombies are flagged.
             sleep(Duration::from_secs(1));
             zombie.go();
             zombie.finish();
@@ -218,7 +218,7 @@ pub(crate) fn all(lasting: Duration) -> anyhow::Result<()> {
     fs::remove_dir_all(&directory).with_context(|| format!("removing {}", directory.display()))
 }
 
-/// Takes all servers away once within a time, with a flood of events meanwhile.
+/// Makes all servers unavailable once within a time, and causes a flood of events meanwhile.
 fn faults(targets: &mut [Target], fault: u32, lasting: Duration) -> anyhow::Result<()> {
     let pauses = |at: usize| (fault as usize + at) % 2 == 1;
     sleep(lasting / 3);
@@ -260,7 +260,7 @@ fn verdict(service: &Service, target: &Target, wanted: &Mutex<Wanted>) -> anyhow
             Err(format!("{name}: counted {counted:?}, found {found:?}"))
         }
     })?;
-    ensure!(delivery.events.is_subset(&wanted.numbers), "{name}: the server has events that nobody wanted");
+    ensure!(delivery.events.is_subset(&wanted.numbers), "{name}: the server has events that are unexpected");
     ensure!(name == "spill" || delivery.gaps > 0, "{name}: no event was dropped: the faults were too short");
     ensure!(
         name != "spill" || delivery.lost == 0,

@@ -110,7 +110,7 @@ fn several_daemons_answer_as_one() {
         .filter_map(|row| row["children"]["zombies"].as_u64())
         .collect();
     assert!(counts.is_sorted_by(|a, b| a >= b), "{counts:?}");
-    // Details are printed for the first parents only; orphans of other processes, for which init is late, can be before ours.
+    // Details are printed for the first parents only. Orphans that init has not reaped yet can put init before our parent.
     wait::until_ok(|| {
         let text = stdout(&fleet(&["zombies", "--hosts", &list]));
         let is_whole = text.starts_with("HOST ")

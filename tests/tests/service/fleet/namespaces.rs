@@ -104,7 +104,7 @@ fn all_but(missing: &[usize]) -> BTreeSet<String> {
     (0..NODES).filter(|number| !missing.contains(number)).map(name).collect()
 }
 
-/// Kills a process, and waits until all hosts say so.
+/// Kills a process, and waits until all hosts report it.
 fn every_host_reports_a_kill(nodes: &Nodes) {
     let mut sleep = Command::new("sleep");
     sleep.arg("1000").stdin(Stdio::null());

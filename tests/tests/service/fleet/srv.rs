@@ -1,4 +1,4 @@
-//! Hosts from SRV records, by a real name server in a network namespace.
+//! Hosts from SRV records of a real name server in a network namespace.
 
 use std::{
     fs,

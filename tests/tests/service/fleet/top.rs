@@ -162,7 +162,7 @@ fn a_host_that_stops_and_comes_back_is_seen_in_a_terminal_of_any_size() {
             "{sequence:?}"
         );
     }
-    // SIGTERM ends it as a key does, also while a host is open.
+    // Ctrl-C ends it, also while a host is open.
     tmux.presses("Enter");
     tmux.shows(": taskscope ");
     tmux.presses("C-c");
@@ -224,7 +224,7 @@ fn a_thousand_hosts_of_which_some_are_silent_or_hostile_delay_no_key() {
     assert!(took < Duration::from_secs(5), "{took:?}");
     assert!(screen.contains("\\x1b[2J"), "{screen}");
     tmux.presses("Escape");
-    // 64 that are quick, and four times as many with slow ones; the simulated side closes late.
+    // At most four times 64 polls are in flight, slow ones included. The simulated hosts close their connections late.
     assert!(hosts.most_connections() <= 4 * 64 + 64, "{}", hosts.most_connections());
     tmux.presses("C-c");
     top::assert_restored(&tmux, &files.0, 0);

@@ -21,7 +21,7 @@ const MAY_BE_EMPTY: [(&str, &str); 5] = [
     ("k8s_namespace", "no pod has a name here"),
 ];
 
-/// Recorded series that are rightly missing here: the same reasons.
+/// Recorded series that are rightly missing here, for the same reasons.
 const MAY_BE_MISSING: [&str; 2] =
     ["k8s_namespace:taskscope_unit_live_processes:sum", "cause_unit:taskscope_crash_loop_ends:sum"];
 
@@ -83,7 +83,7 @@ fn panels(instance: &str) -> Vec<(String, String)> {
     queries
 }
 
-/// Makes something of everything that rules and panels are about.
+/// Causes something of each kind that the rules and panels show.
 fn storm(cgroup: &Cgroup) {
     scenario("burst", &["200"]).finish();
     let run = |script: &str| {
@@ -146,7 +146,7 @@ fn shipped_rules_and_panels_work_with_the_labels_that_a_pod_monitor_adds() {
         prometheus.until(&ended, |ended| ended > 100.0);
     }
 
-    // A label of the target is never renamed or replaced, because no metric has it.
+    // Prometheus renames or replaces no label of the target, because no metric has a label of the same name.
     for (instance, _) in SCRAPES {
         let series = prometheus.ask(&format!(
             "/api/v1/series?match%5B%5D=%7Binstance%3D%22{instance}%22%2C__name__%3D~%22taskscope_.%2B%22%7D"

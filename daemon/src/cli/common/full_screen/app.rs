@@ -88,7 +88,7 @@ impl Write for Drawn {
 pub(in crate::cli) async fn show(app: &mut impl App) -> io::Result<Ended> {
     let mut drawn = Drawn::default();
     let mut terminal = Terminal::new(CrosstermBackend::new(drawn.clone()))?;
-    // Another view may have drawn before. Terminal::clear would ask the terminal for its cursor, and read the answer from the keys.
+    // Another view may have drawn before. Terminal::clear would ask the terminal where the cursor is, and the reply would arrive as keys.
     queue!(drawn, Clear(ClearType::All))?;
     let mut stdout = Stdout::new();
     let stop = signals::stop()?;

@@ -10,7 +10,7 @@ use crate::cli::{exit::Exit, output, terminal};
 /// Rows if the terminal does not report a number.
 const ROWS: u16 = 24;
 
-/// The most rows, because a number from the environment must not exhaust the memory.
+/// The most rows and columns, because a number from the environment must not exhaust the memory.
 const MOST: u16 = 2000;
 
 /// Draws one frame of `COLUMNS` x `LINES` characters, else of the terminal's size, else of 80x24, and prints it.

@@ -8,7 +8,7 @@ use ratatui::{
 
 use crate::view::{Column, Mark, Row};
 
-/// The least columns of a terminal at which columns of a table have their additional width.
+/// The width from which the columns of a table have their additional width.
 const ROOMY: u16 = 95;
 
 /// What the terminal supports.
@@ -105,7 +105,7 @@ pub(in crate::cli) fn places(columns: &'static [Column], width: u16) -> Vec<(Col
     places
 }
 
-/// Draws a row `below` the first line of an area.
+/// Draws a row in an area. `at` is the area, and the number of lines between its first line and the row.
 pub(in crate::cli) fn row_at(
     row: &Row,
     columns: &[(Column, u16, u16)],

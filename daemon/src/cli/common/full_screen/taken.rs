@@ -64,7 +64,7 @@ pub(super) fn is_taken() -> bool {
     IS_OURS.load(Ordering::SeqCst)
 }
 
-/// Notes whether the terminal is to report the mouse; returns the bytes that tell it so.
+/// Notes whether the terminal is to report the mouse; returns the bytes that switch the reports on or off, if that changes.
 pub(super) fn mouse(wanted: bool) -> &'static [u8] {
     match (HAS_MOUSE.swap(wanted, Ordering::SeqCst), wanted) {
         (false, true) => input::MOUSE_ON,
@@ -73,7 +73,7 @@ pub(super) fn mouse(wanted: bool) -> &'static [u8] {
     }
 }
 
-/// Restores the terminal; returns false if it is restored already. Never waits for a terminal that takes nothing.
+/// Restores the terminal; returns false if it is restored already. Never waits for a terminal that accepts no output.
 fn give_back() -> bool {
     if !IS_OURS.swap(false, Ordering::SeqCst) {
         return false;

@@ -84,7 +84,7 @@ fn head(view: &FleetView, counts: &FleetCounts, every: Option<Duration>, pen: &m
     let mut mark = Mark::None;
     if view.is_paused() {
         mark = Mark::Odd;
-        parts.push("PAUSED (Space goes on)".to_owned());
+        parts.push("PAUSED (Space continues)".to_owned());
     }
     if !counts.errors.is_empty() {
         mark = Mark::Bad;

@@ -30,12 +30,13 @@ q, Ctrl-C                  quit
 Columns
   ZOMB, ZOMBIES  all zombies            OLD     those that are flagged
   OLDEST         age of the oldest      DEBT    sum of the ages of all zombies
-  PIDS           share of the fullest limit on pids that is used
+  PIDS           how much of the fullest limit on pids is used
   /MIN           processes that ended within the last minute, without those that exited with code 0
   LOST, DRIFT    lost records, and differences from the kernel that no known loss explains
 
 ! needs action: no answer, not ready, flagged zombies, a full limit
-* may need action: drift, a limit that is 80 % full, deaths by oom, fault, seccomp or cpu_limit";
+* may need action: drift, a limit that is at least 80 % full, deaths by oom, fault, seccomp or cpu_limit,
+  a problem that the daemon reports, an incomplete answer";
 
 /// Rows that one step of the wheel moves.
 const STEP: isize = 3;

@@ -43,7 +43,7 @@ pub(super) struct TopArgs {
     /// Ask each host once, print one frame of COLUMNS x LINES characters (else the terminal's size, else 80x24), and end
     #[arg(long)]
     once: bool,
-    /// How often each host is asked, at most; less often if there are more than 200 hosts, and hosts that take long to answer
+    /// Interval at which each host is asked; at least 10 ms for each host of the list, and longer for hosts that answer slowly
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration::parse)]
     interval: Duration,
     /// Start with the mouse on: a click chooses a host, the wheel moves the selection. The key m does the same later

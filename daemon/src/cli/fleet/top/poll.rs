@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// The most bytes of an answer. The longest of real hosts have some hundred KiB.
+/// The most bytes of an answer. The longest answers of real hosts have a few hundred KiB.
 const ANSWER_MAX: usize = 2 << 20;
 
 /// The most deaths of one answer.
@@ -29,7 +29,7 @@ const ADDRESSES_FOR: Duration = Duration::from_secs(60);
 pub(super) struct Memory {
     /// The addresses of its name, and when they were looked up.
     addresses: Option<(Instant, Vec<IpAddr>)>,
-    /// The end of the last process, on the host's `CLOCK_BOOTTIME`, ns.
+    /// When the last process ended, on the host's `CLOCK_BOOTTIME`, ns.
     newest_death_ns: u64,
 }
 
@@ -75,7 +75,7 @@ async fn get<T: DeserializeOwned>(session: &mut Session<'_>, path: &str) -> Resu
     remote::parsed(&session.get(path, ANSWER_MAX).await?)
 }
 
-/// Returns an answer; `None` if the daemon answers something else, such as that it is busy.
+/// Returns an answer; `None` if the daemon refuses the request, for example because it is busy, or if the answer cannot be parsed.
 fn part<T>(
     answer: Result<T, Failure>,
     what: &str,

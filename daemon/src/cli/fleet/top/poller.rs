@@ -34,10 +34,10 @@ pub(super) struct Plan {
     pub(super) parallel: usize,
 }
 
-/// The channels to the thread. It ends when these are dropped.
+/// The channels to the thread, which ends when these are dropped.
 pub(super) struct Poller {
     pub(super) inputs: mpsc::Receiver<FleetInput>,
-    /// Whether no host is to be asked.
+    /// While this is true, no host is asked.
     pub(super) paused: watch::Sender<bool>,
     /// The interval at which a host that answers quickly is asked.
     pub(super) every: Duration,
@@ -60,7 +60,7 @@ impl Poller {
     }
 }
 
-/// What a poll of a host leads to.
+/// The result of a poll, and what is known of the host for the next poll.
 type Outcome = (Result<HostSample, Failure>, Memory);
 
 async fn run(
@@ -92,7 +92,7 @@ async fn run(
             Some(done) = polls.join_next_with_id() => {
                 let (id, outcome) = match done {
                     Ok((id, outcome)) => (id, Some(outcome)),
-                    // The hook has logged the panic.
+                    // The panic hook has logged the panic.
                     Err(error) => (error.id(), None),
                 };
                 let Some((index, began)) = asked.remove(&id) else { continue };

@@ -1,8 +1,8 @@
 //! When each host is asked.
 //!
-//! A host is asked again after the interval, or after ten times the duration of the quicker of its last two polls. It is never asked
-//! while a poll of it is in flight. At most `parallel` polls are started at a time; one that takes longer than a second gives its
-//! place to another host, so that hosts that are slow do not delay the others.
+//! A host is asked again after the interval, or after ten times the duration of the quicker of its last two polls (at most 30 s),
+//! whichever is longer. It is never asked while a poll of it is in flight. At most `parallel` polls are in flight, without those that
+//! take longer than a second, so that slow hosts do not delay the others.
 
 use std::{
     cmp::Reverse,
@@ -12,10 +12,10 @@ use std::{
 
 use tokio::time::Instant;
 
-/// A poll that takes longer gives its place to another host.
+/// A poll that takes longer does not count towards `parallel`.
 const SLOW: Duration = Duration::from_secs(1);
 
-/// Polls in flight, slow ones included, for each of `parallel`.
+/// The most polls in flight, slow ones included, as a multiple of `parallel`.
 const WITH_SLOW: usize = 4;
 
 /// A host is asked again after this many times the duration of a poll.
@@ -24,7 +24,7 @@ const COST: u32 = 10;
 /// The longest pause that the duration of a poll leads to.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// The part of the interval for each host: at most 100 polls are started in a second.
+/// The interval is at least this long for each host, so that on average at most 100 polls start in a second.
 const PER_HOST: Duration = Duration::from_millis(10);
 
 /// Hosts that wait, and those that are being asked.
@@ -32,7 +32,7 @@ pub(super) struct Schedule {
     every: Duration,
     parallel: usize,
     waiting: BinaryHeap<Reverse<(Instant, usize)>>,
-    /// Polls that are not slow, the first one first.
+    /// Polls in flight that are not slow, with the time at which they began, the oldest first.
     quick: VecDeque<(Instant, usize)>,
     in_flight: usize,
     /// How long the last poll of each host took.

@@ -61,12 +61,12 @@ fn show(
             Screen { view: &mut *view, choice: &mut choice, poller: &mut poller, caps, opened: None };
         let ended = runtime.block_on(full_screen::show(&mut screen))?;
         let Some(index) = screen.opened.filter(|_| ended != Ended::BySignal) else { return Ok(()) };
-        // Nobody looks at the hosts meanwhile.
+        // The hosts are not visible meanwhile.
         poller.paused.send_replace(true);
         match open(index, choice.mouse) {
             Ok(Ended::ByKey(Key::Control(_)) | Ended::BySignal) => return Ok(()),
             Ok(Ended::ByKey(_)) => {}
-            // If the terminal is the reason, it also ends the view of the hosts.
+            // If the terminal has failed, the view of the hosts ends with the same error.
             Err(error) => choice.note = Some(format!("showing the host: {error}").into()),
         }
         poller.paused.send_replace(view.is_paused());

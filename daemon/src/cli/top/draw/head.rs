@@ -116,7 +116,7 @@ fn trust(view: &View) -> (Mark, String) {
     let mut text = String::new();
     if view.is_paused() {
         mark = Mark::Odd;
-        text.push_str("PAUSED (Space goes on); ");
+        text.push_str("PAUSED (Space continues); ");
     }
     match (&health.not_ready, &health.ready_but) {
         (Some(why), _) => {

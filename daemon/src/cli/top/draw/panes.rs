@@ -11,7 +11,7 @@ use crate::{
     view::{Mark, Pane, Row, View},
 };
 
-/// A tree that is older than this, ns, has its age in its title.
+/// If the tree is older than this, ns, its title shows its age.
 const LAG_SHOWN_NS: u64 = 5_000_000_000;
 
 /// The least rows of a pane among others: title, column heads and a few more.
@@ -127,7 +127,7 @@ fn title(view: &View, pane: Pane, place: Rect, pen: &mut Pen<'_>) {
     let style = if is_focus { TerminalCaps::strong() } else { Style::new() };
     let sign = if is_focus { ">" } else { " " };
     let lag_ns = if pane == Pane::Tree { view.tree_lag_ns() } else { 0 };
-    let lag = if lag_ns > LAG_SHOWN_NS { format!(", {} ago", duration(lag_ns)) } else { String::new() };
+    let lag = if lag_ns > LAG_SHOWN_NS { format!(", {} old", duration(lag_ns)) } else { String::new() };
     let text = format!(
         "{sign}{} {} ({}) sorted by {}{lag} ",
         pane as usize + 1,

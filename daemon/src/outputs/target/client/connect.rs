@@ -28,14 +28,14 @@ pub(in crate::outputs) struct Server {
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     names: Names,
     tls: Option<Tls>,
-    /// Why TLS failed on the present connection. Clients of HTTP do not pass this on in their errors.
+    /// Why TLS failed on the present connection. The errors of hyper do not contain this.
     failure: Noted,
 }
 
 type Noted = Arc<Mutex<Option<TlsFailure>>>;
 
 impl Server {
-    /// `protocol` is the name of the protocol for ALPN. Reads the files with certificates and keys.
+    /// Reads the files with certificates and keys. `protocol` is the name of the protocol for ALPN.
     pub(in crate::outputs) fn new(
         settings: &ServerSettings,
         names: &Names,
@@ -114,7 +114,7 @@ fn note(noted: &Noted, error: &io::Error) {
     }
 }
 
-/// What a connection does with bytes, by TCP or by TLS.
+/// A byte stream: a TCP connection, or TLS on one.
 trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}

@@ -29,7 +29,7 @@ pub(in crate::outputs) struct Grpc {
 }
 
 impl Grpc {
-    /// The path of the server's address is that of the method.
+    /// The path of the server's address must be that of the method.
     pub(in crate::outputs) const fn new(server: Server) -> Self {
         Self { server, connection: None }
     }

@@ -1,8 +1,7 @@
 //! What an answer by gRPC means for the records.
 //!
 //! The OpenTelemetry protocol says which codes are temporary (opentelemetry.io/docs/specs/otlp, "OTLP/gRPC Response"). As over HTTP,
-//! events also wait while the server refuses the client or does not have the method: a person has to change the configuration of one of
-//! them.
+//! events also wait while the server refuses the client or does not have the method, until somebody corrects the configuration.
 
 use std::time::Duration;
 

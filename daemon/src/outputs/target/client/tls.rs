@@ -27,7 +27,7 @@ pub(super) struct Tls {
     read: Vec<FileState>,
 }
 
-/// Where a file is and when it changed: inode, size and time of the last change, ns. `None` if it cannot be found.
+/// The path of a file, and its inode, size and modification time (s and ns); `None` if it cannot be found.
 type FileState = (PathBuf, Option<(u64, u64, i64, i64)>);
 
 impl std::fmt::Debug for Tls {
@@ -46,7 +46,8 @@ impl Tls {
         Ok(Self { files, name, protocol, connector, read })
     }
 
-    /// Returns what makes a connection secure, by the files as they are now. If they cannot be used, those that were read before are.
+    /// Returns the connector and the server's name for a new connection. Reads changed files; if they cannot be used, the earlier
+    /// connector stays in use.
     pub(super) fn connector(&mut self) -> (TlsConnector, ServerName<'static>) {
         let now = states(&self.files);
         if now != self.read {
@@ -106,7 +107,7 @@ fn config(files: &TlsFiles, protocol: &str) -> Result<ClientConfig, SettingError
     tls_client::config(authorities, pair, protocol.as_bytes()).map_err(|what| ("cert", what))
 }
 
-/// Reads the authorities of the system. Some of these certificates may be too old for this program: the others count.
+/// Reads the authorities of the system. Certificates that rustls cannot parse are ignored; an error if none is left.
 fn of_system(file: &Path) -> Result<RootCertStore, String> {
     let found = pem::certificates(&tls_client::read(file, pem::MOST_BYTES)?);
     let mut roots = RootCertStore::empty();

@@ -71,7 +71,7 @@ impl Otlp {
 }
 
 impl Transport {
-    /// Sends a request. Returns the answer to one that succeeded.
+    /// Sends a request; returns the body of the answer if it succeeded.
     async fn export(&mut self, request: Vec<u8>) -> Result<Bytes, Rest> {
         let client = match self {
             Self::Grpc(grpc) => return grpc.call(&request).await,

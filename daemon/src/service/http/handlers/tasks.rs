@@ -147,7 +147,7 @@ pub(in crate::service::http) async fn blocked(
         tokio::time::sleep(BETWEEN).await;
     }
     api.ask(move |pipeline, service| {
-        // Most sleeps are short. Only for one that lasts are all tasks read, with their kernel stacks.
+        // Most sleeps are short, so a walk over all tasks, which also reads kernel stacks, is made only if a sleep lasts.
         let lasts = !first.is_empty() && pipeline.asleep().map_or(true, |asleep| first.finds_one_of(&asleep));
         let doing =
             if lasts { pipeline.observer.doing(Want::Blocked) } else { (Ok(Vec::new()), Ok(HashMap::new())) };
