@@ -92,8 +92,23 @@ impl Pipeline {
         let noted = self.last_poll.walked && self.last_poll.unnoted == (self.counts.missed, self.reattached);
         match noted.then(|| self.noted_sleepers()).flatten() {
             Some(asleep) => Ok(asleep),
-            None => self.observer.figures(Want::Blocked),
+            None => self.walk_for_sleepers(),
         }
+    }
+
+    /// Finds the tasks in uninterruptible sleep by a walk over all tasks, which also adds them to those that are noted.
+    fn walk_for_sleepers(&mut self) -> Result<Vec<TaskFigures>, FiguresError> {
+        let found = self.observer.figures(Want::Blocked);
+        if found.is_err() {
+            // Reading the noted tasks has cleared the mark that one may be missing.
+            self.distrust_noted();
+        }
+        found
+    }
+
+    /// Lets the next poll or answer walk over all tasks.
+    pub(super) fn distrust_noted(&mut self) {
+        (self.last_poll.walked, self.last_poll.until_walk) = (false, 0);
     }
 
     /// Reads the tasks in uninterruptible sleep.
@@ -108,7 +123,7 @@ impl Pipeline {
         }
         log::debug!("walking over all tasks to find those in uninterruptible sleep");
         // The walk also finds tasks that the program has not noted.
-        let asleep = self.observer.figures(Want::Blocked).map_err(|error| error.to_string())?;
+        let asleep = self.walk_for_sleepers().map_err(|error| error.to_string())?;
         (self.last_poll.until_walk, self.last_poll.unnoted) = (POLLS_PER_WALK, unnoted);
         self.last_poll.walked = true;
         Ok(asleep)
@@ -124,6 +139,8 @@ impl Pipeline {
 
     /// Clears all flags because polling is not possible: otherwise readers would wait for the end of each flagged sleep for ever.
     fn forget_blocked(&mut self, now: Ktime, sink: &mut impl EventSink) {
+        // No poll walks from now on.
+        self.distrust_noted();
         self.lineage.note_asleep(now, &[]);
         self.blocked.poll(&self.lineage, now, &[], &mut self.effects);
         self.deliver(sink);

@@ -126,6 +126,8 @@ impl Pipeline {
                 log::warn!("all hooks were attached again, because no canary was seen");
             }
             Err(reason) => {
+                // The programs may note no sleeps any more.
+                self.distrust_noted();
                 log::error!("no canary is seen, and the hooks cannot be attached again: {reason}");
             }
         }

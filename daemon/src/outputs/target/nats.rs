@@ -23,7 +23,11 @@ use async_nats::{
         message::PublishMessage,
     },
 };
-use tokio::{select, sync::watch, time::timeout};
+use tokio::{
+    select,
+    sync::watch,
+    time::{Instant, sleep_until, timeout},
+};
 
 use super::{Outcome, Rest, client::Names, message::Message};
 use crate::{
@@ -94,11 +98,15 @@ impl Nats {
             }
         }
         let mut accepted = 0;
+        // One limit for all: a stream that acknowledges slowly would otherwise get messages again after the time in which it
+        // recognises their ids.
+        let end = Instant::now() + ANSWER_TIMEOUT;
         for (subject, acknowledgement) in waiting {
             // The client does not end the wait for an acknowledgement when it loses the connection.
             let answered = select! {
                 biased;
                 answered = acknowledgement.into_future() => answered,
+                () = sleep_until(end) => return Outcome { accepted, rest: self.retry(&no_answer()) },
                 _ = is_lost.wait_for(|is_lost| *is_lost) => {
                     let rest = self.retry("the server closed the connection before it acknowledged");
                     return Outcome { accepted, rest };

@@ -17,7 +17,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 
-use super::error::ApiError;
+use super::{error::ApiError, handlers::tasks::BETWEEN_POLLS};
 use crate::kernel::clock::process_cpu_ns;
 
 /// Paths whose answers are shared: those that need a walk over the tasks or the owner of the lineage.
@@ -153,6 +153,10 @@ pub(super) async fn share(State(shared): State<SharedAnswers>, request: Request,
     let Some(slot) = (key.len() <= KEY_BYTES).then(|| shared.slot(key)).flatten() else {
         return next.run(request).await;
     };
+    let path = request.uri().path();
+    // The health of a busy daemon must not be old.
+    let is_cheap = path == "/v1/status";
+    let waits = if path == "/v1/blocked" { BETWEEN_POLLS } else { Duration::ZERO };
     let mut kept = slot.lock().await;
     if let Some(kept) = kept.as_ref().filter(|kept| kept.is_for(arrived, age)) {
         let mut answer = kept.answer(age);
@@ -171,7 +175,8 @@ pub(super) async fn share(State(shared): State<SharedAnswers>, request: Request,
         Ok(body) => {
             // On a busy host the elapsed time includes waiting for a CPU. The CPU time includes the work of other threads.
             let cpu = Duration::from_nanos(process_cpu_ns().saturating_sub(cpu_ns));
-            let new = Kept { made, cost: cpu.min(made.elapsed()), head: parts.headers, body };
+            let cost = if is_cheap { Duration::ZERO } else { cpu.min(made.elapsed()).saturating_sub(waits) };
+            let new = Kept { made, cost, head: parts.headers, body };
             if new.is_large() {
                 shared.drop_after(new.lasts(OLDEST));
             }

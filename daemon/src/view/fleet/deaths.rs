@@ -29,11 +29,11 @@ pub(super) struct RecentDeaths {
 impl RecentDeaths {
     /// Adds the ends since the last answer.
     pub(super) fn add(&mut self, new: NewDeaths) {
-        if new.boottime_ns < self.now_ns {
-            // The host has rebooted.
+        if new.boottime_ns.saturating_add(WINDOW_NS) < self.now_ns {
+            // The host has rebooted. An answer that other viewers got too can be a little older than the last one.
             *self = Self::default();
         }
-        self.now_ns = new.boottime_ns;
+        self.now_ns = self.now_ns.max(new.boottime_ns);
         let begin = self.now_ns.saturating_sub(WINDOW_NS);
         let oldest = new.deaths.last().map_or(0, |(at, _)| *at);
         if new.has_more && oldest > begin {

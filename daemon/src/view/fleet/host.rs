@@ -52,6 +52,14 @@ impl HostState {
         };
     }
 
+    /// Takes only the deaths, while the view is paused.
+    pub(super) fn take_deaths(&mut self, answer: Result<HostSample, NoAnswer>) {
+        match answer {
+            Ok(sample) => sample.deaths.into_iter().for_each(|deaths| self.deaths.add(deaths)),
+            Err(_) => self.deaths = RecentDeaths::default(),
+        }
+    }
+
     /// Returns its last answer, if the last question was answered.
     pub(super) fn sample(&self) -> Option<&HostSample> {
         match &self.answer {

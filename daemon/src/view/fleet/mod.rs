@@ -81,13 +81,14 @@ impl FleetView {
 
     /// Takes an answer. While the view is paused, answers are dropped.
     pub fn apply(&mut self, input: FleetInput) {
+        let Some(host) = self.hosts.get_mut(input.index) else { return };
         if self.paused {
+            // The next answer has later deaths only.
+            host.take_deaths(input.answer);
             return;
         }
-        if let Some(host) = self.hosts.get_mut(input.index) {
-            host.take(input.answer);
-            self.is_stale = true;
-        }
+        host.take(input.answer);
+        self.is_stale = true;
     }
 
     /// Filters and sorts the rows if something has changed; call it before each frame. The chosen host stays chosen.

@@ -37,8 +37,8 @@ pub(super) struct Memory {
 pub(super) async fn host(access: &Access, host: &Host, memory: &mut Memory) -> Result<HostSample, Failure> {
     let outcome = client::within(access, ask(access, host, memory)).await;
     if outcome.is_err() {
-        // The host may have another address now.
-        memory.addresses = None;
+        // The host may have another address now. The view forgets the deaths of a host that does not answer, so all are asked for again.
+        *memory = Memory::default();
     }
     outcome
 }

@@ -15,13 +15,14 @@ use crate::outputs::target::{Outcome, Rest};
 pub(in crate::outputs) struct Answer {
     pub(in crate::outputs) status: StatusCode,
     pub(in crate::outputs) retry_after: Option<Duration>,
-    pub(in crate::outputs) body: Bytes,
+    /// The body; `None` if it is too long or did not end in time.
+    pub(in crate::outputs) body: Option<Bytes>,
     /// Whether the body is HTML.
     is_html: bool,
 }
 
 impl Answer {
-    pub(super) fn new(status: StatusCode, headers: &HeaderMap, body: Bytes) -> Self {
+    pub(super) fn new(status: StatusCode, headers: &HeaderMap, body: Option<Bytes>) -> Self {
         let kind = headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
         let is_html = kind.get(..9).is_some_and(|start| start.eq_ignore_ascii_case(b"text/html"));
         let retry_after = headers.get(header::RETRY_AFTER).and_then(retry_after);
@@ -33,7 +34,7 @@ impl Answer {
         if self.status.is_success() {
             return Outcome { accepted: count, rest: Rest::None };
         }
-        let why = format!("answered {}: {}", self.status, shown(&self.body));
+        let why = format!("answered {}: {}", self.status, shown(self.body.as_deref().unwrap_or_default()));
         // RFC 9110: these say that the same request can succeed later; a redirection or 404 is often a server that is being started.
         let is_for_now = self.status.is_server_error()
             || self.status.is_redirection()
@@ -65,7 +66,7 @@ mod tests {
         Answer {
             status: StatusCode::from_u16(status).unwrap(),
             retry_after: None,
-            body: Bytes::from_static(b"no\n\x1b[m"),
+            body: Some(Bytes::from_static(b"no\n\x1b[m")),
             is_html: false,
         }
     }

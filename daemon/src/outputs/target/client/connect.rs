@@ -13,13 +13,17 @@ use rustls::AlertDescription;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
+    time::timeout,
 };
 
-use super::{Names, tls::Tls, with_causes};
+use super::{ANSWER_TIMEOUT, Names, tls::Tls, with_causes};
 use crate::{
     outputs::{ServerSettings, url::Url},
     tls_client::TlsFailure,
 };
+
+/// How long a server may leave what was sent to it unacknowledged (`TCP_USER_TIMEOUT`), ms.
+const UNREAD_MAX_MS: u32 = 20_000;
 
 /// A server, and how it is reached.
 #[derive(Debug)]
@@ -55,10 +59,16 @@ impl Server {
             None => self.names.find(&self.url.host).await?,
         };
         let mut why = format!("{} has no address", self.url.host);
+        // An address that does not answer leaves time for the others.
+        let share = ANSWER_TIMEOUT / 2 / u32::try_from(found.len()).unwrap_or(u32::MAX).max(1);
         for ip in found {
-            match TcpStream::connect(SocketAddr::new(ip, port)).await {
-                Ok(stream) => return self.secure(stream).await,
-                Err(error) => why = format!("connecting to {ip} port {port}: {error}"),
+            match timeout(share, TcpStream::connect(SocketAddr::new(ip, port))).await {
+                Ok(Ok(stream)) => return self.secure(stream).await,
+                Ok(Err(error)) => why = format!("connecting to {ip} port {port}: {error}"),
+                Err(_) => {
+                    why =
+                        format!("connecting to {ip} port {port}: no answer within {} ms", share.as_millis());
+                }
             }
         }
         Err(why)
@@ -67,6 +77,9 @@ impl Server {
     async fn secure(&mut self, stream: TcpStream) -> Result<Stream, String> {
         // A request is written at once and waits for its answer. If this fails, it only takes longer.
         let _ = stream.set_nodelay(true);
+        // Otherwise a connection whose server reads nothing would never end: hyper writes everything before it closes. If this fails,
+        // such a connection stays open.
+        let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, UNREAD_MAX_MS);
         self.failure = Noted::default();
         let noted = Arc::clone(&self.failure);
         let Some(tls) = &mut self.tls else { return Ok(Stream { inner: Box::new(stream), noted }) };

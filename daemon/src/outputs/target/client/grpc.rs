@@ -59,7 +59,7 @@ impl Grpc {
         let (head, mut body) = answer.into_parts();
         let (bytes, trailers) = self.read(&mut body).await?;
         self.connection = Some(connection);
-        Ok(reply(&Response::from_parts(head, Bytes::from(bytes)), trailers.as_ref()))
+        Ok(reply(&Response::from_parts(head, Bytes::from(bytes)), trailers.as_ref(), message.len()))
     }
 
     async fn connect(&mut self) -> Result<SendRequest<Body>, String> {

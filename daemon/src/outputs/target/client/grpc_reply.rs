@@ -85,12 +85,19 @@ struct Delay {
     nanos: i32,
 }
 
-/// Returns the message of an answer, or what has to happen to the records.
-pub(super) fn reply(answer: &Response<Bytes>, trailers: Option<&HeaderMap>) -> Result<Bytes, Rest> {
+/// A message that is shorter is not too large for a server.
+const SMALL: usize = 64 << 10;
+
+/// Returns the message of an answer to a message of `sent` bytes, or what has to happen to the records.
+pub(super) fn reply(
+    answer: &Response<Bytes>,
+    trailers: Option<&HeaderMap>,
+    sent: usize,
+) -> Result<Bytes, Rest> {
     let headers = answer.headers();
     if answer.status() != StatusCode::OK {
         // A proxy, or a server that has no gRPC.
-        return Err(Answer::new(answer.status(), headers, answer.body().clone()).outcome(1).rest);
+        return Err(Answer::new(answer.status(), headers, Some(answer.body().clone())).outcome(1).rest);
     }
     let wrong =
         |why: &str| Err(Rest::Retry { why: format!("{why}: it may not be a collector"), after: None });
@@ -111,8 +118,8 @@ pub(super) fn reply(answer: &Response<Bytes>, trailers: Option<&HeaderMap>) -> R
     let after = field("grpc-status-details-bin")
         .and_then(retry_delay)
         .or_else(|| pushback(field("grpc-retry-pushback-ms")?));
-    // A server that says when to try again is overloaded; without that, the request is too large for it.
-    let is_overload = name == "RESOURCE_EXHAUSTED" && after.is_some();
+    // A server that says when to try again is overloaded; without that, the message may be too large for it.
+    let is_overload = name == "RESOURCE_EXHAUSTED" && (after.is_some() || sent < SMALL);
     if is_overload || TEMPORARY.contains(&name) {
         Err(Rest::Retry { why, after })
     } else {
@@ -178,18 +185,18 @@ mod tests {
 
     /// The outcome of a status among the trailers.
     fn of(fields: &[(&'static str, &str)]) -> Result<Bytes, Rest> {
-        reply(&answer(200, &[GRPC], b""), Some(&trailers(fields)))
+        reply(&answer(200, &[GRPC], b""), Some(&trailers(fields)), 2 * SMALL)
     }
 
     #[test]
     fn a_message_with_status_0_acknowledges() {
         let ok = trailers(&[("grpc-status", "0")]);
-        let found = reply(&answer(200, &[GRPC], b"\0\0\0\0\x02ab"), Some(&ok)).unwrap();
+        let found = reply(&answer(200, &[GRPC], b"\0\0\0\0\x02ab"), Some(&ok), 1).unwrap();
         assert_eq!(found, &b"ab"[..]);
-        assert_eq!(reply(&answer(200, &[GRPC], b"\0\0\0\0\0"), Some(&ok)).unwrap(), &b""[..]);
+        assert_eq!(reply(&answer(200, &[GRPC], b"\0\0\0\0\0"), Some(&ok), 1).unwrap(), &b""[..]);
         // Without a message, with one that is cut off, compressed, or followed by more.
         for body in [&b""[..], b"\0\0\0\0", b"\0\0\0\0\x02a", b"\x01\0\0\0\0", b"\0\0\0\0\x01ab"] {
-            let found = reply(&answer(200, &[GRPC], body), Some(&ok));
+            let found = reply(&answer(200, &[GRPC], body), Some(&ok), 1);
             assert!(matches!(found, Err(Rest::Retry { .. })), "{body:?}: {found:?}");
         }
     }
@@ -201,23 +208,23 @@ mod tests {
             [(&[GRPC][..], None), (&[GRPC], Some("")), (&[GRPC], Some("x")), (&[GRPC], Some("-1"))]
         {
             let trailers = status.map(|status| trailers(&[("grpc-status", status)]));
-            let found = reply(&answer(200, fields, whole), trailers.as_ref());
+            let found = reply(&answer(200, fields, whole), trailers.as_ref(), 1);
             assert!(
                 matches!(&found, Err(Rest::Retry { why, .. }) if why.contains("without a status")),
                 "{found:?}"
             );
         }
         for kind in ["text/html", "application/json", ""] {
-            let found = reply(&answer(200, &[("content-type", kind)], b"<html>"), None);
+            let found = reply(&answer(200, &[("content-type", kind)], b"<html>"), None, 1);
             assert!(
                 matches!(&found, Err(Rest::Retry { why, .. }) if why.contains("not by gRPC")),
                 "{found:?}"
             );
         }
         // The status of HTTP counts if it is not 200.
-        assert!(matches!(reply(&answer(503, &[], b""), None), Err(Rest::Retry { .. })));
-        assert!(matches!(reply(&answer(404, &[], b""), None), Err(Rest::Retry { .. })));
-        assert!(matches!(reply(&answer(413, &[], b""), None), Err(Rest::Refused(_))));
+        assert!(matches!(reply(&answer(503, &[], b""), None, 1), Err(Rest::Retry { .. })));
+        assert!(matches!(reply(&answer(404, &[], b""), None, 1), Err(Rest::Retry { .. })));
+        assert!(matches!(reply(&answer(413, &[], b""), None, 1), Err(Rest::Refused(_))));
     }
 
     #[test]
@@ -230,9 +237,15 @@ mod tests {
             let found = of(&[("grpc-status", &code.to_string())]);
             assert!(matches!(found, Err(Rest::Refused(_))), "{code}: {found:?}");
         }
+        // A quota, and not the length.
+        let short = reply(&answer(200, &[GRPC], b""), Some(&trailers(&[("grpc-status", "8")])), SMALL - 1);
+        assert!(matches!(short, Err(Rest::Retry { after: None, .. })), "{short:?}");
         // The status can be among the headers.
-        let found =
-            reply(&answer(200, &[GRPC, ("grpc-status", "14"), ("grpc-message", "full%0Aqueue%")], b""), None);
+        let found = reply(
+            &answer(200, &[GRPC, ("grpc-status", "14"), ("grpc-message", "full%0Aqueue%")], b""),
+            None,
+            1,
+        );
         let Err(Rest::Retry { why, .. }) = found else { panic!("{found:?}") };
         assert_eq!(why, "answered UNAVAILABLE: full queue%");
     }

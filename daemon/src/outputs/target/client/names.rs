@@ -5,9 +5,13 @@ use std::{
     net::{IpAddr, ToSocketAddrs as _},
     sync::mpsc,
     thread,
+    time::Duration,
 };
 
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::timeout};
+
+/// How long a look-up may take: a little less than everything until an answer.
+const LOOKUP_MAX: Duration = Duration::from_secs(9);
 
 /// A question for the thread that looks up names: the host, and where the answer goes.
 type Question = (String, oneshot::Sender<Result<Vec<IpAddr>, String>>);
@@ -28,6 +32,10 @@ impl Names {
         own_lookups_only();
         thread::Builder::new().name("output-names".into()).spawn(move || {
             for (host, answer) in questions {
+                // The asker has given up.
+                if answer.is_closed() {
+                    continue;
+                }
                 // getaddrinfo(3); it blocks for as long as resolv.conf says.
                 let found = (host.as_str(), 0_u16).to_socket_addrs();
                 let found = found.map(|all| all.map(|address| address.ip()).collect());
@@ -42,7 +50,10 @@ impl Names {
         let Some(sender) = &self.0 else { return Err(format!("{host} is not an address")) };
         let (answer, answered) = oneshot::channel();
         sender.send((host.to_owned(), answer)).map_err(|_| "no thread looks up names".to_owned())?;
-        answered.await.map_err(|_| format!("{host} was not looked up"))?
+        let answered = timeout(LOOKUP_MAX, answered).await.map_err(|_| {
+            format!("looking up {host}: the resolver has not answered within {} s", LOOKUP_MAX.as_secs())
+        })?;
+        answered.map_err(|_| format!("{host} was not looked up"))?
     }
 }
 

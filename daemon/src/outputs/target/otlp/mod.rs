@@ -80,7 +80,11 @@ impl Transport {
         let answer = client.post(request.into(), CONTENT_TYPE).await;
         let answer = answer.map_err(|why| Rest::Retry { why, after: None })?;
         match answer.outcome(1) {
-            Outcome { rest: Rest::None, .. } => Ok(answer.body),
+            // Whether the collector left records out is in the body.
+            Outcome { rest: Rest::None, .. } => answer.body.ok_or_else(|| Rest::Retry {
+                why: "answered with success, but the body is too long or does not end: it may not be a collector".into(),
+                after: None,
+            }),
             Outcome { rest, .. } => Err(rest),
         }
     }

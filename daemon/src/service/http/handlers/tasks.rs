@@ -118,7 +118,7 @@ pub(in crate::service::http) struct BlockedQuery {
 }
 
 /// Time between the two polls of tasks in uninterruptible sleep.
-const BETWEEN: Duration = Duration::from_millis(100);
+pub(in crate::service::http) const BETWEEN_POLLS: Duration = Duration::from_millis(100);
 
 pub(in crate::service::http) async fn blocked(
     State(api): State<Api>,
@@ -144,7 +144,7 @@ pub(in crate::service::http) async fn blocked(
         Err(unknown) => return Ok(Json(unknown)),
     };
     if !first.is_empty() {
-        tokio::time::sleep(BETWEEN).await;
+        tokio::time::sleep(BETWEEN_POLLS).await;
     }
     api.ask(move |pipeline, service| {
         // Most sleeps are short, so a walk over all tasks, which also reads kernel stacks, is made only if a sleep lasts.
