@@ -1,10 +1,9 @@
 //! `cargo xtask test`: runs the unit tests, then the integration tests on the running kernel and on other kernels in QEMU.
 
 use std::ffi::{OsStr, OsString};
-use std::num::NonZero;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::{fs, thread};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -28,9 +27,6 @@ const ROTEL: &str = "0.0.1a15";
 
 /// The packages that control the browser with the web page and check the page's accessibility.
 const NODE_PACKAGES: [(&str, &str); 2] = [("playwright-core", "1.65.1"), ("axe-core", "4.14.1")];
-
-/// How many tests of a binary run at once on the running kernel, for each CPU.
-const TESTS_PER_CPU: usize = 2;
 
 /// The optional features of the daemon. Lints, unit tests and the binary with failpoints have all of them, so that its library is
 /// compiled once; the release build has none.
@@ -220,11 +216,6 @@ fn native(binary: &Path, failing: &Path, args: &[OsString]) -> Result<()> {
         cargo.args(["--config", &format!("target.'cfg(unix)'.runner=[{}]", words.join(","))]);
     }
     cargo.arg("--").args(args);
-    if !args.iter().any(|arg| arg.to_string_lossy().starts_with("--test-threads")) {
-        // Tests mostly wait.
-        let cpus = thread::available_parallelism().map_or(1, NonZero::get);
-        cargo.arg(format!("--test-threads={}", TESTS_PER_CPU * cpus));
-    }
     let outcome = shell::run_with_stdout(&mut cargo);
     let text = fs::read_to_string(&skipped).with_context(|| format!("reading {}", skipped.display()))?;
     eprintln!("{} tests were skipped\n{text}", text.lines().count());
