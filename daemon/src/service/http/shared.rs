@@ -1,7 +1,7 @@
 //! Answers that several clients share. A request with `Cache-Control: max-age=N` accepts an answer that is up to N seconds old. So
 //! with `max-age=1` the daemon computes an answer once a second for any number of viewers. An answer that is expensive to compute is
-//! repeated for a hundred times the CPU time that it took. So one kind of answer takes at most a hundredth of a CPU, however many
-//! clients ask and however large the host is. The answer's `max-age` says for how long a new request would get the same answer.
+//! repeated for a hundred times the CPU time that it took. So one query takes at most a hundredth of a CPU (if its answer takes at
+//! most 0.6 s), however many clients ask. The answer's `max-age` says for how long a new request would get the same answer.
 
 use std::{
     collections::HashMap,
