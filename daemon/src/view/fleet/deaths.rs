@@ -111,6 +111,14 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_that_is_a_little_older_than_the_last_adds_to_it() {
+        let mut recent = RecentDeaths::default();
+        recent.add(new(100, &[(99, "oom")], false));
+        recent.add(new(95, &[(94, "killed")], false));
+        assert_eq!((recent.sum(), recent.now_ns), (2, 100 * SECOND));
+    }
+
+    #[test]
     fn an_answer_without_room_for_all_says_so_for_as_long_as_they_would_count() {
         let mut recent = RecentDeaths::default();
         recent.add(new(100, &[(99, "killed"), (80, "killed")], true));

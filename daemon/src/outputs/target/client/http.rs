@@ -82,3 +82,39 @@ impl Client {
         Ok(sender)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
+
+    use super::*;
+    use crate::outputs::{
+        ServerSettings,
+        target::client::Names,
+        url::{Url, UrlKind},
+    };
+
+    #[tokio::test]
+    async fn a_success_with_a_body_that_is_too_long_is_a_success() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let text = format!("http://{}", listener.local_addr().unwrap());
+        let url = Url::parse(&text, UrlKind::http(80, "/")).unwrap();
+        let settings = ServerSettings { url, headers: Vec::new(), tls: None };
+        let mut client = Client::new(Server::new(&settings, &Names::none(), "http/1.1").unwrap());
+        let serving = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 1024];
+            let _ = stream.read(&mut request).await.unwrap();
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", 4 * ANSWER_MAX);
+            stream.write_all(head.as_bytes()).await.unwrap();
+            let _ = stream.write_all(&vec![b'x'; 4 * ANSWER_MAX]).await;
+        };
+        let (answer, ()) = tokio::join!(client.post(Bytes::from_static(b"{}\n"), "text/plain"), serving);
+        let answer = answer.unwrap();
+        assert!(answer.body.is_none() && client.connection.is_none());
+        assert_eq!(answer.outcome(3).accepted, 3);
+    }
+}
