@@ -235,10 +235,21 @@ fn faults(targets: &mut [Target], fault: u32, lasting: Duration) -> anyhow::Resu
     Ok(())
 }
 
+/// Fails if the oracle lacks events.
+fn complete(wanted: &Wanted) -> anyhow::Result<()> {
+    match &wanted.incomplete {
+        Some(line) => {
+            bail!("the reader that is the oracle missed events; run this while no other storm runs: {line}")
+        }
+        None => Ok(()),
+    }
+}
+
 /// Waits until an output has sent everything, and compares what its server has with the oracle. Returns a row of the table.
 fn verdict(service: &Service, target: &Target, wanted: &Mutex<Wanted>) -> anyhow::Result<String> {
     let name = target.name;
     let of = |counter: &str| count(service, name, counter);
+    complete(&wanted.lock().unwrap_or_else(PoisonError::into_inner))?;
     until(|| {
         let wanted = wanted.lock().unwrap_or_else(PoisonError::into_inner).numbers.len() as u64;
         let (sent, dropped, queued) = (of("events_total"), of("dropped_events_total"), of("queue_records"));
@@ -247,9 +258,7 @@ fn verdict(service: &Service, target: &Target, wanted: &Mutex<Wanted>) -> anyhow
         if is_done { Ok(()) } else { Err(why()) }
     })?;
     let wanted = wanted.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(line) = &wanted.incomplete {
-        bail!("the reader that is the oracle missed events: {line}");
-    }
+    complete(&wanted)?;
     let counted = (of("events_total"), of("dropped_events_total"));
     let delivery = until(|| {
         let delivery = target.delivery(&wanted.numbers)?;
