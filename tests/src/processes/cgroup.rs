@@ -5,7 +5,7 @@ use std::{
     io::Write as _,
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Child, Command, Stdio},
     time::Duration,
 };
 
@@ -156,5 +156,27 @@ impl Drop for Cgroup {
                 }
             }
         }
+    }
+}
+
+/// A process in a cgroup that sleeps; it ends when this is dropped.
+pub struct Sleeper(Child);
+
+impl Sleeper {
+    /// Starts it.
+    #[track_caller]
+    pub fn start(cgroup: &Cgroup) -> Self {
+        let mut command = Command::new("sleep");
+        command.arg("1000").stdout(Stdio::null()).stderr(Stdio::null());
+        cgroup.begin(&mut command);
+        Self(command.spawn().unwrap_or_else(|error| panic!("sleep: {error}")))
+    }
+}
+
+impl Drop for Sleeper {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }

@@ -7,11 +7,15 @@ mod common;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    process::{Child, Command},
+    process::Command,
 };
 
 use common::scenario;
-use taskscope_tests::{cgroup::Cgroup, service::Service, setting, wait};
+use taskscope_tests::{
+    cgroup::{Cgroup, Sleeper},
+    service::Service,
+    setting, wait,
+};
 
 type Samples = BTreeMap<String, f64>;
 
@@ -42,25 +46,6 @@ fn of_unit(samples: &Samples, metric: &str, unit: &str) -> f64 {
 fn lines(cgroup: &Cgroup, file: &str) -> f64 {
     let text = fs::read_to_string(cgroup.path().join(file)).unwrap_or_default();
     f64::from(u32::try_from(text.lines().count()).unwrap_or(u32::MAX))
-}
-
-/// A process in a cgroup that ends when this is dropped.
-struct Sleeper(Child);
-
-impl Sleeper {
-    fn start(cgroup: &Cgroup) -> Self {
-        let mut command = Command::new("sleep");
-        command.arg("1000");
-        cgroup.begin(&mut command);
-        Self(command.spawn().unwrap_or_else(|error| panic!("sleep: {error}")))
-    }
-}
-
-impl Drop for Sleeper {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 /// Runs a shell in a cgroup to its end.

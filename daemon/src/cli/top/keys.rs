@@ -8,7 +8,7 @@ use ratatui::layout::Rect;
 
 use crate::{
     answer::TaskSelector,
-    cli::full_screen::input::Key,
+    cli::full_screen::{input::Key, scroll, type_filter},
     view::{Pane, View},
 };
 
@@ -119,14 +119,8 @@ pub(super) fn press(key: Key, view: &mut View, choice: &mut Choice) -> Then {
         }
         Over::Typing => typed(key, view, choice),
         Over::Text(_, text, at) => {
-            let most = u16::try_from(text.lines().count()).unwrap_or(u16::MAX).saturating_sub(1);
-            match key {
-                Key::Down | Key::Char('j') => *at = (*at + 1).min(most),
-                Key::Up | Key::Char('k') => *at = at.saturating_sub(1),
-                Key::PageDown | Key::Char(' ') => *at = (*at + 10).min(most),
-                Key::PageUp => *at = at.saturating_sub(10),
-                Key::Home => *at = 0,
-                _ => choice.over = Over::Nothing,
+            if !scroll(key, text, at) {
+                choice.over = Over::Nothing;
             }
             Then::Go
         }
@@ -136,17 +130,8 @@ pub(super) fn press(key: Key, view: &mut View, choice: &mut Choice) -> Then {
 
 fn typed(key: Key, view: &mut View, choice: &mut Choice) -> Then {
     let mut filter = view.filter().to_owned();
-    match key {
-        Key::Char(c) => filter.push(c),
-        Key::Backspace => {
-            filter.pop();
-        }
-        Key::Enter => choice.over = Over::Nothing,
-        Key::Escape => {
-            filter.clear();
-            choice.over = Over::Nothing;
-        }
-        _ => return Then::Go,
+    if !type_filter(key, &mut filter) {
+        choice.over = Over::Nothing;
     }
     view.set_filter(filter);
     Then::Go

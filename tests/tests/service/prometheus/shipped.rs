@@ -4,11 +4,16 @@ use std::{
     fmt::Write as _,
     fs,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
 };
 
 use serde_json::Value;
-use taskscope_tests::{cgroup::Cgroup, directory::Directory, service::Service, setting, wait};
+use taskscope_tests::{
+    cgroup::{Cgroup, Sleeper},
+    directory::Directory,
+    service::Service,
+    setting, wait,
+};
 
 use super::{Prometheus, common::scenario};
 
@@ -93,25 +98,6 @@ fn storm(cgroup: &Cgroup) {
         command.stderr(Stdio::null()).status().unwrap_or_else(|error| panic!("sh: {error}"));
     };
     run("for n in 1 2 3 4 5 6 7 8; do (exit 3); sh -c 'kill -KILL $$' 2>/dev/null; done");
-}
-
-/// A process of the unit, which ends when this is dropped.
-struct Sleeper(Child);
-
-impl Sleeper {
-    fn start(cgroup: &Cgroup) -> Self {
-        let mut command = Command::new("sleep");
-        command.arg("1000").stdout(Stdio::null()).stderr(Stdio::null());
-        cgroup.begin(&mut command);
-        Self(command.spawn().unwrap_or_else(|error| panic!("sleep: {error}")))
-    }
-}
-
-impl Drop for Sleeper {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 #[test]

@@ -4,17 +4,20 @@
 //! - `taken`: takes the terminal, and restores it however the view ends
 //! - `input`: keys, from the bytes that a terminal sends
 //! - `pen`: draws lines, rows and texts within an area
+//! - `over`: what keys do to a text over the view, and to a filter
 //! - `frame`: one frame as text
 
 mod app;
 mod frame;
 pub(in crate::cli) mod input;
+mod over;
 mod pen;
 mod taken;
 
 pub(in crate::cli) use self::{
     app::{App, Due, Ended, show},
     frame::print,
+    over::{scroll, type_filter},
     pen::{Pen, TerminalCaps, columns, overlay, places, row_at},
     taken::Taken,
 };

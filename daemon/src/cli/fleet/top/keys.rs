@@ -5,7 +5,10 @@ use std::borrow::Cow;
 use ratatui::layout::Rect;
 
 use crate::{
-    cli::full_screen::input::{Key, Mouse, MouseAction},
+    cli::full_screen::{
+        input::{Key, Mouse, MouseAction},
+        scroll, type_filter,
+    },
     view::fleet::FleetView,
 };
 
@@ -85,14 +88,8 @@ pub(super) fn press(key: Key, view: &mut FleetView, choice: &mut Choice) -> Then
     view.refresh();
     match &mut choice.over {
         Over::Help(at) => {
-            let most = u16::try_from(HELP.lines().count()).unwrap_or(u16::MAX).saturating_sub(1);
-            match key {
-                Key::Down | Key::Char('j') => *at = (*at + 1).min(most),
-                Key::Up | Key::Char('k') => *at = at.saturating_sub(1),
-                Key::PageDown | Key::Char(' ') => *at = (*at + 10).min(most),
-                Key::PageUp => *at = at.saturating_sub(10),
-                Key::Home => *at = 0,
-                _ => choice.over = Over::Nothing,
+            if !scroll(key, HELP, at) {
+                choice.over = Over::Nothing;
             }
             Then::Go
         }
@@ -106,17 +103,8 @@ pub(super) fn press(key: Key, view: &mut FleetView, choice: &mut Choice) -> Then
 
 fn typed(key: Key, view: &mut FleetView, choice: &mut Choice) {
     let mut filter = view.filter().to_owned();
-    match key {
-        Key::Char(c) => filter.push(c),
-        Key::Backspace => {
-            filter.pop();
-        }
-        Key::Enter => choice.over = Over::Nothing,
-        Key::Escape => {
-            filter.clear();
-            choice.over = Over::Nothing;
-        }
-        _ => return,
+    if !type_filter(key, &mut filter) {
+        choice.over = Over::Nothing;
     }
     view.set_filter(filter);
 }
