@@ -11,12 +11,14 @@ mod events;
 pub mod faults;
 mod oracles;
 mod processes;
+mod real_servers;
 pub mod setting;
 pub mod wait;
 
 pub use events::{event, life, matcher, normal, replay, stream, view};
 pub use oracles::{delivery, facts, oracle, proc, schema, skipped, tree, verdict, verifier};
 pub use processes::{
-    browser, certificates, cgroup, directory, history, hosts, job, nats, network, nginx, observer, programs,
-    remedy, scenario, servers, service, spawner, terminal_page, tmux, top,
+    browser, cgroup, directory, history, hosts, job, observer, programs, remedy, scenario, service, spawner,
+    terminal_page, tmux, top,
 };
+pub use real_servers::{certificates, nats, network, nginx, servers};

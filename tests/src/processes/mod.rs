@@ -1,20 +1,15 @@
 //! Processes and cgroups that tests start and control.
 
 pub mod browser;
-pub mod certificates;
 pub mod cgroup;
 pub mod directory;
 pub mod history;
 pub mod hosts;
 pub mod job;
-pub mod nats;
-pub mod network;
-pub mod nginx;
 pub mod observer;
 pub mod programs;
 pub mod remedy;
 pub mod scenario;
-pub mod servers;
 pub mod service;
 pub mod spawner;
 pub mod terminal_page;
