@@ -75,26 +75,37 @@ pub(crate) fn authorities(file: &Path) -> Result<RootCertStore, String> {
     Ok(roots)
 }
 
+/// An error in the files of the client's own certificate.
+pub(crate) struct PairError {
+    /// Whether it is in the file with the key.
+    pub(crate) is_in_key: bool,
+    /// The file, and what is wrong with it.
+    pub(crate) what: String,
+}
+
 /// Returns the configuration of a client that accepts certificates signed by `authorities`. `pair` is the files with its own
 /// certificate and key, `protocol` the name of its protocol for ALPN.
 pub(crate) fn config(
     authorities: RootCertStore,
     pair: Option<(&Path, &Path)>,
     protocol: &[u8],
-) -> Result<ClientConfig, String> {
+) -> Result<ClientConfig, PairError> {
+    let of_certificate = |what| PairError { is_in_key: false, what };
+    let of_key = |what| PairError { is_in_key: true, what };
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
-        .map_err(|error| format!("preparing TLS: {error}"))?
+        .map_err(|error| of_certificate(format!("preparing TLS: {error}")))?
         .with_root_certificates(authorities);
     let mut config = match pair {
         None => builder.with_no_client_auth(),
         Some((cert, key)) => {
-            let chain = certificates(cert)?;
+            let chain = certificates(cert).map_err(of_certificate)?;
             let name = key.display();
-            let key = pem::key(&read(key, pem::MOST_BYTES)?).map_err(|what| format!("{name} {what}"))?;
-            builder
-                .with_client_auth_cert(chain, key)
-                .map_err(|error| format!("{} does not go with {name}: {error}", cert.display()))?
+            let text = read(key, pem::MOST_BYTES).map_err(of_key)?;
+            let key = pem::key(&text).map_err(|what| of_key(format!("{name} {what}")))?;
+            builder.with_client_auth_cert(chain, key).map_err(|error| {
+                of_certificate(format!("{} does not go with {name}: {error}", cert.display()))
+            })?
         }
     };
     config.alpn_protocols = vec![protocol.to_vec()];
@@ -126,7 +137,7 @@ mod tests {
         let path = std::env::temp_dir().join(format!("taskscope-tls-client-{}", std::process::id()));
         std::fs::write(&path, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
         let wrong = authorities(&path).unwrap_err();
-        let no_key = config(RootCertStore::empty(), Some((&path, &path)), b"h2").unwrap_err();
+        let no_key = config(RootCertStore::empty(), Some((&path, &path)), b"h2").unwrap_err().what;
         std::fs::remove_file(&path).unwrap();
         let missing = authorities(&path).unwrap_err();
         let name = path.display().to_string();

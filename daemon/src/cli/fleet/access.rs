@@ -78,7 +78,7 @@ impl AccessArgs {
 }
 
 fn config(ca: &Path, pair: Option<(&Path, &Path)>) -> Result<ClientConfig, String> {
-    tls_client::config(tls_client::authorities(ca)?, pair, b"http/1.1")
+    tls_client::config(tls_client::authorities(ca)?, pair, b"http/1.1").map_err(|error| error.what)
 }
 
 /// Reads a file with `USER:PASSWORD`; returns the header.

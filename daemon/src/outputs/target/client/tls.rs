@@ -104,12 +104,8 @@ fn config(files: &TlsFiles, protocol: &str) -> Result<ClientConfig, SettingError
     };
     let authorities = authorities.map_err(|what| ("ca", what))?;
     let pair = files.pair.as_ref().map(|(cert, key)| (cert.as_path(), key.as_path()));
-    if let Some((_, file)) = pair {
-        let read = tls_client::read(file, pem::MOST_BYTES);
-        let key = read.and_then(|text| pem::key(&text).map_err(|what| format!("{} {what}", file.display())));
-        key.map_err(|what| ("key", what))?;
-    }
-    tls_client::config(authorities, pair, protocol.as_bytes()).map_err(|what| ("cert", what))
+    tls_client::config(authorities, pair, protocol.as_bytes())
+        .map_err(|error| (if error.is_in_key { "key" } else { "cert" }, error.what))
 }
 
 /// Reads the authorities of the system. Certificates that rustls cannot parse are ignored; an error if none is left.
