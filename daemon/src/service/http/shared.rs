@@ -20,8 +20,18 @@ use axum::{
 use super::{error::ApiError, handlers::tasks::BETWEEN_POLLS};
 use crate::kernel::clock::process_cpu_ns;
 
-/// Paths whose answers are shared: those that need a walk over the tasks or the owner of the lineage.
-const PATHS: [&str; 6] = ["/v1/status", "/v1/zombies", "/v1/limits", "/v1/blocked", "/v1/tree", "/v1/deaths"];
+/// Paths whose answers are shared: those that need a walk over the tasks or the owner of the lineage. With each, the CPU time that does
+/// not count as the answer's cost.
+const PATHS: [(&str, Duration); 6] = [
+    // The health of a busy daemon must not be old.
+    ("/v1/status", Duration::MAX),
+    ("/v1/zombies", Duration::ZERO),
+    ("/v1/limits", Duration::ZERO),
+    // The answer waits, and a busy daemon does other work meanwhile.
+    ("/v1/blocked", BETWEEN_POLLS),
+    ("/v1/tree", Duration::ZERO),
+    ("/v1/deaths", Duration::ZERO),
+];
 
 /// The largest `max-age` that a request can have.
 const OLDEST: Duration = Duration::from_secs(5);
@@ -130,21 +140,22 @@ impl SharedAnswers {
     }
 }
 
-/// Returns how old an answer may be.
-fn accepts(request: &Request) -> Option<Duration> {
-    if request.method() != Method::GET || !PATHS.contains(&request.uri().path()) {
+/// Returns how old an answer may be, and the CPU time that does not count as its cost.
+fn accepts(request: &Request) -> Option<(Duration, Duration)> {
+    if request.method() != Method::GET {
         return None;
     }
+    let (_, free) = PATHS.into_iter().find(|(path, _)| *path == request.uri().path())?;
     let value = request.headers().get(header::CACHE_CONTROL)?.to_str().ok()?;
     let age = value.split(',').find_map(|part| part.trim().strip_prefix("max-age="))?.parse().ok()?;
     let age = Duration::from_secs(age).min(OLDEST);
-    (!age.is_zero()).then_some(age)
+    (!age.is_zero()).then_some((age, free))
 }
 
 /// Answers a request by a kept answer if the request accepts it, else by a new one.
 pub(super) async fn share(State(shared): State<SharedAnswers>, request: Request, next: Next) -> Response {
     let arrived = Instant::now();
-    let Some(age) = accepts(&request) else {
+    let Some((age, free)) = accepts(&request) else {
         // The next request, of any client, drops the answers of viewers that are gone.
         drop(shared.young());
         return next.run(request).await;
@@ -153,10 +164,6 @@ pub(super) async fn share(State(shared): State<SharedAnswers>, request: Request,
     let Some(slot) = (key.len() <= KEY_BYTES).then(|| shared.slot(key)).flatten() else {
         return next.run(request).await;
     };
-    let path = request.uri().path();
-    // The health of a busy daemon must not be old.
-    let is_cheap = path == "/v1/status";
-    let waits = if path == "/v1/blocked" { BETWEEN_POLLS } else { Duration::ZERO };
     let mut kept = slot.lock().await;
     if let Some(kept) = kept.as_ref().filter(|kept| kept.is_for(arrived, age)) {
         let mut answer = kept.answer(age);
@@ -175,7 +182,7 @@ pub(super) async fn share(State(shared): State<SharedAnswers>, request: Request,
         Ok(body) => {
             // On a busy host the elapsed time includes waiting for a CPU. The CPU time includes the work of other threads.
             let cpu = Duration::from_nanos(process_cpu_ns().saturating_sub(cpu_ns));
-            let cost = if is_cheap { Duration::ZERO } else { cpu.min(made.elapsed()).saturating_sub(waits) };
+            let cost = cpu.min(made.elapsed()).saturating_sub(free);
             let new = Kept { made, cost, head: parts.headers, body };
             if new.is_large() {
                 shared.drop_after(new.lasts(OLDEST));
