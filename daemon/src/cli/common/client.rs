@@ -4,6 +4,7 @@ use std::{
     future::Future,
     io,
     path::{Path, PathBuf},
+    pin::Pin,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
@@ -12,7 +13,13 @@ use std::{
 };
 
 use axum::body::Bytes;
-use hyper::{HeaderMap, Request, Response, body::Incoming, client::conn::http1, header, header::HeaderValue};
+use hyper::{
+    HeaderMap, Request, Response,
+    body::{Body, Incoming},
+    client::conn::http1,
+    header,
+    header::HeaderValue,
+};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
@@ -102,6 +109,21 @@ impl ClientError {
     pub(in crate::cli) fn exit(&self) -> Exit {
         let exit = Exit::failed(self);
         if matches!(self, Self::Denied(_)) { Exit::Privilege } else { exit }
+    }
+}
+
+/// Returns the next piece of a body; `None` at its end. Passes trailers to `take`.
+pub(in crate::cli) async fn piece(
+    body: &mut Incoming,
+    mut take: impl FnMut(Option<HeaderMap>),
+) -> hyper::Result<Option<Bytes>> {
+    loop {
+        let frame = std::future::poll_fn(|context| Body::poll_frame(Pin::new(&mut *body), context));
+        let Some(frame) = frame.await.transpose()? else { return Ok(None) };
+        match frame.into_data() {
+            Ok(data) => return Ok(Some(data)),
+            Err(frame) => take(frame.into_trailers().ok()),
+        }
     }
 }
 
@@ -213,19 +235,7 @@ impl Client {
 
     /// Returns the next piece of a body; `None` at its end.
     pub(in crate::cli) async fn piece(&self, body: &mut Incoming) -> Result<Option<Bytes>, ClientError> {
-        loop {
-            let frame = std::future::poll_fn(|context| {
-                hyper::body::Body::poll_frame(std::pin::Pin::new(&mut *body), context)
-            });
-            match frame.await {
-                None => return Ok(None),
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => return Ok(Some(data)),
-                    Err(frame) => *self.trailers() = frame.into_trailers().ok(),
-                },
-                Some(Err(error)) => return Err(self.broken(&error)),
-            }
-        }
+        piece(body, |trailers| *self.trailers() = trailers).await.map_err(|error| self.broken(&error))
     }
 
     /// Returns a trailer of the last body that ended.

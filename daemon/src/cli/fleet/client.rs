@@ -5,7 +5,6 @@ use std::{
     future::Future,
     io,
     net::{IpAddr, SocketAddr, ToSocketAddrs as _},
-    pin::Pin,
     thread,
     time::Duration,
 };
@@ -26,7 +25,7 @@ use tokio::{net::TcpStream, sync::oneshot, time::timeout};
 use super::{access::Access, hosts::Host};
 use crate::{
     answer::fleet::ErrorKind,
-    cli::client::{error_message, lasts},
+    cli::client::{error_message, lasts, piece},
     tls_client::TlsFailure,
 };
 
@@ -306,20 +305,13 @@ async fn body(answer: &mut Response<Incoming>, most: usize, host: &Host) -> Resu
         return Err(too_large());
     }
     let mut text = Vec::new();
-    loop {
-        let frame = std::future::poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await;
-        match frame {
-            None => return Ok(text),
-            Some(Err(error)) => return Err(broken(&error, host)),
-            Some(Ok(frame)) => {
-                let Ok(piece) = frame.into_data() else { continue };
-                if text.len().saturating_add(piece.len()) > most || text.try_reserve(piece.len()).is_err() {
-                    return Err(too_large());
-                }
-                text.extend_from_slice(&piece);
-            }
+    while let Some(piece) = piece(body, drop).await.map_err(|error| broken(&error, host))? {
+        if text.len().saturating_add(piece.len()) > most || text.try_reserve(piece.len()).is_err() {
+            return Err(too_large());
         }
+        text.extend_from_slice(&piece);
     }
+    Ok(text)
 }
 
 /// Describes an answer with a status other than 200.

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     answer::{death::Deaths, explain::Explanation, text},
-    cli::{query::QueryPath, terminal, whole_lines::WholeLines},
+    cli::{client, query::QueryPath, terminal, whole_lines::WholeLines},
     service::Status,
     view::{Event, Health, Input, PastAnswer},
 };
@@ -201,7 +201,7 @@ async fn follow(daemon: &Daemon, inputs: &mpsc::Sender<Input>) {
 async fn read(mut body: hyper::body::Incoming, inputs: &mpsc::Sender<Input>) -> Option<u64> {
     let mut lines = WholeLines::default();
     let mut sequence = 0;
-    while let Some(piece) = Daemon::piece(&mut body).await {
+    while let Ok(Some(piece)) = client::piece(&mut body, drop).await {
         let whole = lines.push(&piece);
         let text = String::from_utf8_lossy(&whole);
         let surplus = text.lines().count().saturating_sub(EVENTS);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Incoming;
 use serde::de::DeserializeOwned;
 
 use crate::{
@@ -85,17 +85,5 @@ impl Daemon {
         };
         let instance = answer.headers().get(INSTANCE).and_then(|value| value.to_str().ok());
         Ok((instance.unwrap_or_default().to_owned(), answer.into_body()))
-    }
-
-    /// Returns the next piece of a stream; `None` at its end, or if the connection has failed.
-    pub(super) async fn piece(body: &mut Incoming) -> Option<Bytes> {
-        loop {
-            let frame = std::future::poll_fn(|context| {
-                hyper::body::Body::poll_frame(std::pin::Pin::new(&mut *body), context)
-            });
-            if let Ok(data) = frame.await?.ok()?.into_data() {
-                return Some(data);
-            }
-        }
     }
 }

@@ -8,7 +8,7 @@ use ratatui::layout::Rect;
 
 use crate::{
     answer::TaskSelector,
-    cli::full_screen::{input::Key, scroll, type_filter},
+    cli::full_screen::{input::Key, scroll, switch_mouse, type_filter},
     view::{Pane, View},
 };
 
@@ -161,11 +161,7 @@ fn chosen(key: Key, view: &mut View, choice: &mut Choice) -> Then {
         Key::End | Key::Char('G') => view.move_by(isize::MAX),
         Key::Char('/') => choice.over = Over::Typing,
         Key::Char('t') => choice.over = Over::Time(String::new()),
-        Key::Char('m') => {
-            choice.mouse = !choice.mouse;
-            let on = "mouse on: a click chooses, the wheel moves; m switches it off, Shift selects text";
-            choice.note = Some(if choice.mouse { on } else { "mouse off" }.into());
-        }
+        Key::Char('m') => choice.note = Some(switch_mouse(&mut choice.mouse).into()),
         Key::Char('s') => view.next_order(),
         Key::Char('f') => view.toggle_fold(),
         Key::Char('x') => view.toggle_groups(),

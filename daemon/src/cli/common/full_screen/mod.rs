@@ -4,7 +4,7 @@
 //! - `taken`: takes the terminal, and restores it however the view ends
 //! - `input`: keys, from the bytes that a terminal sends
 //! - `pen`: draws lines, rows and texts within an area
-//! - `over`: what keys do to a text over the view, and to a filter
+//! - `over`: what keys do to a text over the view, to a filter, and to the mouse
 //! - `frame`: one frame as text
 
 mod app;
@@ -17,7 +17,7 @@ mod taken;
 pub(in crate::cli) use self::{
     app::{App, Due, Ended, show},
     frame::print,
-    over::{scroll, type_filter},
+    over::{scroll, switch_mouse, type_filter},
     pen::{Pen, TerminalCaps, columns, overlay, places, row_at},
     taken::Taken,
 };

@@ -1,4 +1,4 @@
-//! What keys do to what is shown over a view: a text that scrolls, and a filter that is being typed.
+//! What keys do in every view: to a text over it that scrolls, to a filter that is being typed, and to the mouse.
 
 use super::input::Key;
 
@@ -31,4 +31,14 @@ pub(in crate::cli) fn type_filter(key: Key, filter: &mut String) -> bool {
         _ => {}
     }
     true
+}
+
+/// Switches the mouse on or off; returns a note for the user.
+pub(in crate::cli) const fn switch_mouse(mouse: &mut bool) -> &'static str {
+    *mouse = !*mouse;
+    if *mouse {
+        "mouse on: a click chooses, the wheel moves; m switches it off, Shift selects text"
+    } else {
+        "mouse off"
+    }
 }

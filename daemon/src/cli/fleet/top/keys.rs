@@ -7,7 +7,7 @@ use ratatui::layout::Rect;
 use crate::{
     cli::full_screen::{
         input::{Key, Mouse, MouseAction},
-        scroll, type_filter,
+        scroll, switch_mouse, type_filter,
     },
     view::fleet::FleetView,
 };
@@ -124,11 +124,7 @@ fn chosen(key: Key, view: &mut FleetView, choice: &mut Choice) -> Then {
         Key::Char('/') => choice.over = Over::Typing,
         Key::Char('s') => view.next_order(),
         Key::Char(' ') => view.toggle_pause(),
-        Key::Char('m') => {
-            choice.mouse = !choice.mouse;
-            let on = "mouse on: a click chooses, the wheel moves; m switches it off, Shift selects text";
-            choice.note = Some(if choice.mouse { on } else { "mouse off" }.into());
-        }
+        Key::Char('m') => choice.note = Some(switch_mouse(&mut choice.mouse).into()),
         Key::Mouse(mouse) => point(mouse, view, choice),
         Key::Enter => return view.chosen().map_or(Then::Go, Then::Open),
         _ => {}
