@@ -26,7 +26,9 @@ pub(crate) fn main(args: &test::Args) -> Result<()> {
     steps.step("documentation", || {
         let mut cargo = shell::cargo();
         cargo.env("RUSTDOCFLAGS", "--deny warnings");
-        shell::run(cargo.args(["doc", "--workspace", "--no-deps", "--document-private-items"]))
+        // With the features of the lints, whose metadata of dependencies are used again.
+        let features = ["--features", test::FEATURES];
+        shell::run(cargo.args(["doc", "--workspace", "--no-deps", "--document-private-items"]).args(features))
     })?;
     test::all(&mut steps, args)?;
     steps.finish("ci");

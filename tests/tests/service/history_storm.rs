@@ -14,7 +14,7 @@ use taskscope_tests::{
 };
 
 /// How often the daemon is killed in a storm.
-const TURNS: u64 = 20;
+const TURNS: u64 = 10;
 
 /// Returns the bytes of all segments of a kind.
 fn bytes(history: &History, kind: &str) -> u64 {

@@ -42,6 +42,46 @@ const SCENARIOS: [&str; 20] = [
     "zombies",
 ];
 
+/// The name that stands for the test binaries of [`INTERFACE_TESTS`].
+pub(super) const INTERFACES: &str = "interfaces";
+/// The test binaries of what the daemon and its clients read and write: command lines, connections, files, pages. Their outcome
+/// depends neither on the kernel nor on how its functions are hooked.
+const INTERFACE_TESTS: [&str; 33] = [
+    "agree",
+    "answers",
+    "bad_input",
+    "connections",
+    "fleet",
+    "history",
+    "history_storm",
+    "hostile",
+    "job_past",
+    "job_terminal",
+    "mcp",
+    "metrics_doc",
+    "now",
+    "openapi",
+    "output_nats",
+    "output_targets",
+    "output_tls",
+    "outputs",
+    "page",
+    "page_pictures",
+    "past",
+    "perfetto",
+    "printed",
+    "prometheus",
+    "readers",
+    "schema",
+    "schemathesis",
+    "service",
+    "top",
+    "top_mouse",
+    "top_past",
+    "tree",
+    "watchdog",
+];
+
 /// Static executables, with the names of their targets.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Binaries {
@@ -108,8 +148,8 @@ impl Binaries {
     /// Builds what `selection` selects.
     fn add(&mut self, selection: &[&str]) -> anyhow::Result<()> {
         let mut cargo = cross::cargo(self.arch, "-C strip=symbols")?;
-        // Programs for another architecture share nothing with other builds, and always run emulated. Little optimization halves
-        // the time to compile them. Without optimization, the daemon takes more than four times as long to start.
+        // Programs for another architecture share nothing with other builds, and always run emulated. Most of the time would go to
+        // compiling them, and of what they do, reading the kernel's types takes longest.
         let profile = if self.arch.is_host() { "release" } else { "quick" };
         cargo
             .args(["build", "--profile", profile, "--target", self.arch.triple()])
@@ -117,7 +157,8 @@ impl Binaries {
             .args(selection)
             // Tests need neither link-time optimization nor line tables, which cost minutes and megabytes.
             .args(["--config", "profile.release.lto=\"off\"", "--config", "profile.release.debug=false"])
-            .args(["--config", "profile.quick.opt-level=1"])
+            .args(["--config", "profile.quick.package.aya-obj.opt-level=1"])
+            .args(["--config", "profile.quick.package.object.opt-level=1"])
             .stdout(Stdio::piped());
         eprintln!("+ {}", shell::line(&cargo));
         let mut child = cargo.spawn().context("running cargo build")?;
@@ -132,12 +173,17 @@ impl Binaries {
         Ok(())
     }
 
-    /// Returns names of test binaries and tests; [`DAEMON`] is replaced by the names for which it stands.
+    /// Returns names of test binaries and tests; [`DAEMON`] and [`INTERFACES`] are replaced by the names for which they stand.
     pub(super) fn expand(&self, names: &[String]) -> Vec<String> {
-        let others =
-            self.tests.iter().map(|(name, _)| name).filter(|name| !SCENARIOS.contains(&name.as_str()));
-        let others: Vec<String> = others.cloned().collect();
-        let expand = |name: &String| if name == DAEMON { others.clone() } else { vec![name.clone()] };
+        let built = |is_wanted: fn(&&str) -> bool| -> Vec<String> {
+            let names = self.tests.iter().map(|(name, _)| name.as_str());
+            names.filter(is_wanted).map(str::to_owned).collect()
+        };
+        let expand = |name: &String| match name.as_str() {
+            DAEMON => built(|name| !SCENARIOS.contains(name)),
+            INTERFACES => built(|name| INTERFACE_TESTS.contains(name)),
+            _ => vec![name.clone()],
+        };
         names.iter().flat_map(expand).collect()
     }
 
@@ -290,7 +336,7 @@ mod tests {
         let binaries = Binaries { tests, ..Binaries::new(Arch::X86_64) };
         assert_eq!(binaries.expand(&["x".to_owned(), DAEMON.to_owned()]), ["x", "cli", "trust"]);
         let targets = named_targets();
-        for name in SCENARIOS {
+        for name in SCENARIOS.iter().chain(&INTERFACE_TESTS) {
             assert!(targets.iter().any(|(known, _)| known == name), "tests/Cargo.toml has no test {name}");
         }
     }

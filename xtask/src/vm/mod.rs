@@ -93,6 +93,9 @@ pub(crate) struct Args {
     /// Attach families to run the tests under [default: kprobe,fentry,tracepoint; auto with --exec]
     #[arg(long, value_delimiter = ',', value_name = "LIST", value_parser = ["auto", "kprobe", "fentry", "tracepoint"])]
     attach: Vec<String>,
+    /// Attach families of one kernel, instead of those of --attach; can be given several times
+    #[arg(long, value_name = "KERNEL=LIST", value_parser = families)]
+    attach_on: Vec<Families>,
     /// Only run tests whose name, or whose binary's name, contains this
     #[arg(long, value_name = "FILTER")]
     test: Option<String>,
@@ -103,13 +106,13 @@ pub(crate) struct Args {
     #[arg(long, value_delimiter = ',', value_name = "LIST", conflicts_with = "exec")]
     only: Vec<String>,
     /// Test binaries, and tests, that run under the first attach family only; `daemon` stands for all binaries whose outcome does
-    /// not depend on the hooks
+    /// not depend on the hooks, `interfaces` for those of them whose outcome does not depend on the kernel either
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
     once: Vec<String>,
-    /// Test binaries, and tests, that do not run; `daemon` has the same meaning as for --once
+    /// Test binaries, and tests, that do not run; `daemon` and `interfaces` have the same meanings as for --once
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
     skip: Vec<String>,
-    /// Test binaries, and tests, that run on one of the kernels each; `daemon` has the same meaning as for --once
+    /// Test binaries, and tests, that run on one of the kernels each; `daemon` and `interfaces` have the same meanings as for --once
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
     spread: Vec<String>,
     /// Kernels among which the tests of --spread are divided; other kernels run none of them [default: all]
@@ -151,6 +154,23 @@ pub(crate) struct Args {
     /// CPUs of each guest
     #[arg(long, default_value_t = CPUS, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=255))]
     cpus: u16,
+}
+
+/// The attach families of one kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Families {
+    kernel: String,
+    attach: Vec<String>,
+}
+
+/// Parses `KERNEL=LIST`.
+fn families(text: &str) -> Result<Families, String> {
+    let (kernel, list) = text.split_once('=').ok_or("a kernel, `=` and families are needed")?;
+    let attach: Vec<String> = list.split(',').map(str::to_owned).collect();
+    match attach.iter().find(|family| !session::FAMILIES.contains(&family.as_str())) {
+        Some(unknown) => Err(format!("no family `{unknown}`: there are {}", session::FAMILIES.join(", "))),
+        None => Ok(Families { kernel: kernel.to_owned(), attach }),
+    }
 }
 
 /// Kernels that are compiled here.
@@ -195,8 +215,10 @@ pub(crate) fn main(args: Args) -> anyhow::Result<()> {
 /// system calls.
 const SLOW: [&str; 2] = ["an_exit_that_hangs_is_reported_as_stuck_with_its_time", "verifier"];
 
-/// Test binaries that need every kernel, but not every attach family: their records come from tracepoints.
-const DEATHS: [&str; 3] = ["deaths", "senders", "signal_storm"];
+/// Test binaries that need every kernel, but not every attach family: their records come from tracepoints, or they are about what
+/// is made of records. Under every family they take three quarters of the time of all scenarios.
+const ONE_FAMILY: [&str; 9] =
+    ["deaths", "senders", "signal_storm", "storms", "limits", "places", "naming", "older", "namespaces"];
 
 /// Test binaries that CI runs on arm64 too: all programs load and attach, and records have the right values.
 const EMULATED: [&str; 3] = ["doctor", "exits", "first_light"];
@@ -204,27 +226,36 @@ const EMULATED: [&str; 3] = ["doctor", "exits", "first_light"];
 /// The kernel of another architecture that CI runs.
 const ARM64: &str = "arm64/6.12";
 
-/// Runs the short set, for CI: every scenario test under all three families on the oldest line, 6.1, 6.12 and the newest, and some
-/// tests under kprobe on arm64. `cargo xtask vm` leaves nothing out.
+/// The kernels that differ most. CI runs all families there, and divides the tests of the daemon between them.
+const EXTREMES: [&str; 2] = ["5.10", table::NEWEST];
+
+/// Runs the short set, for CI: every scenario test on the oldest line, 6.1, 6.12 and the newest, and some tests under kprobe on
+/// arm64. `cargo xtask vm` leaves nothing out.
 ///
-/// 6.1 has the cgroup controllers of v1, the others have v2 only.
+/// All three families are used on the oldest line and the newest, and each family on one of 6.1 and 6.12. 6.1 has the cgroup
+/// controllers of v1, the others have v2 only.
 ///
-/// The tests of the daemon's own command line, service and trust, which take longer than all scenarios together under
-/// emulation, run under kprobe, each on one of the oldest line and the newest.
+/// Tests of the daemon's service and trust, which take longer than all scenarios together under emulation, run under kprobe, each on
+/// one of the oldest line and the newest. Tests of its interfaces run natively only.
 pub(crate) fn run_short() -> anyhow::Result<()> {
     let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     let mut kernels = table::short(Arch::X86_64);
+    // The longest ones first, so that the last guest does not run alone.
+    kernels.sort_by_key(|name| !EXTREMES.contains(&name.as_str()));
     let emulated = if Arch::buildable().contains(&Arch::Aarch64) && !Arch::Aarch64.is_host() {
         kernels.push(ARM64.to_owned());
         owned(&EMULATED)
     } else {
         Vec::new()
     };
+    let on = |kernel: &str, attach: &[&str]| Families { kernel: kernel.to_owned(), attach: owned(attach) };
     main(Args {
         kernels,
-        once: owned(&[&SLOW[..], &DEATHS, &[guest::DAEMON]].concat()),
+        attach_on: vec![on("6.1", &["kprobe"]), on("6.12", &["fentry", "tracepoint"])],
+        once: owned(&[&SLOW[..], &ONE_FAMILY, &[guest::DAEMON]].concat()),
+        skip: owned(&[guest::INTERFACES]),
         spread: owned(&[guest::DAEMON]),
-        spread_over: owned(&["5.10", table::NEWEST]),
+        spread_over: owned(&EXTREMES),
         cgroup_v1: owned(&["6.1"]),
         emulated,
         ..Args::standard()?

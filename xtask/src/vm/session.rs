@@ -20,11 +20,12 @@ use super::results::Line;
 use super::run::Run;
 use super::table::{self, NOINLINE};
 use super::tail::Tail;
-use super::{Args, console, disk, fetch::noinline, kvm};
+use super::{Args, Families, console, disk, fetch::noinline, kvm};
 use crate::arch::Arch;
 use crate::shell;
 
-const FAMILIES: [&str; 3] = ["kprobe", "fentry", "tracepoint"];
+/// The families, in the order in which tests run under them.
+pub(super) const FAMILIES: [&str; 3] = ["kprobe", "fentry", "tracepoint"];
 /// Most guests at once: each has two CPUs, and tests have deadlines.
 const GUESTS_MAX: usize = 2;
 /// Lines of a failed test's output that are shown; the log has all.
@@ -102,8 +103,11 @@ impl Session {
             skip: expand(&args.skip),
             done: Vec::new(),
         };
-        let spread = expand(&args.spread);
-        for name in args.cgroup_v1.iter().chain(&args.spread_over).filter(|name| *name != table::NEWEST) {
+        let mut spread = expand(&args.spread);
+        spread.retain(|name| !plan.skip.contains(name));
+        let mentioned = args.attach_on.iter().map(|Families { kernel, .. }| kernel);
+        let mentioned = mentioned.chain(&args.cgroup_v1).chain(&args.spread_over);
+        for name in mentioned.filter(|name| *name != table::NEWEST) {
             table::find(lines, name)?;
         }
         if let Some(target) = listed.filter(|_| args.exec.is_empty() && args.only.is_empty()) {
@@ -124,6 +128,9 @@ impl Session {
             self.spread.iter().enumerate().filter(|(dealt, _)| !takes(name) || dealt % count != before);
         plan.skip.extend(others.map(|(_, name)| name.clone()));
         plan.cgroup_v1 = self.args.cgroup_v1.contains(name);
+        if let Some(families) = self.args.attach_on.iter().find(|families| families.kernel == *name) {
+            plan.attach.clone_from(&families.attach);
+        }
         let is_emulated = kernel.as_ref().is_ok_and(|kernel| !kernel.arch.is_host());
         if is_emulated && !self.args.emulated.is_empty() {
             plan.attach.truncate(1);

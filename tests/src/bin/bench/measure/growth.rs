@@ -33,6 +33,10 @@ const STORM: u64 = 5_000;
 pub(crate) struct Row {
     pub(crate) sleepers: u64,
     pub(crate) tasks: f64,
+    /// From the start of the daemon until it was ready.
+    pub(crate) start_ns: f64,
+    /// Peak resident memory of the daemon when it was ready.
+    pub(crate) start_rss_bytes: f64,
     /// One comparison of the tree with all tasks by the kernel's iterator.
     pub(crate) read_ns: f64,
     /// The iterator's walk over all tasks with a program that does nothing.
@@ -73,7 +77,10 @@ pub(crate) fn measure(setup: &Setup) -> anyhow::Result<Vec<Row>> {
 fn one(setup: &Setup, sleepers: u64) -> anyhow::Result<Row> {
     let mut command = Command::new(&setup.taskscope);
     command.args(["run", "--listen", OURS, "--socket", "/tmp/taskscope-bench.sock", "--audit-every", "1s"]);
+    let begin = Instant::now();
     let observer = Observer::start(command, "taskscope: ready", |_| false)?;
+    let start_ns = begin.elapsed().as_secs_f64() * 1e9;
+    let start_rss_bytes = observer.cost()?.peak_rss as f64;
     let iterator = bpf::programs().into_iter().find(|program| program.name.starts_with("task_iterator"));
     let (mut reads, mut scrapes, mut procs) = (Vec::new(), Vec::new(), Vec::new());
     let (mut walks, mut writes) = (Vec::new(), Vec::new());
@@ -103,6 +110,8 @@ fn one(setup: &Setup, sleepers: u64) -> anyhow::Result<Row> {
     Ok(Row {
         sleepers,
         tasks,
+        start_ns,
+        start_rss_bytes,
         read_ns: figure(reads),
         walk_ns: median(walks),
         write_ns: median(writes),
@@ -177,6 +186,8 @@ pub(crate) fn table(rows: &[Row]) -> Table {
         "scrape",
         "size",
         "RSS",
+        "start",
+        "peak RSS at start",
         "scrapes of others",
     ];
     let mut table = Table::new("Growth with the number of tasks", &columns);
@@ -196,6 +207,8 @@ pub(crate) fn table(rows: &[Row]) -> Table {
             ms(row.scrape_ns),
             format!("{:.1} KiB", row.scrape_bytes as f64 / 1024.0),
             format!("{:.1} MiB", row.rss_bytes / 1_048_576.0),
+            ms(row.start_ns),
+            format!("{:.1} MiB", row.start_rss_bytes / 1_048_576.0),
             rivals.collect::<Vec<_>>().join("; "),
         ]
     }));
