@@ -15,6 +15,8 @@
         clippy::unwrap_used
     )
 )]
+// Some code of answers and views is for `taskscope top` only.
+#![cfg_attr(not(feature = "top"), allow(dead_code))]
 
 pub mod answer;
 pub mod bounded;

@@ -25,9 +25,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     // This check comes before the build, so that a user without the privileges gets the error at once.
     shell::root_prefix(why, &[])?;
     let words = words(&args.args);
-    // The daemon runs long, so the longer build pays; the quick build has no `mcp`.
-    let is_whole = words.first().is_some_and(|word| word == "run" || word == "mcp");
-    let binary = if args.release || is_whole {
+    let binary = if args.release || is_whole(&words) {
         build::release()?
     } else {
         eprintln!("building without optimization, for a quick start; --release optimizes");
@@ -37,6 +35,12 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     cmd.args(words);
     eprintln!("+ {}", shell::line(&cmd));
     Err(cmd.exec()).with_context(|| format!("starting {}", shell::line(&cmd)))
+}
+
+/// Whether the words need the release build: the daemon runs long, so the longer build pays; the quick build has no `mcp` and no
+/// view named `top`.
+fn is_whole(words: &[OsString]) -> bool {
+    words.first().is_some_and(|word| word == "run" || word == "mcp") || words.iter().any(|word| word == "top")
 }
 
 /// Returns the arguments of taskscope: `events` is added unless a subcommand is named.
@@ -59,6 +63,13 @@ mod tests {
     fn options_alone_are_for_events() {
         assert_eq!(run(&[]), ["events"]);
         assert_eq!(run(&["--format", "text"]), ["events", "--format", "text"]);
+    }
+
+    #[test]
+    fn what_the_quick_build_lacks_is_built_whole() {
+        let whole = |args: &[&str]| is_whole(&args.iter().map(OsString::from).collect::<Vec<_>>());
+        assert!(whole(&["top"]) && whole(&["fleet", "top"]) && whole(&["run"]) && whole(&["mcp"]));
+        assert!(!whole(&["events"]) && !whole(&["job", "--", "run"]));
     }
 
     #[test]

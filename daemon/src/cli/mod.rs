@@ -22,6 +22,7 @@ mod run;
 mod schema;
 mod status;
 mod timeline;
+#[cfg(feature = "top")]
 mod top;
 mod tree;
 mod zombies;
@@ -31,9 +32,11 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub use self::common::exit;
+#[cfg(feature = "top")]
+use self::common::full_screen;
 use self::common::{
-    ask, client, conditions, full_screen, logging, output, past, query, schema_name, selector, signals,
-    stdout, terminal, whole_lines,
+    ask, client, conditions, logging, output, past, query, schema_name, selector, signals, stdout, terminal,
+    whole_lines,
 };
 use crate::{
     kernel::{hooks::Family, ladder::Choice},
@@ -87,6 +90,7 @@ enum Command {
     /// Show how full each limit on pids is, and which processes fill it
     Limits(limits::Args),
     /// Show a live view in the terminal: zombies, deaths, blocked tasks, limits, the tree, events
+    #[cfg(feature = "top")]
     Top(top::Args),
     /// Ask the daemons of many hosts at once: zombies, deaths, status, one process
     Fleet(fleet::Args),
@@ -172,6 +176,7 @@ fn run(command: Command) -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Leaks(args) => leaks::run(&args),
         Command::Limits(args) => limits::run(&args),
+        #[cfg(feature = "top")]
         Command::Top(args) => top::run(&args),
         Command::Fleet(args) => fleet::run(&args),
         #[cfg(feature = "mcp")]

@@ -12,6 +12,7 @@ pub(super) mod ask;
 pub(super) mod client;
 pub(super) mod conditions;
 pub mod exit;
+#[cfg(feature = "top")]
 pub(super) mod full_screen;
 pub(super) mod logging;
 pub(super) mod output;

@@ -7,6 +7,7 @@ mod hosts;
 mod question;
 mod remote;
 mod srv;
+#[cfg(feature = "top")]
 mod top;
 
 use std::path::PathBuf;
@@ -19,8 +20,8 @@ use self::{
     gather::ANSWER_MAX,
     hosts::{Host, List},
     question::{DeathsArgs, ExplainArgs, ZombiesArgs},
-    top::TopArgs,
 };
+#[cfg(feature = "top")]
 pub(super) use self::{client::Failure, remote::Remote};
 use super::{
     ask::{self, Format},
@@ -90,7 +91,8 @@ enum Question {
     /// Show the history of one process of one host, what is wrong with it, and what to do
     Explain(ExplainArgs),
     /// Show a live view with a row for each host, those that need attention first; Enter opens one
-    Top(TopArgs),
+    #[cfg(feature = "top")]
+    Top(top::TopArgs),
 }
 
 /// Arguments of `fleet status`.
@@ -117,6 +119,7 @@ pub(super) fn run(args: &Args) -> Exit {
             ask_all(args, "/v1/status", STATUS_MAX, answer, text::fleet_status).map(|fleet| exit_of(&fleet))
         }
         Question::Explain(question) => explain(args, question),
+        #[cfg(feature = "top")]
         Question::Top(question) => live(args, question),
     };
     outcome.unwrap_or_else(|exit| exit)
@@ -142,7 +145,8 @@ fn explain(args: &Args, question: &ExplainArgs) -> Result<Exit, Exit> {
     Ok(exit_of(&fleet))
 }
 
-fn live(args: &Args, question: &TopArgs) -> Result<Exit, Exit> {
+#[cfg(feature = "top")]
+fn live(args: &Args, question: &top::TopArgs) -> Result<Exit, Exit> {
     if args.format == Format::Json {
         return Err(usage("fleet top has no JSON output: use fleet status --format json"));
     }

@@ -1,6 +1,7 @@
 //! `taskscope replay`: the events and the answers of a recording.
 
 mod figures;
+#[cfg(feature = "top")]
 mod frame;
 mod views;
 
@@ -11,7 +12,6 @@ use std::{
 
 use self::{
     figures::Refusals,
-    frame::FrameSink,
     views::{LimitsView, Silent, View},
 };
 use super::{
@@ -121,6 +121,7 @@ pub(super) fn run(args: &Args) -> Exit {
         Some(View::Events(of)) => events(args, of.options()),
         Some(View::Lives(of)) => events(args, of.options()),
         Some(View::Limits(of)) => limits(args, of),
+        #[cfg(feature = "top")]
         Some(View::Top) => frame(args),
         Some(view) => {
             replay(&args.source(), false, &mut |_, _| Ok(Silent), &mut |_| true).and_then(|(replayed, _)| {
@@ -187,8 +188,9 @@ fn limits(args: &Args, view: &LimitsView) -> Result<Exit, Exit> {
     Ok(replayed.exit(Exit::Success))
 }
 
+#[cfg(feature = "top")]
 fn frame(args: &Args) -> Result<Exit, Exit> {
-    let mut start = |_: &Replay, wall| Ok(FrameSink::new(wall));
+    let mut start = |_: &Replay, wall| Ok(frame::FrameSink::new(wall));
     let (replayed, sink) = replay(&args.source(), false, &mut start, &mut |_| true)?;
     sink.print(&replayed.replay)?;
     Ok(replayed.exit(Exit::Success))

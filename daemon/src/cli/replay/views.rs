@@ -53,6 +53,7 @@ pub(super) enum View {
     /// Limits on pids that refused a fork
     Limits(LimitsView),
     /// One frame of the live view, as `taskscope top --once` prints it
+    #[cfg(feature = "top")]
     Top,
 }
 
@@ -315,7 +316,9 @@ impl View {
                 ask::show(&answer, of.format, words)?;
             }
             // These need what a sink gathers while they are replayed.
-            Self::Events(_) | Self::Lives(_) | Self::Limits(_) | Self::Top => {}
+            Self::Events(_) | Self::Lives(_) | Self::Limits(_) => {}
+            #[cfg(feature = "top")]
+            Self::Top => {}
         }
         Ok(Exit::Success)
     }
