@@ -6,6 +6,9 @@ use serde::Serialize;
 
 use crate::{Setup, crowd::Crowd, http, observers::KINDS, table::Table};
 
+/// Time between the start and the measurement: what starting causes is over.
+const SETTLE: Duration = Duration::from_secs(10);
+
 /// One observer on a quiet host.
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
@@ -18,7 +21,7 @@ pub(crate) struct Row {
 
 /// Measures all observers.
 pub(crate) fn measure(setup: &Setup) -> anyhow::Result<Vec<Row>> {
-    let seconds = if setup.quick { 2 } else { 5 };
+    let seconds = if setup.quick { 2 } else { 10 };
     let mut rows = Vec::new();
     for sleepers in [0, setup.scaled(100_000)] {
         eprintln!("bench: a quiet host with {sleepers} sleeping threads");
@@ -26,6 +29,7 @@ pub(crate) fn measure(setup: &Setup) -> anyhow::Result<Vec<Row>> {
         let made = crowd.as_ref().map_or(0, |crowd| crowd.made);
         for kind in KINDS.iter().filter(|kind| kind.is_for("idle", setup)) {
             let Some(observer) = kind.start(setup, &[])? else { continue };
+            thread::sleep(if setup.quick { Duration::ZERO } else { SETTLE });
             let before = observer.cost()?;
             for _ in 0..seconds {
                 thread::sleep(Duration::from_secs(1));
