@@ -6,7 +6,15 @@ mod gather;
 mod hosts;
 mod question;
 mod remote;
+#[cfg(feature = "srv")]
 mod srv;
+#[cfg(not(feature = "srv"))]
+mod srv {
+    pub(super) fn entries(_: &str, _: std::time::Duration) -> Result<Vec<String>, String> {
+        Err("--srv needs a taskscope that was built with its cargo feature `srv`, which is on by default"
+            .into())
+    }
+}
 #[cfg(feature = "top")]
 mod top;
 

@@ -178,6 +178,10 @@ impl OutputDraft {
                 .find(|protocol| protocol.name() == name)
                 .ok_or_else(|| ("protocol", format!("`{name}` is not one of {}", known.join(", "))))?,
         };
+        if protocol == OtlpProtocol::Grpc && !cfg!(feature = "grpc") {
+            let what = "`grpc` needs a taskscope that was built with its cargo feature `grpc`, which is on by default";
+            return Err(("protocol", what.into()));
+        }
         let kind = protocol.url();
         let server = self.server(kind)?;
         if protocol == OtlpProtocol::Grpc && server.url.path != kind.path {

@@ -19,7 +19,7 @@ use axum::body::Bytes;
 
 use self::{
     alertmanager::Alertmanager,
-    client::{Client, Grpc, Names, Server},
+    client::{Client, Names, Server},
     http::Http,
     journald::Journald,
     otlp::{Otlp, Transport},
@@ -146,7 +146,12 @@ impl Target {
             TargetSettings::Otlp { server, protocol } => {
                 let transport = match protocol {
                     OtlpProtocol::HttpProtobuf => Transport::Http(client(server)?),
-                    OtlpProtocol::Grpc => Transport::Grpc(Grpc::new(Server::new(server, names, "h2")?)),
+                    #[cfg(feature = "grpc")]
+                    OtlpProtocol::Grpc => {
+                        Transport::Grpc(client::Grpc::new(Server::new(server, names, "h2")?))
+                    }
+                    #[cfg(not(feature = "grpc"))]
+                    OtlpProtocol::Grpc => return Err("needs the cargo feature grpc".into()),
                 };
                 Self::Otlp(Otlp::new(transport, host, instance))
             }

@@ -6,7 +6,9 @@
 
 mod answer;
 mod connect;
+#[cfg(feature = "grpc")]
 mod grpc;
+#[cfg(feature = "grpc")]
 mod grpc_reply;
 mod http;
 mod names;
@@ -14,7 +16,9 @@ mod tls;
 
 use std::time::Duration;
 
-pub(in crate::outputs) use self::{connect::Server, grpc::Grpc, http::Client, names::Names, tls::check};
+#[cfg(feature = "grpc")]
+pub(in crate::outputs) use self::grpc::Grpc;
+pub(in crate::outputs) use self::{connect::Server, http::Client, names::Names, tls::check};
 
 /// How long connecting and a request may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);

@@ -15,10 +15,9 @@ use prost::Message as _;
 use self::proto::{
     ExportLogs, ExportedLogs, LogRecord, Resource, ResourceLogs, Scope, ScopeLogs, attribute, string,
 };
-use super::{
-    Happened, Outcome, Rest,
-    client::{Client, Grpc},
-};
+#[cfg(feature = "grpc")]
+use super::client::Grpc;
+use super::{Happened, Outcome, Rest, client::Client};
 use crate::{
     export::schema::otel::{SCHEMA_URL, event_name},
     host::Identity,
@@ -34,6 +33,7 @@ const CONTENT_TYPE: &str = "application/x-protobuf";
 #[derive(Debug)]
 pub(in crate::outputs) enum Transport {
     Http(Client),
+    #[cfg(feature = "grpc")]
     Grpc(Grpc),
 }
 
@@ -74,6 +74,7 @@ impl Transport {
     /// Sends a request; returns the body of the answer if it succeeded.
     async fn export(&mut self, request: Vec<u8>) -> Result<Bytes, Rest> {
         let client = match self {
+            #[cfg(feature = "grpc")]
             Self::Grpc(grpc) => return grpc.call(&request).await,
             Self::Http(client) => client,
         };
