@@ -37,10 +37,11 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     Err(cmd.exec()).with_context(|| format!("starting {}", shell::line(&cmd)))
 }
 
-/// Whether the words need the release build: the daemon runs long, so the longer build pays; the quick build has no `mcp` and no
-/// view named `top`.
+/// Whether the words need the release build: the daemon runs long, so the longer build pays; the quick build has neither `mcp` nor a
+/// view named `top`, and `fleet` asks no name servers.
 fn is_whole(words: &[OsString]) -> bool {
-    words.first().is_some_and(|word| word == "run" || word == "mcp") || words.iter().any(|word| word == "top")
+    words.first().is_some_and(|word| word == "run" || word == "mcp" || word == "fleet")
+        || words.iter().any(|word| word == "top")
 }
 
 /// Returns the arguments of taskscope: `events` is added unless a subcommand is named.

@@ -4,8 +4,9 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::arch::Arch;
 use crate::steps::Steps;
@@ -69,7 +70,18 @@ pub(crate) fn all(steps: &mut Steps, args: &Args) -> Result<()> {
     let release = if args.native_only { build::release } else { vm::binary };
     let binary = steps.step("release build", release)?;
     let failing = steps.step("build with failpoints", || failpoints(&binary))?;
-    steps.step("integration tests on the running kernel", || native(&binary, &failing, &args.filter))?;
+    thread::scope(|scope| {
+        // Tests mostly wait, so the programs of the guests are compiled meanwhile.
+        let building = (!args.native_only).then(|| scope.spawn(vm::build_short));
+        let natively =
+            steps.step("integration tests on the running kernel", || native(&binary, &failing, &args.filter));
+        if let Some(building) = building {
+            steps.step("programs of the virtual machines", || {
+                building.join().map_err(|_| anyhow!("the thread that builds them panicked"))?
+            })?;
+        }
+        natively
+    })?;
     if !args.native_only {
         steps.step("integration tests in virtual machines", vm::run_short)?;
         steps.step("the Debian package on a Debian with systemd", vm::systemd::main)?;

@@ -8,7 +8,7 @@ use taskscope_tests::{service::Service, setting};
 const MAIN: &str = "import sys; from schemathesis.cli import schemathesis; sys.exit(schemathesis())";
 
 /// How long schemathesis may take, s; `TASKSCOPE_SCHEMATHESIS_SECONDS=600` makes it longer.
-const SECONDS: &str = "40";
+const SECONDS: &str = "25";
 
 #[test]
 fn schemathesis_finds_no_answer_that_is_not_described() {

@@ -220,6 +220,12 @@ const SLOW: [&str; 2] = ["an_exit_that_hangs_is_reported_as_stuck_with_its_time"
 const ONE_FAMILY: [&str; 9] =
     ["deaths", "senders", "signal_storm", "storms", "limits", "places", "naming", "older", "namespaces"];
 
+/// A test that makes five thousand processes takes 40 s emulated; one kernel is enough.
+const LARGE: &str = "five_thousand_children_of_a_parent_that_dies_are_all_reparented";
+
+/// A test that fills memory takes over a minute emulated. It runs natively.
+const FILLS_MEMORY: &str = "at_the_limit_of_its_memory_it_drops_the_past_and_answers";
+
 /// Test binaries that CI runs on arm64 too: all programs load and attach, and records have the right values.
 const EMULATED: [&str; 3] = ["doctor", "exits", "first_light"];
 
@@ -242,7 +248,7 @@ pub(crate) fn run_short() -> anyhow::Result<()> {
     let mut kernels = table::short(Arch::X86_64);
     // The longest ones first, so that the last guest does not run alone.
     kernels.sort_by_key(|name| !EXTREMES.contains(&name.as_str()));
-    let emulated = if Arch::buildable().contains(&Arch::Aarch64) && !Arch::Aarch64.is_host() {
+    let emulated = if runs_arm64() {
         kernels.push(ARM64.to_owned());
         owned(&EMULATED)
     } else {
@@ -253,13 +259,29 @@ pub(crate) fn run_short() -> anyhow::Result<()> {
         kernels,
         attach_on: vec![on("6.1", &["kprobe"]), on("6.12", &["fentry", "tracepoint"])],
         once: owned(&[&SLOW[..], &ONE_FAMILY, &[guest::DAEMON]].concat()),
-        skip: owned(&[guest::INTERFACES]),
-        spread: owned(&[guest::DAEMON]),
+        skip: owned(&[guest::INTERFACES, FILLS_MEMORY]),
+        spread: owned(&[guest::DAEMON, LARGE]),
         spread_over: owned(&EXTREMES),
         cgroup_v1: owned(&["6.1"]),
         emulated,
         ..Args::standard()?
     })
+}
+
+/// Whether CI runs a kernel of arm64, emulated.
+fn runs_arm64() -> bool {
+    Arch::buildable().contains(&Arch::Aarch64) && !Arch::Aarch64.is_host()
+}
+
+/// Compiles what the guests of [`run_short`] run, at the lowest priority of this thread.
+pub(crate) fn build_short() -> anyhow::Result<()> {
+    // Children of this thread inherit its priority. Without it the build is only in the way of others.
+    let _ = rustix::process::nice(19);
+    guest::Binaries::build(Arch::X86_64, &["*"])?;
+    if runs_arm64() {
+        guest::Binaries::build(Arch::Aarch64, &EMULATED)?;
+    }
+    Ok(())
 }
 
 /// Builds the taskscope that guests of this machine's architecture run, and returns its path.

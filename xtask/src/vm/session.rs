@@ -27,7 +27,7 @@ use crate::shell;
 /// The families, in the order in which tests run under them.
 pub(super) const FAMILIES: [&str; 3] = ["kprobe", "fentry", "tracepoint"];
 /// Most guests at once: each has two CPUs, and tests have deadlines.
-const GUESTS_MAX: usize = 2;
+pub(super) const GUESTS_MAX: usize = 2;
 /// Lines of a failed test's output that are shown; the log has all.
 const SHOWN: usize = 60;
 /// Lines of the console of a silent guest that are shown; they include the stacks of all tasks.

@@ -39,8 +39,28 @@ const SAME: [(&str, &[&str]); 9] = [
 ];
 
 /// Checks that the parent of zombies is reported with its container and runtime, and that the verdict says that pid 1 of the
-/// container does not reap.
+/// container does not reap. Tries once more if the kernel skipped calls of programs, which it counts: the event may be among them.
 pub(crate) fn names_a_container(run: &mut Run) -> anyhow::Result<()> {
+    let lost = || -> anyhow::Result<f64> {
+        let now = metrics()?;
+        Ok(now
+            .iter()
+            .filter(|(name, _)| name.starts_with("taskscope_records_lost_total"))
+            .map(|(_, lost)| lost)
+            .sum())
+    };
+    let before = lost()?;
+    let outcome = name_a_container(run);
+    let Err(error) = outcome else { return Ok(()) };
+    if lost()? <= before {
+        return Err(error);
+    }
+    println!("guest-systemd: once more, because records were lost: {error:#}");
+    podman("rm", &["--force", "--time=0", "leaky"])?;
+    name_a_container(run)
+}
+
+fn name_a_container(run: &mut Run) -> anyhow::Result<()> {
     let root = Path::new(LEAKY);
     fs::create_dir_all(root).with_context(|| format!("making {}", root.display()))?;
     fs::copy(SCENARIO, root.join("scenario")).with_context(|| format!("copying {SCENARIO}"))?;

@@ -7,9 +7,10 @@ mod rootfs;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 
 use super::boot::{Guest, Root};
 use super::fetch::cache::Cache;
@@ -54,8 +55,7 @@ pub(super) fn run(cache: &Cache, names: &[String], verbose: bool) -> anyhow::Res
     let logs = session::logs_dir();
     fs::create_dir_all(&logs).with_context(|| format!("making {}", logs.display()))?;
     let disk = disk(&root, &binaries, &logs)?;
-    let mut rows = Vec::new();
-    for (asked, kernel) in kernels {
+    let one = |asked: String, kernel: anyhow::Result<Kernel>| {
         let name = kernel.as_ref().map_or(asked.as_str(), |kernel| kernel.name.as_str()).to_owned();
         let outcome = kernel.and_then(|kernel| {
             let accel = kvm::choose(cache, &qemu, &kernel, &binaries, &logs)?;
@@ -66,12 +66,23 @@ pub(super) fn run(cache: &Cache, names: &[String], verbose: bool) -> anyhow::Res
             guest.silence_limit = SILENCE;
             boot(&kernel, &guest, verbose)
         });
-        rows.push(Row {
-            asked,
-            name,
-            arch: Arch::X86_64.debian(),
-            outcome: outcome.map_err(|error| format!("{error:#}")),
+        let outcome = outcome.map_err(|error| format!("{error:#}"));
+        Row { asked, name, arch: Arch::X86_64.debian(), outcome }
+    };
+    // No guest changes the disk: each has a snapshot of its own.
+    let at_once = if verbose { 1 } else { session::GUESTS_MAX };
+    let (mut kernels, mut rows) = (kernels.into_iter(), Vec::new());
+    while kernels.len() > 0 {
+        let (one, some) = (&one, kernels.by_ref().take(at_once));
+        let ended: anyhow::Result<Vec<Row>> = thread::scope(|scope| {
+            let guests: Vec<_> =
+                some.map(|(asked, kernel)| scope.spawn(move || one(asked, kernel))).collect();
+            guests
+                .into_iter()
+                .map(|guest| guest.join().map_err(|_| anyhow!("the thread of a guest panicked")))
+                .collect()
         });
+        rows.extend(ended?);
     }
     if let Some(reports) = report::reports(&rows) {
         println!("\n{reports}");
