@@ -216,7 +216,7 @@ pub(crate) fn main(args: Args) -> anyhow::Result<()> {
 const SLOW: [&str; 2] = ["an_exit_that_hangs_is_reported_as_stuck_with_its_time", "verifier"];
 
 /// Test binaries that need every kernel, but not every attach family: their records come from tracepoints, or they are about what
-/// is made of records. Under every family they take three quarters of the time of all scenarios.
+/// is made of records. They take most of the time of all scenarios.
 const ONE_FAMILY: [&str; 9] =
     ["deaths", "senders", "signal_storm", "storms", "limits", "places", "naming", "older", "namespaces"];
 
@@ -241,8 +241,8 @@ const EXTREMES: [&str; 2] = ["5.10", table::NEWEST];
 /// All three families are used on the oldest line and the newest, and each family on one of 6.1 and 6.12. 6.1 has the cgroup
 /// controllers of v1, the others have v2 only.
 ///
-/// Tests of the daemon's service and trust, which take longer than all scenarios together under emulation, run under kprobe, each on
-/// one of the oldest line and the newest. Tests of its interfaces run natively only.
+/// Tests of what the daemon concludes, and of the trust in its data, take longer than all scenarios together under emulation. They run
+/// under kprobe, each on one of the oldest line and the newest. Tests of its interfaces run natively only.
 pub(crate) fn run_short() -> anyhow::Result<()> {
     let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     let mut kernels = table::short(Arch::X86_64);
