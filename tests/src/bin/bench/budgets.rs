@@ -2,7 +2,12 @@
 
 use serde::Serialize;
 
-use super::{Report, figure::cell, growth, observers, programs, storms, table::Table};
+use super::{
+    Report,
+    figure::{MIB, cell},
+    growth, observers, programs, storms,
+    table::Table,
+};
 
 /// One budget.
 #[derive(Debug, Serialize)]
@@ -105,8 +110,6 @@ pub(crate) fn judge(report: &Report) -> Vec<Row> {
     ]);
     rows
 }
-
-const MIB: f64 = 1_048_576.0;
 
 /// The budgets of the lineage alone: live tasks and records a second.
 const LINEAGE: [(&str, u64, f64); 3] = [

@@ -2,6 +2,9 @@
 
 use serde::Serialize;
 
+/// Bytes in a MiB.
+pub(crate) const MIB: f64 = 1_048_576.0;
+
 /// The median of several figures, with the least and the greatest.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Spread {

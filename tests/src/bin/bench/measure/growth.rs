@@ -14,7 +14,7 @@ use crate::{
     Setup,
     bpf::{self, code::write_for_each},
     crowd::Crowd,
-    figure::{cell, median},
+    figure::{MIB, cell, median},
     http,
     observers::{KINDS, OURS, Said},
     process::Observer,
@@ -206,9 +206,9 @@ pub(crate) fn table(rows: &[Row]) -> Table {
             cell(Some(row.cpu_ns_a_record / 1e3), 2, "us"),
             ms(row.scrape_ns),
             format!("{:.1} KiB", row.scrape_bytes as f64 / 1024.0),
-            format!("{:.1} MiB", row.rss_bytes / 1_048_576.0),
+            format!("{:.1} MiB", row.rss_bytes / MIB),
             ms(row.start_ns),
-            format!("{:.1} MiB", row.start_rss_bytes / 1_048_576.0),
+            format!("{:.1} MiB", row.start_rss_bytes / MIB),
             rivals.collect::<Vec<_>>().join("; "),
         ]
     }));

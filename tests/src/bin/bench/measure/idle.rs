@@ -4,7 +4,7 @@ use std::{thread, time::Duration};
 
 use serde::Serialize;
 
-use crate::{Setup, crowd::Crowd, http, observers::KINDS, table::Table};
+use crate::{Setup, crowd::Crowd, figure::MIB, http, observers::KINDS, table::Table};
 
 /// Time between the start and the measurement: what starting causes is over.
 const SETTLE: Duration = Duration::from_secs(10);
@@ -61,7 +61,7 @@ pub(crate) fn table(rows: &[Row]) -> Table {
             row.sleepers.to_string(),
             row.observer.to_owned(),
             format!("{:.2} ms", row.cpu_ns_a_second / 1e6),
-            format!("{:.1} MiB", row.peak_rss_bytes / 1_048_576.0),
+            format!("{:.1} MiB", row.peak_rss_bytes / MIB),
         ]
     }));
     table

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::{
     Setup,
-    figure::{Spread, cell, median},
+    figure::{MIB, Spread, cell, median},
     observers::{KINDS, Kind, Said},
     process::Cost,
     table::Table,
@@ -154,7 +154,7 @@ pub(crate) fn table(rows: &[Row]) -> Table {
             cell(ends, 0, ""),
             cell(row.ends_seen, 0, ""),
             cell(row.missed(), 0, ""),
-            cell(row.peak_rss_bytes.map(|bytes| bytes / 1_048_576.0), 1, "MiB"),
+            cell(row.peak_rss_bytes.map(|bytes| bytes / MIB), 1, "MiB"),
         ]
     }));
     table

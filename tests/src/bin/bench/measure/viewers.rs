@@ -15,7 +15,9 @@ use taskscope_tests::{
     top,
 };
 
-use crate::{Setup, crowd::Crowd, observers::OURS, process::Observer, relay::Relay, table::Table};
+use crate::{
+    Setup, crowd::Crowd, figure::MIB, observers::OURS, process::Observer, relay::Relay, table::Table,
+};
 
 const SOCKET: &str = "/tmp/taskscope-bench.sock";
 const RELAY: &str = "/tmp/taskscope-bench-relay.sock";
@@ -129,7 +131,7 @@ pub(crate) fn table(rows: &[Row]) -> Table {
             if row.viewers == 0 { row.view.clone() } else { format!("{} {}", row.viewers, row.view) },
             format!("{:.1} %", row.cpu_ns_a_second / 1e7),
             format!("{:.0} kB", row.answered_bytes_a_second / 1e3),
-            format!("{:.1} MiB", row.peak_rss_bytes / 1_048_576.0),
+            format!("{:.1} MiB", row.peak_rss_bytes / MIB),
         ]
     }));
     table
