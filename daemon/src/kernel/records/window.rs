@@ -9,7 +9,7 @@ use std::{io, os::fd::BorrowedFd, slice, sync::atomic::AtomicU64};
 use crate::kernel::mapped::Mapping;
 
 /// Bytes of a part, if the ring is not smaller.
-pub(in crate::kernel) const PART: usize = 1 << 20;
+pub(in crate::kernel) const PART: usize = 128 << 10;
 
 /// A part of the data.
 #[derive(Debug)]
