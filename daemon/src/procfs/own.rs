@@ -31,9 +31,20 @@ impl OwnUsage {
     }
 }
 
-/// Returns the number of open descriptors of this process, including the one that reads the directory.
-pub fn own_descriptors() -> io::Result<usize> {
-    Ok(fs::read_dir("/proc/self/fd")?.count())
+/// Returns the number of open descriptors of this process.
+pub fn own_descriptors() -> io::Result<u64> {
+    // From 6.2 on, the size of the directory is their number; before, it is 0.
+    match fs::metadata("/proc/self/fd")?.len() {
+        0 => listed_descriptors(),
+        open => Ok(open),
+    }
+}
+
+/// Counts the descriptors of this process in their directory.
+fn listed_descriptors() -> io::Result<u64> {
+    let listed = fs::read_dir("/proc/self/fd")?.count() as u64;
+    // One of them reads the directory.
+    Ok(listed.saturating_sub(1))
 }
 
 /// The start of this process, in ticks of `USER_HZ` after boot.
@@ -45,6 +56,18 @@ pub fn own_start_ticks() -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn descriptors_are_counted_without_the_one_that_counts_them() -> io::Result<()> {
+        // Other tests open and close descriptors at the same time.
+        let before = 200;
+        let open: Vec<_> = (0..before).map(|_| fs::File::open("/proc/self/fd")).collect::<Result<_, _>>()?;
+        for counted in [own_descriptors()?, listed_descriptors()?] {
+            assert!((before..2 * before).contains(&counted), "{counted} descriptors");
+        }
+        drop(open);
+        Ok(())
+    }
 
     #[test]
     fn a_number_of_the_status_is_found_by_its_name() {

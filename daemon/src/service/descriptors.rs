@@ -21,7 +21,7 @@ pub(super) fn for_connections() -> usize {
         }
     }
     let Some(limit) = getrlimit(Resource::Nofile).current else { return usize::MAX };
-    let open = own_descriptors().map_or(KEPT, |open| open as u64);
+    let open = own_descriptors().unwrap_or(KEPT);
     usize::try_from(left(limit, open)).unwrap_or(usize::MAX)
 }
 

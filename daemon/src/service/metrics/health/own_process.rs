@@ -75,8 +75,7 @@ impl Collector for OwnProcess {
         };
         // `RLIM_INFINITY` is not a number of descriptors.
         show(&self.max_fds, Some(getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)));
-        // Do not count the descriptor that reads the directory.
-        show(&self.open_fds, own_descriptors().ok().map(|open| open.saturating_sub(1) as u64));
+        show(&self.open_fds, own_descriptors().ok());
         let usage = OwnUsage::read();
         show(&self.resident, usage.resident);
         show(&self.threads, usage.threads);
