@@ -74,11 +74,22 @@ fn a_past_time_shows_what_was_then(size: (u16, u16)) {
     });
     // Side by side, the left half has the deaths.
     let left = if size.0 >= 150 { usize::from(size.0) / 2 - 1 } else { usize::from(size.0) };
-    let left: String =
-        screen.lines().map(|line| line.chars().take(left).chain(['\n']).collect::<String>()).collect();
-    let deaths = pane(&left, "2 Deaths", if size.0 >= 150 { "3 Blocked" } else { "5 Tree" });
-    assert!(deaths.contains(&format!("sleep ({before})")), "{screen}");
-    assert!(!deaths.contains(&format!("sleep ({after})")), "{screen}");
+    let deaths = |screen: &str| {
+        let left: String =
+            screen.lines().map(|line| line.chars().take(left).chain(['\n']).collect::<String>()).collect();
+        pane(&left, "2 Deaths", if size.0 >= 150 { "3 Blocked" } else { "5 Tree" })
+    };
+    for (pid, is_dead) in [(before, true), (after, false)] {
+        tmux.types(&format!("2/sleep ({pid})"));
+        tmux.presses("Enter");
+        tmux.until(&format!("whether {pid} was dead"), |screen| {
+            let shown = if is_dead { format!("sleep ({pid})") } else { "no row contains".to_owned() };
+            deaths(screen).contains(&shown)
+        });
+        tmux.types("/");
+        tmux.presses("Escape");
+        tmux.until("all deaths", |screen| !screen.contains("no row contains"));
+    }
     assert!(screen.contains("then ") && !screen.contains(" pids   "), "{screen}");
     assert!(screen.lines().all(|line| line.chars().count() <= usize::from(size.0)), "{screen}");
     // The tree of that moment has the process that has ended since.
