@@ -20,6 +20,7 @@ mod shell;
 mod simulate;
 mod soak;
 mod steps;
+mod suite;
 mod test;
 mod vm;
 

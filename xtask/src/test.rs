@@ -4,12 +4,14 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::mpsc;
 use std::thread;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::arch::Arch;
 use crate::steps::Steps;
+use crate::suite::Suite;
 use crate::{build, dist, ebpf, setup, shell, vm};
 
 /// The version of schemathesis that the tests are written for.
@@ -61,21 +63,30 @@ pub(crate) fn all(steps: &mut Steps, args: &Args) -> Result<()> {
         shell::root_prefix("testing on the running kernel", &[])?;
     }
     steps.step("setup", || ebpf::ensure(Arch::native()?))?;
-    steps.step("unit tests", unit)?;
     if args.unit_only {
-        return Ok(());
+        return steps.step("unit tests", unit);
     }
-    steps.step("unit, alerts and dashboard of the packages", dist::check)?;
-    // The guests need a static binary. Packages contain a static binary too, so the tests on this kernel use it instead of a second build.
-    let release = if args.native_only { build::release } else { vm::binary };
-    let binary = steps.step("release build", release)?;
-    let failing = steps.step("build with failpoints", || failpoints(&binary))?;
     thread::scope(|scope| {
-        // Tests mostly wait, so the programs of the guests are compiled meanwhile.
-        let building = (!args.native_only).then(|| scope.spawn(vm::build_short));
+        // The guests need a static binary. Packages contain a static binary too, so the tests on this kernel use it instead of a second
+        // build. It is compiled, and then the programs of the guests, while other steps do not use all CPUs.
+        let (send, binary) = mpsc::channel();
+        let building = scope.spawn(move || {
+            if args.native_only {
+                return send.send(build::release()).context("nobody waits for the binary");
+            }
+            lower_priority();
+            send.send(vm::binary()).context("nobody waits for the binary")?;
+            vm::build_short()
+        });
+        steps.step("unit tests", unit)?;
+        steps.step("unit, alerts and dashboard of the packages", dist::check)?;
+        let failing = steps.step("build with failpoints", failpoints)?;
+        let binary = steps.step("release build", || {
+            binary.recv().context("the thread that builds it panicked").flatten().and_then(has_no_failpoints)
+        })?;
         let natively =
             steps.step("integration tests on the running kernel", || native(&binary, &failing, &args.filter));
-        if let Some(building) = building {
+        if !args.native_only {
             steps.step("programs of the virtual machines", || {
                 building.join().map_err(|_| anyhow!("the thread that builds them panicked"))?
             })?;
@@ -98,16 +109,26 @@ fn unit() -> Result<()> {
     shell::run_with_stdout(&mut cargo)
 }
 
-/// Builds a taskscope with failpoints, and with the client of NATS, into a directory of its own. The shipped binary must not contain
-/// failpoints.
-fn failpoints(shipped: &Path) -> Result<PathBuf> {
+/// Lowers the priority of this thread, and of processes that it starts, so that they delay no others.
+fn lower_priority() {
+    // Without it they are only in the way of others.
+    let _ = rustix::process::nice(19);
+}
+
+/// Builds a taskscope with failpoints, and with the client of NATS, into a directory of its own.
+fn failpoints() -> Result<PathBuf> {
+    // The debug profile has debug assertions and overflow checks, and reuses what the unit tests have compiled.
+    with_features("dev", "debug", FEATURES, "failpoints")
+}
+
+/// Fails if a binary has failpoints: the shipped one must not.
+fn has_no_failpoints(shipped: PathBuf) -> Result<PathBuf> {
     const VARIABLE: &[u8] = b"TASKSCOPE_FAILPOINTS";
-    let bytes = fs::read(shipped).with_context(|| format!("reading {}", shipped.display()))?;
+    let bytes = fs::read(&shipped).with_context(|| format!("reading {}", shipped.display()))?;
     if bytes.windows(VARIABLE.len()).any(|window| window == VARIABLE) {
         bail!("{} was built with the feature failpoints", shipped.display());
     }
-    // The debug profile has debug assertions and overflow checks, and reuses what the unit tests have compiled.
-    with_features("dev", "debug", FEATURES, "failpoints")
+    Ok(shipped)
 }
 
 /// Builds taskscope in the release profile, with the client of NATS, into a directory of its own.
@@ -220,15 +241,8 @@ fn native(binary: &Path, failing: &Path, args: &[OsString]) -> Result<()> {
         ("TASKSCOPE_NODE_MODULES", modules.as_os_str()),
         ("RUST_BACKTRACE", "1".as_ref()),
     ];
-    let mut cargo = shell::cargo();
-    cargo.args(["test", "--no-fail-fast", "--package", "taskscope-tests"]).envs(env);
     let prefix = shell::root_prefix("testing on the running kernel", &env)?;
-    if shell::root() != shell::Root::Already {
-        let words: Vec<_> = prefix.iter().map(|word| quoted(word)).collect::<Result<_>>()?;
-        cargo.args(["--config", &format!("target.'cfg(unix)'.runner=[{}]", words.join(","))]);
-    }
-    cargo.arg("--").args(args);
-    let outcome = shell::run_with_stdout(&mut cargo);
+    let outcome = Suite { prefix, args }.run();
     let text = fs::read_to_string(&skipped).with_context(|| format!("reading {}", skipped.display()))?;
     eprintln!("{} tests were skipped\n{text}", text.lines().count());
     outcome
@@ -247,10 +261,4 @@ pub(crate) fn install_missing(why: &str, programs: &[(&str, &str)]) -> Result<()
     let missing = programs.iter().filter(|(program, _)| shell::which(program).is_none());
     let packages: Vec<_> = missing.map(|(_, package)| *package).collect();
     if packages.is_empty() { Ok(()) } else { setup::install(why, &packages) }
-}
-
-/// Returns `word` as a TOML string.
-fn quoted(word: &OsStr) -> Result<String> {
-    let word = word.to_str().with_context(|| format!("{} is not UTF-8", word.display()))?;
-    Ok(format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\"")))
 }

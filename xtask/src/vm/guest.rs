@@ -46,7 +46,7 @@ const SCENARIOS: [&str; 20] = [
 pub(super) const INTERFACES: &str = "interfaces";
 /// The test binaries of what the daemon and its clients read and write: command lines, connections, files, pages. Their outcome
 /// depends neither on the kernel nor on how its functions are hooked.
-const INTERFACE_TESTS: [&str; 33] = [
+const INTERFACE_TESTS: [&str; 34] = [
     "agree",
     "answers",
     "bad_input",
@@ -55,6 +55,7 @@ const INTERFACE_TESTS: [&str; 33] = [
     "history",
     "history_storm",
     "hostile",
+    "job",
     "job_past",
     "job_terminal",
     "mcp",
@@ -157,6 +158,7 @@ impl Binaries {
             .args(selection)
             // Tests need neither link-time optimization nor line tables, which cost minutes and megabytes.
             .args(["--config", "profile.release.lto=\"off\"", "--config", "profile.release.debug=false"])
+            .args(["--config", "profile.release.package.taskscope-tests.opt-level=1"])
             .args(["--config", "profile.quick.package.aya-obj.opt-level=1"])
             .args(["--config", "profile.quick.package.object.opt-level=1"])
             .stdout(Stdio::piped());

@@ -273,10 +273,8 @@ fn runs_arm64() -> bool {
     Arch::buildable().contains(&Arch::Aarch64) && !Arch::Aarch64.is_host()
 }
 
-/// Compiles what the guests of [`run_short`] run, at the lowest priority of this thread.
+/// Compiles what the guests of [`run_short`] run.
 pub(crate) fn build_short() -> anyhow::Result<()> {
-    // Children of this thread inherit its priority. Without it the build is only in the way of others.
-    let _ = rustix::process::nice(19);
     guest::Binaries::build(Arch::X86_64, &["*"])?;
     if runs_arm64() {
         guest::Binaries::build(Arch::Aarch64, &EMULATED)?;

@@ -1,0 +1,166 @@
+//! Runs the test binaries of the package `taskscope-tests`, several at once: most tests wait, and `cargo test` runs one binary after the
+//! other.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, Write as _};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+use rustix::fs::{MemfdFlags, memfd_create};
+use serde_json::Value;
+
+use crate::shell;
+
+/// Test binaries that run at once.
+const AT_ONCE: usize = 2;
+
+/// Tests of one binary that run at once. The number does not depend on the machine, so that a test that disturbs another one does so
+/// everywhere.
+const THREADS: &str = "--test-threads=4";
+
+/// Test binaries that run alone, before all others: they load all CPUs, or look at what the whole host does.
+const ALONE: [&str; 5] = ["history_storm", "leaks", "remedies", "storms", "trust"];
+
+/// What all test binaries have in common.
+pub(crate) struct Suite<'a> {
+    /// The words before each command, which make it run as root and set its environment.
+    pub(crate) prefix: Vec<OsString>,
+    /// Arguments of each test binary.
+    pub(crate) args: &'a [OsString],
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Binary {
+    name: String,
+    path: PathBuf,
+}
+
+impl Suite<'_> {
+    /// Builds the test binaries, and runs all of them even if one fails. The output of each is printed when it has ended.
+    pub(crate) fn run(&self) -> Result<()> {
+        let (alone, others): (Vec<_>, Vec<_>) =
+            build()?.into_iter().partition(|binary| ALONE.contains(&binary.name.as_str()));
+        let failed = Mutex::new(Vec::new());
+        for (binaries, at_once) in [(alone, 1), (others, AT_ONCE)] {
+            let queue = Mutex::new(VecDeque::from(binaries));
+            let next = || lock(&queue).pop_front();
+            let work = || {
+                while let Some(binary) = next() {
+                    if let Err(error) = self.run_one(&binary) {
+                        eprintln!("test binary {}: {error:#}", binary.name);
+                        lock(&failed).push(binary.name);
+                    }
+                }
+            };
+            thread::scope(|scope| {
+                for _ in 0..at_once {
+                    scope.spawn(work);
+                }
+            });
+        }
+        let mut failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
+        failed.sort();
+        if let Some(first) = failed.first() {
+            let all = failed.join(", ");
+            bail!(
+                "test binaries failed: {all}; to run one again: cargo test --package taskscope-tests --test {first}"
+            );
+        }
+        Ok(())
+    }
+
+    fn run_one(&self, binary: &Binary) -> Result<()> {
+        // Not a pipe: a process that outlives the tests would keep its other end open.
+        let mut output = File::from(memfd_create("output", MemfdFlags::CLOEXEC).context("memfd_create")?);
+        let mut words = self.prefix.iter().map(OsString::as_os_str).chain([binary.path.as_os_str()]);
+        let mut command = Command::new(words.next().unwrap_or_default());
+        command.args(words);
+        let has_threads = self.args.iter().any(|arg| arg.as_encoded_bytes().starts_with(b"--test-threads"));
+        command.args((!has_threads).then_some(THREADS)).args(self.args);
+        // Where `cargo test` runs them.
+        command.current_dir(shell::workspace().join("tests")).stdin(Stdio::null());
+        let copy = || output.try_clone().context("duplicating a file descriptor");
+        command.stdout(copy()?).stderr(copy()?);
+        let started = Instant::now();
+        let status = command.status().with_context(|| format!("starting {}", binary.path.display()))?;
+        let took = started.elapsed().as_secs_f64();
+        let mut text = Vec::new();
+        output
+            .rewind()
+            .and_then(|()| output.read_to_end(&mut text))
+            .context("reading the output of a test")?;
+        let mut stdout = io::stdout().lock();
+        writeln!(stdout, "\n     Ran {} in {took:.1} s", binary.name)
+            .and_then(|()| stdout.write_all(&text))
+            .and_then(|()| stdout.flush())
+            .context("writing the output of a test")?;
+        if status.success() { Ok(()) } else { bail!("{status}") }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Builds the test binaries as `cargo test` does; returns them sorted by name.
+fn build() -> Result<Vec<Binary>> {
+    let mut cargo = shell::cargo();
+    cargo.args(["test", "--no-run", "--package", "taskscope-tests"]);
+    cargo.arg("--message-format=json-render-diagnostics").stdout(Stdio::piped());
+    eprintln!("+ {}", shell::line(&cargo));
+    let mut child = cargo.spawn().context("running cargo test")?;
+    let stdout = child.stdout.take().context("cargo has no output")?;
+    let mut binaries = Vec::new();
+    for line in BufReader::new(stdout).lines() {
+        binaries.extend(binary_of(&line.context("reading cargo's messages")?));
+    }
+    let status = child.wait().context("waiting for cargo test")?;
+    if !status.success() {
+        bail!("building the integration tests: cargo {status}");
+    }
+    binaries.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(binaries)
+}
+
+/// Returns the test binary that a message of cargo is about.
+fn binary_of(message: &str) -> Option<Binary> {
+    let message: Value = serde_json::from_str(message).ok()?;
+    let (name, path) = (message["target"]["name"].as_str()?, message["executable"].as_str()?);
+    let is_test = message["profile"]["test"].as_bool()?;
+    is_test.then(|| Binary { name: name.to_owned(), path: PathBuf::from(path) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_test_binary_is_distinguished_from_a_program() {
+        let message = |test: bool, executable: &str| {
+            format!(
+                r#"{{"reason":"compiler-artifact","target":{{"name":"trust","kind":["test"]}},"profile":{{"test":{test}}},"executable":{executable}}}"#
+            )
+        };
+        let trust = Binary { name: "trust".to_owned(), path: PathBuf::from("/t/trust-1") };
+        assert_eq!(binary_of(&message(true, "\"/t/trust-1\"")), Some(trust));
+        assert_eq!(binary_of(&message(false, "\"/t/scenario\"")), None);
+        assert_eq!(binary_of(&message(true, "null")), None);
+        assert_eq!(binary_of("   Compiling x"), None);
+    }
+
+    #[test]
+    fn a_binary_that_runs_alone_exists() {
+        let manifest = std::fs::read_to_string(shell::workspace().join("tests/Cargo.toml")).unwrap();
+        let folder = shell::workspace().join("tests/tests");
+        for name in ALONE {
+            let is_named = manifest.contains(&format!("name = {name:?}"));
+            assert!(is_named || folder.join(name).join("main.rs").exists(), "no test binary {name}");
+        }
+    }
+}
