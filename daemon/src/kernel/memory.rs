@@ -1,5 +1,7 @@
 //! Huge pages for large tables, and memory that is returned to the kernel.
 
+use rustix::param::page_size;
+
 /// Size of the smallest page, bytes. On an architecture with larger pages the kernel refuses the unaligned range, which does no
 /// harm.
 const PAGE: usize = 4096;
@@ -26,9 +28,32 @@ pub fn give_back() {
     }
 }
 
+/// Unmaps the pages of a constant that only the start needs, so that they do not count as resident memory. Reading it maps them again.
+pub fn unmap_constant(constant: &'static [u8]) {
+    let begin = constant.as_ptr().addr().next_multiple_of(page_size());
+    let end = constant.as_ptr_range().end.addr() / page_size() * page_size();
+    let Some(length) = end.checked_sub(begin).filter(|length| *length > 0) else { return };
+    // SAFETY: these pages contain only the constant. They are of the program's file, and nothing writes to them, so that the kernel
+    // reads the same bytes again.
+    let result =
+        unsafe { libc::madvise(std::ptr::with_exposed_provenance_mut(begin), length, libc::MADV_DONTNEED) };
+    if result != 0 {
+        log::debug!("{length} bytes stay mapped: {}", std::io::Error::last_os_error());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_constant_that_was_unmapped_is_read_again() {
+        static CONSTANT: [u8; 1 << 16] = [7; 1 << 16];
+        assert!(CONSTANT.iter().all(|&byte| byte == 7));
+        unmap_constant(&CONSTANT);
+        assert!(CONSTANT.iter().all(|&byte| byte == 7));
+        unmap_constant(&CONSTANT[..10]);
+    }
 
     #[test]
     fn advice_changes_no_memory() {

@@ -112,7 +112,11 @@ impl Observer {
     ) -> Result<Self, ObserveError> {
         pidns::check()?;
         address_space::check(options.ring_bytes)?;
-        let Some(path) = file else { return Self::start_from("embedded", EMBEDDED, options, choice) };
+        let Some(path) = file else {
+            let started = Self::start_from("embedded", EMBEDDED, options, choice);
+            memory::unmap_constant(EMBEDDED);
+            return started;
+        };
         let name = path.display().to_string();
         let bytes = bounded::read(path, OBJECT_MAX)
             .map_err(|error| ObjectError::Unusable { name: name.clone(), reason: error.to_string() })?;
