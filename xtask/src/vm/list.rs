@@ -1,9 +1,10 @@
 //! `cargo xtask vm --list`.
 
 use super::fetch::cache::Cache;
-use super::fetch::{kernels, noinline};
+use super::fetch::{compile, kernels};
+use super::own::KERNELS;
 use super::report::aligned;
-use super::table::{Line, NEWEST, NOINLINE, SHORT};
+use super::table::{Line, NEWEST, SHORT};
 use crate::arch::Arch;
 
 /// Returns every line with its cached kernel and its source. Reads only the cache.
@@ -25,16 +26,11 @@ pub(super) fn text(cache: &Cache, lines: &[Line]) -> String {
             &line.note,
         ));
     }
-    let own = noinline::current(cache).map(|kernel| kernel.version);
-    table.push(row(
-        NOINLINE,
-        Arch::X86_64,
-        own,
-        false,
-        "own",
-        "bookworm",
-        "exit_notify is not inlined; built by --build noinline",
-    ));
+    for own in &KERNELS {
+        let cached = compile::current(cache, own).map(|kernel| kernel.version);
+        let suites = own.suites.join(",");
+        table.push(row(own.name, Arch::X86_64, cached, false, "own", &suites, own.note));
+    }
     aligned(&table)
 }
 
@@ -65,7 +61,8 @@ mod tests {
         std::fs::write(cache.path("kernels/6.1/linux-image-6.1.0-9_6.1.99-1.vmlinuz"), "").unwrap();
         let lines = table::lines().unwrap();
         let text = text(&cache, &lines);
-        assert_eq!(text.lines().count(), lines.len() + 2);
+        assert_eq!(text.lines().count(), lines.len() + KERNELS.len() + 1);
+        assert!(text.lines().any(|line| line.starts_with("no-btf ")), "{text}");
         assert!(text.lines().any(|line| line.starts_with("6.1 ") && line.contains("6.1.99-1")), "{text}");
         assert!(text.lines().any(|line| line.starts_with("5.10 ") && line.contains(" no ")), "{text}");
         std::fs::remove_dir_all(root).unwrap();

@@ -4,6 +4,7 @@
 //! kernel from an initramfs whose init is our own (`tests/src/bin/guest-init`).
 
 mod boot;
+mod collect;
 mod console;
 mod cpio;
 mod disk;
@@ -12,6 +13,7 @@ mod guest;
 mod kvm;
 mod list;
 mod monitor;
+mod own;
 mod replay;
 mod report;
 mod results;
@@ -28,9 +30,10 @@ pub(crate) use self::fetch::tools::program;
 use std::path::PathBuf;
 
 use anyhow::bail;
-use clap::{Args as _, FromArgMatches as _, ValueEnum};
+use clap::{Args as _, FromArgMatches as _};
 
 use self::fetch::cache::Cache;
+use self::own::Own;
 use self::session::Session;
 use crate::arch::Arch;
 
@@ -51,8 +54,9 @@ const EXAMPLES: &str = "\
 Examples:
   cargo xtask vm                          the short set: 5.10, 6.1, 6.12 and the newest
   cargo xtask vm 6.18 newest              these lines
-  cargo xtask vm --all                    every line, and the kernel with exit_notify as a symbol
+  cargo xtask vm --all                    every line, and the kernels that are compiled here
   cargo xtask vm --list                   which lines there are, and what is cached
+  cargo xtask vm --build no-kprobes       compile a kernel without kprobes
   cargo xtask vm 5.10 --attach kprobe --test zombie --verbose
   cargo xtask vm 5.10 --exec 'taskscope doctor'
   cargo xtask vm arm64/6.12 --attach kprobe   on an emulated arm64 machine
@@ -68,13 +72,13 @@ Examples:
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Kernel lines of xtask/vm/kernels.table, `newest` or `noinline` [default: the short set]
+    /// Kernel lines of xtask/vm/kernels.table, `newest`, or a kernel that is compiled here [default: the short set]
     #[arg(value_name = "KERNEL")]
     kernels: Vec<String>,
     /// Architecture of names without one, and of `--kernel`; `--arch arm64 6.12` is `arm64/6.12`
     #[arg(long, value_name = "ARCH", default_value = "x86_64")]
     arch: Arch,
-    /// Every line of the table, and `noinline`
+    /// Every line of the table, and the kernels that are compiled here
     #[arg(long, conflicts_with = "kernels")]
     all: bool,
     /// Boot this bzImage, or Image of arm64; can be given several times
@@ -87,10 +91,10 @@ pub(crate) struct Args {
     /// kernel and the newest]
     #[arg(long, conflicts_with_all = ["all", "images", "list", "attach", "test", "exec", "alone", "jobs"])]
     systemd: bool,
-    /// Compile a kernel, and do nothing else
-    #[arg(long, value_name = "KERNEL", conflicts_with_all = ["kernels", "all", "images", "list"])]
-    build: Option<Own>,
-    /// Attach families to run the tests under [default: kprobe,fentry,tracepoint; auto with --exec]
+    /// Compile a kernel, `noinline`, `no-kprobes` or `no-btf`, and do nothing else
+    #[arg(long, value_name = "KERNEL", conflicts_with_all = ["kernels", "all", "images", "list"], value_parser = own::parse)]
+    build: Option<&'static Own>,
+    /// Attach families to run the tests under, where a kernel supports them [default: kprobe,fentry,tracepoint; auto with --exec]
     #[arg(long, value_delimiter = ',', value_name = "LIST", value_parser = ["auto", "kprobe", "fentry", "tracepoint"])]
     attach: Vec<String>,
     /// Attach families of one kernel, instead of those of --attach; can be given several times
@@ -173,13 +177,6 @@ fn families(text: &str) -> Result<Families, String> {
     }
 }
 
-/// Kernels that are compiled here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Own {
-    /// Debian's 6.1 source, configured so that `exit_notify` is not inlined.
-    Noinline,
-}
-
 /// Runs `cargo xtask vm`.
 pub(crate) fn main(args: Args) -> anyhow::Result<()> {
     let cache = Cache::open()?;
@@ -191,12 +188,15 @@ pub(crate) fn main(args: Args) -> anyhow::Result<()> {
     if args.systemd {
         return systemd::run(&cache, &args.kernels, args.verbose);
     }
-    if args.build == Some(Own::Noinline) {
-        return fetch::noinline::obtain(&cache, true).map(|kernel| println!("{}", kernel.image.display()));
+    if let Some(own) = args.build {
+        for (_, kernel) in fetch::compile::obtain(&cache, &[own], true) {
+            println!("{}", kernel?.image.display());
+        }
+        return Ok(());
     }
     let names = if args.all {
         let mut names: Vec<String> = lines.iter().map(|line| line.name.clone()).collect();
-        names.push(table::NOINLINE.to_owned());
+        names.extend(own::names().map(str::to_owned));
         names
     } else if args.kernels.is_empty() && args.images.is_empty() {
         table::short(args.arch)

@@ -23,6 +23,17 @@ impl Row {
     }
 }
 
+/// Returns the families of the tables' columns: those requested, and others of kernels that support none of them.
+pub(super) fn families(rows: &[Row], requested: &[String]) -> Vec<String> {
+    let mut families = requested.to_vec();
+    for family in rows.iter().filter_map(|row| row.outcome.as_ref().ok()).flat_map(|run| &run.families) {
+        if !families.contains(&family.attach) {
+            families.push(family.attach.clone());
+        }
+    }
+    families
+}
+
 /// Returns the table of passed and failed tests by kernel and family, with the times.
 pub(super) fn verdicts(rows: &[Row], families: &[String]) -> String {
     let mut head = ["kernel", "arch", "release", "boot"].map(str::to_owned).to_vec();
@@ -222,6 +233,13 @@ mod tests {
             "| 5.10.0-46 | amd64 | 3 passed, 1 FAILED, 2 skipped in 4.2 s | 1200 (`release`) |\n",
             "a kernel that did not run has no row"
         );
+    }
+
+    #[test]
+    fn a_family_that_was_not_requested_has_a_column_if_tests_ran_under_it() {
+        let requested = ["fentry".to_owned()];
+        assert_eq!(families(&rows(), &requested), ["fentry", "kprobe"]);
+        assert_eq!(families(&[], &requested), requested);
     }
 
     #[test]

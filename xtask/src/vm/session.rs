@@ -11,16 +11,17 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::boot::{Accel, Guest};
+use super::collect::collect;
 use super::fetch::cache::Cache;
-use super::fetch::kernels::{self, Found, Kernel};
+use super::fetch::kernels::{Found, Kernel};
 use super::fetch::qemu::Qemu;
 use super::guest::{Binaries, Plan};
 use super::report::{self, Row};
 use super::results::Line;
 use super::run::Run;
-use super::table::{self, NOINLINE};
+use super::table;
 use super::tail::Tail;
-use super::{Args, Families, console, disk, fetch::noinline, kvm};
+use super::{Args, Families, console, disk, kvm, own};
 use crate::arch::Arch;
 use crate::shell;
 
@@ -47,6 +48,7 @@ struct Target {
 
 pub(super) struct Session {
     cache: Cache,
+    lines: Vec<table::Line>,
     args: Args,
     /// The emulator and the programs of each architecture of the kernels.
     targets: Vec<Target>,
@@ -69,15 +71,17 @@ impl Session {
         let kernels = collect(&cache, lines, names, &args)?;
         let wanted = |arch: Arch| -> Vec<&str> {
             let only = if args.emulated.is_empty() || arch.is_host() { &args.only } else { &args.emulated };
+            let of_own = names.iter().filter_map(|name| own::find(name)).flat_map(|own| own.tests);
             match (args.exec.is_empty(), only.is_empty()) {
                 (false, _) => Vec::new(),
                 (true, true) => vec!["*"],
-                (true, false) => only.iter().map(String::as_str).collect(),
+                (true, false) => only.iter().map(String::as_str).chain(of_own.copied()).collect(),
             }
         };
         let mut targets = Vec::new();
         for arch in Arch::ALL {
-            if kernels.iter().any(|(_, kernel)| kernel.as_ref().is_ok_and(|kernel| kernel.arch == arch)) {
+            let mut booted = kernels.iter().filter_map(|(_, kernel)| kernel.as_ref().ok());
+            if booted.any(|kernel| kernel.arch == arch) {
                 let qemu = Qemu::obtain(&cache, arch)?;
                 let binaries = Binaries::build(arch, &wanted(arch))?;
                 targets.push(Target { qemu, binaries, accel: Accel::Tcg });
@@ -107,13 +111,13 @@ impl Session {
         spread.retain(|name| !plan.skip.contains(name));
         let mentioned = args.attach_on.iter().map(|Families { kernel, .. }| kernel);
         let mentioned = mentioned.chain(&args.cgroup_v1).chain(&args.spread_over);
-        for name in mentioned.filter(|name| *name != table::NEWEST) {
+        for name in mentioned.filter(|name| *name != table::NEWEST && own::find(name).is_none()) {
             table::find(lines, name)?;
         }
         if let Some(target) = listed.filter(|_| args.exec.is_empty() && args.only.is_empty()) {
             target.binaries.demand(&[plan.once.as_slice(), &plan.skip, &spread].concat())?;
         }
-        Ok(Self { cache, args, targets, kernels, plan, spread, disk: None })
+        Ok(Self { cache, lines: lines.to_vec(), args, targets, kernels, plan, spread, disk: None })
     }
 
     /// Returns the plan of the kernel at this index: everything except the tests of `spread` that another kernel runs.
@@ -128,6 +132,12 @@ impl Session {
             self.spread.iter().enumerate().filter(|(dealt, _)| !takes(name) || dealt % count != before);
         plan.skip.extend(others.map(|(_, name)| name.clone()));
         plan.cgroup_v1 = self.args.cgroup_v1.contains(name);
+        if let Ok(kernel) = kernel
+            && plan.exec.is_empty()
+        {
+            plan.skip.extend(self.unsuitable(kernel));
+            plan.attach = suitable(&plan.attach, self.families(&kernel.name));
+        }
         if let Some(families) = self.args.attach_on.iter().find(|families| families.kernel == *name) {
             plan.attach.clone_from(&families.attach);
         }
@@ -136,6 +146,29 @@ impl Session {
             plan.attach.truncate(1);
         }
         plan
+    }
+
+    /// Returns the attach families that a kernel supports; all of an image that is given as a file.
+    fn families(&self, kernel: &str) -> Vec<&str> {
+        match (own::find(kernel), self.lines.iter().find(|line| line.name == kernel)) {
+            (Some(own), _) => own.families.to_vec(),
+            (None, Some(line)) => line.families.iter().map(String::as_str).collect(),
+            (None, None) => FAMILIES.to_vec(),
+        }
+    }
+
+    /// Returns the test binaries that do not run on a kernel: some kernels have tests of their own. Without `--only`, these run on
+    /// other kernels too.
+    fn unsuitable(&self, kernel: &Kernel) -> Vec<String> {
+        let tests = own::find(&kernel.name).map_or(&[][..], |own| own.tests);
+        let target = self.targets.iter().find(|target| target.binaries.arch == kernel.arch);
+        let built = target.into_iter().flat_map(|target| &target.binaries.tests);
+        let only = &self.args.only;
+        let is_unsuitable = |name: &&String| match tests {
+            [] => !only.is_empty() && own::has_tests(name) && !only.contains(name),
+            _ => !tests.contains(&name.as_str()),
+        };
+        built.map(|(name, _)| name).filter(is_unsuitable).cloned().collect()
     }
 
     /// Boots every kernel, as many at once as the host has CPUs, because a guest mostly uses one.
@@ -173,9 +206,10 @@ impl Session {
         if let Some(reports) = report::reports(&rows) {
             println!("\n{reports}");
         }
-        println!("\n{}", report::verdicts(&rows, &self.plan.attach));
+        let families = report::families(&rows, &self.plan.attach);
+        println!("\n{}", report::verdicts(&rows, &families));
         if self.args.markdown {
-            println!("\n{}", report::markdown(&rows, &self.plan.attach));
+            println!("\n{}", report::markdown(&rows, &families));
         }
         Ok(rows)
     }
@@ -269,42 +303,11 @@ impl Session {
     }
 }
 
-/// Returns fetched lines, built kernels and given images, in the requested order.
-fn collect(
-    cache: &Cache,
-    lines: &[table::Line],
-    names: &[String],
-    args: &Args,
-) -> anyhow::Result<Vec<Found>> {
-    let fetched: Vec<String> = names.iter().filter(|name| *name != NOINLINE).cloned().collect();
-    let mut found = kernels::obtain(cache, lines, &fetched, args.refresh)?;
-    if let Some(place) = names.iter().position(|name| name == NOINLINE) {
-        found.insert(place.min(found.len()), (NOINLINE.to_owned(), noinline::obtain(cache, false)));
-    }
-    found.extend(args.images.iter().map(|image| given(image, args.arch, args.images.len() > 1)));
-    // `newest` and its line's own name are the same kernel, with one log.
-    let mut seen = Vec::new();
-    found.retain(|(name, kernel)| {
-        let key = kernel.as_ref().map_or_else(|_| name.clone(), |kernel| kernel.name.clone());
-        let new = !seen.contains(&key);
-        seen.push(key);
-        new
-    });
-    Ok(found)
-}
-
-/// Returns the given images. Kernel trees use the same file name, so several images are distinguished by their whole paths.
-fn given(image: &Path, arch: Arch, several: bool) -> Found {
-    let name = if several {
-        image.display().to_string().trim_start_matches('/').replace('/', "-")
-    } else {
-        image.file_name().map_or_else(|| "kernel".to_owned(), |name| name.to_string_lossy().into_owned())
-    };
-    let kernel = image
-        .canonicalize()
-        .with_context(|| format!("no kernel image {}", image.display()))
-        .map(|image| Kernel { name: name.clone(), arch, version: "given by path".to_owned(), image });
-    (name, kernel)
+/// Returns the requested families that a kernel supports; if there are none, all that it supports.
+fn suitable(requested: &[String], supported: Vec<&str>) -> Vec<String> {
+    let both: Vec<String> =
+        requested.iter().filter(|family| supported.contains(&family.as_str())).cloned().collect();
+    if both.is_empty() { supported.into_iter().map(str::to_owned).collect() } else { both }
 }
 
 /// Prints progress on stderr, and the output of commands on stdout.

@@ -3,12 +3,12 @@
 use anyhow::{Context as _, bail};
 use clap::ValueEnum as _;
 
+use super::own;
+use super::session::FAMILIES;
 use crate::arch::Arch;
 
 const TABLE: &str = include_str!("../../vm/kernels.table");
 
-/// The kernel that is compiled here, on which `exit_notify` is not inlined.
-pub(super) const NOINLINE: &str = "noinline";
 /// The name that stands for the last available line of the table.
 pub(super) const NEWEST: &str = "newest";
 /// The kernels that CI runs.
@@ -17,7 +17,7 @@ pub(super) const SHORT: [&str; 4] = ["5.10", "6.1", "6.12", NEWEST];
 /// Returns the name of a line for `arch`: names without an architecture are of amd64.
 pub(super) fn qualified(name: &str, arch: Arch) -> String {
     match arch {
-        _ if name.contains('/') || name == NOINLINE => name.to_owned(),
+        _ if name.contains('/') || own::find(name).is_some() => name.to_owned(),
         Arch::X86_64 => name.to_owned(),
         Arch::Aarch64 => format!("{}/{name}", arch.debian()),
     }
@@ -45,7 +45,7 @@ pub(super) fn candidates<'a>(lines: &'a [Line], name: &str, back: usize) -> anyh
     let (arch, rest) = split(name)?;
     match rest {
         NEWEST => Ok(lines.iter().rev().filter(|line| line.arch == arch).take(back).collect()),
-        NOINLINE => bail!("`{NOINLINE}` is built, not fetched"),
+        name if own::find(name).is_some() => bail!("`{name}` is compiled, not fetched"),
         _ => Ok(vec![find(lines, &qualified(rest, arch))?]),
     }
 }
@@ -59,6 +59,8 @@ pub(super) struct Line {
     pub(super) suites: Vec<String>,
     pub(super) patterns: Vec<String>,
     pub(super) flavour: String,
+    /// The attach families that the kernel supports.
+    pub(super) families: Vec<String>,
     pub(super) note: String,
 }
 
@@ -71,7 +73,8 @@ pub(super) fn lines() -> anyhow::Result<Vec<Line>> {
 pub(super) fn find<'a>(lines: &'a [Line], name: &str) -> anyhow::Result<&'a Line> {
     lines.iter().find(|line| line.name == name).with_context(|| {
         let known: Vec<&str> = lines.iter().map(|line| line.name.as_str()).collect();
-        format!("no kernel line `{name}`: there are {}, {NEWEST} and {NOINLINE}", known.join(", "))
+        let own = own::names().join(", ");
+        format!("no kernel line `{name}`: there are {}, {NEWEST}, {own}", known.join(", "))
     })
 }
 
@@ -83,15 +86,22 @@ fn parse(text: &str) -> anyhow::Result<Vec<Line>> {
 fn row_of(row: &str) -> anyhow::Result<Line> {
     let mut words = row.split_whitespace();
     let mut next = |what: &str| words.next().map(str::to_owned).with_context(|| format!("no {what}"));
-    let (name, suites, patterns, flavour) =
-        (next("line")?, next("suites")?, next("patterns")?, next("flavour")?);
+    let (name, suites, patterns, flavour, families) =
+        (next("line")?, next("suites")?, next("patterns")?, next("flavour")?, next("families")?);
     let note = words.collect::<Vec<_>>().join(" ");
     if note.is_empty() {
         bail!("no note; write - for none");
     }
-    let list = |text: String| text.split(',').map(str::to_owned).collect();
+    let list = |text: String| -> Vec<String> { text.split(',').map(str::to_owned).collect() };
+    let families = match families.as_str() {
+        "all" => FAMILIES.map(str::to_owned).to_vec(),
+        _ => list(families),
+    };
+    if let Some(unknown) = families.iter().find(|family| !FAMILIES.contains(&family.as_str())) {
+        bail!("no family `{unknown}`");
+    }
     let arch = split(&name)?.0;
-    Ok(Line { name, arch, suites: list(suites), patterns: list(patterns), flavour, note })
+    Ok(Line { name, arch, suites: list(suites), patterns: list(patterns), flavour, families, note })
 }
 
 #[cfg(test)]
@@ -108,6 +118,8 @@ mod tests {
         for line in &lines {
             assert!(line.patterns.iter().all(|pattern| pattern.contains('*')), "{line:?}");
         }
+        assert_eq!(find(&lines, "5.10").unwrap().families, FAMILIES);
+        assert_eq!(find(&lines, "arm64/6.1").unwrap().families, ["kprobe", "tracepoint"]);
     }
 
     #[test]

@@ -2,16 +2,16 @@
 //!
 //! - `cache`: the folder, and its lock
 //! - `apt`: packages of Debian and Ubuntu
-//! - `kernels`, `noinline`: kernel images, and the kernel that is built here
+//! - `kernels`, `compile`: kernel images, fetched and compiled
 //! - `qemu`: the emulator
 //! - `cross`: what builds for another architecture
 //! - `tools`, `python`, `npm`: programs of other projects for tests
 
 pub(super) mod apt;
 pub(super) mod cache;
+pub(super) mod compile;
 pub(crate) mod cross;
 pub(super) mod kernels;
-pub(super) mod noinline;
 pub(super) mod npm;
 pub(super) mod python;
 pub(super) mod qemu;
