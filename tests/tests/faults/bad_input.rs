@@ -4,9 +4,7 @@
 mod common;
 
 use std::{
-    ffi::CStr,
     io::{self, PipeReader},
-    os::unix::process::CommandExt as _,
     process::Command,
     time::Duration,
 };
@@ -20,7 +18,6 @@ use taskscope_tests::{
 const FAILURE: i32 = 1;
 const USAGE: i32 = 2;
 const PRIVILEGE: i32 = 3;
-const KERNEL: i32 = 4;
 
 fn taskscope(args: &[&str]) -> Command {
     let mut command = Command::new(setting::taskscope());
@@ -68,29 +65,6 @@ fn without_privilege_it_says_which_one_is_missing_and_how_to_get_it() {
     assert_eq!(end.code(), Some(PRIVILEGE), "{text}");
     assert!(text.contains("root") || text.contains("CAP_BPF"), "the error names no remedy: {text}");
     assert_eq!(end.summary(), None, "it observed without privileges: {text}");
-}
-
-#[test]
-fn without_btf_it_names_the_missing_file() {
-    let mut command = events();
-    // SAFETY: system calls with constants; unshare and mount are async-signal-safe.
-    unsafe { command.pre_exec(hide_btf) };
-    let end = end_of(command);
-    assert_eq!(end.code(), Some(KERNEL), "{}", end.text());
-    assert!(end.text().contains("/sys/kernel/btf/vmlinux"), "{}", end.text());
-}
-
-/// Hides the kernel's type information (BTF) from the calling process.
-fn hide_btf() -> io::Result<()> {
-    let mount = |source: &CStr, target: &CStr, kind: &CStr, flags| {
-        // SAFETY: all strings end with NUL; the data pointer may be null.
-        unsafe { libc::mount(source.as_ptr(), target.as_ptr(), kind.as_ptr(), flags, std::ptr::null()) }
-    };
-    // SAFETY: one integer.
-    let done = unsafe { libc::unshare(libc::CLONE_NEWNS) } == 0
-        && mount(c"none", c"/", c"", libc::MS_REC | libc::MS_PRIVATE) == 0
-        && mount(c"tmpfs", c"/sys/kernel/btf", c"tmpfs", 0) == 0;
-    if done { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Starts `events` with a pipe as stdout; only the returned reader keeps the pipe open.

@@ -39,7 +39,16 @@ const MAX_MEMBERS: usize = 10_000;
 /// Why the offset of a member is unknown.
 #[derive(Debug, Error)]
 pub enum BtfError {
-    /// The kernel has no BTF, or it cannot be read.
+    /// The kernel has no BTF.
+    #[error(
+        "the kernel has no type information (BTF): {path} does not exist: boot a kernel that was built with CONFIG_DEBUG_INFO_BTF, \
+         as distributions build theirs; if sysfs is not mounted on /sys, mount it"
+    )]
+    Absent {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The BTF cannot be read.
     #[error("reading the kernel's type information from {path}: {source}")]
     Unreadable {
         /// The file.
@@ -116,7 +125,10 @@ impl Types {
     /// Reads BTF from a file, normally [`VMLINUX`].
     pub fn from_file(path: &Path) -> Result<Self, BtfError> {
         let bytes = failpoint::check(Point::BtfRead).and_then(|()| bounded::read(path, FILE_MAX));
-        let bytes = bytes.map_err(|source| BtfError::Unreadable { path: path.to_owned(), source })?;
+        let bytes = bytes.map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => BtfError::Absent { path: path.to_owned() },
+            _ => BtfError::Unreadable { path: path.to_owned(), source },
+        })?;
         Self::new(path, bytes)
     }
 

@@ -53,10 +53,8 @@ pub enum ObjectError {
         /// The capabilities, each with what it is needed for.
         missing: String,
     },
-    /// The kernel has no BTF.
-    #[error(
-        "{0}: taskscope needs a kernel with CONFIG_DEBUG_INFO_BTF (every distribution kernel from 5.10 on has it)"
-    )]
+    /// The kernel has no BTF, or it is not understood.
+    #[error(transparent)]
     Btf(#[from] BtfError),
     /// The kernel's BTF lacks a field that identifies a task.
     #[error("this kernel's type information lacks what identifies a task: {0}")]

@@ -161,6 +161,8 @@ fn try_hooks(choice: Choice, unchecked: &mut Vec<String>) -> Tried {
     let options = Options { ring_bytes: 4096, args: false, sched: Sched::No };
     let mut loaded = match object::load("embedded", EMBEDDED, options) {
         Ok(loaded) => loaded,
+        // The finding about BTF has the reason.
+        Err(ObjectError::Btf(_)) => return Tried::nothing("not tried: it needs BTF".into()),
         Err(error) => {
             if matches!(error, ObjectError::Privilege { .. }) {
                 unchecked.push("which hooks load and attach: needs root".into());
