@@ -14,6 +14,7 @@ mod kvm;
 mod list;
 mod monitor;
 mod own;
+mod plan;
 mod replay;
 mod report;
 mod results;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::own;
 use super::run::Run;
 
 /// Length at which a report is cut in the table; the file of results beside the console log has all of it.
@@ -67,7 +68,9 @@ pub(super) fn markdown(rows: &[Row], families: &[String]) -> String {
     let mut text = String::new();
     for row in rows {
         let Ok(run) = &row.outcome else { continue };
-        let mut cells = vec![run.release.clone(), row.arch.to_owned()];
+        // The release of a kernel that is compiled here does not contain its name.
+        let name = own::find(&row.name).map_or_else(String::new, |own| format!(" (`{}`)", own.name));
+        let mut cells = vec![format!("{}{name}", run.release), row.arch.to_owned()];
         cells.extend(families.iter().map(|attach| family_cell(run, attach)));
         cells.push(most_verified(run).unwrap_or_else(|| "-".to_owned()));
         text += "| ";
@@ -233,6 +236,8 @@ mod tests {
             "| 5.10.0-46 | amd64 | 3 passed, 1 FAILED, 2 skipped in 4.2 s | 1200 (`release`) |\n",
             "a kernel that did not run has no row"
         );
+        rows[0].name = "no-kprobes".into();
+        assert!(markdown(&rows, &[]).starts_with("| 5.10.0-46 (`no-kprobes`) | amd64 |"));
     }
 
     #[test]
