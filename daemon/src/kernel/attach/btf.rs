@@ -41,8 +41,8 @@ const MAX_MEMBERS: usize = 10_000;
 pub enum BtfError {
     /// The kernel has no BTF.
     #[error(
-        "the kernel has no type information (BTF): {path} does not exist: boot a kernel that was built with CONFIG_DEBUG_INFO_BTF, \
-         as distributions build theirs; if sysfs is not mounted on /sys, mount it"
+        "{path} does not exist, so the fields of kernel structures are unknown: boot a kernel that was built with \
+         CONFIG_DEBUG_INFO_BTF, as distributions build theirs; if sysfs is not mounted on /sys, mount it"
     )]
     Absent {
         /// The file.
@@ -333,6 +333,13 @@ mod tests {
         let Some(types) = running() else { return };
         let both = types.member("task_struct", &["no_such_member", "pid"]).unwrap();
         assert_eq!(both, types.member("task_struct", &["pid"]).unwrap());
+    }
+
+    #[test]
+    fn a_missing_file_is_answered_with_the_option_of_the_kernel_and_what_to_do() {
+        let error = Types::from_file(Path::new("/no/such/vmlinux")).err().unwrap().to_string();
+        assert!(error.starts_with("/no/such/vmlinux does not exist"), "{error}");
+        assert!(error.contains("boot a kernel that was built with CONFIG_DEBUG_INFO_BTF"), "{error}");
     }
 
     #[test]
