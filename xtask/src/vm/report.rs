@@ -62,8 +62,8 @@ pub(super) fn verdicts(rows: &[Row], families: &[String]) -> String {
     aligned(&table)
 }
 
-/// Returns rows of the table in docs/kernels.md: a kernel, its architecture, the tests by attach family, and the program that the
-/// verifier read most instructions of.
+/// Returns rows for the table in docs/kernels.md: a kernel, its architecture, the tests by attach family, and the program that the
+/// verifier read most instructions of, or `-` if the test `verifier` did not run.
 pub(super) fn markdown(rows: &[Row], families: &[String]) -> String {
     let mut text = String::new();
     for row in rows {
