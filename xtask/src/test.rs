@@ -100,13 +100,17 @@ pub(crate) fn all(steps: &mut Steps, args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Runs all tests except those of the package `taskscope-tests`, which need root.
-fn unit() -> Result<()> {
+/// Returns the command that builds and runs all tests except those of the package `taskscope-tests`, which need root.
+fn unit_tests() -> Command {
     let packages =
         ["--no-fail-fast", "--workspace", "--exclude", "probe-ebpf", "--exclude", "taskscope-tests"];
     let mut cargo = shell::cargo();
     cargo.env_remove("AYA_BUILD_SKIP").args(["test", "--features", FEATURES]).args(packages);
-    shell::run_with_stdout(&mut cargo)
+    cargo
+}
+
+fn unit() -> Result<()> {
+    shell::run_with_stdout(&mut unit_tests())
 }
 
 /// Lowers the priority of this thread, and of processes that it starts, so that they delay no others.
@@ -115,10 +119,12 @@ fn lower_priority() {
     let _ = rustix::process::nice(19);
 }
 
-/// Builds a taskscope with failpoints, and with the client of NATS, into a directory of its own.
+/// Copies the taskscope of the unit tests, which has failpoints and the client of NATS, into a directory of its own. It has debug
+/// assertions and overflow checks.
 fn failpoints() -> Result<PathBuf> {
-    // The debug profile has debug assertions and overflow checks, and reuses what the unit tests have compiled.
-    with_features("dev", "debug", FEATURES, "failpoints")
+    // The same command as for the unit tests: another selection of packages would compile it once more, with other features of crates.
+    shell::run(unit_tests().arg("--no-run"))?;
+    keep("debug", "failpoints")
 }
 
 /// Fails if a binary has failpoints: the shipped one must not.
@@ -133,23 +139,14 @@ fn has_no_failpoints(shipped: PathBuf) -> Result<PathBuf> {
 
 /// Builds taskscope in the release profile, with the client of NATS, into a directory of its own.
 pub(crate) fn with_nats() -> Result<PathBuf> {
-    with_features("release", "release", "taskscope/nats", "nats")
+    let package = ["build", "--package", "taskscope", "--bin", "taskscope"];
+    let options = ["--profile", "release", "--features", "taskscope/nats"];
+    shell::run(shell::cargo().env_remove("AYA_BUILD_SKIP").args(package).args(options))?;
+    keep("release", "nats")
 }
 
-/// Builds a taskscope with these features by a profile, whose files are in the directory `built`, and copies it to the directory `kept`.
-fn with_features(profile: &str, built: &str, features: &str, kept: &str) -> Result<PathBuf> {
-    let args = [
-        "build",
-        "--package",
-        "taskscope",
-        "--bin",
-        "taskscope",
-        "--profile",
-        profile,
-        "--features",
-        features,
-    ];
-    shell::run(shell::cargo().env_remove("AYA_BUILD_SKIP").args(args))?;
+/// Copies the taskscope in the directory `built`, where the next build overwrites it, to the directory `kept`.
+fn keep(built: &str, kept: &str) -> Result<PathBuf> {
     let (built, kept) = (shell::target_dir().join(built).join("taskscope"), shell::target_dir().join(kept));
     fs::create_dir_all(&kept).with_context(|| format!("making {}", kept.display()))?;
     let kept = kept.join("taskscope");
