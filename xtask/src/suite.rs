@@ -43,36 +43,45 @@ struct Binary {
 
 impl Suite<'_> {
     /// Builds the test binaries, and runs all of them even if one fails. The output of each is printed when it has ended.
+    ///
+    /// A binary that fails beside another one runs again alone, and that decides: a test may fail because of what another one does to
+    /// the host. The first failure is printed all the same.
     pub(crate) fn run(&self) -> Result<()> {
         let (alone, others): (Vec<_>, Vec<_>) =
             build()?.into_iter().partition(|binary| ALONE.contains(&binary.name.as_str()));
-        let failed = Mutex::new(Vec::new());
-        for (binaries, at_once) in [(alone, 1), (others, AT_ONCE)] {
-            let queue = Mutex::new(VecDeque::from(binaries));
-            let next = || lock(&queue).pop_front();
-            let work = || {
-                while let Some(binary) = next() {
-                    if let Err(error) = self.run_one(&binary) {
-                        eprintln!("test binary {}: {error:#}", binary.name);
-                        lock(&failed).push(binary.name);
-                    }
-                }
-            };
-            thread::scope(|scope| {
-                for _ in 0..at_once {
-                    scope.spawn(work);
-                }
-            });
+        let mut failed = self.run_all(alone, 1);
+        let beside = self.run_all(others, AT_ONCE);
+        if !beside.is_empty() {
+            eprintln!("failed beside another test binary: {}; each runs again alone", names(&beside));
         }
-        let mut failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
-        failed.sort();
+        failed.extend(self.run_all(beside, 1));
         if let Some(first) = failed.first() {
-            let all = failed.join(", ");
+            let (all, first) = (names(&failed), &first.name);
             bail!(
-                "test binaries failed: {all}; to run one again: cargo test --package taskscope-tests --test {first}"
+                "test binaries failed: {all}; to run one: cargo test --package taskscope-tests --test {first}"
             );
         }
         Ok(())
+    }
+
+    /// Runs binaries, some at once; returns those that failed.
+    fn run_all(&self, binaries: Vec<Binary>, at_once: usize) -> Vec<Binary> {
+        let (queue, failed) = (Mutex::new(VecDeque::from(binaries)), Mutex::new(Vec::new()));
+        let next = || lock(&queue).pop_front();
+        let work = || {
+            while let Some(binary) = next() {
+                if let Err(error) = self.run_one(&binary) {
+                    eprintln!("test binary {}: {error:#}", binary.name);
+                    lock(&failed).push(binary);
+                }
+            }
+        };
+        thread::scope(|scope| {
+            for _ in 0..at_once {
+                scope.spawn(work);
+            }
+        });
+        failed.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn run_one(&self, binary: &Binary) -> Result<()> {
@@ -102,6 +111,10 @@ impl Suite<'_> {
             .context("writing the output of a test")?;
         if status.success() { Ok(()) } else { bail!("{status}") }
     }
+}
+
+fn names(binaries: &[Binary]) -> String {
+    binaries.iter().map(|binary| binary.name.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

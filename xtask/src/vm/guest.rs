@@ -44,13 +44,14 @@ const SCENARIOS: [&str; 20] = [
 
 /// The name that stands for the test binaries of [`INTERFACE_TESTS`].
 pub(super) const INTERFACES: &str = "interfaces";
-/// The test binaries of what the daemon and its clients read and write: command lines, connections, files, pages. Their outcome
-/// depends neither on the kernel nor on how its functions are hooked.
-const INTERFACE_TESTS: [&str; 34] = [
+/// The test binaries of what the daemon and its clients read and write: command lines, connections, files, pages; and of what they do
+/// without more memory, processes or descriptors. Their outcome depends neither on the kernel nor on how its functions are hooked.
+const INTERFACE_TESTS: [&str; 35] = [
     "agree",
     "answers",
     "bad_input",
     "connections",
+    "exhausted",
     "fleet",
     "history",
     "history_storm",
