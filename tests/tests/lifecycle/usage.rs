@@ -95,9 +95,13 @@ fn used(numbers: &Value) -> Used {
     }
 }
 
+fn rusages_of(facts: &Facts) -> &Value {
+    facts.all("rusages").next().unwrap_or_else(|| panic!("the scenario has no rusages"))
+}
+
 /// Returns what wait4(2) returned for each child.
 fn rusages(facts: &Facts) -> BTreeMap<i64, Used> {
-    let fact = facts.all("rusages").next().unwrap_or_else(|| panic!("the scenario has no rusages"));
+    let fact = rusages_of(facts);
     let list = |key: &str| numbers(&fact[key]);
     let pids = list("pids");
     let columns = ["user_us", "system_us", "voluntary", "involuntary", "minor", "major"].map(list);
@@ -108,9 +112,9 @@ fn rusages(facts: &Facts) -> BTreeMap<i64, Used> {
     pids.into_iter().enumerate().map(|(n, pid)| (pid, of(n))).collect()
 }
 
-/// Returns the number of children.
+/// Returns the number of children. Two of them can have had the same pid.
 fn count(facts: &Facts) -> i64 {
-    i64::try_from(rusages(facts).len()).unwrap_or(i64::MAX)
+    i64::try_from(numbers(&rusages_of(facts)["pids"]).len()).unwrap_or(i64::MAX)
 }
 
 /// Runs a scenario until all usage has been counted; false if this machine does not allow it.
