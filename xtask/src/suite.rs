@@ -25,8 +25,8 @@ const AT_ONCE: usize = 2;
 const THREADS: &str = "--test-threads=4";
 
 /// Test binaries that run alone, before all others: they load all CPUs, or look at what the whole host does.
-const ALONE: [&str; 7] =
-    ["history_storm", "leaks", "page_pictures", "recordings", "remedies", "storms", "trust"];
+const ALONE: [&str; 8] =
+    ["history_storm", "leaks", "page_pictures", "recordings", "remedies", "storms", "trust", "usage"];
 
 /// What all test binaries have in common.
 pub(crate) struct Suite<'a> {

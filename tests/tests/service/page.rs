@@ -202,6 +202,12 @@ fn the_page_is_usable_by_keys_and_its_addresses_can_be_shared() {
     browser.press("Enter");
     browser.until("its story", "location.hash.startsWith('#/life/')");
     browser.shows("Facts", "Entity id", true);
+    // The timeline changes its address a moment after a key. If another view was opened in that moment, its address stays.
+    let address = browser.evaluate(
+        "import('./page/address.js').then((module) => { \
+         location.hash = '#/tree'; module.setParameters('timeline', { since: '1h' }); return location.hash; })",
+    );
+    assert_eq!(address, "#/tree");
     browser.assert_no_problems();
     service.stop_clean();
 }
