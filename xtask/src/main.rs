@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 mod arch;
+mod artifacts;
 mod bench;
 mod build;
 mod ci;

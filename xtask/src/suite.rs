@@ -4,8 +4,7 @@
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, Write as _};
-use std::path::PathBuf;
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -13,8 +12,8 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use rustix::fs::{MemfdFlags, memfd_create};
-use serde_json::Value;
 
+use crate::artifacts::{self, Artifact};
 use crate::shell;
 
 /// Test binaries that run at once.
@@ -34,12 +33,6 @@ pub(crate) struct Suite<'a> {
     pub(crate) prefix: Vec<OsString>,
     /// Arguments of each test binary.
     pub(crate) args: &'a [OsString],
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Binary {
-    name: String,
-    path: PathBuf,
 }
 
 impl Suite<'_> {
@@ -66,7 +59,7 @@ impl Suite<'_> {
     }
 
     /// Runs binaries, some at once; returns those that failed.
-    fn run_all(&self, binaries: Vec<Binary>, at_once: usize) -> Vec<Binary> {
+    fn run_all(&self, binaries: Vec<Artifact>, at_once: usize) -> Vec<Artifact> {
         let (queue, failed) = (Mutex::new(VecDeque::from(binaries)), Mutex::new(Vec::new()));
         let next = || lock(&queue).pop_front();
         let work = || {
@@ -85,7 +78,7 @@ impl Suite<'_> {
         failed.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn run_one(&self, binary: &Binary) -> Result<()> {
+    fn run_one(&self, binary: &Artifact) -> Result<()> {
         // Not a pipe: a process that outlives the tests would keep its other end open.
         let mut output = File::from(memfd_create("output", MemfdFlags::CLOEXEC).context("memfd_create")?);
         let mut words = self.prefix.iter().map(OsString::as_os_str).chain([binary.path.as_os_str()]);
@@ -114,7 +107,7 @@ impl Suite<'_> {
     }
 }
 
-fn names(binaries: &[Binary]) -> String {
+fn names(binaries: &[Artifact]) -> String {
     binaries.iter().map(|binary| binary.name.as_str()).collect::<Vec<_>>().join(", ")
 }
 
@@ -123,50 +116,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Builds the test binaries as `cargo test` does; returns them sorted by name.
-fn build() -> Result<Vec<Binary>> {
+fn build() -> Result<Vec<Artifact>> {
     let mut cargo = shell::cargo();
-    cargo.args(["test", "--no-run", "--package", "taskscope-tests"]);
-    cargo.arg("--message-format=json-render-diagnostics").stdout(Stdio::piped());
-    eprintln!("+ {}", shell::line(&cargo));
-    let mut child = cargo.spawn().context("running cargo test")?;
-    let stdout = child.stdout.take().context("cargo has no output")?;
-    let mut binaries = Vec::new();
-    for line in BufReader::new(stdout).lines() {
-        binaries.extend(binary_of(&line.context("reading cargo's messages")?));
-    }
-    let status = child.wait().context("waiting for cargo test")?;
-    if !status.success() {
-        bail!("building the integration tests: cargo {status}");
-    }
-    binaries.sort_by(|one, other| one.name.cmp(&other.name));
-    Ok(binaries)
-}
-
-/// Returns the test binary that a message of cargo is about.
-fn binary_of(message: &str) -> Option<Binary> {
-    let message: Value = serde_json::from_str(message).ok()?;
-    let (name, path) = (message["target"]["name"].as_str()?, message["executable"].as_str()?);
-    let is_test = message["profile"]["test"].as_bool()?;
-    is_test.then(|| Binary { name: name.to_owned(), path: PathBuf::from(path) })
+    let mut built = artifacts::build(cargo.args(["test", "--no-run", "--package", "taskscope-tests"]))?;
+    built.retain(|artifact| artifact.is_test);
+    built.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(built)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_test_binary_is_distinguished_from_a_program() {
-        let message = |test: bool, executable: &str| {
-            format!(
-                r#"{{"reason":"compiler-artifact","target":{{"name":"trust","kind":["test"]}},"profile":{{"test":{test}}},"executable":{executable}}}"#
-            )
-        };
-        let trust = Binary { name: "trust".to_owned(), path: PathBuf::from("/t/trust-1") };
-        assert_eq!(binary_of(&message(true, "\"/t/trust-1\"")), Some(trust));
-        assert_eq!(binary_of(&message(false, "\"/t/scenario\"")), None);
-        assert_eq!(binary_of(&message(true, "null")), None);
-        assert_eq!(binary_of("   Compiling x"), None);
-    }
 
     #[test]
     fn a_binary_that_runs_alone_exists() {

@@ -1,9 +1,8 @@
 //! Makes the files of a guest: static binaries, a manifest, an initramfs.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
@@ -12,7 +11,8 @@ use super::boot::serial_ports;
 use super::cpio::Archive;
 use super::results::Id;
 use crate::arch::Arch;
-use crate::{cross, ebpf, shell};
+use crate::artifacts::{self, Artifact};
+use crate::{cross, ebpf};
 
 const INIT: &str = "guest-init";
 
@@ -155,23 +155,14 @@ impl Binaries {
         let profile = if self.arch.is_host() { "release" } else { "quick" };
         cargo
             .args(["build", "--profile", profile, "--target", self.arch.triple()])
-            .arg("--message-format=json-render-diagnostics")
             .args(selection)
             // Tests need neither link-time optimization nor line tables, which cost minutes and megabytes.
             .args(["--config", "profile.release.lto=\"off\"", "--config", "profile.release.debug=false"])
             .args(["--config", "profile.release.package.taskscope-tests.opt-level=1"])
             .args(["--config", "profile.quick.package.aya-obj.opt-level=1"])
-            .args(["--config", "profile.quick.package.object.opt-level=1"])
-            .stdout(Stdio::piped());
-        eprintln!("+ {}", shell::line(&cargo));
-        let mut child = cargo.spawn().context("running cargo build")?;
-        let stdout = child.stdout.take().context("cargo has no output")?;
-        for line in BufReader::new(stdout).lines() {
-            self.note(&line.context("reading cargo's messages")?);
-        }
-        let status = child.wait().context("waiting for cargo build")?;
-        if !status.success() {
-            bail!("building the guest's binaries: cargo {status}");
+            .args(["--config", "profile.quick.package.object.opt-level=1"]);
+        for artifact in artifacts::build(&mut cargo).context("building the guest's binaries")? {
+            self.note(artifact);
         }
         Ok(())
     }
@@ -217,19 +208,10 @@ impl Binaries {
         Self { arch: self.arch, programs, tests: Vec::new() }
     }
 
-    /// Adds the executable of a `compiler-artifact` message of cargo.
-    fn note(&mut self, message: &str) {
-        let Ok(message) = serde_json::from_str::<Value>(message) else { return };
-        let target = &message["target"];
-        let (Some(executable), Some(name), Some(kind)) =
-            (message["executable"].as_str(), target["name"].as_str(), target["kind"][0].as_str())
-        else {
-            return;
-        };
-        let entry = (name.to_owned(), PathBuf::from(executable));
-        match kind {
-            "bin" => self.programs.push(entry),
-            "test" => self.tests.push(entry),
+    fn note(&mut self, Artifact { name, kind, path, .. }: Artifact) {
+        match kind.as_str() {
+            "bin" => self.programs.push((name, path)),
+            "test" => self.tests.push((name, path)),
             _ => {}
         }
     }
@@ -302,6 +284,7 @@ fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shell;
 
     fn plan() -> Plan {
         Plan {
@@ -321,13 +304,12 @@ mod tests {
     #[test]
     fn executables_are_distinguished_by_their_kind() {
         let mut binaries = Binaries::new(Arch::X86_64);
-        for (kind, name, executable) in
-            [("bin", "taskscope", "\"/t/a\""), ("test", "forks", "\"/t/b\""), ("lib", "x", "null")]
+        for (kind, name, path) in
+            [("bin", "taskscope", "/t/a"), ("test", "forks", "/t/b"), ("lib", "x", "/t/c")]
         {
-            let target = format!(r#"{{"name":"{name}","kind":["{kind}"]}}"#);
-            binaries.note(&format!(r#"{{"target":{target},"executable":{executable}}}"#));
+            let (name, kind, path) = (name.to_owned(), kind.to_owned(), PathBuf::from(path));
+            binaries.note(Artifact { name, kind, is_test: false, path });
         }
-        binaries.note("not json");
         assert_eq!(binaries.programs, [("taskscope".to_owned(), PathBuf::from("/t/a"))]);
         assert_eq!(binaries.tests, [("forks".to_owned(), PathBuf::from("/t/b"))]);
         assert!(binaries.program(INIT).unwrap_err().to_string().contains(INIT));
