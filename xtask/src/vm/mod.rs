@@ -4,16 +4,14 @@
 //! kernel from an initramfs whose init is our own (`tests/src/bin/guest-init`).
 
 mod boot;
-mod collect;
 mod console;
 mod cpio;
 mod disk;
 pub(crate) mod fetch;
 mod guest;
+mod kernels;
 mod kvm;
-mod list;
 mod monitor;
-mod own;
 mod plan;
 mod replay;
 mod report;
@@ -21,7 +19,6 @@ mod results;
 mod run;
 mod session;
 pub(crate) mod systemd;
-mod table;
 mod tail;
 
 pub(crate) use self::fetch::npm::modules as node_modules;
@@ -34,7 +31,8 @@ use anyhow::bail;
 use clap::{Args as _, FromArgMatches as _};
 
 use self::fetch::cache::Cache;
-use self::own::Own;
+use self::kernels::own::{self, Own};
+use self::kernels::{list, table};
 use self::session::Session;
 use crate::arch::Arch;
 

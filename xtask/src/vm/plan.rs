@@ -2,7 +2,7 @@
 
 use super::fetch::kernels::Kernel;
 use super::guest::Plan;
-use super::own;
+use super::kernels::own;
 use super::session::{FAMILIES, Session};
 
 impl Session {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::own;
+use super::kernels::own;
 use super::run::Run;
 
 /// Length at which a report is cut in the table; the file of results beside the console log has all of it.

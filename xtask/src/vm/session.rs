@@ -11,17 +11,17 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::boot::{Accel, Guest};
-use super::collect::collect;
 use super::fetch::cache::Cache;
 use super::fetch::kernels::{Found, Kernel};
 use super::fetch::qemu::Qemu;
 use super::guest::{Binaries, Plan};
+use super::kernels::collect::collect;
+use super::kernels::{own, table};
 use super::report::{self, Row};
 use super::results::Line;
 use super::run::Run;
-use super::table;
 use super::tail::Tail;
-use super::{Args, Families, console, disk, kvm, own};
+use super::{Args, Families, console, disk, kvm};
 use crate::arch::Arch;
 use crate::shell;
 

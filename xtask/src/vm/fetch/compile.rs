@@ -13,7 +13,7 @@ use super::cache::{Cache, Scratch};
 use super::kernels::{Found, Kernel, cached, unpack};
 use crate::arch::Arch;
 use crate::shell;
-use crate::vm::own::{self, Own};
+use crate::vm::kernels::own::{self, Own};
 
 /// Debian's packages that are needed to build a kernel with BTF.
 const TOOLS: [&str; 11] =

@@ -10,7 +10,7 @@ use super::apt::index::Package;
 use super::apt::{Apt, version};
 use super::cache::Cache;
 use crate::arch::Arch;
-use crate::vm::table::{Line, candidates};
+use crate::vm::kernels::table::{Line, candidates};
 
 const SUFFIX: &str = "vmlinuz";
 /// How many packages of a line are tried, because a package may have been removed since the index was made.
@@ -232,7 +232,7 @@ fn kernel_of(name: &str, arch: Arch, image: &Path) -> Option<Kernel> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vm::table::{self, NEWEST};
+    use crate::vm::kernels::table::{self, NEWEST};
 
     fn cache(purpose: &str) -> Cache {
         let path = std::env::temp_dir().join(format!("taskscope-kernels-{purpose}-{}", std::process::id()));

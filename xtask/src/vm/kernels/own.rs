@@ -4,26 +4,26 @@ use crate::vm::session::FAMILIES;
 
 /// A kernel of this machine's own.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Own {
-    pub(super) name: &'static str,
+pub(in crate::vm) struct Own {
+    pub(in crate::vm) name: &'static str,
     /// Debian's package with the source.
-    pub(super) source: &'static str,
-    pub(super) suites: &'static [&'static str],
+    pub(in crate::vm) source: &'static str,
+    pub(in crate::vm) suites: &'static [&'static str],
     /// Settings that replace or extend those of [`BASE`].
     options: &'static str,
     /// The attach families that it supports.
-    pub(super) families: &'static [&'static str],
+    pub(in crate::vm) families: &'static [&'static str],
     /// The only test binaries that run on it; empty: all.
-    pub(super) tests: &'static [&'static str],
-    pub(super) note: &'static str,
+    pub(in crate::vm) tests: &'static [&'static str],
+    pub(in crate::vm) note: &'static str,
 }
 
 /// Merged over tinyconfig for every kernel. These are the settings of `noinline`, from which the other kernels differ.
-const BASE: &str = include_str!("../../vm/own/noinline.config");
+const BASE: &str = include_str!("../../../vm/own/noinline.config");
 const SUITES: &[&str] = &["bookworm", "bookworm-security"];
 
 /// All kernels; those of one source are compiled in the same tree, so they follow one another.
-pub(super) const KERNELS: [Own; 3] = [
+pub(in crate::vm) const KERNELS: [Own; 3] = [
     Own {
         name: "noinline",
         source: "linux-source-6.1",
@@ -37,7 +37,7 @@ pub(super) const KERNELS: [Own; 3] = [
         name: "no-kprobes",
         source: "linux-source-6.12",
         suites: SUITES,
-        options: include_str!("../../vm/own/no-kprobes.config"),
+        options: include_str!("../../../vm/own/no-kprobes.config"),
         families: &["tracepoint"],
         tests: &[],
         note: "neither CONFIG_KPROBES nor ftrace: tracepoints only; HZ 1000, PREEMPT",
@@ -46,7 +46,7 @@ pub(super) const KERNELS: [Own; 3] = [
         name: "no-btf",
         source: "linux-source-6.12",
         suites: SUITES,
-        options: include_str!("../../vm/own/no-btf.config"),
+        options: include_str!("../../../vm/own/no-btf.config"),
         // Nothing is attached.
         families: &["auto"],
         tests: &["no_btf"],
@@ -55,28 +55,28 @@ pub(super) const KERNELS: [Own; 3] = [
 ];
 
 /// Returns the kernel called `name`.
-pub(super) fn find(name: &str) -> Option<&'static Own> {
+pub(in crate::vm) fn find(name: &str) -> Option<&'static Own> {
     KERNELS.iter().find(|own| own.name == name)
 }
 
 /// Parses an argument of the command line.
-pub(super) fn parse(name: &str) -> Result<&'static Own, String> {
+pub(in crate::vm) fn parse(name: &str) -> Result<&'static Own, String> {
     find(name).ok_or_else(|| format!("no kernel `{name}` is compiled here: there are {}", names().join(", ")))
 }
 
 /// Returns the names of all kernels.
-pub(super) fn names() -> [&'static str; KERNELS.len()] {
+pub(in crate::vm) fn names() -> [&'static str; KERNELS.len()] {
     KERNELS.each_ref().map(|own| own.name)
 }
 
 /// Whether a test binary belongs to one of these kernels.
-pub(super) fn has_tests(binary: &str) -> bool {
+pub(in crate::vm) fn has_tests(binary: &str) -> bool {
     KERNELS.iter().any(|own| own.tests.contains(&binary))
 }
 
 impl Own {
     /// Returns all settings that are merged over tinyconfig, each option once.
-    pub(super) fn settings(&self) -> String {
+    pub(in crate::vm) fn settings(&self) -> String {
         let own: Vec<&str> = settings(self.options).collect();
         let base = settings(BASE).filter(|line| !own.iter().any(|other| option(other) == option(line)));
         let mut text = base.chain(own.iter().copied()).collect::<Vec<_>>().join("\n");
@@ -85,7 +85,7 @@ impl Own {
     }
 
     /// Returns a hash that distinguishes kernels of different settings.
-    pub(super) fn mark(&self) -> String {
+    pub(in crate::vm) fn mark(&self) -> String {
         // This is FNV-1a, because the standard library's hasher may differ between toolchains.
         let hash = BASE
             .bytes()
@@ -105,7 +105,7 @@ fn option(setting: &str) -> &str {
 }
 
 /// Returns the settings that the final configuration lacks: Kconfig drops options with unmet dependencies without a message.
-pub(super) fn dropped<'a>(settings: &'a str, config: &str) -> Vec<&'a str> {
+pub(in crate::vm) fn dropped<'a>(settings: &'a str, config: &str) -> Vec<&'a str> {
     let has = |setting: &str| match setting.strip_suffix("=n") {
         Some(name) => !config.lines().any(|line| line.starts_with(&format!("{name}="))),
         None => config.lines().any(|line| line == setting),
@@ -116,7 +116,7 @@ pub(super) fn dropped<'a>(settings: &'a str, config: &str) -> Vec<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vm::table;
+    use crate::vm::kernels::table;
 
     #[test]
     fn a_setting_that_kconfig_dropped_is_found() {

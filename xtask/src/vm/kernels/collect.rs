@@ -4,16 +4,16 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-use super::Args;
-use super::fetch::cache::Cache;
-use super::fetch::compile;
-use super::fetch::kernels::{self, Found, Kernel};
 use super::own;
 use super::table::Line;
 use crate::arch::Arch;
+use crate::vm::Args;
+use crate::vm::fetch::cache::Cache;
+use crate::vm::fetch::compile;
+use crate::vm::fetch::kernels::{self, Found, Kernel};
 
 /// Returns fetched lines, compiled kernels and given images, in the requested order.
-pub(super) fn collect(
+pub(in crate::vm) fn collect(
     cache: &Cache,
     lines: &[Line],
     names: &[String],

@@ -1,14 +1,14 @@
 //! `cargo xtask vm --list`.
 
-use super::fetch::cache::Cache;
-use super::fetch::{compile, kernels};
 use super::own::KERNELS;
-use super::report::aligned;
 use super::table::{Line, NEWEST, SHORT};
 use crate::arch::Arch;
+use crate::vm::fetch::cache::Cache;
+use crate::vm::fetch::{compile, kernels};
+use crate::vm::report::aligned;
 
 /// Returns every line with its cached kernel and its source. Reads only the cache.
-pub(super) fn text(cache: &Cache, lines: &[Line]) -> String {
+pub(in crate::vm) fn text(cache: &Cache, lines: &[Line]) -> String {
     let mut table =
         vec![["line", "arch", "cached", "set", "flavour", "suites", "note"].map(str::to_owned).to_vec()];
     let newest = lines.iter().rfind(|line| line.arch == Arch::X86_64).map(|line| line.name.as_str());
@@ -51,7 +51,7 @@ fn row(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vm::table;
+    use crate::vm::kernels::table;
 
     #[test]
     fn every_line_is_listed_whether_cached_or_not() {

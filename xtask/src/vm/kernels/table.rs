@@ -4,18 +4,18 @@ use anyhow::{Context as _, bail};
 use clap::ValueEnum as _;
 
 use super::own;
-use super::session::FAMILIES;
 use crate::arch::Arch;
+use crate::vm::session::FAMILIES;
 
-const TABLE: &str = include_str!("../../vm/kernels.table");
+const TABLE: &str = include_str!("../../../vm/kernels.table");
 
 /// The name that stands for the last available line of the table.
-pub(super) const NEWEST: &str = "newest";
+pub(in crate::vm) const NEWEST: &str = "newest";
 /// The kernels that CI runs.
-pub(super) const SHORT: [&str; 4] = ["5.10", "6.1", "6.12", NEWEST];
+pub(in crate::vm) const SHORT: [&str; 4] = ["5.10", "6.1", "6.12", NEWEST];
 
 /// Returns the name of a line for `arch`: names without an architecture are of amd64.
-pub(super) fn qualified(name: &str, arch: Arch) -> String {
+pub(in crate::vm) fn qualified(name: &str, arch: Arch) -> String {
     match arch {
         _ if name.contains('/') || own::find(name).is_some() => name.to_owned(),
         Arch::X86_64 => name.to_owned(),
@@ -24,7 +24,7 @@ pub(super) fn qualified(name: &str, arch: Arch) -> String {
 }
 
 /// Returns the names of the kernels that stand for all of an architecture.
-pub(super) fn short(arch: Arch) -> Vec<String> {
+pub(in crate::vm) fn short(arch: Arch) -> Vec<String> {
     match arch {
         Arch::X86_64 => SHORT.map(str::to_owned).to_vec(),
         Arch::Aarch64 => ["6.1", "6.12", NEWEST].map(|name| qualified(name, arch)).to_vec(),
@@ -41,7 +41,11 @@ fn split(name: &str) -> anyhow::Result<(Arch, &str)> {
 }
 
 /// Returns the lines for a name, best first: for [`NEWEST`] the last lines of its architecture, at most `back` of them.
-pub(super) fn candidates<'a>(lines: &'a [Line], name: &str, back: usize) -> anyhow::Result<Vec<&'a Line>> {
+pub(in crate::vm) fn candidates<'a>(
+    lines: &'a [Line],
+    name: &str,
+    back: usize,
+) -> anyhow::Result<Vec<&'a Line>> {
     let (arch, rest) = split(name)?;
     match rest {
         NEWEST => Ok(lines.iter().rev().filter(|line| line.arch == arch).take(back).collect()),
@@ -52,25 +56,25 @@ pub(super) fn candidates<'a>(lines: &'a [Line], name: &str, back: usize) -> anyh
 
 /// One kernel line of Debian.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Line {
+pub(in crate::vm) struct Line {
     /// The name of the line; for an architecture other than amd64, with the architecture before it, as in `arm64/6.12`.
-    pub(super) name: String,
-    pub(super) arch: Arch,
-    pub(super) suites: Vec<String>,
-    pub(super) patterns: Vec<String>,
-    pub(super) flavour: String,
+    pub(in crate::vm) name: String,
+    pub(in crate::vm) arch: Arch,
+    pub(in crate::vm) suites: Vec<String>,
+    pub(in crate::vm) patterns: Vec<String>,
+    pub(in crate::vm) flavour: String,
     /// The attach families that the kernel supports.
-    pub(super) families: Vec<String>,
-    pub(super) note: String,
+    pub(in crate::vm) families: Vec<String>,
+    pub(in crate::vm) note: String,
 }
 
 /// Returns all lines, oldest first.
-pub(super) fn lines() -> anyhow::Result<Vec<Line>> {
+pub(in crate::vm) fn lines() -> anyhow::Result<Vec<Line>> {
     parse(TABLE)
 }
 
 /// Returns the line named `name`.
-pub(super) fn find<'a>(lines: &'a [Line], name: &str) -> anyhow::Result<&'a Line> {
+pub(in crate::vm) fn find<'a>(lines: &'a [Line], name: &str) -> anyhow::Result<&'a Line> {
     lines.iter().find(|line| line.name == name).with_context(|| {
         let known: Vec<&str> = lines.iter().map(|line| line.name.as_str()).collect();
         let own = own::names().join(", ");
