@@ -12,8 +12,8 @@ use super::apt::index::Package;
 use super::cache::{Cache, Scratch};
 use super::kernels::{Found, Kernel, cached, unpack};
 use crate::arch::Arch;
-use crate::shell;
 use crate::vm::kernels::own::{self, Own};
+use crate::{setup, shell};
 
 /// Debian's packages that are needed to build a kernel with BTF.
 const TOOLS: [&str; 11] =
@@ -96,12 +96,7 @@ fn install_tools() -> anyhow::Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    let what = format!("installing {} to compile a kernel", missing.join(" "));
-    eprintln!("vm: {what}");
-    // The index of a fresh machine is empty.
-    shell::run(shell::as_root(&what, &[], "apt-get".as_ref())?.arg("update"))?;
-    let mut install = shell::as_root(&what, &[], "apt-get".as_ref())?;
-    shell::run(install.args(["install", "--yes", "--no-install-recommends"]).args(missing))
+    setup::install("a kernel is compiled", &missing)
 }
 
 fn installed(package: &str) -> bool {
