@@ -12,6 +12,7 @@ use std::{
 };
 
 use aya::maps::MapData;
+use rustix::param::page_size;
 
 use crate::kernel::{
     mapped::Mapping,
@@ -69,10 +70,7 @@ const fn first_half(word: u64) -> u32 {
 impl Ring {
     /// Maps the ring.
     pub(in crate::kernel) fn new(map: MapData, size: u32) -> io::Result<Self> {
-        // SAFETY: a call without pointers.
-        let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-        let page = usize::try_from(page).map_err(|_| io::Error::last_os_error())?;
-        let memory = Memory::new(map.fd().as_fd(), page, size as usize, PART)?;
+        let memory = Memory::new(map.fd().as_fd(), page_size(), size as usize, PART)?;
         Ok(Self { map, memory, whole: Vec::new() })
     }
 

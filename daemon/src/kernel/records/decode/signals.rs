@@ -1,6 +1,7 @@
 //! Records of signals and of the out-of-memory killer.
 
 use probe_common::{self as wire, Valid};
+use rustix::param::page_size;
 
 use super::{DecodeError, known, task, tracer_group};
 use crate::lineage::{
@@ -76,7 +77,7 @@ fn oom_limit(from: &wire::OomVictim) -> Result<Option<OomLimit>, DecodeError> {
         wire::OOM_CGROUP_BY_USAGE => (OomScope::Cgroup, false),
         value => return Err(DecodeError::Value { kind: "oom_victim", field: "scope", value }),
     };
-    let page = page_size();
+    let page = page_size() as u64;
     // `PAGE_COUNTER_MAX`, no limit, is the largest number of pages.
     let bytes = |pages: u64| (pages > 0).then(|| pages.checked_mul(page)).flatten();
     let limit_bytes = bytes(from.limit_pages)
@@ -97,10 +98,4 @@ fn oom_limit(from: &wire::OomVictim) -> Result<Option<OomLimit>, DecodeError> {
 fn name(bytes: &[u8]) -> Option<String> {
     let text = bytes.split(|&byte| byte == 0).next().filter(|text| !text.is_empty())?;
     Some(String::from_utf8_lossy(text).into_owned())
-}
-
-fn page_size() -> u64 {
-    // SAFETY: sysconf(3) takes a number and returns one.
-    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    u64::try_from(size).unwrap_or(4096)
 }
