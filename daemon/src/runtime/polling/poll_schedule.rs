@@ -22,6 +22,11 @@ const FALL_BACK: Duration = Duration::from_millis(20);
 /// fills up, but not before this time, so that a storm of urgent records causes no more polls than other records do.
 const UNDISTURBED: Duration = Duration::from_millis(10);
 
+/// A poll that finds this many records or more shows a busy host. After a poll that finds fewer, the delay is [`RELAXED`] times as
+/// long: a process that starts or ends causes several records within a few milliseconds, and one wake-up costs more than many records.
+const BUSY: usize = 8;
+const RELAXED: u32 = 3;
+
 /// What the next poll waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
@@ -97,10 +102,13 @@ impl PollSchedule {
     }
 
     /// Sets what the next poll waits for, after a poll that found `handled` records. If it found some, the next poll waits for
-    /// `max_batch_delay`, and new records do not end the wait.
+    /// `max_batch_delay`, a short one three times if the host is not busy, and new records do not end the wait.
     pub(in crate::runtime) fn after(&mut self, handled: usize, max_batch_delay: Duration) {
         let (next, set) = match handled {
             0 => self.after_none(),
+            1..BUSY if max_batch_delay <= UNDISTURBED => {
+                self.after_some((max_batch_delay * RELAXED).min(UNDISTURBED))
+            }
             1..BATCH => self.after_some(max_batch_delay),
             _ => (Next::Now, Ok(())),
         };
@@ -190,6 +198,22 @@ mod tests {
         assert!(tokio::time::timeout(MAX_BATCH_DELAY, schedule.due()).await.is_err());
         writer.write_all(b"c")?;
         schedule.due().await;
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn the_delay_is_longer_unless_the_host_is_busy() -> io::Result<()> {
+        const DELAY: Duration = Duration::from_millis(3);
+        let (mut reader, mut writer) = io::pipe()?;
+        let mut schedule = PollSchedule::new(reader.try_clone()?.into(), Some(WakeUps::detached()))?;
+        for (found, at_least) in [(1, DELAY * RELAXED), (BUSY, DELAY)] {
+            let start = Instant::now();
+            schedule.after(found, DELAY);
+            writer.write_all(b"a")?;
+            schedule.due().await;
+            assert!(start.elapsed() >= at_least);
+            reader.read_exact(&mut [0; 1])?;
+        }
         Ok(())
     }
 
