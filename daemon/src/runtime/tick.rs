@@ -25,7 +25,7 @@ impl Pipeline {
         self.check_losses(sink);
         self.end_gone_zombies(sink);
         self.settle_orphans(sink);
-        self.end_reaped_zombies(sink);
+        self.end_reaped_zombies_in_tick(sink);
         self.compare(sink);
         self.poll_blocked(sink);
         // If the daemon did not get a CPU, the records of a canary that seems to be late may still be in the ring.

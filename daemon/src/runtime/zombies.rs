@@ -77,7 +77,7 @@ impl Pipeline {
             return;
         }
         if !self.hidden.is_empty() {
-            let (gone, _) = self.recheck_in_turn();
+            let (gone, _) = self.recheck_in_turn(0);
             if !gone.is_empty() {
                 self.resync_for_gone(gone, sink);
             }

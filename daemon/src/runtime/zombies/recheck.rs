@@ -18,6 +18,10 @@ use crate::{
 /// The longest time for looking up zombies before an answer, enough for about ten thousand. Records are handled in between.
 const BEFORE_ANSWER: Duration = Duration::from_millis(100);
 
+/// A tick looks up zombies older than this: the grace period after a release is over by then, and its record has come if it comes
+/// at all.
+const AFTER_GRACE_PERIOD_NS: u64 = 200_000_000;
+
 /// The position at which the next look-up starts.
 #[derive(Debug, Default)]
 pub(in crate::runtime) struct ZombieRecheck {
@@ -36,9 +40,9 @@ impl Pipeline {
             .any(|hook| hook.hook == "release_task" && hook.family == Some(Family::Tracepoint))
     }
 
-    /// Looks up zombies from where the last call stopped. Returns those that /proc does not show, and whether the end of the list
-    /// was reached.
-    pub(super) fn recheck_in_turn(&mut self) -> (Vec<GroupKey>, bool) {
+    /// Looks up zombies that are at least `age_ns` old, from where the last call stopped. Returns those that /proc does not show, and
+    /// whether the end of the list was reached.
+    pub(super) fn recheck_in_turn(&mut self, age_ns: u64) -> (Vec<GroupKey>, bool) {
         let begun = boottime();
         let mut gone = Vec::new();
         let mut last = self.recheck.last;
@@ -46,6 +50,9 @@ impl Pipeline {
             let key = zombie.key();
             last = Some(key);
             let Some(start) = key.start else { continue };
+            if zombie.zombie_since().is_some_and(|since| begun.since(since) < age_ns) {
+                continue;
+            }
             match self.procfs.is_still_zombie(key.tgid, start) {
                 Ok(true) => {}
                 Ok(false) => gone.push(key),
@@ -64,9 +71,15 @@ impl Pipeline {
         (gone, true)
     }
 
-    /// Ends zombies that /proc does not show any more, if tracepoints report releases. Returns whether the end of the list was
-    /// reached.
-    pub(in crate::runtime) fn end_reaped_zombies(&mut self, sink: &mut impl EventSink) -> bool {
+    /// Ends zombies that /proc does not show any more and whose release has not been reported after a grace period, if tracepoints
+    /// report releases.
+    pub(in crate::runtime) fn end_reaped_zombies_in_tick(&mut self, sink: &mut impl EventSink) {
+        self.end_reaped_zombies(AFTER_GRACE_PERIOD_NS, sink);
+    }
+
+    /// Ends zombies of that age that /proc does not show any more, if tracepoints report releases. Returns whether the end of the
+    /// list was reached.
+    fn end_reaped_zombies(&mut self, age_ns: u64, sink: &mut impl EventSink) -> bool {
         // Most hosts have no zombie, and this is called four times a second.
         if self.lineage.zombies_after(None).next().is_none() {
             self.recheck.last = None;
@@ -75,7 +88,7 @@ impl Pipeline {
         if !self.releases_by_tracepoint() || self.procfs.sight() != Sight::All {
             return true;
         }
-        let (gone, is_whole) = self.recheck_in_turn();
+        let (gone, is_whole) = self.recheck_in_turn(age_ns);
         self.end_reaped(&gone, sink);
         is_whole
     }
@@ -101,7 +114,7 @@ impl Pipeline {
         // A look-up that starts in the middle runs to the end, and then once from the start.
         let mut rounds = if self.recheck.last.is_some() { 2 } else { 1 };
         while !is_over(begun, BEFORE_ANSWER) {
-            if self.end_reaped_zombies(sink) {
+            if self.end_reaped_zombies(0, sink) {
                 rounds -= 1;
                 if rounds == 0 {
                     break;
