@@ -3,6 +3,8 @@
 //! What the kernel takes without blocking (`RWF_NOWAIT`, `pwritev2(2)`: pipes and sockets) is written at once. The rest, and
 //! everything to a file or a terminal, is written by a thread.
 //!
+//! A batch under load is larger than a pipe, which holds 64 KiB unless its size is set (`F_SETPIPE_SZ`, fcntl(2)), so its size is set.
+//!
 //! If no thread can be made because pids are exhausted, lines are written directly: a slow reader then delays the caller.
 //!
 //! The bytes that wait for the reader are bounded. Lines that do not fit are dropped whole and counted; the next line that fits
@@ -19,7 +21,10 @@ use std::{
     thread::JoinHandle,
 };
 
-use rustix::io::{Errno, ReadWriteFlags, pwritev2};
+use rustix::{
+    io::{Errno, ReadWriteFlags, pwritev2},
+    pipe::fcntl_setpipe_size,
+};
 use tokio::sync::watch;
 
 use crate::cli::exit::Exit;
@@ -27,6 +32,9 @@ use crate::failpoint::{self, Point};
 
 /// The most bytes that wait for the reader.
 const LIMIT_BYTES: usize = 64 << 20;
+
+/// Bytes that a pipe on standard output holds: what an unprivileged process may set (`/proc/sys/fs/pipe-max-size`).
+const PIPE_BYTES: usize = 1 << 20;
 
 /// Capacity of the line buffer that is kept from one batch to the next, bytes.
 const KEPT_BYTES: usize = 1 << 20;
@@ -77,6 +85,8 @@ enum Writer {
 impl Output {
     /// Starts the writer.
     pub(in crate::cli) fn start() -> io::Result<Self> {
+        // Fails for what is not a pipe, and if the user's pipes are too large already: then the thread writes more.
+        let _ = fcntl_setpipe_size(io::stdout().as_fd(), PIPE_BYTES);
         let (sender, receiver) = channel();
         let waiting = Arc::new(AtomicUsize::new(0));
         let batches = Arc::new(AtomicUsize::new(0));
