@@ -25,7 +25,7 @@ pub(super) fn digits(out: &mut Vec<u8>, mut value: u64, width: usize) {
 
 /// Writes a number.
 pub(super) fn number(out: &mut Vec<u8>, value: u64) {
-    digits(out, value, 1);
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
 /// Writes a number that can be negative.
@@ -127,40 +127,65 @@ pub(super) struct Object<'a> {
 }
 
 impl<'a> Object<'a> {
-    /// Opens an object.
-    pub(super) fn open(out: &'a mut Vec<u8>) -> Self {
-        out.push(b'{');
+    /// Opens an object. Its brace is written with its first field.
+    pub(super) const fn open(out: &'a mut Vec<u8>) -> Self {
         Self { out, empty: true }
     }
 
     /// Closes the object.
     pub(super) fn close(self) {
-        self.out.push(b'}');
+        self.out.extend_from_slice(if self.empty { b"{}" } else { b"}" });
     }
 
+    /// Inlined, so that the piece is of a known length: copying it takes a few instructions instead of a call.
+    #[inline(always)]
     fn key(&mut self, key: Key) -> &mut Vec<u8> {
-        // No comma before the first.
-        let from = usize::from(std::mem::replace(&mut self.empty, false));
-        self.out.extend_from_slice(key.0.as_bytes().get(from..).unwrap_or_default());
+        let at = self.out.len();
+        self.out.extend_from_slice(key.0.as_bytes());
+        if std::mem::replace(&mut self.empty, false)
+            && let Some(comma) = self.out.get_mut(at)
+        {
+            *comma = b'{';
+        }
         self.out
     }
 
+    /// The place in the buffer of what is written next.
+    pub(super) const fn position(&self) -> usize {
+        self.out.len()
+    }
+
+    /// What was written since the buffer was at `position`.
+    pub(super) fn since(&self, position: usize) -> &[u8] {
+        self.out.get(position..).unwrap_or_default()
+    }
+
+    /// Writes fields that were written at this place of another line.
+    pub(super) fn raw(&mut self, fields: &[u8]) {
+        self.out.extend_from_slice(fields);
+        self.empty &= fields.is_empty();
+    }
+
     /// Writes a number.
+    #[inline(always)]
     pub(super) fn number(&mut self, key: Key, value: impl Into<u64>) {
         number(self.key(key), value.into());
     }
 
     /// Writes a number that can be negative.
+    #[inline(always)]
     pub(super) fn signed(&mut self, key: Key, value: i32) {
         signed(self.key(key), i64::from(value));
     }
 
     /// Writes `true`; an absent field means false.
+    #[inline(always)]
     pub(super) fn yes(&mut self, key: Key) {
         self.key(key).extend_from_slice(b"true");
     }
 
     /// Writes a name of taskscope's own, which needs no escape.
+    #[inline(always)]
     pub(super) fn name(&mut self, key: Key, value: &str) {
         let out = self.key(key);
         out.push(b'"');
@@ -236,6 +261,7 @@ impl<'a> Object<'a> {
     }
 
     /// Writes a nested object.
+    #[inline(always)]
     pub(super) fn object(&mut self, key: Key, fill: impl FnOnce(&mut Object<'_>)) {
         let out = self.key(key);
         let mut inner = Object::open(out);
@@ -244,11 +270,13 @@ impl<'a> Object<'a> {
     }
 
     /// Writes a value that is JSON already.
+    #[inline(always)]
     pub(super) fn json(&mut self, key: Key, value: &[u8]) {
         self.key(key).extend_from_slice(value);
     }
 
     /// Returns the buffer, for a value that writes itself between quotes.
+    #[inline(always)]
     pub(super) fn text(&mut self, key: Key, write: impl FnOnce(&mut Vec<u8>)) {
         let out = self.key(key);
         out.push(b'"');

@@ -1,21 +1,66 @@
 //! Writes one event as a line of JSON. Field names are an interface: docs/events.md documents them, and a test compares both.
+//!
+//! - `action`: the fields of the action
+//! - `encoder`: writes many events, and keeps the parts that the lines of a task have in common
 
+mod action;
+mod encoder;
+
+pub use self::encoder::Encoder;
+
+use self::action::{write_action, write_exit_signal, write_number};
 use super::Stamp;
 use super::death;
-use super::encode::{Key, Object, key};
+use super::encode::{Object, key};
 use super::stamp::write_entity;
 use super::time::rfc3339;
-use super::usage;
 use crate::cgroup::Place;
-use crate::lineage::blocked::wchan;
-use crate::lineage::effect::{Action, Effect, Process, Reaper, Span, Thread};
-use crate::lineage::flags::{CLONE_FLAGS, TASK_FLAGS, errno_name, exit_state_name, signal_name};
-use crate::lineage::id::{Ktime, TaskRef};
-use crate::lineage::record::Comm;
+use crate::lineage::effect::{Action, Effect, Process, Thread};
+use crate::lineage::flags::{TASK_FLAGS, exit_state_name, signal_name};
+use crate::lineage::id::Ktime;
 use crate::lineage::status::WaitStatus;
+
+/// A part of a line that the lines of a task have in common, as long as nothing in it changes.
+#[derive(Clone, Copy, Debug)]
+enum Part {
+    /// The process, without its exit status.
+    Process,
+    /// The thread, its cgroup, container and pod.
+    Thread,
+    /// The task up to its exit signal.
+    Task,
+    /// The numbers of its cgroup and pid namespace.
+    Ids,
+}
+
+/// Writes parts.
+trait Parts {
+    /// Writes a part into `object` as `write` does.
+    fn part(&mut self, part: Part, object: &mut Object<'_>, write: impl FnOnce(&mut Object<'_>));
+}
+
+/// Keeps no parts.
+struct Anew;
+
+impl Parts for Anew {
+    fn part(&mut self, _: Part, object: &mut Object<'_>, write: impl FnOnce(&mut Object<'_>)) {
+        write(object);
+    }
+}
 
 /// Appends an event to `line`. `place` is the task's cgroup, unit and container, if known.
 pub fn write(effect: &Effect, sequence: u64, stamp: &Stamp, place: Option<&Place>, line: &mut Vec<u8>) {
+    write_with(&mut Anew, effect, sequence, stamp, place, line);
+}
+
+fn write_with(
+    parts: &mut impl Parts,
+    effect: &Effect,
+    sequence: u64,
+    stamp: &Stamp,
+    place: Option<&Place>,
+    line: &mut Vec<u8>,
+) {
     let mut event = Object::open(line);
     event.text(key!("@timestamp"), |out| rfc3339(out, stamp.wall_ns(effect.at)));
     event.object(key!("event"), |event| {
@@ -27,21 +72,26 @@ pub fn write(effect: &Effect, sequence: u64, stamp: &Stamp, place: Option<&Place
     });
     event.number(key!("boottime_ns"), effect.at.0);
     write_host(&mut event, stamp);
-    event.object(key!("process"), |process| write_process(process, effect, stamp));
-    event.object(key!("thread"), |thread| {
-        thread.number(key!("id"), effect.thread.key.tid.0);
-        if let Some(name) = effect.thread.name {
-            thread.bytes(key!("name"), name.bytes());
-        }
-        if let Some(namespace) = effect.thread.namespace {
-            thread.number(key!("vid"), namespace.vtid);
+    event.object(key!("process"), |process| {
+        parts.part(Part::Process, process, |process| write_process(process, effect, stamp));
+        if let Some(status) = effect.process.status {
+            process.object(key!("exit"), |exit| write_status(exit, status));
         }
     });
-    if let Some(place) = place {
-        write_place(&mut event, place);
-    }
+    parts.part(Part::Thread, &mut event, |event| {
+        event.object(key!("thread"), |thread| write_thread(thread, &effect.thread));
+        if let Some(place) = place {
+            write_place(event, place);
+        }
+    });
     event.object(key!("task"), |task| {
-        write_task(task, &effect.thread);
+        parts.part(Part::Task, task, |task| {
+            task.name(key!("kind"), effect.thread.kind.name());
+            task.number(key!("start_boottime_ns"), effect.thread.key.start.0);
+            write_exit_signal(task, effect.thread.exit_signal);
+        });
+        write_state(task, &effect.thread);
+        parts.part(Part::Ids, task, |task| write_ids(task, &effect.thread));
         write_action(task, &effect.action, stamp);
         if let Action::GroupExited { death, .. } = &effect.action {
             death::write(task, death.as_deref(), effect.process.status, stamp);
@@ -168,8 +218,15 @@ fn write_process(object: &mut Object<'_>, effect: &Effect, stamp: &Stamp) {
         object.object(key!("user"), |user| user.number(key!("id"), effective));
         object.object(key!("real_user"), |user| user.number(key!("id"), real));
     }
-    if let Some(status) = process.status {
-        object.object(key!("exit"), |exit| write_status(exit, status));
+}
+
+fn write_thread(object: &mut Object<'_>, thread: &Thread) {
+    object.number(key!("id"), thread.key.tid.0);
+    if let Some(name) = thread.name {
+        object.bytes(key!("name"), name.bytes());
+    }
+    if let Some(namespace) = thread.namespace {
+        object.number(key!("vid"), namespace.vtid);
     }
 }
 
@@ -189,10 +246,7 @@ fn write_status(exit: &mut Object<'_>, status: WaitStatus) {
     }
 }
 
-fn write_task(task: &mut Object<'_>, thread: &Thread) {
-    task.name(key!("kind"), thread.kind.name());
-    task.number(key!("start_boottime_ns"), thread.key.start.0);
-    write_exit_signal(task, thread.exit_signal);
+fn write_state(task: &mut Object<'_>, thread: &Thread) {
     if let Some(name) = thread.exit_state.and_then(exit_state_name) {
         task.name(key!("exit_state"), name);
     }
@@ -202,6 +256,9 @@ fn write_task(task: &mut Object<'_>, thread: &Thread) {
     if let Some(flags) = thread.flags {
         task.bits(key!("flags"), TASK_FLAGS, |bit| flags & bit != 0);
     }
+}
+
+fn write_ids(task: &mut Object<'_>, thread: &Thread) {
     if let Some(cgroup_id) = thread.cgroup_id {
         task.number(key!("cgroup_id"), cgroup_id);
     }
@@ -210,172 +267,5 @@ fn write_task(task: &mut Object<'_>, thread: &Thread) {
             ns.number(key!("inode"), namespace.inode);
             ns.number(key!("level"), namespace.level);
         });
-    }
-}
-
-fn write_exit_signal(task: &mut Object<'_>, signal: Option<i32>) {
-    if let Some(signal) = signal {
-        task.signed(key!("exit_signal"), signal);
-        if let Some(name) = signal_name(signal) {
-            task.name(key!("exit_signal_name"), name);
-        }
-    }
-}
-
-fn write_action(task: &mut Object<'_>, action: &Action, stamp: &Stamp) {
-    match action {
-        Action::Forked { creation, clone_flags, creator } => {
-            if let Some(creation) = creation {
-                task.name(key!("creation"), creation.name());
-            }
-            write_clone_flags(task, *clone_flags);
-            write_ref(task, key!("creator"), *creator);
-        }
-        Action::CloneFailed { clone_flags, exit_signal, errno, refused_by } => {
-            write_clone_flags(task, *clone_flags);
-            task.object(key!("clone"), |clone| write_exit_signal(clone, *exit_signal));
-            task.signed(key!("errno"), *errno);
-            if let Some(name) = errno_name(*errno) {
-                task.name(key!("errno_name"), name);
-            }
-            if let Some(limit) = refused_by {
-                task.object(key!("refused_by"), |object| {
-                    object.name(key!("kind"), limit.kind.code());
-                    if !limit.name.is_empty() {
-                        object.bytes(key!("name"), limit.name.as_bytes());
-                    }
-                    write_number(object, key!("used"), limit.used);
-                    write_number(object, key!("limit"), limit.limit);
-                });
-            }
-        }
-        Action::Execed { path, truncated, vfork_held_ns, args: _, since_fork_ns: _ } => {
-            if let Some(path) = path {
-                task.bytes(key!("exec_path"), path.bytes());
-            }
-            if *truncated {
-                task.yes(key!("path_truncated"));
-            }
-            write_number(task, key!("vfork_held_ns"), *vfork_held_ns);
-        }
-        Action::ExecTakeover { old_tid } => task.number(key!("old_tid"), old_tid.0),
-        Action::Renamed { old, new } => {
-            task.bytes(key!("old_name"), old.bytes());
-            task.bytes(key!("new_name"), new.bytes());
-        }
-        Action::Exiting { nr_threads } => write_threads(task, *nr_threads),
-        Action::Exited { usage, nr_threads, tracer, vfork_held_ns, exit_ns } => {
-            write_threads(task, *nr_threads);
-            write_ref(task, key!("tracer"), *tracer);
-            write_number(task, key!("vfork_held_ns"), *vfork_held_ns);
-            write_number(task, key!("exit_duration_ns"), *exit_ns);
-            if let Some(usage) = usage {
-                task.object(key!("usage"), |object| usage::write(object, usage));
-            }
-        }
-        Action::LeaderDied { threads_left } => task.number(key!("threads_left"), *threads_left),
-        Action::ExitStuck { stuck_ns } => task.number(key!("stuck_ns"), *stuck_ns),
-        Action::BlockedFlagged(sleep) => {
-            write_blocked(task, sleep.blocked);
-            task.name(key!("sleep"), sleep.doing().name());
-            if let Some(wchan) = wchan(&sleep.stack) {
-                task.bytes(key!("wchan"), wchan.as_bytes());
-            }
-            task.list(key!("kernel_stack"), &sleep.stack);
-        }
-        Action::BlockedCleared { blocked } => write_blocked(task, *blocked),
-        Action::LeakFlagged(leak) | Action::LeakCleared(leak) => super::leak::write(task, leak, stamp),
-        Action::ZombieBegan { tracer } => write_ref(task, key!("tracer"), *tracer),
-        Action::ZombieFlagged { zombie, parent_name } => {
-            write_span(task, Some(*zombie));
-            if let Some(name) = parent_name {
-                task.bytes(key!("parent_name"), name.bytes());
-            }
-        }
-        Action::Reparented { old_parent, new_parent, kind } => {
-            if let Some(old) = old_parent {
-                task.number(key!("old_parent_pid"), old.tgid.0);
-                task.number(key!("old_parent_tid"), old.key.tid.0);
-            }
-            task.number(key!("new_parent_pid"), new_parent.tgid.0);
-            task.number(key!("new_parent_tid"), new_parent.key.tid.0);
-            task.name(key!("reparent_kind"), kind.name());
-        }
-        Action::Reaped { reaper, zombie } => {
-            write_reaper(task, *reaper, stamp);
-            write_span(task, *zombie);
-        }
-        Action::Released { reaper, usage, children_usage, life: _ } => {
-            write_reaper(task, *reaper, stamp);
-            usage::write_group(task, usage.as_ref());
-            if let Some(children) = children_usage {
-                task.object(key!("children_usage"), |object| usage::write_children(object, children));
-            }
-        }
-        Action::GroupExited { usage, death: _, since_exec_ns: _ } => usage::write_group(task, usage.as_ref()),
-        Action::ScopeBegan(scope) | Action::ScopeEnded(scope) => super::scope::write(task, scope, stamp),
-        Action::Autoreaped => {}
-    }
-}
-
-fn write_number(task: &mut Object<'_>, key: Key, value: Option<u64>) {
-    if let Some(value) = value {
-        task.number(key, value);
-    }
-}
-
-fn write_threads(task: &mut Object<'_>, nr_threads: Option<i32>) {
-    if let Some(nr_threads) = nr_threads {
-        task.signed(key!("nr_threads"), nr_threads);
-    }
-}
-
-fn write_clone_flags(task: &mut Object<'_>, flags: Option<u64>) {
-    if let Some(flags) = flags {
-        task.bits(key!("clone_flags"), CLONE_FLAGS, |bit| flags & bit != 0);
-    }
-}
-
-fn write_ref(task: &mut Object<'_>, key: Key, reference: Option<TaskRef>) {
-    if let Some(reference) = reference {
-        task.object(key, |object| {
-            object.number(key!("pid"), reference.tgid.0);
-            object.number(key!("tid"), reference.key.tid.0);
-        });
-    }
-}
-
-fn write_reaper(task: &mut Object<'_>, reaper: Option<Reaper>, stamp: &Stamp) {
-    let Some(reaper) = reaper else { return };
-    task.object(key!("reaper"), |object| {
-        object.number(key!("pid"), reaper.process.tgid.0);
-        if let Some(by) = reaper.task {
-            object.number(key!("tid"), by.key.tid.0);
-        }
-        write_entity(object, key!("entity_id"), reaper.process, stamp);
-        if let Some(name) = reaper.name {
-            write_name(object, name);
-        }
-        object.name(key!("kind"), reaper.kind.name());
-    });
-}
-
-fn write_name(object: &mut Object<'_>, name: Comm) {
-    object.bytes(key!("name"), name.bytes());
-}
-
-fn write_span(task: &mut Object<'_>, span: Option<Span>) {
-    if let Some(span) = span {
-        task.number(key!("zombie_duration_ns"), span.ns);
-        if let Some(bound) = span.bound.name() {
-            task.name(key!("zombie_duration_bound"), bound);
-        }
-    }
-}
-
-fn write_blocked(task: &mut Object<'_>, span: Span) {
-    task.number(key!("blocked_ns"), span.ns);
-    if let Some(bound) = span.bound.name() {
-        task.name(key!("blocked_bound"), bound);
     }
 }

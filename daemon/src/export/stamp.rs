@@ -3,7 +3,7 @@
 use crate::lineage::id::{GroupKey, Ktime, Tgid};
 
 use super::{
-    encode::{Key, Object, digits, number},
+    encode::{Key, Object, number},
     host::SharedHost,
     zone::Zone,
 };
@@ -118,7 +118,7 @@ impl Stamp {
         out.push(b'-');
         number(out, u64::from(group.tgid.0));
         out.push(b'-');
-        digits(out, start.0, 1);
+        number(out, start.0);
     }
 }
 

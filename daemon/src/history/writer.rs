@@ -24,7 +24,10 @@ use super::{
 };
 use crate::{
     answer::life,
-    export::{Stamp, json},
+    export::{
+        Stamp,
+        json::{self, Encoder},
+    },
     lineage::id::Ktime,
 };
 
@@ -74,6 +77,7 @@ pub(super) struct Writer {
     directory: Directory,
     limits: Limits,
     frames: FrameMaker,
+    encoder: Encoder,
     stats: Arc<Stats>,
     lives: Stream,
     events: Stream,
@@ -130,6 +134,7 @@ impl Writer {
             directory,
             limits,
             frames,
+            encoder: Encoder::default(),
             stats,
             lives,
             events,
@@ -183,7 +188,13 @@ impl Writer {
                     self.lives.added();
                 }
                 HistoryLine::Event(effect, sequence, place) => {
-                    json::write(effect, *sequence, &batch.stamp, place.as_deref(), &mut self.events.text);
+                    self.encoder.write(
+                        effect,
+                        *sequence,
+                        &batch.stamp,
+                        place.as_ref(),
+                        &mut self.events.text,
+                    );
                     keys::of_event(effect, place.as_deref(), &mut self.events.index);
                     self.events.added();
                 }

@@ -9,7 +9,7 @@ use crate::{
     answer::life,
     cgroup::{Cgroups, Place},
     cli::output::Output,
-    export::{self, EventSelection, Filter, UnknownAction, schema::Schema},
+    export::{self, EventSelection, Filter, UnknownAction, json::Encoder, schema::Schema},
     lineage::{Action, ActionKind, Lineage, effect::Effect},
     runtime::{EventSink, LossPlace, Wall, replay::ReplaySink},
 };
@@ -37,6 +37,7 @@ pub(in crate::cli) struct Lines {
     style: Style,
     lives: bool,
     limit: Option<u64>,
+    encoder: Encoder,
     buffer: Vec<u8>,
     sequence: u64,
 }
@@ -82,6 +83,7 @@ impl Lines {
             filter: options.selection.filter(lineage).map_err(wrong)?,
             style: Style { format: options.format, schema: options.schema, colour: options.colour },
             limit: options.limit,
+            encoder: Encoder::default(),
             buffer: Vec::with_capacity(256 << 10),
             sequence: 0,
         })
@@ -99,8 +101,8 @@ impl EventSink for Lines {
         let mut lines = 0;
         for effect in effects {
             self.sequence += 1;
-            let place = effect.thread.cgroup_id.and_then(|id| self.cgroups.place(id, effect.at.0));
-            let place = place.map(AsRef::as_ref);
+            let shared = effect.thread.cgroup_id.and_then(|id| self.cgroups.place(id, effect.at.0));
+            let place = shared.map(AsRef::as_ref);
             if !self.filter.wants(effect, place) {
                 continue;
             }
@@ -113,9 +115,8 @@ impl EventSink for Lines {
                     schema.write(&mut self.buffer, |out| life::write(life, stamp, place, out));
                 }
                 (Format::Json, _) => {
-                    schema.write(&mut self.buffer, |out| {
-                        export::json::write(effect, sequence, stamp, place, out);
-                    });
+                    let encoder = &mut self.encoder;
+                    schema.write(&mut self.buffer, |out| encoder.write(effect, sequence, stamp, shared, out));
                 }
                 (Format::Text, _) => export::text::write(effect, stamp, self.style.colour, &mut self.buffer),
             }

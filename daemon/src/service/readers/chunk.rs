@@ -12,7 +12,7 @@ use axum::body::Bytes;
 use super::format::Layout;
 use crate::{
     cgroup::{Cgroups, Place},
-    export::Stamp,
+    export::{Stamp, json::Encoder},
     lineage::{
         Life,
         effect::{Action, Effect},
@@ -101,9 +101,9 @@ impl Chunk {
     }
 
     /// Returns the place of an event's task.
-    pub(super) fn place(&self, effect: &Effect) -> Option<&Place> {
+    pub(super) fn place(&self, effect: &Effect) -> Option<&Arc<Place>> {
         let id = effect.thread.cgroup_id?;
-        self.places.iter().find(|(known, _)| *known == id)?.1.as_deref()
+        self.places.iter().find(|(known, _)| *known == id)?.1.as_ref()
     }
 
     /// Returns the memory of the events, without their texts.
@@ -123,8 +123,10 @@ impl Chunk {
         if !matches!(texts.get(&layout), Some(Texts::All { .. })) {
             let mut bytes = Vec::with_capacity(self.events.len() * 1024);
             let mut ends = Vec::with_capacity(self.events.len());
+            let mut encoder = Encoder::default();
             for index in 0..self.events.len() {
-                made += usize::from(self.add(&texts, index, layout, instance, &mut bytes));
+                made +=
+                    usize::from(self.add(Some(&mut encoder), &texts, index, layout, instance, &mut bytes));
                 ends.push(bytes.len());
             }
             bytes.shrink_to_fit();
@@ -139,7 +141,7 @@ impl Chunk {
     pub(super) fn one(&self, index: usize, layout: Layout, instance: &str, out: &mut Vec<u8>) -> usize {
         let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
         let start = out.len();
-        let made = self.add(&texts, index, layout, instance, out);
+        let made = self.add(None, &texts, index, layout, instance, out);
         if texts.get(&layout).is_none_or(|texts| texts.get(index).is_none()) {
             let count = self.events.len();
             let new = || Texts::Some { buffer: Vec::new(), spans: vec![None; count] };
@@ -157,6 +159,7 @@ impl Chunk {
     /// server-sent events), or a newly encoded one. Returns whether it encoded the event.
     fn add(
         &self,
+        encoder: Option<&mut Encoder>,
         texts: &HashMap<Layout, Texts>,
         index: usize,
         layout: Layout,
@@ -173,7 +176,7 @@ impl Chunk {
         let sequence = self.first + index as u64;
         layout.wrap(instance, sequence, effect.action.name(), out, |out| match other {
             Some(text) => out.extend_from_slice(text),
-            None => layout.write(effect, sequence, &self.stamp, self.place(effect), out),
+            None => layout.write(encoder, effect, sequence, &self.stamp, self.place(effect), out),
         });
         other.is_none()
     }

@@ -8,7 +8,12 @@ use std::sync::Arc;
 use crate::{
     answer::life,
     cgroup::Place,
-    export::{Stamp, json, schema::Schema, text},
+    export::{
+        Stamp,
+        json::{self, Encoder},
+        schema::Schema,
+        text,
+    },
     lineage::effect::{Action, Effect},
 };
 
@@ -43,15 +48,26 @@ impl Format {
         matches!(self, Self::Json | Self::Life)
     }
 
-    fn write(self, effect: &Effect, sequence: u64, stamp: &Stamp, place: Option<&Place>, out: &mut Vec<u8>) {
+    fn write(
+        self,
+        encoder: Option<&mut Encoder>,
+        effect: &Effect,
+        sequence: u64,
+        stamp: &Stamp,
+        place: Option<&Arc<Place>>,
+        out: &mut Vec<u8>,
+    ) {
         match self {
-            Self::Json => json::write(effect, sequence, stamp, place, out),
+            Self::Json => match encoder {
+                Some(encoder) => encoder.write(effect, sequence, stamp, place, out),
+                None => json::write(effect, sequence, stamp, place.map(AsRef::as_ref), out),
+            },
             Self::Text => text::write(effect, stamp, false, out),
             Self::Colour => text::write(effect, stamp, true, out),
             Self::Life => {
                 // The filter of a reader of lives passes no other event.
                 if let Action::Released { life: Some(life), .. } = &effect.action {
-                    life::write(life, stamp, place, out);
+                    life::write(life, stamp, place.map(AsRef::as_ref), out);
                 }
             }
         }
@@ -59,16 +75,17 @@ impl Format {
 }
 
 impl Layout {
-    /// Appends the text of an event, without what is around it.
+    /// Appends the text of an event, without what is around it. `encoder` is for many events in succession.
     pub(super) fn write(
         self,
+        encoder: Option<&mut Encoder>,
         effect: &Effect,
         sequence: u64,
         stamp: &Stamp,
-        place: Option<&Place>,
+        place: Option<&Arc<Place>>,
         out: &mut Vec<u8>,
     ) {
-        self.schema.write(out, |out| self.format.write(effect, sequence, stamp, place, out));
+        self.schema.write(out, |out| self.format.write(encoder, effect, sequence, stamp, place, out));
     }
 
     /// Returns the layout with the same format, with or without server-sent events.

@@ -140,7 +140,7 @@ impl Reader {
         let (start, mut chosen, mut made) = (self.buffer.len(), 0, 0);
         for (index, effect) in chunk.events.iter().enumerate().skip(offset) {
             // The filter must see every event, because it follows the members of the subtree by them.
-            let is_wanted = self.filter.wants(effect, chunk.place(effect));
+            let is_wanted = self.filter.wants(effect, chunk.place(effect).map(AsRef::as_ref));
             let is_old = self
                 .since
                 .is_some_and(|(since, last)| chunk.first + (index as u64) <= last && effect.at < since);
