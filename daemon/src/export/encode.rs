@@ -126,6 +126,7 @@ pub(super) struct Object<'a> {
     empty: bool,
 }
 
+#[expect(clippy::inline_always, reason = "names are copied with a known length only where they are inlined")]
 impl<'a> Object<'a> {
     /// Opens an object. Its brace is written with its first field.
     pub(super) const fn open(out: &'a mut Vec<u8>) -> Self {
@@ -137,7 +138,6 @@ impl<'a> Object<'a> {
         self.out.extend_from_slice(if self.empty { b"{}" } else { b"}" });
     }
 
-    /// Inlined, so that the piece is of a known length: copying it takes a few instructions instead of a call.
     #[inline(always)]
     fn key(&mut self, key: Key) -> &mut Vec<u8> {
         let at = self.out.len();
