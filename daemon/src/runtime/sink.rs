@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use super::LossPlace;
 use crate::lineage::{Brief, Share, WantedActions, death::Stop, effect::Effect, scope::CgroupName};
 
-/// The default of [`EventSink::max_batch_delay`]. Under load, an event nearly always reaches its reader within 1.2 ms. While a poll
-/// finds only a few records, the delay is three times as long: the first event reaches its reader at once, the next within 3 ms.
+/// The default of [`EventSink::max_batch_delay`]. Under load, an event nearly always reaches its reader within 1.2 ms. While the host is
+/// not busy, the delay is three times as long: the first event reaches its reader at once, the next within 3 ms.
 pub const MAX_BATCH_DELAY: Duration = Duration::from_micros(900);
 
 /// The batch delay while no reader needs events immediately. It is longer than the time between two ticks, and each tick empties the ring.

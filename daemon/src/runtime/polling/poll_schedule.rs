@@ -8,7 +8,7 @@ use std::{
 
 use tokio::{select, task::yield_now, time::sleep};
 
-use super::{oneshot_epoll::OneshotEpoll, timer_fd::TimerFd};
+use super::{load::Load, oneshot_epoll::OneshotEpoll, timer_fd::TimerFd};
 use crate::kernel::wake_ups::WakeUps;
 
 /// The most records that are handled before timers, signals and sinks get a turn. The effects of this many records fit into the
@@ -22,9 +22,8 @@ const FALL_BACK: Duration = Duration::from_millis(20);
 /// fills up, but not before this time, so that a storm of urgent records causes no more polls than other records do.
 const UNDISTURBED: Duration = Duration::from_millis(10);
 
-/// A poll that finds this many records or more shows a busy host. After a poll that finds fewer, the delay is [`RELAXED`] times as
-/// long: a process that starts or ends causes several records within a few milliseconds, and one wake-up costs more than many records.
-const BUSY: usize = 8;
+/// While the host is not busy, a short delay is this many times as long: a process that starts or ends causes several records within a
+/// few milliseconds, and one wake-up costs more than many records.
 const RELAXED: u32 = 3;
 
 /// What the next poll waits for.
@@ -49,6 +48,7 @@ pub(in crate::runtime) struct PollSchedule {
     wake_ups: Option<WakeUps>,
     /// Whether only urgent records wake up the reader now.
     only_urgent: bool,
+    load: Load,
     /// When the last poll found records.
     polled: Instant,
     /// Whether the log already says that the ring cannot be waited for.
@@ -64,6 +64,7 @@ impl PollSchedule {
             next: Next::Notified,
             wake_ups,
             only_urgent: false,
+            load: Load::new(),
             polled: Instant::now(),
             reported: false,
         })
@@ -106,7 +107,7 @@ impl PollSchedule {
     pub(in crate::runtime) fn after(&mut self, handled: usize, max_batch_delay: Duration) {
         let (next, set) = match handled {
             0 => self.after_none(),
-            1..BUSY if max_batch_delay <= UNDISTURBED => {
+            1..BATCH if max_batch_delay <= UNDISTURBED && !self.load.is_busy_after(handled) => {
                 self.after_some((max_batch_delay * RELAXED).min(UNDISTURBED))
             }
             1..BATCH => self.after_some(max_batch_delay),
@@ -206,7 +207,7 @@ mod tests {
         const DELAY: Duration = Duration::from_millis(3);
         let (mut reader, mut writer) = io::pipe()?;
         let mut schedule = PollSchedule::new(reader.try_clone()?.into(), Some(WakeUps::detached()))?;
-        for (found, at_least) in [(1, DELAY * RELAXED), (BUSY, DELAY)] {
+        for (found, at_least) in [(1, DELAY * RELAXED), (BATCH - 1, DELAY)] {
             let start = Instant::now();
             schedule.after(found, DELAY);
             writer.write_all(b"a")?;
