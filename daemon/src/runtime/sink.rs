@@ -7,7 +7,7 @@ use crate::lineage::{Brief, Share, WantedActions, death::Stop, effect::Effect, s
 
 /// The default of [`EventSink::max_batch_delay`]. Under load, an event nearly always reaches its reader within 1.2 ms. While the host is
 /// not busy, the delay is three times as long: the first event reaches its reader at once, the next within 3 ms.
-pub const MAX_BATCH_DELAY: Duration = Duration::from_micros(900);
+pub const MAX_BATCH_DELAY: Duration = Duration::from_micros(850);
 
 /// The batch delay while no reader needs events immediately. It is longer than the time between two ticks, and each tick empties the ring.
 /// Between ticks, only questions, urgent records and a ring that fills up wake up the pipeline. If urgent records cannot be selected, the
