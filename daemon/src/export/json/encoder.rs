@@ -11,6 +11,9 @@ use crate::lineage::effect::{Action, Effect, Process, Thread};
 /// Tasks whose parts are kept. A task that starts or ends causes several events in succession, so a few are enough.
 const TASKS: usize = 64;
 
+/// The most bytes of a task's parts that are kept. Names and arguments can be long, and escapes make them longer.
+const MOST_BYTES: usize = 4096;
+
 /// The number of [`super::Part`]s.
 const PARTS: usize = 4;
 
@@ -59,6 +62,9 @@ impl Encoder {
                 let earlier = slot.take();
                 let kept = slot.insert(Kept::new(effect, place, earlier));
                 write_with(&mut Keeping(kept), effect, sequence, stamp, plain, line);
+                if kept.text.len() > MOST_BYTES {
+                    *slot = None;
+                }
             }
             _ => super::write(effect, sequence, stamp, plain, line),
         }
